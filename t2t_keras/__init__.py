@@ -1,0 +1,70 @@
+"""Tokens-to-Token ViT for Keras 3.
+
+    import t2t_keras
+
+    model = t2t_keras.T2TViT14(weights="imagenet")
+    picture = t2t_keras.load_image("cat.jpg")
+    scores = model.predict(t2t_keras.preprocess_input(picture[None]))
+    print(t2t_keras.decode_predictions(scores, top=5))
+
+Reference: arXiv:2101.11986; the authors' code is yitu-opensource/T2T-ViT.
+"""
+
+from t2t_keras.applications import (
+    T2TViT,
+    T2TViT7,
+    T2TViT10,
+    T2TViT12,
+    T2TViT14,
+    T2TViT14ResNeXt,
+    T2TViT14SE,
+    T2TViT14Wide,
+    T2TViT16Ghost,
+    T2TViT19,
+    T2TViT24,
+    T2TViTc14,
+    T2TViTDense,
+    T2TViTt14,
+    T2TViTt19,
+    T2TViTt24,
+    create_model,
+    list_models,
+)
+from t2t_keras.errors import (
+    CheckpointError,
+    DataError,
+    DownloadError,
+    ExportError,
+    ResumeError,
+    T2TError,
+)
+from t2t_keras.images import decode_predictions, load_image, preprocess_input
+from t2t_keras.layers import (
+    ClassToken,
+    DeepNarrowEncoder,
+    DenseEncoder,
+    DenseGrowthBlock,
+    EncoderBlock,
+    GhostAttention,
+    GhostMlp,
+    Mlp,
+    MultiHeadSelfAttention,
+    PositionTable,
+    SoftSplit,
+    SqueezeExcite,
+    StochasticDepth,
+    T2TBlock,
+    TokenPerformer,
+    TokenPooling,
+    TokenTransformer,
+    Transition,
+)
+from t2t_keras.models import count_macs
+from t2t_keras.variants import VARIANTS, Variant
+from t2t_keras.weights import (
+    convert,
+    load_official_checkpoint,
+    read_torch_checkpoint,
+)
+
+__version__ = "0.1.0"

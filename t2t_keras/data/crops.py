@@ -1,0 +1,133 @@
+"""Resizes and crops inside a graph: the evaluation's, and the random ones of training.
+
+Each takes one (h, w, 3) uint8 picture and a static target (height, width), and returns
+(height, width, 3) uint8. The random ones draw everything from the stateless `seed` they get.
+"""
+
+import math
+
+import tensorflow as tf
+
+from t2t_keras.data.seeds import split_seed
+from t2t_keras.images.resize import Size, cover_size, crop_offset, resized_size
+
+Range = tuple[float, float]
+
+CROP_AREA: Range = (0.08, 1.0)  # share of the picture's area
+CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
+_CROP_TRIES = 10
+_LIGHT_ZOOM = 0.85  # the least share of a side that the light crop keeps
+
+
+def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tensor:
+    """The picture resized and centre-cropped: `images.resize.resize_and_crop` in TensorFlow ops."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    resized = resized_size(height, width, cover_size(target, crop_pct), tf.maximum)
+    offset = [crop_offset(resized[i], target[i]) for i in (0, 1)]
+    return _resized_window(image, resized, offset, target)
+
+
+def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
+    """The evaluation's resize, a little larger at random, and a window anywhere in it.
+
+    Shifts and scales small pictures such as digits without turning, mirroring or squeezing them.
+    """
+    zoom, place = split_seed(seed, 2)
+    kept = crop_pct * tf.random.stateless_uniform((), zoom, _LIGHT_ZOOM, 1.0)
+    cover = [tf.cast(tf.cast(side, tf.float32) / kept, tf.int32) for side in target]
+    height, width = tf.unstack(tf.shape(image)[:2])
+    resized = resized_size(height, width, cover, tf.maximum)
+    offset = _random_offset(place, resized, target)
+    return _resized_window(image, resized, offset, target)
+
+
+def random_resized_crop(
+    image: tf.Tensor,
+    target: Size,
+    seed: tf.Tensor,
+    area: Range = CROP_AREA,
+    ratio: Range = CROP_RATIO,
+) -> tf.Tensor:
+    """A random window of random area and aspect, resized bilinearly or bicubically at random.
+
+    The window is the first of ten draws that fits the picture, else the largest centred one whose
+    aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). The resize antialiases
+    and, unlike Pillow's, rounds once instead of once an axis.
+    """
+    shape_seed, place_seed, filter_seed = split_seed(seed, 3)
+    full = tf.unstack(tf.shape(image)[:2])
+    size = _window_size(shape_seed, full, area, ratio)
+    drawn, centre = size
+    top, left = _random_offset(place_seed, full, drawn)
+    fits = drawn[0] > 0
+    height, width = (tf.where(fits, drawn[i], centre[i]) for i in (0, 1))
+    top = tf.where(fits, top, (full[0] - height) // 2)
+    left = tf.where(fits, left, (full[1] - width) // 2)
+    window = image[top : top + height, left : left + width]
+    resized = tf.cond(
+        tf.random.stateless_uniform((), filter_seed) < 0.5,
+        lambda: tf.image.resize(window, target, "bilinear", antialias=True),
+        lambda: tf.image.resize(window, target, "bicubic", antialias=True),
+    )
+    return tf.ensure_shape(tf.cast(_rounded(resized), tf.uint8), (*target, 3))
+
+
+def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors left and right with probability 1/2."""
+    mirrored = tf.random.stateless_uniform((), seed) < 0.5
+    return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
+
+
+def _window_size(seed, full, area, ratio):
+    """The first drawn (height, width) that fits `full`, or zeros; and the centred fallback."""
+    area_seed, ratio_seed = split_seed(seed, 2)
+    height, width = (tf.cast(side, tf.float32) for side in full)
+    areas = height * width * tf.random.stateless_uniform((_CROP_TRIES,), area_seed, *area)
+    logs = (math.log(ratio[0]), math.log(ratio[1]))
+    ratios = tf.exp(tf.random.stateless_uniform((_CROP_TRIES,), ratio_seed, *logs))
+    heights = tf.maximum(tf.cast(tf.round(tf.sqrt(areas / ratios)), tf.int32), 1)
+    widths = tf.maximum(tf.cast(tf.round(tf.sqrt(areas * ratios)), tf.int32), 1)
+    fits = (heights <= full[0]) & (widths <= full[1])
+    first = tf.argmax(tf.cast(fits, tf.int32))
+    any_fits = tf.cast(tf.reduce_any(fits), tf.int32)
+    fallback_height = tf.minimum(height, tf.round(width / ratio[0]))
+    fallback_width = tf.minimum(width, tf.round(height * ratio[1]))
+    fallback = [tf.maximum(tf.cast(x, tf.int32), 1) for x in (fallback_height, fallback_width)]
+    return (heights[first] * any_fits, widths[first] * any_fits), fallback
+
+
+def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
+    """(top, left), each uniform over the places where the window lies inside."""
+    shares = tf.unstack(tf.random.stateless_uniform((2,), seed), 2)
+    spare = [tf.cast(full[i] - window[i] + 1, tf.float32) for i in (0, 1)]
+    return [tf.cast(share * places, tf.int32) for share, places in zip(shares, spare, strict=True)]
+
+
+def _resized_window(image: tf.Tensor, resized, offset, target: Size) -> tf.Tensor:
+    """A window of the resized picture, with Pillow's pixels and without making the rest.
+
+    Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
+    where Pillow's first pass has already clipped, by up to 20 levels.
+    """
+    rows, columns = tf.unstack(tf.shape(image)[:2])
+    images = _scaled(image[None], (rows, target[1]), (rows, resized[1]), (0, offset[1]))
+    images = _scaled(images, target, (resized[0], target[1]), (offset[0], 0))
+    return tf.ensure_shape(tf.cast(images[0], tf.uint8), (*target, 3))
+
+
+def _scaled(images: tf.Tensor, size, resized, offset) -> tf.Tensor:
+    """`size` of (1, h, w, 3) scaled to `resized`, from `offset` on; float32 whole numbers."""
+    sides = tf.cast(tf.shape(images)[1:3], tf.float32)
+    scaled = tf.raw_ops.ScaleAndTranslate(
+        images=images,
+        size=tf.stack(size),
+        scale=tf.cast(tf.stack(resized), tf.float32) / sides,
+        translation=-tf.cast(tf.stack(offset), tf.float32),
+        kernel_type="keyscubic",
+        antialias=True,
+    )
+    return _rounded(scaled)
+
+
+def _rounded(values: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(tf.floor(values + 0.5), 0.0, 255.0)

@@ -1,0 +1,131 @@
+"""Encoded picture -> upright 8-bit RGB inside a graph, pixel for pixel what `images.read_rgb` reads."""
+
+import tensorflow as tf
+
+from t2t_keras.data.orientation import jpeg_orientation, upright
+from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOUR
+
+_HEADER = 32  # bytes; all the sizes below lie in them
+
+
+def decode_picture(contents: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP.
+
+    The rules for grey, palette, CMYK, 16-bit, transparent and turned pictures are those of
+    `images.read_rgb`. A header that declares more than `MAX_PIXELS` pixels is refused before
+    anything is decoded.
+
+    Args:
+        contents: () string.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The bytes are no such picture, or damaged, or too large.
+    """
+    jpeg = tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
+    image = tf.cond(jpeg, lambda: _jpeg(contents), lambda: _not_jpeg(contents))
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def _not_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    header = tf.cast(tf.io.decode_raw(contents, tf.uint8, fixed_length=_HEADER), tf.int32)
+    return tf.case(
+        [
+            (_begins(header, b"\x89PNG\r\n\x1a\n"), lambda: _png(contents, header)),
+            (_begins(header[8:], b"WEBP"), lambda: _webp(contents, header)),
+            (_begins(header, b"GIF8"), lambda: _gif(contents, header)),
+        ],
+        default=lambda: _bmp(contents, header),
+    )
+
+
+def _jpeg(contents: tf.Tensor) -> tf.Tensor:
+    size = tf.image.extract_jpeg_shape(contents)
+    with _small(size[0], size[1]):
+        # The default transform is faster by a tenth and off by up to 5 levels from Pillow's.
+        image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    return upright(image, jpeg_orientation(contents))
+
+
+def _png(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+    with _small(_big_endian(header[20:24]), _big_endian(header[16:20])):
+        return _without_alpha(tf.io.decode_png(contents))
+
+
+def _gif(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+    with _small(_little_endian(header[8:10]), _little_endian(header[6:8])):
+        return _decode_any(contents)
+
+
+def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+    lossless = _little_endian(header[21:25])
+    height, width = tf.case(
+        [
+            (
+                _begins(header[12:], b"VP8X"),
+                lambda: (_little_endian(header[27:30]) + 1, _little_endian(header[24:27]) + 1),
+            ),
+            (
+                _begins(header[12:], b"VP8L"),
+                lambda: ((lossless // 16384) % 16384 + 1, lossless % 16384 + 1),
+            ),
+        ],
+        default=lambda: (
+            _little_endian(header[28:30]) % 16384,
+            _little_endian(header[26:28]) % 16384,
+        ),
+    )
+    with _small(height, width):
+        return _without_alpha(_decode_any(contents))
+
+
+def _bmp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+    # TensorFlow reads a palette's indices as grey, so only true colour passes.
+    true_colour = _begins(header, b"BM") & (_little_endian(header[28:30]) == 24)
+    known = tf.debugging.Assert(true_colour, ["not a JPEG, PNG, WebP, GIF or 24-bit BMP picture"])
+    height, width = _little_endian(header[22:26]), _little_endian(header[18:22])
+    with tf.control_dependencies([known]), _small(tf.abs(height), tf.abs(width)):
+        return tf.io.decode_bmp(contents, channels=3)
+
+
+def _decode_any(contents: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_image(contents, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, None))
+
+
+def _without_alpha(image: tf.Tensor) -> tf.Tensor:
+    """Grey, grey + alpha, RGB or RGBA -> RGB, laid over the mean colour in integers."""
+    channels = tf.shape(image)[-1]
+    with_alpha = channels % 2 == 0
+    colours = channels - tf.cast(with_alpha, tf.int32)
+    colour = tf.tile(image[..., :colours], (1, 1, 3 // colours))
+
+    def composite():
+        over, alpha = tf.cast(colour, tf.int32), tf.cast(image[..., -1:], tf.int32)
+        mixed = over * alpha + tf.constant(MEAN_COLOUR, tf.int32) * (255 - alpha)
+        return tf.cast((mixed + 127) // 255, tf.uint8)
+
+    return tf.cond(with_alpha, composite, lambda: colour)
+
+
+def _small(height: tf.Tensor, width: tf.Tensor):
+    """What is decoded inside waits for the check of the declared size."""
+    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+    return tf.control_dependencies(
+        [tf.debugging.Assert(pixels <= MAX_PIXELS, ["the picture declares too many pixels", pixels])]
+    )
+
+
+def _begins(header: tf.Tensor, magic: bytes) -> tf.Tensor:
+    return tf.reduce_all(header[: len(magic)] == list(magic))
+
+
+def _little_endian(values: tf.Tensor) -> tf.Tensor:
+    weights = [256**place for place in range(values.shape[0])]
+    return tf.reduce_sum(tf.cast(values, tf.int64) * weights)
+
+
+def _big_endian(values: tf.Tensor) -> tf.Tensor:
+    return _little_endian(values[::-1])

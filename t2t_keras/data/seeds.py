@@ -1,0 +1,36 @@
+"""Stateless seeds: every draw is a function of (seed, epoch, what it is for, index), and of nothing else.
+
+A seed is an int64 tensor of shape (2,), as `tf.random.stateless_*` take it. All functions work
+eagerly and inside tf.data; `epoch`, `step` and `index` are integers or integer tensors, from 0.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+_ORDER, _BATCH, _EXAMPLE = range(3)  # what a seed is for; the three never meet
+
+
+def order_seed(seed: int, epoch: Any) -> tf.Tensor:
+    """The seed of one epoch's order of examples."""
+    return _fold(_fold([seed, _ORDER], epoch), 0)
+
+
+def batch_seed(seed: int, epoch: Any, step: Any) -> tf.Tensor:
+    """The seed of what a batch draws once; `step` counts within the epoch."""
+    return _fold(_fold([seed, _BATCH], epoch), step)
+
+
+def example_seed(seed: int, epoch: Any, index: Any) -> tf.Tensor:
+    """The seed of what one example draws; `index` is its place in the epoch's order."""
+    return _fold(_fold([seed, _EXAMPLE], epoch), index)
+
+
+def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Makes `count` independent seeds of one."""
+    return tf.unstack(tf.random.split(seed, count), count)
+
+
+def _fold(seed: Any, value: Any) -> tf.Tensor:
+    seed = tf.convert_to_tensor(seed, tf.int64)
+    return tf.random.fold_in(seed, tf.cast(value, tf.int64))

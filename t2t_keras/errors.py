@@ -1,0 +1,25 @@
+"""The errors a user can meet that are not a wrong argument; a wrong argument is a `ValueError`."""
+
+
+class T2TError(Exception):
+    """Base of this package's errors: the message names the file or flag, what is wrong and the fix."""
+
+
+class CheckpointError(T2TError, ValueError):
+    """A checkpoint file is damaged, unsafe, or does not fit the model."""
+
+
+class DownloadError(T2TError, OSError):
+    """Released weights could not be fetched or stored whole."""
+
+
+class DataError(T2TError, ValueError):
+    """A data set, folder or picture cannot be used."""
+
+
+class ResumeError(T2TError, RuntimeError):
+    """A run cannot be continued from what its directory holds."""
+
+
+class ExportError(T2TError, RuntimeError):
+    """A model cannot be exported to where it was asked to go."""

@@ -1,0 +1,12 @@
+"""What the evaluation preprocessing is made of: channel means, deviations and the crop's share."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR_STD = (0.2023, 0.1994, 0.2010)
+
+DEFAULT_CROP_PCT = 0.9
+
+MEAN_COLOUR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # what lies behind transparency
+MAX_PIXELS = 64_000_000  # a picture that declares more is refused before it is decoded

@@ -1,0 +1,51 @@
+"""ImageNet's class names and `decode_predictions`.
+
+`imagenet_labels.txt` holds facts of ILSVRC2012 and WordNet: the 1,000 synset ids (wnids) in the
+order of ILSVRC2012's labels, which is their sorted order, each with the first lemma WordNet 3.0
+gives that synset, blanks written as underscores. Two lemmas occur twice: crane (134 the bird, 517
+the machine) and maillot (638 and 639).
+"""
+
+import functools
+import importlib.resources
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+
+@functools.cache
+def imagenet_labels() -> tuple[tuple[str, str], ...]:
+    """The 1,000 classes in the order of the models' outputs, each as (wnid, name)."""
+    text = importlib.resources.files(__package__).joinpath("imagenet_labels.txt").read_text("utf-8")
+    wnids_and_names = (line.split(" ") for line in text.splitlines())
+    return tuple((wnid, name) for wnid, name in wnids_and_names)
+
+
+def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """Names the likeliest ImageNet classes of each row.
+
+    Args:
+        preds: (B, 1000) scores, an array or a tensor.
+        top: How many classes a row, 1 to 1000.
+
+    Returns:
+        A list for each row, best first, of (wnid, name, score).
+
+    Raises:
+        ValueError: `preds` is not (B, 1000), or `top` is out of range.
+    """
+    labels = imagenet_labels()
+    preds = np.asarray(ops.convert_to_numpy(preds), dtype="float64")
+    if preds.ndim != 2 or preds.shape[1] != len(labels):
+        raise ValueError(
+            "`preds` must be a batch of scores for the 1000 ImageNet classes, (B, 1000). "
+            f"Received: preds.shape={preds.shape}"
+        )
+    if not 1 <= top <= len(labels):
+        raise ValueError(f"`top` must be 1 to {len(labels)}. Received: top={top}")
+    order = np.argsort(-preds, axis=1, kind="stable")[:, :top]
+    return [
+        [(*labels[index], float(row[index])) for index in best]
+        for row, best in zip(preds, order, strict=True)
+    ]

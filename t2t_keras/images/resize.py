@@ -1,0 +1,111 @@
+"""The evaluation geometry every path shares, and Pillow's resize to it.
+
+The sizes are integer arithmetic only, so they hold for Python numbers and for integer tensors.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from t2t_keras.images.constants import MAX_PIXELS
+
+Size = tuple[int, int]
+
+
+def target_size(image_size: int | Size) -> Size:
+    """Reads an image size given as one number or as (height, width).
+
+    Raises:
+        ValueError: `image_size` is not one or two integers above 0.
+    """
+    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    whole = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
+    if len(sides) != 2 or not whole:
+        raise ValueError(
+            "`image_size` must be an integer above 0, or two of them (height, width). "
+            f"Received: image_size={image_size}"
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def cover_size(target: Size, crop_pct: float) -> Size:
+    """The size a picture is resized to cover, of which `target` is then the centre.
+
+    Raises:
+        ValueError: `crop_pct` is not in (0, 1].
+    """
+    if not 0 < crop_pct <= 1:
+        raise ValueError(f"`crop_pct` must be in (0, 1]. Received: crop_pct={crop_pct}")
+    return math.floor(target[0] / crop_pct), math.floor(target[1] / crop_pct)
+
+
+def resized_size(
+    height: Any, width: Any, cover: tuple[Any, Any], maximum: Callable[[Any, Any], Any] = max
+) -> tuple[Any, Any]:
+    """The smallest size of the picture's own aspect that covers `cover`.
+
+    For a square `cover` this is torchvision's `Resize(side)`: the shorter side becomes `side`,
+    the longer one `int(side * long / short)`.
+
+    Args:
+        height: Of the source, in pixels; like every number here an integer or an integer tensor.
+        width: Of the source, in pixels.
+        cover: (height, width) to cover.
+        maximum: What takes the larger of two: `max`, or a backend's for tensors.
+
+    Returns:
+        (height, width), each at least `cover`'s.
+    """
+    return (
+        maximum(cover[0], cover[1] * height // width),
+        maximum(cover[1], cover[0] * width // height),
+    )
+
+
+def crop_offset(resized: Any, target: Any) -> Any:
+    """Where the centre crop of one side starts: torchvision's `int(round((resized - target) / 2))`.
+
+    Python rounds a half to the even number, hence the second term.
+    """
+    spare = resized - target
+    half = spare // 2
+    return half + (spare % 2) * (half % 2)
+
+
+def resize_and_crop(image: np.ndarray, target: Size, crop_pct: float) -> np.ndarray:
+    """Resizes a picture with Pillow's antialiased bicubic filter and takes its centre.
+
+    Args:
+        image: (h, w, 3) uint8.
+        target: (height, width) of the result.
+        crop_pct: Share of the resized picture's covered side that the crop keeps, in (0, 1].
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    height, width = image.shape[:2]
+    resized = resized_size(height, width, cover_size(target, crop_pct))
+    top, left = (crop_offset(resized[i], target[i]) for i in (0, 1))
+    # One axis a call, columns first: Pillow's newer versions swap the order of its two rounded
+    # passes for some sizes, which shows by up to 20 levels.
+    image = _resize_columns(image, resized[1], left, target[1])
+    image = _resize_columns(image.transpose(1, 0, 2), resized[0], top, target[0])
+    return np.ascontiguousarray(image.transpose(1, 0, 2))
+
+
+def _resize_columns(image: np.ndarray, resized: int, offset: int, size: int) -> np.ndarray:
+    """Resizes the columns to `resized`; returns `size` of them from `offset` on."""
+    from PIL import Image
+
+    rows, columns = image.shape[:2]
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    if rows * resized <= MAX_PIXELS:
+        whole = picture.resize((resized, rows), Image.Resampling.BICUBIC)
+        return np.asarray(whole)[:, offset : offset + size]
+    # A sliver of a picture, 4000 x 1 say, would grow without bounds. Pillow's box makes the
+    # wanted pixels alone, but keeps its bounds in single precision: off by one level at times.
+    scale = columns / resized
+    box = (offset * scale, 0, min((offset + size) * scale, columns), rows)
+    return np.asarray(picture.resize((size, rows), Image.Resampling.BICUBIC, box=box))

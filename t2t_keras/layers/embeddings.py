@@ -1,0 +1,106 @@
+"""What is added to the patch tokens before the encoder: a class token and positions."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from t2t_keras.layers.bicubic import resize_grid
+from t2t_keras.layers.initializers import linear_kernel
+
+
+def sinusoid_table(positions: int, embed_dim: int) -> np.ndarray:
+    """(1, positions, embed_dim) float32: sines on even, cosines on odd columns.
+
+    Reference: arXiv:1706.03762, section 3.5; official `transformer_block.get_sinusoid_encoding`.
+    """
+    columns = np.arange(embed_dim)
+    angles = np.arange(positions)[:, None] / np.power(10000, 2 * (columns // 2) / embed_dim)
+    table = np.where(columns % 2 == 0, np.sin(angles), np.cos(angles))
+    return table[None].astype(np.float32)
+
+
+@keras.saving.register_keras_serializable(package="t2t_keras")
+class ClassToken(keras.layers.Layer):
+    """Lays a feature map out as tokens and puts one learned token before them.
+
+    Call arguments:
+        inputs: (B, h, w, D) feature map.
+
+    Returns:
+        (B, 1 + h * w, D) tokens, the class token first.
+
+    Reference: arXiv:2101.11986, section 3.2; official `T2T_ViT.cls_token`.
+    """
+
+    def build(self, input_shape):
+        self.class_token = self.add_weight(
+            shape=(1, 1, input_shape[-1]), initializer=linear_kernel(), name="class_token"
+        )
+
+    def call(self, inputs):
+        batch, height, width = ops.shape(inputs)[:3]
+        tokens = ops.reshape(inputs, (-1, height * width, inputs.shape[-1]))
+        class_tokens = ops.broadcast_to(self.class_token, (batch, 1, inputs.shape[-1]))
+        return ops.concatenate([ops.cast(class_tokens, tokens.dtype), tokens], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, embed_dim = input_shape
+        known = height is not None and width is not None
+        return (batch, height * width + 1 if known else None, embed_dim)
+
+
+@keras.saving.register_keras_serializable(package="t2t_keras")
+class PositionTable(keras.layers.Layer):
+    """Adds a fixed vector to every token by its place in the grid.
+
+    Args:
+        grid_size: (height, width) of the grid the table is kept for, in tokens.
+
+    Call arguments:
+        tokens: (B, 1 + h * w, D), the class token first.
+        feature_map: (B, h, w, ...) map the tokens came from; only its height and width are read.
+            Where they are not `grid_size` the table is resized by the authors' rule, bicubically.
+
+    Returns:
+        (B, 1 + h * w, D) tokens.
+
+    Raises:
+        ValueError: `grid_size` is not two numbers of at least 1.
+
+    Reference: official `T2T_ViT.pos_embed`, `utils.resize_pos_embed`.
+    """
+
+    def __init__(self, grid_size: tuple[int, int], **kwargs):
+        super().__init__(**kwargs)
+        if len(grid_size) != 2 or min(grid_size) < 1:
+            raise ValueError(
+                f"`grid_size` must be (height, width), each at least 1. Received: "
+                f"grid_size={grid_size}"
+            )
+        self.grid_size = tuple(grid_size)
+
+    def build(self, tokens_shape, feature_map_shape):
+        height, width = self.grid_size
+        self.position_table = self.add_weight(
+            shape=(1, 1 + height * width, tokens_shape[-1]),
+            initializer=lambda shape, dtype=None: sinusoid_table(*shape[1:]),
+            trainable=False,
+            autocast=False,
+            name="position_table",
+        )
+
+    def call(self, tokens, feature_map):
+        height, width = ops.shape(feature_map)[1:3]
+        table = ops.convert_to_tensor(self.position_table)
+        if (height, width) != self.grid_size:
+            grid = ops.reshape(table[0, 1:], (*self.grid_size, tokens.shape[-1]))
+            grid = resize_grid(grid, height, width)
+            grid = ops.reshape(grid, (1, height * width, tokens.shape[-1]))
+            table = ops.concatenate([table[:, :1], grid], axis=1)
+        return tokens + ops.cast(table, tokens.dtype)
+
+    def compute_output_shape(self, tokens_shape, feature_map_shape):
+        return tokens_shape
+
+    def get_config(self):
+        return {**super().get_config(), "grid_size": self.grid_size}

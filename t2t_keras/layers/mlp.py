@@ -1,0 +1,62 @@
+"""The encoder block's second branch."""
+
+import keras
+
+from t2t_keras.layers.activations import gelu
+from t2t_keras.layers.parts import dropout, linear
+
+
+@keras.saving.register_keras_serializable(package="t2t_keras")
+class Mlp(keras.layers.Layer):
+    """Widens every token, applies GELU and narrows it back.
+
+    Args:
+        mlp_ratio: Hidden width over token width; above 0.
+        drop_rate: Share of values dropped after GELU and at the end, in [0, 1).
+        seed: Seed of the dropouts; None draws one.
+
+    Call arguments:
+        inputs: (B, N, D) tokens.
+
+    Returns:
+        (B, N, D) tokens.
+
+    Raises:
+        ValueError: `mlp_ratio` is not above 0.
+
+    Reference: arXiv:2101.11986, section 3.2; official `transformer_block.Mlp`.
+    """
+
+    def __init__(
+        self, mlp_ratio: float, drop_rate: float = 0.0, seed: int | None = None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if mlp_ratio <= 0:
+            raise ValueError(f"`mlp_ratio` must be above 0. Received: mlp_ratio={mlp_ratio}")
+        self.mlp_ratio = mlp_ratio
+        self.drop_rate = drop_rate
+        self.seed = seed
+
+    def build(self, input_shape):
+        embed_dim = input_shape[-1]
+        first_dim, hidden_dim = self.hidden_widths(embed_dim)
+        self.fc1 = linear(self, first_dim, "fc1", input_shape)
+        self.fc2 = linear(self, embed_dim, "fc2", (*input_shape[:-1], hidden_dim))
+        self.drop1 = dropout(self, self.drop_rate, "drop1")
+        self.drop2 = dropout(self, self.drop_rate, "drop2")
+
+    def hidden_widths(self, embed_dim: int) -> tuple[int, int]:
+        """Width out of the first linear layer, and into the second."""
+        hidden_dim = int(embed_dim * self.mlp_ratio)
+        return hidden_dim, hidden_dim
+
+    def call(self, inputs, training=None):
+        hidden = self.drop1(gelu(self.fc1(inputs)), training=training)
+        return self.drop2(self.fc2(hidden), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}
+        return {**super().get_config(), **config}

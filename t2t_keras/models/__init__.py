@@ -1,0 +1,6 @@
+"""Functional graphs made of the layers, with random weights."""
+
+from t2t_keras.models.macs import count_macs
+from t2t_keras.models.t2t_vit import build_model
+
+__all__ = ["build_model", "count_macs"]

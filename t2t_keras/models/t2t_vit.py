@@ -1,0 +1,77 @@
+"""The graph of a T2T-ViT, with random weights."""
+
+import keras
+
+from t2t_keras.layers import (
+    ClassToken,
+    DeepNarrowEncoder,
+    DenseEncoder,
+    PositionTable,
+    TokenPooling,
+)
+from t2t_keras.layers.initializers import linear_kernel
+from t2t_keras.models.stem import build_stem, grid_size
+from t2t_keras.variants import Variant
+
+
+def _encoder(variant: Variant, drop_rates: dict) -> keras.layers.Layer:
+    sizes = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio}
+    if variant.block_type == "dense":
+        return DenseEncoder(
+            variant.depth, variant.growth_rate, **sizes, **drop_rates, name="encoder"
+        )
+    return DeepNarrowEncoder(
+        variant.depth, **sizes, **drop_rates, block_type=variant.block_type, name="encoder"
+    )
+
+
+def build_tokens(images, variant: Variant, drop_rates: dict):
+    """(B, H, W, C) normalised images -> (B, 1 + h * w, D) encoded tokens, the class token first."""
+    feature_map = build_stem(images, variant)
+    height, width = (side or variant.image_size for side in images.shape[1:3])
+    positions = PositionTable(grid_size(height, width, variant), name="position_table")
+    tokens = positions(ClassToken(name="class_token")(feature_map), feature_map)
+    tokens = keras.layers.Dropout(drop_rates["drop_rate"], name="position_drop")(tokens)
+    return _encoder(variant, drop_rates)(tokens)
+
+
+def build_model(
+    variant: Variant,
+    images,
+    *,
+    inputs,
+    include_top: bool,
+    pooling: str | None,
+    classes: int,
+    classifier_activation,
+    name: str,
+    drop_rates: dict,
+) -> keras.Model:
+    """The functional model from `inputs` through `images` to classes, a vector or tokens.
+
+    Args:
+        variant: The model's sizes.
+        images: (B, H, W, C) Keras tensor, the normalised pictures; H and W may be None.
+        inputs: What the model is called on; `images` or what it was computed from.
+        include_top: Whether the class token goes through the classifier.
+        pooling: Without the classifier: None (all tokens), "token", "avg" or "max".
+        classes: Number of classes.
+        classifier_activation: Keras activation of the classifier; None gives logits.
+        name: The model's name.
+        drop_rates: `drop_rate`, `attn_drop_rate` and `drop_path_rate`, each in [0, 1).
+
+    Returns:
+        A `keras.Model`; its last layer computes in float32 under any policy.
+
+    Reference: arXiv:2101.11986, figure 5; official `t2t_vit.T2T_ViT`.
+    """
+    outputs = build_tokens(images, variant, drop_rates)
+    if include_top:
+        vector = TokenPooling("token", name="pooling")(outputs)
+        logits = keras.layers.Dense(classes, kernel_initializer=linear_kernel(), name="head")(vector)
+        outputs = keras.layers.Activation(
+            classifier_activation, dtype="float32", name="predictions"
+        )(logits)
+    elif pooling is not None:
+        outputs = TokenPooling(pooling, name="pooling")(outputs)
+    return keras.Model(inputs, outputs, name=name)

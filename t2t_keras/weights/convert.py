@@ -1,0 +1,179 @@
+"""From an official checkpoint into a Keras model, or a file of one."""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+import keras
+
+from t2t_keras.errors import CheckpointError
+from t2t_keras.files import atomic_path
+from t2t_keras.models import build_model
+from t2t_keras.variants import VARIANTS, Variant
+from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.weights.hdf5 import save_weights
+from t2t_keras.weights.identify import Identity, identify
+from t2t_keras.weights.mapping import official_state
+from t2t_keras.weights.safetensors import write_safetensors
+from t2t_keras.weights.torch_file import read_torch_checkpoint
+from t2t_keras.weights.transfer import Report, load_state
+
+logger = logging.getLogger(__name__)
+
+# Changed whenever the same checkpoint would be converted differently: kept conversions go by it.
+CONVERTER_VERSION = "1"
+
+TARGET_SUFFIXES = (".weights.h5", ".keras", ".safetensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What `convert` made.
+
+    Args:
+        model: The model, with the checkpoint's weights.
+        identity: What the checkpoint said of its model.
+        report: What became of every key.
+        target: The file written.
+    """
+
+    model: keras.Model
+    identity: Identity
+    report: Report
+    target: Path
+
+
+def classifier(
+    variant: Variant, classes: int | None, image_size: tuple[int, int], name: str
+) -> keras.Model:
+    """A model for pictures of (height, width) that gives logits, or the class token if no classes."""
+    images = keras.Input((*image_size, 3), name="image")
+    return build_model(
+        variant,
+        images,
+        inputs=images,
+        include_top=classes is not None,
+        pooling="token",
+        classes=classes,
+        classifier_activation=None,
+        name=name,
+        drop_rates={"drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0},
+    )
+
+
+def load_official_checkpoint(
+    model: keras.Model, path: str | os.PathLike, key: str = "auto"
+) -> Report:
+    """Loads a checkpoint of the authors' PyTorch code into a model; needs no PyTorch.
+
+    Args:
+        model: A model of this package, of the checkpoint's sizes. Its picture size and number of
+            classes may differ: the position table is resized by the authors' rule, and a head for
+            other classes stays as it was, which is logged.
+        path: A `.pth` or `.pth.tar` file, as the authors' scripts and releases have it.
+        key: Which state dict: "auto" takes `state_dict_ema`, `state_dict`, `net` or the file
+            itself, the first there is; a name takes that one; "" takes the file itself.
+
+    Returns:
+        What became of every key; `print(report)` shows a table.
+
+    Raises:
+        CheckpointError: The file is damaged, unsafe, or does not fit the model, which is then
+            unchanged.
+
+    Reference: official `utils.load_for_transfer_learning`.
+    """
+    state = state_dict_of(read_torch_checkpoint(path), key, os.fspath(path))
+    try:
+        return load_state(model, state, os.fspath(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}\n{_which_model(state, os.fspath(path))}") from None
+
+
+def _which_model(state, source: str) -> str:
+    """What would fit, said after a refusal."""
+    try:
+        identity = identify(state, source=source)
+    except CheckpointError:
+        return "Its keys and shapes are those of no published T2T-ViT."
+    return f'It would fit create_model("{identity.name}", classes={identity.classes}).'
+
+
+def target_suffix(target: str | os.PathLike) -> str:
+    """The kind of file a name asks for; a ValueError where it is none that can be written."""
+    for suffix in TARGET_SUFFIXES:
+        if os.fspath(target).endswith(suffix):
+            return suffix
+    raise ValueError(
+        f"`target` must end in {', '.join(TARGET_SUFFIXES)}. Received: target={target}"
+    )
+
+
+def write_model(model: keras.Model, target: str | os.PathLike) -> None:
+    """Writes a model's weights (`.weights.h5`, `.safetensors`) or the model (`.keras`), whole or not.
+
+    Args:
+        model: A model of this package.
+        target: The file; its ending says what is written. `.safetensors` holds the authors' keys
+            and layout.
+
+    Raises:
+        ValueError: The name has another ending.
+    """
+    suffix = target_suffix(target)
+    if suffix == ".weights.h5":
+        save_weights(model, Path(target))
+        return
+    with atomic_path(Path(target)) as part:
+        if suffix == ".keras":
+            model.save(part)
+        else:
+            write_safetensors(official_state(model), part)
+
+
+def convert(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    *,
+    model_name: str | None = None,
+    num_heads: int | None = None,
+    key: str = "auto",
+    sha256: str | None = None,
+) -> Conversion:
+    """Converts an official checkpoint to a file that Keras reads.
+
+    Args:
+        source: The `.pth` or `.pth.tar` file.
+        target: A `.weights.h5`, `.keras` or `.safetensors` file; written whole or not at all.
+        model_name: A published variant, where the shapes alone would say another.
+        num_heads: Attention heads, for sizes nobody published.
+        key: Which state dict; see `load_official_checkpoint`.
+        sha256: The file's digest, where it is known; checked before anything is read.
+
+    Returns:
+        The model, what it was found to be, the report of every key and the target.
+
+    Raises:
+        CheckpointError: The file is damaged, unsafe, or of no T2T-ViT.
+        ValueError: `target` has another ending, or `model_name` is not published.
+    """
+    target_suffix(target)
+    if model_name is not None and model_name not in VARIANTS:
+        raise ValueError(
+            f"`model_name` must be one of {', '.join(VARIANTS)}. Received: model_name={model_name}"
+        )
+    heads = VARIANTS[model_name].num_heads if model_name is not None else num_heads
+    state = state_dict_of(read_torch_checkpoint(source, sha256), key, os.fspath(source))
+    identity = identify(state, heads, os.fspath(source))
+    if model_name not in (None, identity.name):
+        raise CheckpointError(
+            f"{source}: is not of {model_name}; its sizes are those of "
+            f"{identity.name or 'no published variant'}. Leave the model's name out to take those."
+        )
+    name = identity.name or "t2t_vit"
+    model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
+    report = load_state(model, state, os.fspath(source))
+    write_model(model, target)
+    logger.info("%s: wrote %s", source, target)
+    return Conversion(model, identity, report, Path(target))

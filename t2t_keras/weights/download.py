@@ -1,0 +1,178 @@
+"""Fetching a released file into the cache, so that what lies there is always the whole, right file.
+
+A file whose digest is published must have it. Any other is checked as far as its format allows when
+it first appears, and its SHA-256 kept beside it; from then on it must be that very file.
+"""
+
+import logging
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+
+from t2t_keras.errors import DownloadError
+from t2t_keras.files import (
+    atomic_path,
+    digest_of,
+    digest_record,
+    locked,
+    record_digest,
+    recorded_digest,
+    remove_leftovers,
+)
+from t2t_keras.weights.cache_dir import storing_in, weights_dir
+from t2t_keras.weights.catalogue import RELEASES_URL, Release
+from t2t_keras.weights.container import container_defect
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 18
+
+
+def fetch_release(
+    release: Release,
+    cache_dir: str | os.PathLike | None = None,
+    base_url: str = RELEASES_URL,
+    *,
+    timeout: float = 30.0,
+    progress: bool = True,
+) -> Path:
+    """Returns the path of a released file, downloading it if the cache does not have it.
+
+    A good file in the cache is used without any network call; so is one placed there by hand. A
+    damaged or exchanged one is refused and fetched again. Several processes may call this at once.
+
+    Args:
+        release: A row of the catalogue.
+        cache_dir: Stands in for $KERAS_HOME or `~/.keras`; the file goes to `models/t2t_keras`
+            below it.
+        base_url: Where the release's files are, ending in a slash; a mirror's address, for one.
+        timeout: Seconds without any data after which the server is given up.
+        progress: Whether to draw a progress bar on stderr.
+
+    Raises:
+        DownloadError: The file cannot be had or stored. The message holds the address and the path
+            at which the file may be placed by hand.
+    """
+    target = weights_dir(cache_dir) / release.filename
+    if _cached_defect(release, target) is None:
+        return target
+    with storing_in(target.parent), locked(target) as alone:
+        if alone:
+            remove_leftovers(target)
+        # Another process may have finished it since the first look.
+        defect = _cached_defect(release, target)
+        if defect is not None:
+            _replace(release, target, base_url + release.filename, timeout, progress, defect)
+    return target
+
+
+def _cached_defect(release: Release, target: Path) -> str | None:
+    """Returns why the file in the cache will not do, or None; remembers one seen first."""
+    try:
+        if not target.is_file():
+            return "it is not there"
+        defect = _defect(release, target, recorded_digest(target))
+    except OSError as error:
+        return f"it cannot be read ({error})"
+    if defect is None:
+        _remember(release, target)
+    return defect
+
+
+def _defect(
+    release: Release, path: Path, recorded: str | None, *, whole: bool = True
+) -> str | None:
+    size = path.stat().st_size
+    if release.size is not None and size != release.size:
+        return f"it has {size:,} bytes, expected {release.size:,}"
+    if release.sha384 is not None:
+        return _digest_defect(path, "sha384", release.sha384)
+    if recorded is not None:
+        return _digest_defect(path, "sha256", recorded)
+    return container_defect(path, whole=whole)
+
+
+def _digest_defect(path: Path, algorithm: str, expected: str) -> str | None:
+    got = digest_of(path, algorithm)
+    return None if got == expected else f"its {algorithm} is {got}, expected {expected}"
+
+
+def _remember(release: Release, target: Path) -> None:
+    if release.sha384 is not None or recorded_digest(target) is not None:
+        return
+    try:
+        record_digest(target)
+    except OSError as error:  # a shared cache may be read-only
+        logger.info("The digest of %s is not kept: %s", target, error)
+
+
+def _replace(
+    release: Release, target: Path, url: str, timeout: float, progress: bool, defect: str
+) -> None:
+    """Puts a freshly downloaded file at `target`, where what is there has `defect`."""
+    recorded = recorded_digest(target)
+    by_hand = f"Try again later, or download {url} yourself and place it at {target}"
+    if recorded is not None:
+        by_hand += f" (and delete {digest_record(target)})"
+    if os.path.lexists(target):
+        logger.warning("Fetching %s again; the file there is refused: %s.", target, defect)
+        by_hand += f"; the file there now is refused: {defect}"
+    with atomic_path(target) as part:
+        try:
+            answer = _download(url, part, timeout, progress)
+        except (requests.RequestException, ValueError) as error:
+            raise DownloadError(
+                f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
+                f"{by_hand}."
+            ) from error
+        if _came_unencrypted(url, answer):
+            defect = f"it came unencrypted, by way of {answer.url}"
+        else:
+            defect = _defect(release, part, recorded, whole=_end_is_marked(answer))
+        if defect is not None:
+            raise DownloadError(
+                f"{release.filename} came wrong from {url} and was deleted: {defect}. {by_hand}."
+            )
+    _remember(release, target)
+
+
+def _download(url: str, path: Path, timeout: float, progress: bool) -> requests.Response:
+    """Streams `url` to `path` and returns the last answer, its body read and closed."""
+    answers: list[requests.Response] = []
+
+    def keep(answer: requests.Response, **_kwargs) -> None:
+        answers.append(answer)
+
+    fetch = pooch.HTTPDownloader(
+        progressbar=progress,
+        chunk_size=_CHUNK_BYTES,
+        timeout=timeout,
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": keep},
+    )
+    try:
+        fetch(url, path, None)
+    finally:
+        for answer in answers:
+            answer.close()
+    return answers[-1]
+
+
+def _came_unencrypted(url: str, answer: requests.Response) -> bool:
+    return urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https"
+
+
+def _end_is_marked(answer: requests.Response) -> bool:
+    # urllib3 has then compared what came with what was announced.
+    return "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    if isinstance(error, requests.HTTPError):
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return f"no data came for {timeout:g} s"
+    return str(error)

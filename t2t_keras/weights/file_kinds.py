@@ -1,0 +1,34 @@
+"""What a file that is no checkpoint looks like, for the error message."""
+
+_TAR_MARK_AT = 257
+_STARTS = (
+    (b"version https://git-lfs", "a git-lfs pointer, so the data itself was not fetched"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x89HDF", "an HDF5 file, such as Keras' .h5"),
+    (b"\x93NUMPY", "a NumPy .npy file"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x7fELF", "a program"),
+    (b"{", "JSON"),
+)
+_HTML = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")
+
+
+def looks_like(head: bytes) -> str:
+    """A guess, from a file's first 512 bytes, at what it is."""
+    if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar":
+        return "a tar archive: PyTorch's format before 0.2, or a packed folder"
+    if head.lstrip().lower().startswith(_HTML):
+        return "HTML, a web page in place of the file"
+    if head[8:9] == b"{" and head[1:8].endswith(b"\0\0\0\0"):
+        return "a safetensors file"
+    for start, words in _STARTS:
+        if head.startswith(start):
+            return words
+    if not head.strip(b"\0"):
+        return "nothing but zeros"
+    return "text" if head.isascii() and head.decode("ascii").isprintable() else "unknown data"

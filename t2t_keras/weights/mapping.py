@@ -1,0 +1,187 @@
+"""The authors' checkpoint keys, as a table: which of our variables each one is, and in what layout."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How an official array and a Keras variable hold the same numbers.
+
+    Args:
+        name: What the report calls it.
+        to_keras: (official array, Keras shape) -> array of that shape.
+        to_official: Keras array -> official array.
+    """
+
+    name: str
+    to_keras: Callable[[np.ndarray, tuple], np.ndarray]
+    to_official: Callable[[np.ndarray], np.ndarray]
+
+    def official_shape(self, keras_shape: tuple) -> tuple:
+        """Shape of the official array for a variable of that shape; no array is made."""
+        stand_in = np.broadcast_to(np.float32(0), keras_shape)
+        return self.to_official(stand_in).shape
+
+
+def _unfold_to_keras(array, shape):
+    kernel_size, _, channels, filters = shape
+    return array.reshape(filters, channels, kernel_size, kernel_size).transpose(2, 3, 1, 0)
+
+
+def _keras_to_unfold(kernel):
+    return kernel.transpose(3, 2, 0, 1).reshape(kernel.shape[-1], -1)
+
+
+AS_IS = Layout("as is", lambda array, shape: array, lambda array: array)
+TRANSPOSED = Layout("transposed", lambda array, shape: array.T, lambda array: array.T)
+CHANNEL_SCALE = Layout(
+    "grouped 1x1 convolution",
+    lambda array, shape: array.reshape(shape),
+    lambda array: array.reshape(-1, 1, 1),
+)
+CONVOLUTION = Layout(
+    "convolution",
+    lambda array, shape: array.transpose(2, 3, 1, 0),
+    lambda array: array.transpose(3, 2, 0, 1),
+)
+# torch's Unfold is channel-major: its linear layer becomes a convolution's (ky, kx, c) kernel.
+UNFOLDED_LINEAR = Layout("unfolded linear", _unfold_to_keras, _keras_to_unfold)
+
+_PERFORMER_PARTS = {
+    "norm1": "norm1",
+    "in_proj": "kqv",
+    "proj": "proj",
+    "norm2": "norm2",
+    "mlp/fc1": "mlp.0",
+    "mlp/fc2": "mlp.2",
+}
+_TRANSFORMER_PARTS = {
+    "norm1": "norm1",
+    "in_proj": "attn.qkv",
+    "proj": "attn.proj",
+    "norm2": "norm2",
+    "mlp/fc1": "mlp.fc1",
+    "mlp/fc2": "mlp.fc2",
+}
+_BLOCK_PARTS = {
+    "norm1": "norm1",
+    "attn/qkv": "attn.qkv",
+    "attn/query": "attn.q",
+    "attn/key": "attn.k",
+    "attn/value": "attn.v",
+    "attn/proj": "attn.proj",
+    "squeeze_excite/squeeze": "attn.se_layer.fc.0",
+    "squeeze_excite/excite": "attn.se_layer.fc.2",
+    "norm2": "norm2",
+    "mlp/fc1": "mlp.fc1",
+    "mlp/fc2": "mlp.fc2",
+    "growth": "dense_linear",
+    "linear": "linear",
+}
+_WHOLE_LAYERS = {
+    "convolution_0": "tokens_to_token.soft_split0",
+    "convolution_1": "tokens_to_token.soft_split1",
+    "project": "tokens_to_token.project",
+    "encoder/norm": "norm",
+    "head": "head",
+}
+_SINGLE_VARIABLES = {
+    "class_token/class_token": ("cls_token", AS_IS),
+    "position_table/position_table": ("pos_embed", AS_IS),
+    "random_features": ("w", AS_IS),
+    "attn/query_scale": ("attn.cheap_operation_q.weight", CHANNEL_SCALE),
+    "attn/key_scale": ("attn.cheap_operation_k.weight", CHANNEL_SCALE),
+    "attn/value_scale": ("attn.cheap_operation_v.weight", CHANNEL_SCALE),
+    "mlp/scale2": ("mlp.cheap_operation2.weight", CHANNEL_SCALE),
+    "mlp/scale3": ("mlp.cheap_operation3.weight", CHANNEL_SCALE),
+}
+_LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
+
+_STEM_LAYER = re.compile(r"t2t_block_(\d+)/token_layer/(.+)")
+_BLOCK_LAYER = re.compile(
+    r"encoder/(?:encoder_block|dense_growth_block|transition)_(\d+)/(?:block/)?(.+)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One official key and the variable of a model it belongs to.
+
+    Args:
+        key: The authors' name in a state dict.
+        variable: The model's `keras.Variable`.
+        layout: How the two arrays differ.
+    """
+
+    key: str
+    variable: keras.Variable
+    layout: Layout
+
+    @property
+    def official_shape(self) -> tuple:
+        return self.layout.official_shape(tuple(self.variable.shape))
+
+
+def _layout(path: str, rank: int, convolution_stem: bool) -> Layout:
+    if not path.endswith("/kernel"):
+        return AS_IS
+    if rank == 2:
+        return TRANSPOSED
+    return CONVOLUTION if convolution_stem else UNFOLDED_LINEAR
+
+
+def _place(path: str, performer: bool) -> tuple[str, str, dict]:
+    """Splits a path into the official prefix, our path below it and the parts' table there."""
+    if match := _STEM_LAYER.fullmatch(path):
+        parts = _PERFORMER_PARTS if performer else _TRANSFORMER_PARTS
+        return f"tokens_to_token.attention{int(match[1]) + 1}.", match[2], parts
+    if match := _BLOCK_LAYER.fullmatch(path):
+        return f"blocks.{match[1]}.", match[2], _BLOCK_PARTS
+    return "", path, _WHOLE_LAYERS
+
+
+def official_entries(model: keras.Model) -> list[Entry]:
+    """Every variable of a T2T-ViT with its official key, in the model's order.
+
+    Args:
+        model: A model of this package, as its functions build it.
+
+    Raises:
+        ValueError: A variable has no place in the authors' models.
+    """
+    paths = [variable.path for variable in model.variables]
+    performer = any(path.endswith("/random_features") for path in paths)
+    convolution_stem = any(path.startswith("convolution_") for path in paths)
+    entries = []
+    for variable in model.variables:
+        if "seed_generator" in variable.path:
+            continue
+        prefix, path, parts = _place(variable.path, performer)
+        if path in _SINGLE_VARIABLES:
+            key, layout = _SINGLE_VARIABLES[path]
+        else:
+            layer, _, leaf = path.rpartition("/")
+            if layer not in parts or leaf not in _LEAVES:
+                raise ValueError(
+                    "`model` must be a T2T-ViT as this package's functions build it; the authors' "
+                    f"models have no place for one of its variables. Received: {variable.path}"
+                )
+            key = f"{parts[layer]}.{_LEAVES[leaf]}"
+            layout = _layout(path, len(variable.shape), convolution_stem)
+        entries.append(Entry(prefix + key, variable, layout))
+    return entries
+
+
+def official_state(model: keras.Model) -> dict[str, np.ndarray]:
+    """The model's weights under the authors' keys and in their layout, as float32 arrays."""
+    return {
+        entry.key: np.ascontiguousarray(
+            entry.layout.to_official(keras.ops.convert_to_numpy(entry.variable)), np.float32
+        )
+        for entry in official_entries(model)
+    }

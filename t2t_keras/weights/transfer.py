@@ -1,0 +1,187 @@
+"""From a state dict into a model: everything is checked first, then everything is assigned."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from t2t_keras.errors import CheckpointError
+from t2t_keras.weights.mapping import Entry, official_entries
+from t2t_keras.weights.position import resize_position_table
+
+logger = logging.getLogger(__name__)
+
+_HEAD_KEYS = ("head.weight", "head.bias")
+_AUXILIARY_PREFIX = "aux_head."
+_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One key's way into a model.
+
+    Args:
+        key: The authors' name.
+        shape: The array's shape in the checkpoint.
+        target: Path of the variable it went to, or None.
+        target_shape: That variable's shape, or None.
+        how: How it went in, or why it did not.
+    """
+
+    key: str
+    shape: tuple
+    target: str | None
+    target_shape: tuple | None
+    how: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of every key of a checkpoint.
+
+    Args:
+        rows: A row a key, in the checkpoint's order.
+        fresh: Paths of the model's variables that kept their random values.
+    """
+
+    rows: tuple[Row, ...]
+    fresh: tuple[str, ...] = ()
+
+    @property
+    def ignored(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.target is None)
+
+    def __str__(self) -> str:
+        """A table: source key, shape, target, its shape, how."""
+        cells = [("source key", "shape", "target", "shape", "how")]
+        for row in self.rows:
+            target_shape = "-" if row.target_shape is None else str(row.target_shape)
+            cells.append((row.key, str(row.shape), row.target or "-", target_shape, row.how))
+        cells += [("-", "-", path, "-", "keeps its random values") for path in self.fresh]
+        widths = [max(len(line[column]) for line in cells) for column in range(4)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False))
+            + f"  {line[4]}"
+            for line in cells
+        )
+
+
+def _grid_of(model: keras.Model) -> tuple[int, int]:
+    return model.get_layer("position_table").grid_size
+
+
+def _position_array(entry: Entry, array: np.ndarray, model: keras.Model):
+    """The table for the model's grid and how it got there; None where it does not fit."""
+    grid_size = _grid_of(model)
+    wanted = entry.official_shape
+    if array.shape == wanted:
+        return array, entry.layout.name
+    if array.ndim != 3 or array.shape[0] != 1 or array.shape[-1] != wanted[-1]:
+        return None, ""
+    try:
+        resized = resize_position_table(array, grid_size)
+    except ValueError:
+        return None, ""
+    how = f"resized bicubically to {grid_size[0]}x{grid_size[1]}"
+    logger.info("position table: %s places %s", array.shape[1] - 1, how)
+    return resized, how
+
+
+def _refuse(source: str, missing, surplus, misshapen, hint: str) -> None:
+    lines = []
+    for sign, what, names in (
+        ("-", "missing", missing),
+        ("+", "surplus", surplus),
+        ("!", "of another shape", misshapen),
+    ):
+        lines += [f"  {sign} {what}: {name}" for name in names[:_SHOWN]]
+        if len(names) > _SHOWN:
+            lines.append(f"  {sign} ... and {len(names) - _SHOWN} more {what}")
+    raise CheckpointError(
+        f"{source}: does not fit the model, so nothing was loaded. {hint}\n" + "\n".join(lines)
+    )
+
+
+def _reason_to_leave(key: str, array: np.ndarray, entries: Mapping[str, Entry]) -> str | None:
+    """Why a key does not go in, where that is as it should be."""
+    if key.startswith(_AUXILIARY_PREFIX):
+        return "left out: token labeling's auxiliary head, used in training only"
+    if key not in _HEAD_KEYS:
+        return None
+    if key not in entries:
+        return "left out: the model has no classifier"
+    if array.ndim and array.shape[0] != entries[key].official_shape[0]:
+        return (
+            f"left out: for {array.shape[0]} classes, the model has "
+            f"{entries[key].official_shape[0]} and a fresh head"
+        )
+    return None
+
+
+@dataclasses.dataclass
+class _Plan:
+    """What would be assigned, and what stands against it."""
+
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    surplus: list[str] = dataclasses.field(default_factory=list)
+    misshapen: list[str] = dataclasses.field(default_factory=list)
+
+
+def _plan(model: keras.Model, state: Mapping[str, np.ndarray], entries: dict[str, Entry]) -> _Plan:
+    plan = _Plan()
+    for key, array in state.items():
+        reason = _reason_to_leave(key, array, entries)
+        if reason is not None:
+            plan.rows.append(Row(key, array.shape, None, None, reason))
+            continue
+        if key not in entries:
+            plan.surplus.append(f"{key} {array.shape}")
+            continue
+        entry, how = entries[key], entries[key].layout.name
+        ready = array if array.shape == entry.official_shape else None
+        if key == "pos_embed":
+            ready, how = _position_array(entry, array, model)
+        if ready is None:
+            plan.misshapen.append(f"{key} {array.shape}, the model wants {entry.official_shape}")
+            continue
+        shape = tuple(entry.variable.shape)
+        plan.arrays[key] = entry.layout.to_keras(ready, shape)
+        plan.rows.append(Row(key, array.shape, entry.variable.path, shape, how))
+    return plan
+
+
+def load_state(
+    model: keras.Model, state: Mapping[str, np.ndarray], source: str = "checkpoint", hint: str = ""
+) -> Report:
+    """Puts a state dict into a model, whole or not at all.
+
+    A head for another number of classes is left out and logged; a position table of another grid is
+    resized; token labeling's auxiliary head is left out. Anything else that does not fit raises.
+
+    Args:
+        model: A model of this package.
+        state: Official key -> float32 array.
+        source: The file's name, for messages.
+        hint: What a reader could do, where the caller knows more.
+
+    Returns:
+        What became of every key.
+
+    Raises:
+        CheckpointError: A key is missing, surplus or of another shape; the model is unchanged.
+    """
+    entries = {entry.key: entry for entry in official_entries(model)}
+    plan = _plan(model, state, entries)
+    missing = [f"{key} {entry.official_shape}" for key, entry in entries.items() if key not in state]
+    if missing or plan.surplus or plan.misshapen:
+        _refuse(source, missing, plan.surplus, plan.misshapen, hint)
+    for key, array in plan.arrays.items():
+        entries[key].variable.assign(array)
+    for row in plan.rows:
+        if row.target is None:
+            logger.warning("%s: %s %s", source, row.key, row.how)
+    fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in plan.arrays)
+    return Report(tuple(plan.rows), fresh)

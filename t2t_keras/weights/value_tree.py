@@ -1,0 +1,76 @@
+"""The last look at what a pickle built, before anyone walks it."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from t2t_keras.weights.refusal import Refusal
+from t2t_keras.weights.stub import Stub
+
+MAX_DEPTH = 64
+MAX_NODES = 1_000_000
+_LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic)
+
+
+@dataclasses.dataclass(slots=True)
+class _Extent:
+    """What a container expands to: the values in it, itself among them, and the levels."""
+
+    nodes: int = 1
+    height: int = 1
+
+    def add(self, nodes: int, height: int) -> None:
+        self.nodes += nodes
+        self.height = max(self.height, height + 1)
+        if self.nodes > MAX_NODES:
+            raise Refusal(f"its pickle expands to more than {MAX_NODES} values")
+        if self.height > MAX_DEPTH:
+            raise Refusal(f"its pickle nests deeper than {MAX_DEPTH} levels")
+
+
+def require_tree(root: object) -> None:
+    """Checks that `root` can be walked by plain recursion in little time.
+
+    Containers may be shared (optimizer states share tuples), but what they expand to is bounded.
+
+    Args:
+        root: Nested dicts, lists, tuples and `Stub`s over numbers, strings, bytes and arrays.
+
+    Raises:
+        Refusal: It contains itself, nests deeper than `MAX_DEPTH`, expands to more than `MAX_NODES`
+            values, or holds something that is neither container nor value.
+    """
+    finished: dict[int, _Extent] = {}
+    path: list[tuple[int, Iterator[object], _Extent]] = []
+    open_ids: set[int] = set()
+    whole = _Extent(nodes=0, height=0)
+    path.append((id(whole), iter((root,)), whole))
+    while path:
+        key, children, extent = path[-1]
+        for child in children:
+            if isinstance(child, _LEAVES):
+                extent.add(1, 0)
+            elif id(child) in finished:
+                extent.add(finished[id(child)].nodes, finished[id(child)].height)
+            elif id(child) in open_ids:
+                raise Refusal("its pickle holds a value that contains itself")
+            else:
+                open_ids.add(id(child))
+                path.append((id(child), _children(child), _Extent()))
+                break
+        else:
+            path.pop()
+            finished[key] = extent
+            if path:
+                path[-1][2].add(extent.nodes, extent.height)
+
+
+def _children(node: object) -> Iterator[object]:
+    if isinstance(node, dict):
+        return iter(node.values())
+    if isinstance(node, list | tuple):
+        return iter(node)
+    if isinstance(node, Stub):
+        return iter(node.attributes.values())
+    raise Refusal(f"its pickle leaves a bare {type(node).__name__} among the values")

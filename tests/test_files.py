@@ -1,0 +1,119 @@
+import hashlib
+import threading
+import time
+
+import pytest
+
+from t2t_keras.files import (
+    atomic_path,
+    digest_of,
+    digest_record,
+    locked,
+    record_digest,
+    recorded_digest,
+    remove_leftovers,
+)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_digest_is_hashlibs(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"t2t" * 100_000)
+    assert digest_of(path) == hashlib.sha256(b"t2t" * 100_000).hexdigest()
+    assert digest_of(path, "sha384") == hashlib.sha384(b"t2t" * 100_000).hexdigest()
+
+
+def test_recorded_digest_is_the_files_and_none_where_there_is_none(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"tokens")
+    assert recorded_digest(path) is None
+    record_digest(path)
+    assert recorded_digest(path) == digest_of(path)
+    assert digest_record(path).read_text() == f"{digest_of(path)}  file\n"
+    for unreadable in (b"", b"\xff" * 80, digest_of(path).encode()[:-1] + b"\n"):
+        digest_record(path).write_bytes(unreadable)
+        assert recorded_digest(path) is None
+
+
+def test_final_name_appears_only_when_the_block_ends(tmp_path):
+    final = tmp_path / "model.weights.h5"
+    final.write_text("old")
+    with atomic_path(final) as part:
+        assert part.parent == tmp_path and part.name.endswith("model.weights.h5")
+        part.write_text("new")
+        assert final.read_text() == "old"
+    assert final.read_text() == "new"
+    assert names(tmp_path) == ["model.weights.h5"]
+
+
+def test_a_folder_is_renamed_whole(tmp_path):
+    with atomic_path(tmp_path / "1") as part:
+        (part / "variables").mkdir(parents=True)
+        (part / "variables" / "data").write_text("x")
+    assert (tmp_path / "1" / "variables" / "data").read_text() == "x"
+    assert names(tmp_path) == ["1"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("folder", [False, True])
+def test_after_an_exception_the_old_file_stays_and_nothing_else(tmp_path, error, folder):
+    final = tmp_path / "file"
+    final.write_text("old")
+    with pytest.raises(error), atomic_path(final) as part:
+        if folder:
+            part.mkdir()
+        (part / "inside" if folder else part).write_text("half")
+        raise error
+    assert final.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_block_that_makes_nothing_is_an_error(tmp_path):
+    with pytest.raises(OSError), atomic_path(tmp_path / "file"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_leftovers_of_that_file_alone_are_removed(tmp_path):
+    final = tmp_path / "b.h5"
+    gone = [
+        ".part-0123abcd-b.h5",
+        ".part-0123abcd-.part-0123abcd-b.h5",
+        ".part-0123abcd-b.h5.sha256",
+    ]
+    kept = [".part-0123abcd-a-b.h5", ".part-0123abcd-bxh5", ".part-0123abcd-b.h5.h5", "b.h5"]
+    for name in gone + kept:
+        (tmp_path / name).write_text(name)
+    remove_leftovers(final)
+    assert names(tmp_path) == sorted(kept)
+
+
+def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
+    path = tmp_path / "file"
+    inside, most = 0, 0
+
+    def work():
+        nonlocal inside, most
+        with locked(path) as alone:
+            assert alone
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.01)
+            inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (inside, most) == (0, 1)
+
+
+def test_a_lock_ends_with_an_exception(tmp_path):
+    with pytest.raises(KeyError), locked(tmp_path / "file"):
+        raise KeyError
+    with locked(tmp_path / "file") as alone:
+        assert alone

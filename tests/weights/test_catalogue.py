@@ -1,0 +1,67 @@
+import re
+
+import pytest
+
+from t2t_keras.variants import VARIANTS
+from t2t_keras.weights.catalogue import RELEASES, RELEASES_URL, imagenet_release, tagged_release
+
+IMAGENET_VARIANTS = {
+    "t2t_vit_7": "71.7_T2T_ViT_7.pth.tar",
+    "t2t_vit_10": "75.2_T2T_ViT_10.pth.tar",
+    "t2t_vit_12": "76.5_T2T_ViT_12.pth.tar",
+    "t2t_vit_14": "81.5_T2T_ViT_14.pth.tar",
+    "t2t_vit_19": "81.9_T2T_ViT_19.pth.tar",
+    "t2t_vit_24": "82.3_T2T_ViT_24.pth.tar",
+    "t2t_vit_t_14": "81.7_T2T_ViTt_14.pth.tar",
+    "t2t_vit_t_19": "82.4_T2T_ViTt_19.pth.tar",
+    "t2t_vit_t_24": "82.6_T2T_ViTt_24.pth.tar",
+}
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_every_variant_has_its_release_or_says_that_there_is_none(variant):
+    if variant in IMAGENET_VARIANTS:
+        release = imagenet_release(variant, (224, 224))
+        assert (release.filename, release.image_size) == (IMAGENET_VARIANTS[variant], 224)
+        assert release.classes == 1000
+    else:
+        with pytest.raises(ValueError, match=f"no `imagenet` weights for `{variant}`") as caught:
+            imagenet_release(variant, (224, 224))
+        assert "weights=None" in str(caught.value)
+        assert all(name in str(caught.value) for name in IMAGENET_VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "side"),
+    [((384, 384), 384), ((224, 224), 224), ((384, 224), 224), ((512, 512), 224)]
+    + [((None, None), 224), ([384, 384], 384)],
+)
+def test_only_384_by_384_takes_the_weights_of_that_size(image_size, side):
+    assert imagenet_release("t2t_vit_14", image_size).image_size == side
+    assert imagenet_release("t2t_vit_19", image_size).image_size == 224
+
+
+def test_releases_for_other_tasks_are_found_by_their_tag():
+    assert tagged_release("t2t_vit_24", "imagenet_token_labeling").top1 == 84.2
+    assert tagged_release("t2t_vit_14", "cifar100").filename == "cirfar100_t2t-vit-14_88.4.pth"
+    assert tagged_release("t2t_vit_19", "cifar10").classes == 10
+    with pytest.raises(ValueError, match="t2t_vit_14, t2t_vit_19"):
+        tagged_release("t2t_vit_7", "cifar10")
+    with pytest.raises(ValueError, match="tag='imagenet22k'"):
+        tagged_release("t2t_vit_14", "imagenet22k")
+
+
+def test_rows_are_sane_and_files_differ():
+    assert len(RELEASES) == len({release.filename for release in RELEASES}) == 15
+    assert RELEASES_URL.startswith("https://") and RELEASES_URL.endswith("/")
+    for release in RELEASES:
+        assert release.variant in VARIANTS
+        assert re.fullmatch(r"[\w.-]+\.pth(\.tar)?", release.filename)
+        assert 70 < release.top1 < (release.top5 or 100) <= 100
+        assert release.sha384 is None or re.fullmatch("[0-9a-f]{96}", release.sha384)
+
+
+def test_the_file_whose_digest_is_published_is_pinned():
+    release = imagenet_release("t2t_vit_14")
+    assert release.size == 86_212_823
+    assert release.sha384.startswith("98c8ae06a1e9997f") and release.sha384.endswith("caeaf7a1")

@@ -1,0 +1,217 @@
+"""What `read_torch_checkpoint` returns for files that are in order."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t2t_keras.errors import CheckpointError
+from t2t_keras.weights import read_torch_checkpoint
+from t2t_keras.weights.stub import Stub
+from tests.weights import torch_writer as torch
+
+DATA = Path(__file__).parents[1] / "data"
+LEGACY = pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def file_of(
+    folder: Path,
+    items: Mapping[str, bytes],
+    storages: Mapping[str, np.ndarray] | None = None,
+    legacy: bool = False,
+) -> Path:
+    """A checkpoint whose pickle holds `items`, given as opcodes."""
+    pickled, storages = torch.whole(torch.mapping(items)), storages or {}
+    if legacy:
+        sized = {key: (data.size, data.tobytes()) for key, data in storages.items()}
+        return write(folder / "a.pth", torch.legacy_checkpoint(pickled, sized))
+    raw = {key: data.tobytes() for key, data in storages.items()}
+    return write(folder / "a.pth", torch.zip_checkpoint(pickled, raw))
+
+
+def digest(value: object) -> str:
+    """SHA-256 over a state dict's names, dtypes, shapes and bytes."""
+    total = hashlib.sha256()
+    for name, array in value.items():
+        total.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return total.hexdigest()
+
+
+GOLDEN_DIGESTS = {  # taken from torch.load of the same files
+    (
+        "tiny_performer.pth.tar",
+        "state_dict",
+    ): "be9efec83e82fe02502a4f14fbf0b84a467555b2940cd570c0db5d2261c5c825",
+    (
+        "tiny_performer.pth.tar",
+        "state_dict_ema",
+    ): "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9",
+    (
+        "tiny_performer_legacy.pth.tar",
+        "state_dict",
+    ): "be9efec83e82fe02502a4f14fbf0b84a467555b2940cd570c0db5d2261c5c825",
+    (
+        "tiny_performer_legacy.pth.tar",
+        "state_dict_ema",
+    ): "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9",
+    (
+        "tiny_transformer.pth.tar",
+        "state_dict_ema",
+    ): "aff3a9b2120fb874acd370465d81487688aede37caafadeba63530eded5a1d1d",
+    (
+        "tiny_transformer_half.pth.tar",
+        "state_dict_ema",
+    ): "c5a2847208b266362a0fad0a01cd6c550b2bc37c767113227c5da6ba4de9dbee",
+    (
+        "tiny_cifar_layout.pth",
+        "net",
+    ): "3aa70182c5e5c4f7c4c8a19e7c361b96cea44071beca9ccddc66a8f9bfbdc6e7",
+    (
+        "tiny_bare_state_dict.pth",
+        "",
+    ): "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9",
+    (
+        "trajectory_start.pth",
+        "state_dict",
+    ): "3c1bf3cba58061e45f9dd96097fa5592596e1bac62f1fff2d3afd9b712d4b17c",
+}
+
+
+@pytest.mark.parametrize("name, keys", sorted(GOLDEN_DIGESTS))
+def test_golden_state_dict_is_bit_equal_to_what_torch_loads(name, keys):
+    value = read_torch_checkpoint(DATA / name)
+    for key in keys.split("/") if keys else ():
+        value = value[key]
+    assert digest(value) == GOLDEN_DIGESTS[name, keys]
+
+
+@pytest.mark.parametrize("name", ["tiny_performer.pth.tar", "tiny_performer_legacy.pth.tar"])
+def test_training_checkpoint_keeps_what_stands_beside_the_weights(name):
+    value = read_torch_checkpoint(DATA / name)
+    assert {"state_dict", "state_dict_ema", "optimizer", "args", "epoch", "arch"} <= value.keys()
+    assert type(value["epoch"]) is int and type(value["arch"]) is str
+    assert type(value["args"]) is Stub and value["args"].class_name == "argparse.Namespace"
+    assert value["args"].attributes["model"] == value["arch"]
+    assert value["optimizer"]["param_groups"][0]["params"]
+
+
+def test_both_formats_of_one_checkpoint_agree():
+    new = read_torch_checkpoint(DATA / "tiny_performer.pth.tar")
+    old = read_torch_checkpoint(DATA / "tiny_performer_legacy.pth.tar")
+    assert digest(new["state_dict_ema"]) == digest(old["state_dict_ema"])
+    assert new["args"].attributes == old["args"].attributes
+
+
+@LEGACY
+@pytest.mark.parametrize("dtype", sorted(torch.STORAGE_NAMES))
+def test_dtypes_are_kept(tmp_path, dtype, legacy):
+    arrays = {"a": (np.arange(6).reshape(2, 3) % 2).astype(dtype), "scalar": np.ones((), dtype)}
+    value = read_torch_checkpoint(write(tmp_path / "a.pth", torch.checkpoint(arrays, legacy)))
+    assert digest(value) == digest(arrays)
+
+
+@LEGACY
+def test_bfloat16_becomes_float32(tmp_path, legacy):
+    expected = np.arange(300_000, dtype=np.float32).view(np.uint32) & 0xFFFF0000
+    stored = (expected >> 16).astype("<u2")
+    source = torch.storage("0", stored.size, "BFloat16Storage", legacy)
+    items = {"a": torch.tensor(source, [stored.size], [1])}
+    value = read_torch_checkpoint(file_of(tmp_path, items, {"0": stored}, legacy))
+    assert value["a"].dtype == np.float32
+    assert value["a"].tobytes() == expected.tobytes()
+
+
+@LEGACY
+def test_tensors_may_share_a_storage_and_lie_in_any_order(tmp_path, legacy):
+    data = np.arange(24, dtype=np.float32)
+    source = torch.storage("7", 24, legacy=legacy)
+    items = {
+        "whole": torch.tensor(source, [2, 3, 4], [12, 4, 1]),
+        "transposed": torch.tensor(source, [4, 3, 2], [1, 4, 12]),
+        "row": torch.tensor(source, [4], [1], offset=8),
+        "expanded": torch.tensor(source, [5, 2], [0, 1]),
+        "empty": torch.tensor(source, [0, 4], [4, 1]),
+        "scalar": torch.tensor(source, [], [], offset=23),
+    }
+    value = read_torch_checkpoint(file_of(tmp_path, items, {"7": data}, legacy))
+    cube = data.reshape(2, 3, 4)
+    np.testing.assert_array_equal(value["whole"], cube)
+    np.testing.assert_array_equal(value["transposed"], cube.T)
+    np.testing.assert_array_equal(value["row"], cube[0, 2])
+    np.testing.assert_array_equal(value["expanded"], np.tile(data[:2], (5, 1)))
+    assert value["empty"].shape == (0, 4)
+    assert value["scalar"].shape == () and value["scalar"] == 23
+    assert np.shares_memory(value["whole"], value["row"])
+
+
+def test_arrays_are_read_only(tmp_path):
+    file = write(tmp_path / "a.pth", torch.checkpoint({"a": np.ones(3, np.float32)}))
+    with pytest.raises(ValueError, match="read-only"):
+        read_torch_checkpoint(file)["a"][0] = 2
+
+
+def test_numpy_scalars_sizes_and_parameters_load(tmp_path):
+    encoded = torch.call(
+        torch.named("_codecs", "encode"), torch.text("\x00" * 7 + "@"), torch.text("latin1")
+    )
+    dtype = torch.call(torch.named("numpy", "dtype"), torch.text("f8"), b"\x89", b"\x88")
+    dtype += torch.group(torch.number(3), torch.text("<"), b"N") + b"b"
+    one = torch.tensor(torch.storage("0", 1), [1], [1])
+    hooks = torch.call(torch.named("collections", "OrderedDict"))
+    items = {
+        "scalar": torch.call(torch.named("numpy.core.multiarray", "scalar"), dtype, encoded),
+        "size": torch.call(torch.named("torch", "Size"), torch.numbers([2, 3])),
+        "parameter": torch.call(
+            torch.named("torch._utils", "_rebuild_parameter"), one, b"\x88", hooks
+        ),
+    }
+    value = read_torch_checkpoint(file_of(tmp_path, items, {"0": np.ones(1, np.float32)}))
+    assert value["scalar"] == np.float64(2.0) and value["size"] == (2, 3)
+    np.testing.assert_array_equal(value["parameter"], [1.0])
+
+
+def test_sha256_is_verified_first(tmp_path):
+    file = write(tmp_path / "a.pth", torch.checkpoint({"a": np.ones(3, np.float32)}))
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert read_torch_checkpoint(file, sha256=found.upper())["a"].sum() == 3
+    with pytest.raises(
+        CheckpointError, match=f"a.pth: its SHA-256 is {found}, expected {'0' * 64}"
+    ):
+        read_torch_checkpoint(file, sha256="0" * 64)
+    write(file, b"<html>")
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        read_torch_checkpoint(file, sha256=found)
+    with pytest.raises(ValueError, match="Received: sha256='abc'"):
+        read_torch_checkpoint(file, sha256="abc")
+
+
+def test_records_without_checksum_need_the_sha256(tmp_path):
+    entries = torch.zip_entries(torch.whole(b"}"), {})
+    file = write(tmp_path / "a.pth", torch.zip_archive([*entries[:1], *entries[1:]]))
+    assert read_torch_checkpoint(file) == {}
+    for entry in entries:
+        entry.crc = 0
+    write(file, torch.zip_archive(entries))
+    with pytest.raises(CheckpointError, match="without a checksum.*Give the file's SHA-256"):
+        read_torch_checkpoint(file)
+    assert read_torch_checkpoint(file, hashlib.sha256(file.read_bytes()).hexdigest()) == {}
+
+
+@pytest.mark.parametrize(
+    "kind, dtype",
+    [("CharStorage", "int8"), ("ComplexFloatStorage", "complex64"), ("QInt8Storage", "quantized")],
+)
+@LEGACY
+def test_unread_dtypes_are_named_with_their_tensor(tmp_path, kind, dtype, legacy):
+    items = {"blocks.0.w": torch.tensor(torch.storage("0", 4, kind, legacy), [4], [1])}
+    file = file_of(tmp_path, items, {"0": np.zeros(4, np.int8)}, legacy)
+    with pytest.raises(CheckpointError, match=f"near 'blocks.0.w': .*{re.escape(dtype)}"):
+        read_torch_checkpoint(file)
