@@ -1,4 +1,4 @@
-"""Encoded picture -> upright 8-bit RGB inside a graph, pixel for pixel what `images.read_rgb` reads."""
+"""Encoded picture -> upright 8-bit RGB inside a graph: the pixels `images.read_rgb` reads."""
 
 import tensorflow as tf
 
@@ -114,7 +114,7 @@ def _small(height: tf.Tensor, width: tf.Tensor):
     """What is decoded inside waits for the check of the declared size."""
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
     return tf.control_dependencies(
-        [tf.debugging.Assert(pixels <= MAX_PIXELS, ["the picture declares too many pixels", pixels])]
+        [tf.debugging.Assert(pixels <= MAX_PIXELS, ["too many pixels declared", pixels])]
     )
 
 

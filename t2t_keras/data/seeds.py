@@ -1,4 +1,4 @@
-"""Stateless seeds: every draw is a function of (seed, epoch, what it is for, index), and of nothing else.
+"""Stateless seeds: a draw depends on (seed, epoch, what it is for, index) and on nothing else.
 
 A seed is an int64 tensor of shape (2,), as `tf.random.stateless_*` take it. All functions work
 eagerly and inside tf.data; `epoch`, `step` and `index` are integers or integer tensors, from 0.

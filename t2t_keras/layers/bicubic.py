@@ -21,10 +21,10 @@ def interpolation_matrix(new_size, old_size: int):
     """
     scale = old_size / ops.cast(new_size, "float32")
     centres = (ops.cast(ops.arange(new_size), "float32") + 0.5) * scale - 0.5
-    first = ops.floor(centres)
-    taps = first[:, None] + ops.convert_to_tensor([-1.0, 0.0, 1.0, 2.0], dtype="float32")
-    weights = _cubic(ops.abs(centres[:, None] - taps))
-    nearest = ops.cast(ops.clip(taps, 0, old_size - 1), "int32")
+    below = ops.floor(centres)
+    taps = ops.convert_to_tensor([-1.0, 0.0, 1.0, 2.0], dtype="float32")
+    weights = _cubic(ops.abs((centres - below)[:, None] - taps))
+    nearest = ops.cast(ops.clip(below[:, None] + taps, 0, old_size - 1), "int32")
     return ops.sum(weights[..., None] * ops.one_hot(nearest, old_size, dtype="float32"), axis=1)
 
 

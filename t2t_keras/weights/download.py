@@ -82,9 +82,7 @@ def _cached_defect(release: Release, target: Path) -> str | None:
     return defect
 
 
-def _defect(
-    release: Release, path: Path, recorded: str | None, *, whole: bool = True
-) -> str | None:
+def _defect(release: Release, path: Path, recorded: str | None) -> str | None:
     size = path.stat().st_size
     if release.size is not None and size != release.size:
         return f"it has {size:,} bytes, expected {release.size:,}"
@@ -92,7 +90,7 @@ def _defect(
         return _digest_defect(path, "sha384", release.sha384)
     if recorded is not None:
         return _digest_defect(path, "sha256", recorded)
-    return container_defect(path, whole=whole)
+    return container_defect(path)
 
 
 def _digest_defect(path: Path, algorithm: str, expected: str) -> str | None:
@@ -131,7 +129,7 @@ def _replace(
         if _came_unencrypted(url, answer):
             defect = f"it came unencrypted, by way of {answer.url}"
         else:
-            defect = _defect(release, part, recorded, whole=_end_is_marked(answer))
+            defect = _defect(release, part, recorded)
         if defect is not None:
             raise DownloadError(
                 f"{release.filename} came wrong from {url} and was deleted: {defect}. {by_hand}."
@@ -165,14 +163,11 @@ def _came_unencrypted(url: str, answer: requests.Response) -> bool:
     return urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https"
 
 
-def _end_is_marked(answer: requests.Response) -> bool:
-    # urllib3 has then compared what came with what was announced.
-    return "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
-
-
 def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"no data came for {timeout:g} s"
-    return str(error)
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    return str(error.args[0] if error.args else error)

@@ -14,7 +14,7 @@ from t2t_keras.weights.refusal import SAVE_WEIGHTS_ONLY, Refusal, quoted
 from t2t_keras.weights.torch_globals import TorchGlobals
 
 MAX_PICKLE_BYTES = 4 << 20
-_MAX_STEPS = 400_000
+_MAX_STEPS = 200_000
 _MAX_OPEN_MARKS = 64
 _MAX_LINE_BYTES = 1024
 _HIGHEST_PROTOCOL = 5

@@ -30,7 +30,7 @@ class RegularFile:
 
     def __init__(self, path: str | os.PathLike):
         _require_regular(os.stat(path).st_mode)
-        # The path may turn into a pipe between the two calls; O_NONBLOCK keeps the open from hanging.
+        # The path may become a pipe between the two calls: O_NONBLOCK keeps that from hanging.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         self._file = os.fdopen(os.open(path, flags), "rb", buffering=0)
         try:
@@ -38,7 +38,7 @@ class RegularFile:
             _require_regular(self._opened.st_mode)
             if self._opened.st_size > MAX_FILE_BYTES:
                 raise Refusal(
-                    f"it has {self._opened.st_size} bytes, more than the {MAX_FILE_BYTES} that are read",
+                    f"it has {self._opened.st_size} bytes; at most {MAX_FILE_BYTES} are read",
                     "Give the checkpoint of a T2T-ViT, or save only `model.state_dict()`.",
                 )
         except Refusal:

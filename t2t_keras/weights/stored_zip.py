@@ -147,7 +147,7 @@ def _parse_directory(directory: bytes, count: int) -> list[Record]:
             raise Refusal(f"record {quoted(name)} is encrypted")
         if method != _STORED or packed != size or flags & ~(_SIZES_FOLLOW | _UTF8_NAME):
             raise Refusal(
-                f"record {quoted(name)} is compressed, which torch never does",
+                f"record {quoted(name)} is compressed or otherwise not stored as it is",
                 "Unpack the archive and save the checkpoint again with `torch.save`.",
             )
         if name in records:

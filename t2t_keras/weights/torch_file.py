@@ -5,7 +5,7 @@ import re
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.file_kinds import looks_like
-from t2t_keras.weights.refusal import FETCH_AGAIN, Refusal
+from t2t_keras.weights.refusal import Refusal
 from t2t_keras.weights.regular_file import RegularFile
 from t2t_keras.weights.torch_legacy import read_legacy_checkpoint
 from t2t_keras.weights.torch_zip import read_zip_checkpoint
@@ -66,8 +66,9 @@ def _read(file: RegularFile, pinned: bool) -> object:
         return read_zip_checkpoint(file, pinned)
     if head.startswith((b"\x80", _MAGIC_AS_TEXT)):
         return read_legacy_checkpoint(file)
-    kind = looks_like(head) if head else "empty"
-    raise Refusal(f"it is not a PyTorch checkpoint (looks like {kind})", FETCH_AGAIN)
+    if not head:
+        raise Refusal("it is empty")
+    raise Refusal(f"it is not a PyTorch checkpoint (looks like {looks_like(head)})")
 
 
 def _printable(path: str | os.PathLike) -> str:

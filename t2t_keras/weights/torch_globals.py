@@ -84,13 +84,14 @@ class TorchGlobals:
         """Takes in the attributes of an object, as far as they matter."""
         if type(target) is Stub and type(state) is dict and not target.attributes:
             if not all(type(key) is str for key in state):
-                raise Refusal(f"a {target.class_name} has an attribute whose name is not text")
+                raise Refusal("a Namespace has an attribute whose name is not text")
             target.attributes.update(state)
         elif type(target) is ScalarType and type(state) is tuple:
             if len(state) < 2 or not (_is_text(state[1], "<") or _is_text(state[1], "|")):
                 raise Refusal("a NumPy scalar is not little-endian")
         elif type(target) is not OrderedDict or type(state) is not dict:  # its `_metadata`
-            raise Refusal(f"it sets the state of a {type(target).__name__}", SAVE_WEIGHTS_ONLY)
+            what = type(target).__name__
+            raise Refusal(f"it sets the state of an object ({what})", SAVE_WEIGHTS_ONLY)
 
     def persistent(self, key: object) -> Storage:
         """The storage that a persistent id names: five fields in zip files, six in old streams."""

@@ -9,7 +9,7 @@ import numpy as np
 from t2t_keras.weights.refusal import Refusal
 
 MAX_STORAGES = 20_000
-MAX_TENSORS = 50_000
+MAX_TENSORS = 20_000
 _MAX_DIMENSIONS = 32
 _MAX_EXTENT = 2**40
 _EXPANSION, _EXPANSION_SLACK = 4, 1 << 20

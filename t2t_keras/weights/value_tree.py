@@ -10,6 +10,7 @@ from t2t_keras.weights.stub import Stub
 
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
+_TOO_DEEP = f"its pickle nests deeper than {MAX_DEPTH} levels"
 _LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic)
 
 
@@ -26,7 +27,7 @@ class _Extent:
         if self.nodes > MAX_NODES:
             raise Refusal(f"its pickle expands to more than {MAX_NODES} values")
         if self.height > MAX_DEPTH:
-            raise Refusal(f"its pickle nests deeper than {MAX_DEPTH} levels")
+            raise Refusal(_TOO_DEEP)
 
 
 def require_tree(root: object) -> None:
@@ -41,27 +42,28 @@ def require_tree(root: object) -> None:
         Refusal: It contains itself, nests deeper than `MAX_DEPTH`, expands to more than `MAX_NODES`
             values, or holds something that is neither container nor value.
     """
-    finished: dict[int, _Extent] = {}
+    extents: dict[int, _Extent | None] = {}  # by id; None while the container is being walked
     path: list[tuple[int, Iterator[object], _Extent]] = []
-    open_ids: set[int] = set()
     whole = _Extent(nodes=0, height=0)
     path.append((id(whole), iter((root,)), whole))
     while path:
         key, children, extent = path[-1]
         for child in children:
-            if isinstance(child, _LEAVES):
+            if isinstance(child, _LEAVES) or not child:
                 extent.add(1, 0)
-            elif id(child) in finished:
-                extent.add(finished[id(child)].nodes, finished[id(child)].height)
-            elif id(child) in open_ids:
+            elif known := extents.get(id(child)):
+                extent.add(known.nodes, known.height)
+            elif id(child) in extents:
                 raise Refusal("its pickle holds a value that contains itself")
+            elif len(path) > MAX_DEPTH:
+                raise Refusal(_TOO_DEEP)
             else:
-                open_ids.add(id(child))
+                extents[id(child)] = None
                 path.append((id(child), _children(child), _Extent()))
                 break
         else:
             path.pop()
-            finished[key] = extent
+            extents[key] = extent
             if path:
                 path[-1][2].add(extent.nodes, extent.height)
 

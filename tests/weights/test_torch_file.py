@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights import read_torch_checkpoint
+from t2t_keras.weights.regular_file import RegularFile
 from t2t_keras.weights.stub import Stub
 from tests.weights import torch_writer as torch
 
@@ -214,4 +216,44 @@ def test_unread_dtypes_are_named_with_their_tensor(tmp_path, kind, dtype, legacy
     items = {"blocks.0.w": torch.tensor(torch.storage("0", 4, kind, legacy), [4], [1])}
     file = file_of(tmp_path, items, {"0": np.zeros(4, np.int8)}, legacy)
     with pytest.raises(CheckpointError, match=f"near 'blocks.0.w': .*{re.escape(dtype)}"):
+        read_torch_checkpoint(file)
+
+
+@pytest.mark.parametrize("kind, width", [("FloatStorage", 4), ("BFloat16Storage", 2)])
+@LEGACY
+def test_memory_beyond_the_tensors_stays_small(tmp_path, kind, width, legacy):
+    numel = 8 << 20
+    items = {"a": torch.tensor(torch.storage("0", numel, kind, legacy), [numel], [1])}
+    file = file_of(tmp_path, items, {"0": np.zeros(numel, f"<u{width}")}, legacy)
+    tracemalloc.start()
+    value = read_torch_checkpoint(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < value["a"].nbytes + (16 << 20)
+
+
+@LEGACY
+def test_a_training_checkpoint_of_the_largest_variant_fits_the_limits(tmp_path, legacy):
+    arrays = {f"blocks.{index}.attn.proj.weight": np.ones(1, np.float32) for index in range(4000)}
+    value = read_torch_checkpoint(write(tmp_path / "a.pth", torch.checkpoint(arrays, legacy)))
+    assert list(value) == list(arrays)
+
+
+def test_a_path_that_cannot_be_printed_is_escaped(tmp_path):
+    file = write(tmp_path / "a\nb.pth", b"")
+    with pytest.raises(CheckpointError, match=r"a\\nb.pth': it is empty. Delete the file"):
+        read_torch_checkpoint(file)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    file = write(tmp_path / "a.pth", torch.checkpoint({"a": np.ones(3, np.float32)}, legacy=True))
+    read_into = RegularFile.read_into
+
+    def read_and_grow(self, offset, buffer):
+        read_into(self, offset, buffer)
+        with file.open("ab") as other:
+            other.write(b"x")
+
+    monkeypatch.setattr(RegularFile, "read_into", read_and_grow)
+    with pytest.raises(CheckpointError, match="changed while it was read"):
         read_torch_checkpoint(file)

@@ -1,0 +1,32 @@
+"""Data sets and the batches made of them, in tf.data."""
+
+from t2t_keras.data.crops import (
+    evaluation_crop,
+    light_crop,
+    random_flip,
+    random_resized_crop,
+)
+from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.pipeline import AUGMENTATIONS, eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.reading import picture_errors
+from t2t_keras.data.seeds import batch_seed, example_seed, order_seed, split_seed
+from t2t_keras.data.sources import Source, open_source
+
+__all__ = [
+    "AUGMENTATIONS",
+    "Source",
+    "batch_seed",
+    "decode_picture",
+    "eval_dataset",
+    "evaluation_crop",
+    "example_seed",
+    "light_crop",
+    "open_source",
+    "order_seed",
+    "picture_errors",
+    "random_flip",
+    "random_resized_crop",
+    "split_seed",
+    "steps_per_epoch",
+    "train_dataset",
+]

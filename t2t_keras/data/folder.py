@@ -1,0 +1,176 @@
+"""Pictures in folders, one a class: what lies there, checked before anything is read."""
+
+import collections
+import dataclasses
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+from t2t_keras.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
+TRAIN_FOLDER = "train"
+EVAL_FOLDERS = ("validation", "val", "valid", "test")  # the first that exists is taken
+
+_log = logging.getLogger(__name__)
+
+Pictures = dict[str, list[str]]  # class name -> paths, both sorted
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderPictures:
+    """The picture files of both parts; `train` is empty where only evaluation was asked for."""
+
+    train: Pictures
+    evaluation: Pictures
+
+
+def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> FolderPictures:
+    """Lists ROOT/train/CLASS/* and ROOT/val/CLASS/*, or splits ROOT/CLASS/*.
+
+    Args:
+        root: An existing folder.
+        validation_split: Share of each class to evaluate on where there is no such folder;
+            0 for none.
+        evaluation_only: Whether training pictures are not needed.
+
+    Raises:
+        DataError: The folder holds no usable data set; the message names what is wrong and where.
+        ValueError: `validation_split` is given beside a folder of evaluation pictures.
+    """
+    folders = _parts(root)
+    evaluation = next((folders[name] for name in EVAL_FOLDERS if name in folders), None)
+    if TRAIN_FOLDER not in folders and evaluation is None:
+        return _scan_classes_only(root, validation_split, evaluation_only)
+    if evaluation is not None and validation_split:
+        raise ValueError(
+            f"`validation_split` must be 0 where {evaluation} holds evaluation pictures. "
+            f"Received: validation_split={validation_split}"
+        )
+    if evaluation_only and evaluation is not None:
+        return FolderPictures({}, _scan_classes(evaluation))
+    if TRAIN_FOLDER not in folders:
+        raise DataError(
+            f"{root}: there is {evaluation.name}/ but no {TRAIN_FOLDER}/ with class folders. "
+            "Add it, or open for evaluation only."
+        )
+    train = _scan_classes(folders[TRAIN_FOLDER])
+    if evaluation is None:
+        return _split(folders[TRAIN_FOLDER], train, validation_split)
+    pictures = FolderPictures(train, _scan_classes(evaluation))
+    _check_same_classes(folders[TRAIN_FOLDER], evaluation, pictures)
+    return pictures
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """Folders named as parts of a data set; one without folders of its own is a class: a train."""
+    named = {name.casefold(): root / name for name in _subfolders(root)}
+    names = (TRAIN_FOLDER, *EVAL_FOLDERS)
+    return {name: named[name] for name in names if name in named and _subfolders(named[name])}
+
+
+def _scan_classes_only(root: Path, share: float, evaluation_only: bool) -> FolderPictures:
+    classes = _scan_classes(root)
+    return FolderPictures({}, classes) if evaluation_only else _split(root, classes, share)
+
+
+def _scan_classes(folder: Path) -> Pictures:
+    names = _subfolders(folder)
+    if not names:
+        raise DataError(
+            f"{folder}: holds no class folders. Put each class's pictures in a folder of its own, "
+            f"as {folder.name}/CLASS/PICTURE.jpg."
+        )
+    if len(names) == 1:
+        raise DataError(
+            f"{folder}: holds one class only, {names[0]!r}; there is nothing to tell apart. Add a "
+            "second class folder, or point at the folder above the classes."
+        )
+    ignored: collections.Counter = collections.Counter()
+    classes = {name: _pictures(folder / name, ignored) for name in names}
+    if ignored:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
+        _log.warning("%s: ignored beside the pictures: %s", folder, kinds)
+    return classes
+
+
+def _pictures(folder: Path, ignored: collections.Counter) -> list[str]:
+    paths = []
+    for entry in _entries(folder):
+        kind = _why_ignored(entry)
+        if kind is None:
+            paths.append(entry.path)
+        else:
+            ignored[kind] += 1
+    if not paths:
+        raise DataError(
+            f"{folder}: no pictures in this class folder. Formats read: {', '.join(SUFFIXES)}; "
+            "fill or remove the folder."
+        )
+    return sorted(paths)
+
+
+def _why_ignored(entry: os.DirEntry) -> str | None:
+    if entry.name.startswith("."):
+        return "hidden"
+    if entry.is_dir():
+        return "folder"
+    if not entry.is_file():
+        return "broken link or special file"
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return None if suffix in SUFFIXES else suffix or "without suffix"
+
+
+def _subfolders(folder: Path) -> list[str]:
+    entries = _entries(folder)
+    return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"{folder}: cannot be listed ({reason}). Check its permissions.") from error
+
+
+def _split(folder: Path, classes: Pictures, share: float) -> FolderPictures:
+    """Takes the same share of each class, chosen by a hash of the names: stable and unordered."""
+    if not share:
+        raise DataError(
+            f"{folder}: there are no evaluation pictures beside it. Add a {EVAL_FOLDERS[1]}/ "
+            "folder next to train/, or give `validation_split`, for example 0.1."
+        )
+    train, evaluation = {}, {}
+    for name, paths in classes.items():
+        if len(paths) < 2:
+            raise DataError(
+                f"{folder / name}: holds a single picture, which cannot both be trained and "
+                "evaluated on. Add more, or remove the class."
+            )
+        count = min(max(round(len(paths) * share), 1), len(paths) - 1)
+        chosen = set(sorted(paths, key=_name_hash)[:count])
+        evaluation[name] = [path for path in paths if path in chosen]
+        train[name] = [path for path in paths if path not in chosen]
+    return FolderPictures(train, evaluation)
+
+
+def _name_hash(path: str) -> bytes:
+    return hashlib.sha256(os.fsencode(os.path.basename(path))).digest()
+
+
+def _check_same_classes(train: Path, evaluation: Path, pictures: FolderPictures) -> None:
+    missing = sorted(pictures.train.keys() - pictures.evaluation.keys())
+    surplus = sorted(pictures.evaluation.keys() - pictures.train.keys())
+    if missing or surplus:
+        raise DataError(
+            f"{evaluation}: its classes are not those of {train}: missing {_shown(missing)}; "
+            f"surplus {_shown(surplus)}. Give both the same class folders."
+        )
+
+
+def _shown(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:5])) or "none"
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

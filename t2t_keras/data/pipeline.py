@@ -1,0 +1,194 @@
+"""The batches a model trains and is evaluated on.
+
+What a training batch holds depends on (seed, epoch, step) alone: not on the machine's speed, not
+on where a run was interrupted. Pictures stay uint8 up to the batch, and are normalised there.
+"""
+
+import functools
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from t2t_keras.data.crops import evaluation_crop, light_crop, random_flip, random_resized_crop
+from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.reading import read_batches
+from t2t_keras.data.seeds import example_seed, order_seed, split_seed
+from t2t_keras.data.sources import Source
+from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
+from t2t_keras.images.resize import Size, cover_size, target_size
+
+Colour = tuple[float, float, float]
+
+
+def _crop_flip(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
+    crop_seed, flip_seed = split_seed(seed, 2)
+    return random_flip(random_resized_crop(image, target, crop_seed), flip_seed)
+
+
+# name -> (picture, target, crop_pct, seed) -> picture of the target's size, uint8 still
+AUGMENTATIONS: dict[str, Callable[..., tf.Tensor]] = {
+    "none": lambda image, target, crop_pct, seed: evaluation_crop(image, target, crop_pct),
+    "light": light_crop,
+    "crop_flip": _crop_flip,
+}
+
+
+def steps_per_epoch(source: Source, batch_size: int) -> int:
+    """Training batches in an epoch; the remainder, other pictures every epoch, is left out.
+
+    Raises:
+        ValueError: `batch_size` is not in 1..`source.num_train`.
+    """
+    if not 1 <= batch_size <= source.num_train:
+        raise ValueError(
+            f"`batch_size` must be 1 to the {source.num_train} training pictures of {source.name}. "
+            f"Received: batch_size={batch_size}"
+        )
+    return source.num_train // batch_size
+
+
+def train_dataset(
+    source: Source,
+    image_size: int | Size,
+    batch_size: int,
+    seed: int,
+    *,
+    epochs: int,
+    augment: str = "crop_flip",
+    start_step: int = 0,
+    crop_pct: float = DEFAULT_CROP_PCT,
+    mean: Colour = IMAGENET_MEAN,
+    std: Colour = IMAGENET_STD,
+) -> tf.data.Dataset:
+    """All training batches of a run, from `start_step` on.
+
+    Every epoch takes the pictures in another order, drawn from (seed, epoch).
+
+    Args:
+        source: What to train on.
+        image_size: Side in pixels, or (height, width).
+        batch_size: Pictures a batch, over all devices.
+        seed: Of the order and every random crop.
+        epochs: Of the whole run, not only of what is left after `start_step`.
+        augment: "none" (the evaluation's crop), "light" (shifts and scales, for digits) or
+            "crop_flip" (random resized crop and mirroring, as for ImageNet).
+        start_step: Batches already trained on, over all epochs.
+        crop_pct: Of the evaluation's crop, which "none" and "light" build on.
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+
+    Returns:
+        `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, labels):
+        (batch_size, height, width, 3) float32, normalised, and (batch_size,) int32. Iterate
+        inside `picture_errors()` to be told the file that cannot be read.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    if augment not in AUGMENTATIONS:
+        raise ValueError(f"`augment` must be in {sorted(AUGMENTATIONS)}. Received: {augment=}")
+    steps = steps_per_epoch(source, batch_size)
+    if not 0 <= start_step <= epochs * steps:
+        raise ValueError(
+            f"`start_step` must be 0 to {epochs * steps}, the run's steps. Received: {start_step=}"
+        )
+    target = target_size(image_size)
+    cover_size(target, crop_pct)
+    split = source.train_split
+
+    def work(epoch, place, key):
+        contents, label = split.read(key)
+        drawn = example_seed(seed, epoch, place)
+        image = AUGMENTATIONS[augment](decode_picture(contents), target, crop_pct, drawn)
+        return image, label
+
+    left = functools.partial(
+        _left_of_run, seed=seed, epochs=epochs, per_epoch=steps * batch_size,
+        start=start_step * batch_size,
+    )  # fmt: skip
+    batches = read_batches(
+        left(split.keys), left(split.names), work, target, source.num_classes, batch_size
+    )
+    return _finished(batches, epochs * steps - start_step, batch_size, mean, std)
+
+
+def eval_dataset(
+    source: Source,
+    image_size: int | Size,
+    batch_size: int,
+    *,
+    crop_pct: float = DEFAULT_CROP_PCT,
+    mean: Colour = IMAGENET_MEAN,
+    std: Colour = IMAGENET_STD,
+) -> tf.data.Dataset:
+    """Every evaluation picture once, in a fixed order, preprocessed as `load_image` does.
+
+    Args:
+        source: What to evaluate on.
+        image_size: Side in pixels, or (height, width).
+        batch_size: Pictures a batch; the last batch may hold fewer.
+        crop_pct: Share of the resized side that the crop keeps, in (0, 1].
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+
+    Returns:
+        Batches (images, labels) as `train_dataset`'s, of known number.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be above 0. Received: batch_size={batch_size}")
+    target = target_size(image_size)
+    cover_size(target, crop_pct)
+    split = source.eval_split
+
+    def work(epoch, place, key):
+        contents, label = split.read(key)
+        return evaluation_crop(decode_picture(contents), target, crop_pct), label
+
+    def listed(elements: tf.data.Dataset) -> tf.data.Dataset:
+        epoch = tf.constant(0, tf.int64)
+        return elements.enumerate().map(lambda place, element: (epoch, place, element))
+
+    batches = read_batches(
+        *(listed(split.keys(None)), listed(split.names(None))),
+        *(work, target, source.num_classes, batch_size),
+    )
+    return _finished(batches, -(-split.size // batch_size), None, mean, std)
+
+
+def _left_of_run(
+    elements: Callable[[tf.Tensor], tf.data.Dataset],
+    *,
+    seed: int,
+    epochs: int,
+    per_epoch: int,
+    start: int,
+) -> tf.data.Dataset:
+    """(epoch, place, element) of all epochs, from the example `start` of the run on."""
+    first_epoch, skipped = divmod(start, per_epoch)
+
+    def one_epoch(epoch):
+        numbered = elements(order_seed(seed, epoch)).take(per_epoch).enumerate()
+        return numbered.map(lambda place, element: (epoch, place, element))
+
+    return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).skip(skipped)
+
+
+def _finished(
+    batches: tf.data.Dataset, count: int, batch_size: int | None, mean: Colour, std: Colour
+) -> tf.data.Dataset:
+    """Normalises as `preprocess_input` does, in TensorFlow whatever Keras' backend is.
+
+    `batch_size` is the static one, None where the last batch may be smaller.
+    """
+
+    def normalised(images, labels):
+        images = tf.ensure_shape(images, (batch_size, None, None, 3))
+        labels = tf.ensure_shape(labels, (batch_size,))
+        return (tf.cast(images, tf.float32) / 255.0 - mean) / std, labels
+
+    batches = batches.map(normalised, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    return batches.prefetch(tf.data.AUTOTUNE)

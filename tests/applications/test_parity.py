@@ -1,0 +1,126 @@
+"""The authors' numbers: full-size logits, tiny intermediates, ten steps of training."""
+
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras import create_model, load_official_checkpoint, read_torch_checkpoint
+from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.weights.mapping import official_state
+from t2t_keras.weights.transfer import load_state
+from tests.conftest import DATA, official_weights
+from tests.tiny import tiny_model
+
+FULL_SIZE = [
+    "t2t_vit_7",
+    "t2t_vit_10",
+    "t2t_vit_12",
+    "t2t_vit_14",
+    "t2t_vit_14_384",
+    "t2t_vit_19",
+    "t2t_vit_24",
+    "t2t_vit_t_14",
+    "t2t_vit_t_19",
+    "t2t_vit_t_24",
+    "t2t_vit_14_resnext",
+    "t2t_vit_14_wide",
+    "t2t_vit_14_se",
+    "t2t_vit_16_ghost",
+    "t2t_vit_dense",
+]
+
+
+def test_every_golden_is_tested(golden):
+    assert sorted(FULL_SIZE) == sorted(golden)
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_full_size_logits(name, golden):
+    expected = golden[name]
+    size = expected["image_size"]
+    model = create_model(
+        name.removesuffix("_384"),
+        weights=None,
+        input_shape=(size, size, 3),
+        classifier_activation=None,
+    )
+    assert model.count_params() == expected["params"]
+    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert trainable == expected["trainable_params"]
+    load_state(model, {key: official_weights(key, shape) for key, shape in expected["state_dict"]})
+    images = np.random.default_rng(0).standard_normal((2, size, size, 3)).astype("float32")
+    logits = model.predict(images, verbose=0)
+    difference = np.abs(logits[:, :8] - expected["logits_first_8"]).max()
+    assert difference <= 2e-5 * expected["logits_std"]
+    assert logits.argmax(axis=1).tolist() == expected["argmax"]
+    assert logits.std() == pytest.approx(expected["logits_std"], rel=1e-5)
+
+
+def _stages(model):
+    """Every intermediate output that there is an official number for."""
+    encoder = model.get_layer("encoder")
+    tokens = model.get_layer("encoder").input
+    outputs = {
+        "tokens_to_token.attention1": model.get_layer("t2t_block_0").output,
+        "tokens_to_token.attention2": model.get_layer("t2t_block_1").output,
+        "tokens_to_token": model.get_layer("project").output,
+    }
+    for index, block in enumerate(encoder.blocks):
+        tokens = outputs[f"blocks.{index}"] = block(tokens)
+    outputs["norm"] = model.get_layer("encoder").output
+    outputs["logits"] = model.output
+    return keras.Model(model.input, outputs)
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+def test_every_intermediate_of_the_tiny_models(token_type, tiny_expected):
+    model = tiny_model(token_type)
+    load_official_checkpoint(model, DATA / f"tiny_{token_type}.pth.tar")
+    outputs = _stages(model).predict(tiny_expected["images"], verbose=0)
+    assert len(outputs) == 8
+    for stage, output in outputs.items():
+        expected = tiny_expected[f"{token_type}/{stage}"]
+        difference = np.abs(output.reshape(expected.shape) - expected).max()
+        assert difference <= 1e-5 * np.abs(expected).max(), stage
+
+
+def _trajectory_optimizer(model):
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.05, epsilon=1e-8)
+    optimizer.exclude_from_weight_decay(
+        var_list=[
+            variable
+            for variable in model.trainable_variables
+            if len(variable.shape) < 2 or variable.name == "class_token"
+        ]
+    )
+    return optimizer
+
+
+def _without_dropout(model):
+    for index in range(2):
+        layer = model.get_layer(f"t2t_block_{index}").token_layer
+        layer.proj_drop.rate = layer.mlp_drop.rate = 0.0
+
+
+def test_ten_steps_of_training():
+    with np.load(DATA / "trajectory.npz") as arrays:
+        expected = dict(arrays)
+    model = tiny_model()
+    load_official_checkpoint(model, DATA / "trajectory_start.pth")
+    _without_dropout(model)
+    model.compile(
+        _trajectory_optimizer(model),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    images, labels = expected["images"], expected["labels"]
+    losses = [model.train_on_batch(images, labels) for _ in range(10)]
+    np.testing.assert_allclose(losses, expected["losses"], rtol=1e-4)
+    state = official_state(model)
+    start = state_dict_of(read_torch_checkpoint(DATA / "trajectory_start.pth"))
+    for key in (name for name in expected if name.startswith("end/")):
+        end = expected[key]
+        moved = np.abs(end - start[key.removeprefix("end/")]).max()
+        np.testing.assert_allclose(
+            state[key.removeprefix("end/")], end, rtol=0, atol=max(2e-2 * moved, 1e-7)
+        )

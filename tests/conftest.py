@@ -1,0 +1,50 @@
+"""What every test may ask for: the authors' numbers, and quiet, repeatable runs."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import json
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def _repeatable():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict:
+    """Counts, checkpoint keys and logits of every published variant at its real size."""
+    return json.loads((DATA / "full_size.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def tiny_expected() -> dict:
+    """Images, logits and intermediate outputs of the two tiny models."""
+    with np.load(DATA / "tiny_expected.npz") as arrays:
+        return dict(arrays)
+
+
+def official_weights(name: str, shape) -> np.ndarray:
+    """The weights that the full-size numbers were computed with, from a key and shape alone."""
+    values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    if "norm" in name and name.endswith("weight"):
+        values = 1 + 0.1 * values
+    elif len(shape) == 1:
+        values = 0.05 * values
+    elif name == "pos_embed":
+        values = 0.3 * values
+    elif name.endswith(".w"):
+        values = values * np.sqrt(shape[0] / shape[1])
+    else:
+        gain = 0.35 if "kqv" in name else 0.7
+        values = values * gain / np.sqrt(np.prod(shape[1:]))
+    return values.astype(np.float32)

@@ -1,0 +1,51 @@
+import socket
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+from t2t_keras.data import open_source
+from t2t_keras.data.digits import prepare_digits
+
+
+def _decoded(split):
+    return [
+        (tf.io.decode_png(example["image"]).numpy(), int(example["label"])) for example in split
+    ]
+
+
+def test_every_digit_is_in_one_split_once(digits):
+    train, test = _decoded(digits.train()), _decoded(digits.evaluation())
+    assert (len(train), len(test)) == (digits.num_train, digits.num_eval) == (1437, 360)
+    original = load_digits()
+    levels = np.round(original.images * 255 / 16).astype(np.uint8)
+    expected = sorted((image.tobytes(), label) for image, label in zip(levels, original.target))  # noqa: B905
+    assert sorted((image.tobytes(), label) for image, label in train + test) == expected
+    assert train[0][0].shape == (8, 8, 1)
+
+
+def test_the_split_is_stratified(digits):
+    for split, size in ((digits.train(), 1437), (digits.evaluation(), 360)):
+        counts = np.bincount([int(example["label"]) for example in split], minlength=10)
+        whole = np.bincount(load_digits().target)
+        np.testing.assert_allclose(counts, whole * size / 1797, atol=1)
+
+
+def test_the_classes_are_the_digits(digits):
+    assert digits.class_names == tuple("0123456789")
+    assert digits.num_classes == 10
+
+
+def test_preparing_is_silent_offline_and_repeatable(tmp_path, monkeypatch, capfd, digits):
+    def no_network(*args, **kwargs):
+        pytest.fail("the network was asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    first = prepare_digits(tmp_path)
+    assert first.data_path == prepare_digits(tmp_path).data_path
+    assert capfd.readouterr().out == ""
+    again = open_source("digits", tmp_path)
+    for mine, other in zip(again.train(), digits.train(), strict=True):
+        assert mine["image"] == other["image"] and mine["label"] == other["label"]

@@ -1,0 +1,175 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras.data import (
+    AUGMENTATIONS,
+    eval_dataset,
+    open_source,
+    steps_per_epoch,
+    train_dataset,
+)
+from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
+
+
+@pytest.fixture(scope="module")
+def source(folder):
+    return open_source(folder)
+
+
+def _batches(dataset):
+    return [(images.numpy(), labels.numpy()) for images, labels in dataset]
+
+
+def _same(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a, b)
+        for mine, other in zip(first, second, strict=True)
+        for a, b in zip(mine, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("augment", sorted(AUGMENTATIONS))
+@pytest.mark.parametrize("name", ["folder", "digits"])
+def test_a_run_continues_as_if_never_interrupted(name, augment, source, digits_dir, digits):
+    if name == "folder":
+        opened, batch_size, start = source, 4, 5
+    else:
+        splits = {"train_split": "train[:100]", "eval_split": "test"}
+        opened, batch_size, start = open_source("digits", digits_dir, **splits), 16, 8
+    settings = {"epochs": 3, "augment": augment}
+    whole = _batches(train_dataset(opened, 16, batch_size, 7, **settings))
+    assert len(whole) == 3 * steps_per_epoch(opened, batch_size)
+    for step in (0, 1, start, len(whole)):
+        left = train_dataset(opened, 16, batch_size, 7, start_step=step, **settings)
+        assert left.cardinality() == len(whole) - step
+        assert _same(_batches(left), whole[step:])
+
+
+def test_batches_do_not_hang_on_the_number_of_epochs_or_the_global_seed(source):
+    short = _batches(train_dataset(source, 16, 4, 7, epochs=1))
+    tf.random.set_seed(4321)
+    long = _batches(train_dataset(source, 16, 4, 7, epochs=2))
+    assert _same(short, long[: len(short)])
+
+
+def test_seeds_and_epochs_differ(source):
+    first = _batches(train_dataset(source, 16, 5, 7, epochs=2))
+    other = _batches(train_dataset(source, 16, 5, 8, epochs=2))
+    assert not _same(first, other)
+    assert not _same(first[:3], first[3:])
+
+
+def test_an_epoch_takes_each_picture_at_most_once(source):
+    batches = _batches(train_dataset(source, 16, 4, 0, epochs=6, augment="none"))
+    left_out = set()
+    every = {image.tobytes() for image, _ in _singles(source)}
+    for epoch in range(6):
+        seen = [image.tobytes() for images, _ in batches[3 * epoch : 3 * epoch + 3] for image in images]
+        assert len(seen) == len(set(seen)) == 12
+        left_out |= every - set(seen)
+    assert len(every) == 15 and len(left_out) > 3
+
+
+def _singles(source):
+    for images, labels in train_dataset(source, 16, 15, 0, epochs=1, augment="none"):
+        yield from zip(images.numpy(), labels.numpy(), strict=True)
+
+
+def test_labels_stay_with_their_pictures(source):
+    expected = {}
+    for name in source.class_names:
+        for path in sorted((open_path(source) / "train" / name).iterdir()):
+            image = preprocess_input(load_image(path, 16))
+            expected[np.round(image * 50).astype(int).tobytes()] = name
+    found = [
+        expected[np.round(image * 50).astype(int).tobytes()] == source.class_names[label]
+        for image, label in _singles(source)
+        if np.round(image * 50).astype(int).tobytes() in expected
+    ]
+    assert len(found) > 8 and all(found)
+
+
+def open_path(source):
+    from pathlib import Path
+
+    return Path(source.name)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
+def test_evaluation_keeps_every_picture_once(source, batch_size):
+    dataset = eval_dataset(source, 16, batch_size)
+    batches = _batches(dataset)
+    assert dataset.cardinality() == len(batches) == math.ceil(5 / batch_size)
+    assert np.concatenate([labels for _, labels in batches]).tolist() == [0, 0, 1, 2, 2]
+
+
+def test_evaluation_is_load_image_then_preprocess_input(source):
+    images = np.concatenate([images for images, _ in _batches(eval_dataset(source, 32, 2))])
+    paths = [path.decode() for path in source.eval_split.paths.numpy()]
+    for image, path in zip(images, paths, strict=True):
+        expected = preprocess_input(load_image(path, 32))
+        level = 1 / 255 / 0.224
+        assert np.abs(image - expected).max() < 1.01 * level
+        assert (np.abs(image - expected) < 1e-5).mean() > 0.998
+
+
+def test_shapes_and_types_are_static(source):
+    images, labels = train_dataset(source, (16, 24), 4, 0, epochs=1).element_spec
+    assert images == tf.TensorSpec((4, 16, 24, 3), tf.float32)
+    assert labels == tf.TensorSpec((4,), tf.int32)
+    images, labels = eval_dataset(source, (16, 24), 4).element_spec
+    assert images == tf.TensorSpec((None, 16, 24, 3), tf.float32)
+
+
+def test_digits_come_as_rgb_of_any_size(digits):
+    images, labels = next(iter(eval_dataset(digits, 40, 360, crop_pct=1.0)))
+    assert images.shape == (360, 40, 40, 3)
+    grey = images.numpy() * (0.229, 0.224, 0.225) + (0.485, 0.456, 0.406)
+    np.testing.assert_allclose(grey[..., 0], grey[..., 2], atol=1e-6)
+    assert grey.min() > -1e-6 and grey.max() < 1 + 1e-6 and grey.std() > 0.2
+    assert np.bincount(labels).min() > 30
+
+
+def test_mean_and_deviation_may_be_others(source):
+    theirs, _ = next(iter(eval_dataset(source, 16, 5, mean=CIFAR_MEAN, std=CIFAR_STD)))
+    ours, _ = next(iter(eval_dataset(source, 16, 5)))
+    back = theirs.numpy() * CIFAR_STD + CIFAR_MEAN
+    np.testing.assert_allclose(
+        back, ours.numpy() * (0.229, 0.224, 0.225) + (0.485, 0.456, 0.406), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"augment": "strong"}, "Received: augment='strong'"),
+        ({"batch_size": 16}, "1 to the 15 training pictures of .*Received: batch_size=16"),
+        ({"batch_size": 0}, "Received: batch_size=0"),
+        ({"start_step": 8}, "`start_step` must be 0 to 6.*Received: start_step=8"),
+        ({"start_step": -1}, "Received: start_step=-1"),
+        ({"image_size": 0}, "Received: image_size=0"),
+        ({"crop_pct": 1.5}, "Received: crop_pct=1.5"),
+    ],
+)
+def test_arguments_are_checked_before_any_work(source, change, message):
+    settings = {"image_size": 16, "batch_size": 4, "seed": 0, "epochs": 2} | change
+    with pytest.raises(ValueError, match=message):
+        train_dataset(source, **settings)
+
+
+def test_evaluations_arguments_are_checked_too(source):
+    for change, message in (
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"image_size": -1}, "image_size=-1"),
+        ({"crop_pct": 0}, "crop_pct=0"),
+    ):
+        with pytest.raises(ValueError, match=f"Received: {message}"):
+            eval_dataset(source, **({"image_size": 16, "batch_size": 4} | change))
+
+
+def test_training_needs_training_pictures(folder):
+    with pytest.raises(ValueError, match="0 training pictures"):
+        train_dataset(open_source(folder, evaluation_only=True), 16, 1, 0, epochs=1)

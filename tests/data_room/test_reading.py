@@ -1,0 +1,121 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras.data import Source, eval_dataset, open_source, picture_errors, train_dataset
+from t2t_keras.data.splits import FileSplit
+from t2t_keras.errors import DataError
+from tests.pictures import encode, noise, ramp, unreadable_kinds
+
+UNREADABLE = unreadable_kinds()
+
+
+@pytest.fixture
+def root(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "pictures é")
+
+
+def _run(dataset):
+    with picture_errors():
+        return sum(len(labels) for _, labels in dataset)
+
+
+@pytest.mark.parametrize("kind", sorted(UNREADABLE))
+def test_a_bad_file_is_named_in_training_and_evaluation(root, kind):
+    for part, name in (("train", "pear/003.jpg"), ("val", "plum/001.jpg")):
+        (root / part / name).write_bytes(UNREADABLE[kind])
+    source = open_source(root)
+    with pytest.raises(DataError, match=r"train/pear/003.jpg: .*(Formats read|pixels)"):
+        _run(train_dataset(source, 16, 5, 0, epochs=1))
+    with pytest.raises(DataError, match=r"val/plum/001.jpg: .*(Formats read|pixels)"):
+        _run(eval_dataset(source, 16, 2))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("place", range(5))
+def test_a_bad_file_is_named_wherever_it_stands(root, place, batch_size):
+    source = open_source(root)
+    path = source.eval_split.paths[place].numpy().decode()
+    os.truncate(path, 30)
+    with pytest.raises(DataError) as caught:
+        _run(eval_dataset(source, 16, batch_size))
+    assert str(caught.value).startswith(path)
+
+
+def test_of_several_bad_files_the_first_is_named(root):
+    for name in ("apple/001.jpg", "pear/000.jpg", "plum/001.jpg"):
+        (root / "val" / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"val/apple/001.jpg: "):
+        _run(eval_dataset(open_source(root), 16, 3))
+
+
+def test_a_file_that_vanished_is_named(root):
+    source = open_source(root)
+    (root / "val" / "pear" / "000.jpg").unlink()
+    with pytest.raises(DataError, match=r"val/pear/000.jpg: "):
+        _run(eval_dataset(source, 16, 2))
+
+
+def test_names_with_newlines_are_named_whole(root):
+    path = root / "val" / "pear" / "new\nline <x> 猫.jpg"
+    path.write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        _run(eval_dataset(open_source(root), 16, 2))
+    assert str(caught.value).startswith(str(path))
+
+
+def test_what_only_pillow_reads_is_named_too(root):
+    from PIL import Image
+
+    palette = encode(Image.fromarray(ramp()).quantize(16), "BMP")
+    (root / "val" / "pear" / "000.jpg").write_bytes(palette)
+    with pytest.raises(DataError, match=r"pear/000.jpg: cannot be read for training.*24-bit BMP"):
+        _run(eval_dataset(open_source(root), 16, 2))
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**30])
+def test_a_label_out_of_range_is_named_with_its_value(root, label):
+    source = open_source(root)
+    labels = tf.tensor_scatter_nd_update(source.eval_split.labels, [[3]], [label])
+    split = FileSplit(source.eval_split.paths, labels)
+    bad = Source("mine", source.class_names, split, split)
+    for dataset in (eval_dataset(bad, 16, 2), train_dataset(bad, 16, 5, 0, epochs=1)):
+        with pytest.raises(DataError, match=rf"plum/000.jpg: label {label} is outside 0..2"):
+            _run(dataset)
+
+
+def test_a_damaged_record_file_is_no_silent_loss(tmp_path, digits_dir, digits):
+    copied = shutil.copytree(digits_dir, tmp_path / "tfds")
+    (records,) = copied.glob("digits/1.0.0/digits-train*")
+    data = bytearray(records.read_bytes())
+    data[len(data) // 2] ^= 1
+    records.write_bytes(data)
+    source = open_source("digits", copied)
+    with pytest.raises(DataError, match=r"record \d+ of the split 'train' of 'digits' in .*tfds"):
+        _run(train_dataset(source, 16, 100, 0, epochs=2, augment="none"))
+
+
+def test_other_errors_pass_through():
+    with pytest.raises(tf.errors.InvalidArgumentError), picture_errors():
+        tf.reshape(tf.zeros(3), (2, 2))
+
+
+def test_an_error_comes_out_of_fit(root):
+    import keras
+
+    (root / "train" / "pear" / "003.jpg").write_bytes(b"")
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    dataset = train_dataset(open_source(root), 16, 5, 0, epochs=1)
+    with pytest.raises(DataError, match=r"pear/003.jpg: "), picture_errors():
+        model.fit(dataset.map(lambda images, labels: (images, tf.one_hot(labels, 3))), verbose=0)
+
+
+def test_all_good_is_no_error(root):
+    source = open_source(root)
+    assert _run(eval_dataset(source, 16, 2)) == 5
+    assert _run(train_dataset(source, 16, 5, 0, epochs=2)) == 30
+    assert np.isfinite(noise(2, 2)).all()

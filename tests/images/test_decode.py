@@ -1,0 +1,113 @@
+import io
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from t2t_keras.errors import DataError
+from t2t_keras.images.decode import read_rgb
+from tests.pictures import encode, noise, ramp, readable_kinds, turned, unreadable_kinds
+
+READABLE, UNREADABLE = readable_kinds(), unreadable_kinds()
+
+
+def _read(tmp_path, data, name="picture"):
+    path = tmp_path / name
+    path.write_bytes(data)
+    return read_rgb(path)
+
+
+@pytest.mark.parametrize("kind", sorted(READABLE))
+def test_every_kind_becomes_rgb(tmp_path, kind):
+    image = _read(tmp_path, READABLE[kind])
+    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg_grey", "jpeg_cmyk", "png_palette", "png_one_bit", "bmp"])
+def test_opaque_kinds_are_pillows_rgb(tmp_path, kind):
+    expected = Image.open(io.BytesIO(READABLE[kind])).convert("RGB")
+    np.testing.assert_array_equal(_read(tmp_path, READABLE[kind]), np.asarray(expected))
+
+
+def test_png_is_lossless(tmp_path):
+    np.testing.assert_array_equal(_read(tmp_path, READABLE["png"]), ramp())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_jpeg_is_set_upright(tmp_path, orientation):
+    data = turned(orientation)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(_read(tmp_path, data), np.asarray(expected))
+
+
+def test_of_sixteen_bits_the_high_byte_is_kept(tmp_path):
+    image = _read(tmp_path, READABLE["png_sixteen_bit"])
+    expected = (np.arange(4800).reshape(60, 80) * 13).astype(np.uint16) >> 8
+    np.testing.assert_array_equal(image, np.repeat(expected[..., None], 3, -1))
+
+
+def test_what_is_transparent_shows_the_mean_colour(tmp_path):
+    rgba = np.dstack([noise(4, 5), np.zeros((4, 5), np.uint8)])
+    rgba[0, :, 3] = 255
+    rgba[1, :, 3] = 128
+    image = _read(tmp_path, encode(rgba, "PNG")).astype(int)
+    np.testing.assert_array_equal(image[0], rgba[0, :, :3])
+    mean = np.array([124, 116, 104])
+    np.testing.assert_allclose(image[1], rgba[1, :, :3] * (128 / 255) + mean * (127 / 255), atol=0.51)
+    np.testing.assert_array_equal(image[2:], np.broadcast_to(mean, (2, 5, 3)))
+
+
+@pytest.mark.parametrize("kind", ["gif_animated", "webp_animated"])
+def test_of_an_animation_the_first_frame_is_read(tmp_path, kind):
+    still = kind.replace("_animated", "" if kind.startswith("gif") else "_lossless")
+    np.testing.assert_array_equal(_read(tmp_path, READABLE[kind]), _read(tmp_path, READABLE[still]))
+
+
+@pytest.mark.parametrize("kind", sorted(UNREADABLE))
+def test_what_is_no_picture_is_an_error_naming_the_file(tmp_path, kind):
+    with pytest.raises(DataError) as caught:
+        _read(tmp_path, UNREADABLE[kind], "holiday photo é.jpg")
+    first_line = str(caught.value).splitlines()[0]
+    assert "holiday photo é.jpg: " in first_line
+    assert "JPEG, PNG, WebP" in first_line.replace("WEBP", "WebP") or "pixels" in first_line
+
+
+@pytest.mark.parametrize("kind", ["bomb_png", "bomb_jpeg"])
+def test_a_bomb_is_refused_from_its_header(tmp_path, kind):
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(UNREADABLE[kind])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="bomb.jpg: the picture declares .* limit of 64,000,000"):
+            read_rgb(path)
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_path_that_is_no_file_is_an_error_and_does_not_hang(tmp_path):
+    fifo = tmp_path / "pipe.jpg"
+    os.mkfifo(fifo)
+    for path in (tmp_path, tmp_path / "missing.jpg", fifo, "/dev/zero"):
+        with pytest.raises(DataError, match="no such picture file"):
+            read_rgb(path)
+
+
+def test_damaged_bytes_give_pixels_or_the_one_error(tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = [READABLE[kind] for kind in sorted(READABLE)]
+    refused = 0
+    for number in range(300):
+        data = bytearray(kinds[number % len(kinds)])
+        for at in rng.integers(0, len(data), rng.integers(1, 9)):
+            data[at] = rng.integers(0, 256)
+        path = tmp_path / "damaged"
+        path.write_bytes(data[: rng.integers(len(data) // 2, len(data) + 1)])
+        try:
+            assert read_rgb(path).shape[-1] == 3
+        except DataError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert 100 < refused < 300

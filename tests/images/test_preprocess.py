@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_image
+
+from t2t_keras.errors import DataError
+from t2t_keras.images import IMAGENET_MEAN, IMAGENET_STD, load_image, preprocess_input
+from t2t_keras.images.resize import resize_and_crop
+from tests.pictures import encode, noise
+
+
+def _expected(x):
+    return (x.astype("float64") / 255 - IMAGENET_MEAN) / IMAGENET_STD
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7)])
+def test_numpy_is_normalised_and_left_alone(dtype, shape):
+    x = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(dtype)
+    before = x.copy()
+    result = preprocess_input(x)
+    assert isinstance(result, np.ndarray) and result.dtype == np.float32
+    np.testing.assert_allclose(result, _expected(x), atol=1e-6)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_channels_first_is_the_same_numbers():
+    x = noise(5, 7)
+    result = preprocess_input(x.transpose(2, 0, 1), data_format="channels_first")
+    np.testing.assert_allclose(result.transpose(1, 2, 0), _expected(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float16"])
+def test_a_tensor_gives_a_tensor(dtype):
+    x = keras.ops.convert_to_tensor(noise(4, 4).astype(dtype))
+    result = preprocess_input(x)
+    assert keras.ops.is_tensor(result)
+    assert keras.backend.standardize_dtype(result.dtype) == "float32"
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(result), _expected(noise(4, 4)), atol=1e-6)
+
+
+def test_it_is_a_step_of_a_functional_model():
+    inputs = keras.Input((None, None, 3), dtype="uint8")
+    model = keras.Model(inputs, preprocess_input(inputs))
+    x = noise(4, 6)[None]
+    np.testing.assert_allclose(model.predict(x, verbose=0), _expected(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (2, 4, 4, 4), (3, 4, 4)])
+def test_what_is_not_rgb_is_refused(shape):
+    with pytest.raises(ValueError, match=r"RGB pictures with channels last. Received: x.shape="):
+        preprocess_input(np.zeros(shape))
+
+
+def test_channels_first_needs_them_first():
+    with pytest.raises(ValueError, match=r"channels first. Received: x.shape=\(4, 4, 3\)"):
+        preprocess_input(np.zeros((4, 4, 3)), data_format="channels_first")
+    with pytest.raises(ValueError, match="Received: data_format=NHWC"):
+        preprocess_input(np.zeros((4, 4, 3)), data_format="NHWC")
+
+
+def test_load_image_decodes_resizes_and_crops(tmp_path):
+    photo = load_sample_image("china.jpg")
+    path = tmp_path / "china.png"
+    path.write_bytes(encode(photo, "PNG"))
+    image = load_image(path)
+    assert image.shape == (224, 224, 3) and image.dtype == np.uint8
+    np.testing.assert_array_equal(image, resize_and_crop(photo, (224, 224), 0.9))
+    assert load_image(str(path), image_size=(96, 160), crop_pct=1.0).shape == (96, 160, 3)
+
+
+def test_load_image_checks_its_arguments_before_the_file(tmp_path):
+    with pytest.raises(ValueError, match="Received: image_size=0"):
+        load_image(tmp_path / "missing.jpg", image_size=0)
+    with pytest.raises(ValueError, match="Received: crop_pct=2"):
+        load_image(tmp_path / "missing.jpg", crop_pct=2)
+    with pytest.raises(DataError, match=r"missing.jpg: no such picture file"):
+        load_image(tmp_path / "missing.jpg")

@@ -1,0 +1,61 @@
+"""What every layer of this package must hold, whatever it computes."""
+
+import keras
+import numpy as np
+
+
+def _symbolic(arrays):
+    return [keras.Input(batch_shape=(None, *array.shape[1:])) for array in arrays]
+
+
+def _model(layer, arrays):
+    inputs = _symbolic(arrays)
+    return keras.Model(inputs, layer(*inputs))
+
+
+def random(*shape, seed=0, scale=1.0):
+    """Normal float32 values."""
+    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype("float32")
+
+
+def numpy(tensor) -> np.ndarray:
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
+
+
+def check_layer(layer: keras.layers.Layer, *arrays, tmp_path, bfloat16_tolerance=0.05):
+    """Config round trip, shapes, compiled and not, half precision, saving, in a functional model."""
+    expected = numpy(layer(*arrays))
+    assert expected.dtype == np.float32
+    assert np.isfinite(expected).all()
+
+    config = layer.get_config()
+    clone = type(layer).from_config(config)
+    assert clone.get_config() == config
+
+    model = _model(layer, arrays)
+    assert model.output_shape == (None, *expected.shape[1:])
+    assert layer.compute_output_shape(*[array.shape for array in arrays]) == expected.shape
+    feed = list(arrays) if len(arrays) > 1 else arrays[0]
+    for jit_compile in (False, True):
+        model.compile(jit_compile=jit_compile)
+        np.testing.assert_allclose(
+            model.predict(feed, verbose=0), expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max()
+        )
+
+    path = tmp_path / "layer.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    np.testing.assert_allclose(numpy(loaded(feed)), expected, rtol=1e-4, atol=1e-5)
+
+    half = type(layer).from_config({**config, "dtype": "mixed_bfloat16"})
+    half_model = _model(half, arrays)
+    half.set_weights(layer.get_weights())
+    outputs = half_model(feed)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    assert all(
+        keras.backend.standardize_dtype(variable.dtype) == "float32"
+        for variable in half.weights
+        if "seed_generator" not in variable.path
+    )
+    error = np.abs(numpy(outputs) - expected).mean()
+    assert error <= bfloat16_tolerance * np.abs(expected).mean()

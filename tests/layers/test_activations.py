@@ -1,0 +1,12 @@
+import math
+
+import numpy as np
+
+from t2t_keras.layers.activations import gelu
+from tests.layers.check_layer import numpy
+
+
+def test_gelu_is_the_exact_one():
+    values = np.linspace(-6, 6, 101, dtype="float32")
+    expected = [x * 0.5 * (1 + math.erf(x / math.sqrt(2))) for x in values.astype(float)]
+    np.testing.assert_allclose(numpy(gelu(values)), expected, atol=1e-6)

@@ -1,0 +1,57 @@
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras.layers import MultiHeadSelfAttention
+from t2t_keras.layers.attention import softmax_in_float32
+from tests.layers.check_layer import check_layer, numpy, random
+
+
+def test_layer(tmp_path):
+    check_layer(MultiHeadSelfAttention(2), random(2, 5, 8), tmp_path=tmp_path)
+
+
+def test_equals_keras_attention_of_the_same_weights():
+    ours = MultiHeadSelfAttention(2)
+    tokens = random(2, 5, 8)
+    ours.build(tokens.shape)
+    ours.set_weights([random(*weight.shape, seed=i) for i, weight in enumerate(ours.weights)])
+    theirs = keras.layers.MultiHeadAttention(2, 4)
+    theirs.build(tokens.shape, tokens.shape)
+    query, key, value = np.split(numpy(ours.qkv.kernel), 3, axis=1)
+    theirs.set_weights(
+        [
+            *(array for kernel in (query, key, value) for array in (kernel.reshape(8, 2, 4), np.zeros((2, 4)))),
+            numpy(ours.proj.kernel).reshape(2, 4, 8),
+            numpy(ours.proj.bias),
+        ]
+    )
+    np.testing.assert_allclose(numpy(ours(tokens)), numpy(theirs(tokens, tokens)), atol=1e-5)
+
+
+def test_weights_sum_to_one():
+    layer = MultiHeadSelfAttention(2)
+    layer.build((None, 5, 8))
+    weights = numpy(layer.attention_weights(random(2, 5, 8), random(2, 5, 8, seed=1)))
+    assert weights.shape == (2, 2, 5, 5)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
+
+
+def test_softmax_sums_in_float32_in_half_precision():
+    # 4,096 equal scores: a running sum in float16 or bfloat16 would stop growing on the way.
+    scores = keras.ops.zeros((1, 4096), dtype="bfloat16")
+    assert numpy(softmax_in_float32(scores))[0, 0] == 1 / 4096
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(ValueError, match="`num_heads` must divide .* 8.*num_heads=3"):
+        MultiHeadSelfAttention(3).build((None, 5, 8))
+    with pytest.raises(ValueError, match="num_heads=0"):
+        MultiHeadSelfAttention(0)
+
+
+def test_dropout_works_in_training_only():
+    layer = MultiHeadSelfAttention(2, attn_drop_rate=0.5, seed=1)
+    tokens = random(2, 5, 8)
+    np.testing.assert_array_equal(numpy(layer(tokens)), numpy(layer(tokens, training=False)))
+    assert np.abs(numpy(layer(tokens, training=True)) - numpy(layer(tokens))).max() > 0

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from t2t_keras.layers import ClassToken, PositionTable
+from t2t_keras.layers.embeddings import sinusoid_table
+from tests.layers.check_layer import check_layer, numpy, random
+
+
+def test_class_token_layer(tmp_path):
+    check_layer(ClassToken(), random(2, 3, 5, 8), tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("grid_size", [(3, 5), (4, 4)])
+def test_position_table_layer(grid_size, tmp_path):
+    layer = PositionTable(grid_size)
+    check_layer(layer, random(2, 16, 8), random(2, 3, 5, 8), tmp_path=tmp_path)
+
+
+def test_class_token_stands_first():
+    layer, feature_map = ClassToken(), random(2, 3, 5, 8)
+    tokens = numpy(layer(feature_map))
+    np.testing.assert_array_equal(tokens[0, 0], numpy(layer.class_token)[0, 0])
+    np.testing.assert_array_equal(tokens[:, 1:], feature_map.reshape(2, 15, 8))
+
+
+def test_sinusoids_by_hand():
+    table = sinusoid_table(3, 4)[0]
+    np.testing.assert_allclose(table[0], [0, 1, 0, 1])
+    np.testing.assert_allclose(
+        table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], rtol=1e-6
+    )
+
+
+def test_table_does_not_train():
+    layer = PositionTable((3, 5))
+    layer.build((None, 16, 8), (None, 3, 5, 8))
+    assert layer.trainable_variables == []
+
+
+@pytest.mark.parametrize("grid_size", [(0, 3), (3,)])
+def test_wrong_grid_is_refused(grid_size):
+    with pytest.raises(ValueError, match="`grid_size`"):
+        PositionTable(grid_size)

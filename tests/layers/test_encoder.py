@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from t2t_keras.layers import DeepNarrowEncoder, EncoderBlock
+from tests.layers.check_layer import check_layer, numpy, random
+
+
+@pytest.mark.parametrize("block_type", ["standard", "squeeze_excite", "ghost"])
+def test_block_layer(block_type, tmp_path):
+    block = EncoderBlock(4, 3.0, block_type=block_type)
+    check_layer(block, random(2, 5, 32), tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("block_type", ["standard", "squeeze_excite", "ghost"])
+def test_encoder_layer(block_type, tmp_path):
+    encoder = DeepNarrowEncoder(3, 4, 3.0, block_type=block_type, drop_path_rate=0.1)
+    check_layer(encoder, random(2, 5, 32), tmp_path=tmp_path)
+
+
+def test_rates_reach_every_block():
+    encoder = DeepNarrowEncoder(
+        3, 2, 2.0, drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.4, seed=7
+    )
+    encoder.build((None, 5, 8))
+    assert [block.drop_path1.rate for block in encoder.blocks] == [0, 0.2, 0.4]
+    assert [block.drop_path2.rate for block in encoder.blocks] == [0, 0.2, 0.4]
+    assert {block.drop.rate for block in encoder.blocks} == {0.1}
+    assert {block.attn.attn_drop.rate for block in encoder.blocks} == {0.2}
+    seeds = [
+        dropout.seed
+        for block in encoder.blocks
+        for dropout in (block.drop, block.attn.attn_drop, block.drop_path1, block.drop_path2)
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_same_seed_same_draws():
+    tokens = random(4, 5, 8)
+    outputs = []
+    for _ in range(2):
+        encoder = DeepNarrowEncoder(2, 2, 2.0, drop_rate=0.3, drop_path_rate=0.3, seed=7)
+        encoder.build(tokens.shape)
+        encoder.set_weights(
+            [
+                weight if "seed" in variable.path else random(*weight.shape, seed=i)
+                for i, (variable, weight) in enumerate(
+                    zip(encoder.weights, encoder.get_weights(), strict=True)
+                )
+            ]
+        )
+        outputs.append(numpy(encoder(tokens, training=True)))
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="`depth` must be at least 1"):
+        DeepNarrowEncoder(0, 2, 2.0)
+    with pytest.raises(ValueError, match="`block_type` must be one of"):
+        EncoderBlock(2, 2.0, block_type="dense")

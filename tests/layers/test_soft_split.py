@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from t2t_keras.layers import SoftSplit
+from tests.layers.check_layer import check_layer, numpy, random
+
+
+def test_layer(tmp_path):
+    check_layer(SoftSplit(3, 2, 1), random(2, 9, 8, 4), tmp_path=tmp_path)
+
+
+def _unfold_by_loops(feature_map, kernel_size, strides, padding):
+    pad = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    padded = np.pad(feature_map, pad)
+    height = (padded.shape[1] - kernel_size) // strides + 1
+    width = (padded.shape[2] - kernel_size) // strides + 1
+    rows = []
+    for y in range(height):
+        for x in range(width):
+            top, left = y * strides, x * strides
+            window = padded[:, top : top + kernel_size, left : left + kernel_size]
+            rows.append(window.transpose(0, 3, 1, 2).reshape(len(padded), -1))
+    return np.stack(rows, axis=1).reshape(len(padded), height, width, -1)
+
+
+@pytest.mark.parametrize(("kernel_size", "strides", "padding"), [(7, 4, 2), (3, 2, 1), (2, 3, 0)])
+def test_windows_are_those_of_a_plain_loop(kernel_size, strides, padding):
+    feature_map = random(2, 17, 12, 3)
+    windows = SoftSplit(kernel_size, strides, padding)(feature_map)
+    expected = _unfold_by_loops(feature_map, kernel_size, strides, padding)
+    np.testing.assert_array_equal(numpy(windows), expected)
+
+
+def test_first_split_is_the_official_unfold(tiny_expected):
+    windows = numpy(SoftSplit(7, 4, 2)(tiny_expected["images"][:1]))
+    expected = tiny_expected["performer/tokens_to_token.soft_split0"]
+    np.testing.assert_array_equal(windows.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("argument", [{"kernel_size": 0}, {"strides": 0}, {"padding": -1}])
+def test_wrong_argument_is_named(argument):
+    (name,) = argument
+    with pytest.raises(ValueError, match=f"`{name}`|{name}="):
+        SoftSplit(**{"kernel_size": 3, "strides": 2, "padding": 1, **argument})
+
+
+def test_map_smaller_than_a_window_is_refused():
+    with pytest.raises(ValueError, match="too small for a window of 7"):
+        SoftSplit(7, 4, 0).compute_output_shape((1, 6, 30, 3))

@@ -1,0 +1,76 @@
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras.layers import SoftSplit, T2TBlock
+from tests.layers.check_layer import check_layer, numpy, random
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+def test_layer(token_type, tmp_path):
+    block = T2TBlock(8, 3, 2, 1, token_type=token_type)
+    check_layer(block, random(2, 10, 8, 4), tmp_path=tmp_path)
+
+
+def _randomize(layer):
+    rng = np.random.default_rng(1)
+    for variable in layer.trainable_variables:
+        scale = 1.0 if variable.name == "gamma" else 0.3
+        variable.assign(
+            scale * rng.standard_normal(variable.shape) + (variable.name == "gamma")
+        )
+
+
+def _unfolded(block, feature_map):
+    """The paper's way: build all windows, then the token layer on them."""
+    windows = SoftSplit(block.kernel_size, block.strides, block.padding)(feature_map)
+    batch, height, width, channels = windows.shape
+    tokens = keras.ops.reshape(windows, (batch, height * width, channels))
+    return keras.ops.reshape(block.token_layer(tokens), (batch, height, width, block.token_dim))
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize("split", [(7, 4, 2), (3, 2, 1), (3, 1, 1), (5, 3, 0)])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 0.0])
+def test_equals_unfold_then_token_layer(token_type, split, scale):
+    block = T2TBlock(8, *split, token_type=token_type)
+    feature_map = random(2, 37, 50, 3, scale=scale)
+    block.build(feature_map.shape)
+    _randomize(block)
+    expected = numpy(_unfolded(block, feature_map))
+    np.testing.assert_allclose(
+        numpy(block(feature_map)), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+    )
+
+
+def test_gradients_equal_those_through_the_unfolded_tensor():
+    tf = pytest.importorskip("tensorflow")
+    block = T2TBlock(4, 3, 2, 1)
+    feature_map = tf.constant(random(1, 9, 12, 3))
+    block.build(feature_map.shape)
+    _randomize(block)
+    gradients = []
+    for function in (block, lambda images: _unfolded(block, images)):
+        with tf.GradientTape() as tape:
+            tape.watch(feature_map)
+            loss = tf.reduce_sum(tf.sin(function(feature_map)))
+        variables = [variable.value for variable in block.trainable_variables]
+        gradients.append(tape.gradient(loss, [feature_map, *variables]))
+    for fused, plain in zip(*gradients, strict=True):
+        np.testing.assert_allclose(
+            fused, plain, rtol=0, atol=2e-5 * np.abs(plain).max() + 1e-7
+        )
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+def test_stays_finite_in_half_precision(token_type, policy, scale):
+    block = T2TBlock(16, 7, 4, 2, token_type=token_type, dtype=policy)
+    outputs = numpy(block(random(2, 32, 32, 3, scale=scale)))
+    assert np.isfinite(outputs).all()
+
+
+def test_unknown_token_type_is_refused():
+    with pytest.raises(ValueError, match="`token_type` must be one of"):
+        T2TBlock(8, 3, 2, 1, token_type="convolution")

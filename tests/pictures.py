@@ -1,0 +1,116 @@
+"""Picture files of every kind, made on the spot."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Random RGB: the hardest thing to resize alike."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def ramp(height: int = 60, width: int = 80) -> np.ndarray:
+    """Smooth RGB in which no two corners are alike."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 3, y * 4, (x + y) * 2], axis=-1).astype(np.uint8)
+
+
+def encode(image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned(orientation: int, **options) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(ramp(), "JPEG", exif=exif, **options)
+
+
+def readable_kinds() -> dict[str, bytes]:
+    """What both paths read, and must read alike."""
+    rgb = Image.fromarray(ramp())
+    grey, palette = rgb.convert("L"), rgb.quantize(64)
+    alpha = Image.fromarray(noise(60, 80)[..., 0])
+    rgba = Image.merge("RGBA", (*rgb.split(), alpha))
+    sixteen = Image.fromarray((np.arange(4800).reshape(60, 80) * 13).astype(np.uint16))
+    animation = {"save_all": True, "append_images": [rgb.rotate(90)]}
+    kinds = {
+        "jpeg": encode(rgb, "JPEG", quality=90),
+        "jpeg_subsampled": encode(noise(61, 83), "JPEG", quality=70, subsampling=2),
+        "jpeg_progressive": encode(rgb, "JPEG", progressive=True),
+        "jpeg_grey": encode(grey, "JPEG"),
+        "jpeg_cmyk": encode(rgb.convert("CMYK"), "JPEG"),
+        "png": encode(rgb, "PNG"),
+        "png_grey": encode(grey, "PNG"),
+        "png_one_bit": encode(rgb.convert("1"), "PNG"),
+        "png_sixteen_bit": encode(sixteen, "PNG"),
+        "png_palette": encode(palette, "PNG"),
+        "png_palette_transparent": encode(palette, "PNG", transparency=3),
+        "png_alpha": encode(rgba, "PNG"),
+        "png_grey_alpha": encode(Image.merge("LA", (grey, alpha)), "PNG"),
+        "webp": encode(rgb, "WEBP"),
+        "webp_lossless": encode(rgb, "WEBP", lossless=True),
+        "webp_alpha": encode(rgba, "WEBP", lossless=True, exact=True),
+        "webp_animated": encode(rgb, "WEBP", lossless=True, **animation),
+        "gif": encode(palette, "GIF"),
+        "gif_transparent": encode(palette, "GIF", transparency=3),
+        "gif_animated": encode(palette, "GIF", save_all=True, append_images=[palette.rotate(90)]),
+        "bmp": encode(rgb, "BMP"),
+        "one_pixel": encode(noise(1, 1), "PNG"),
+    }
+    kinds |= {f"jpeg_orientation_{turn}": turned(turn) for turn in range(1, 9)}
+    return kinds
+
+
+def unreadable_kinds() -> dict[str, bytes]:
+    """What neither path may take for a picture."""
+    jpeg, png = encode(noise(60, 80), "JPEG"), encode(noise(60, 80), "PNG")
+    return {
+        "empty": b"",
+        "text": b"not a picture at all\n" * 20,
+        "html": b"<!DOCTYPE html><html><body>404</body></html>",
+        "tiff": encode(ramp(), "TIFF"),
+        "cut_jpeg": jpeg[: len(jpeg) // 2],
+        "cut_png": png[: len(png) // 2],
+        "jpeg_header_only": jpeg[:20],
+        "bomb_png": png_declaring(20000, 20000),
+        "bomb_jpeg": jpeg_declaring(20000, 20000),
+    }
+
+
+def png_declaring(width: int, height: int) -> bytes:
+    """A small, well-formed PNG whose header promises a size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(b"\0" * 10000)
+    magic = b"\x89PNG\r\n\x1a\n"
+    return magic + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def jpeg_declaring(width: int, height: int) -> bytes:
+    """A real JPEG with the size in its frame header replaced."""
+    jpeg = encode(noise(64, 64), "JPEG")
+    at = jpeg.index(b"\xff\xc0") + 5
+    return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
+
+
+def make_folder(root: Path, counts: dict[str, int], size: int = 12) -> Path:
+    """CLASS folders below `root`, each with that many small JPEGs."""
+    for number, (name, count) in enumerate(counts.items()):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for index in range(count):
+            data = encode(noise(size, size + 4, seed=100 * number + index), "JPEG")
+            (folder / f"{index:03d}.jpg").write_bytes(data)
+    return root
