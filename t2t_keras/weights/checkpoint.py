@@ -72,7 +72,8 @@ def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> di
             two keys that are one without `module.`.
     """
     chosen, entries = _choose(contents, key, source)
-    logger.info("%s: taking the weights in %s", source, chosen)
+    if key == "auto":
+        logger.info("%s: taking the weights in %s", source, chosen)
     state = {}
     for name, value in entries.items():
         if not isinstance(name, str):

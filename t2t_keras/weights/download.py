@@ -7,10 +7,8 @@ it first appears, and its SHA-256 kept beside it; from then on it must be that v
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import pooch
-import requests
 
 from t2t_keras.errors import DownloadError
 from t2t_keras.files import (
@@ -25,6 +23,9 @@ from t2t_keras.files import (
 from t2t_keras.weights.cache_dir import storing_in, weights_dir
 from t2t_keras.weights.catalogue import RELEASES_URL, Release
 from t2t_keras.weights.container import container_defect
+
+if TYPE_CHECKING:  # pooch and requests are imported where a download begins: most runs have none
+    import requests
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ def _replace(
     release: Release, target: Path, url: str, timeout: float, progress: bool, defect: str
 ) -> None:
     """Puts a freshly downloaded file at `target`, where what is there has `defect`."""
+    import requests
+
     recorded = recorded_digest(target)
     by_hand = f"Try again later, or download {url} yourself and place it at {target}"
     if recorded is not None:
@@ -137,11 +140,13 @@ def _replace(
     _remember(release, target)
 
 
-def _download(url: str, path: Path, timeout: float, progress: bool) -> requests.Response:
+def _download(url: str, path: Path, timeout: float, progress: bool) -> "requests.Response":
     """Streams `url` to `path` and returns the last answer, its body read and closed."""
+    import pooch
+
     answers: list[requests.Response] = []
 
-    def keep(answer: requests.Response, **_kwargs) -> None:
+    def keep(answer: "requests.Response", **_kwargs) -> None:
         answers.append(answer)
 
     fetch = pooch.HTTPDownloader(
@@ -159,11 +164,13 @@ def _download(url: str, path: Path, timeout: float, progress: bool) -> requests.
     return answers[-1]
 
 
-def _came_unencrypted(url: str, answer: requests.Response) -> bool:
+def _came_unencrypted(url: str, answer: "requests.Response") -> bool:
     return urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https"
 
 
 def _reason(error: Exception, timeout: float) -> str:
+    import requests
+
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):

@@ -91,7 +91,22 @@ def broken_zips() -> Vectors:
         yield f"zip-no-{name}", torch.zip_archive(entries)
     for count in (0, 3, 5, 65_535):
         yield f"zip-count-{count}", torch.zip_archive(_entries(), count=count)
+    yield "zip-record-in-record", _nested_records()
     yield from _odd_archives()
+
+
+def _nested_records() -> bytes:
+    """Storage 1 lies inside storage 0: a file's bytes could be counted any number of times."""
+    name = "archive/data/1"
+    inner = torch.zip_archive([torch.Entry(name, _DATA)])[: 30 + len(name) + len(_DATA)]
+    tensors = {
+        "a": torch.tensor(torch.storage("0", len(inner) // 4), [4], [1]),
+        "b": torch.tensor(torch.storage("1", len(_DATA) // 4), [4], [1]),
+    }
+    pickled = torch.whole(torch.mapping(tensors))
+    entries = torch.zip_entries(pickled, {"0": inner, "1": _DATA})
+    entries[_STORAGE + 1].header_at = torch.zip_archive(entries).index(inner)
+    return torch.zip_archive(entries)
 
 
 def _odd_archives() -> Vectors:

@@ -1,0 +1,1 @@
+"""The commands' work: from a config to a result that is printed."""

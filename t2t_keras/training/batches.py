@@ -1,0 +1,53 @@
+"""What `fit` and `evaluate` are fed: targets in place of labels, and no ragged batch."""
+
+import tensorflow as tf
+
+
+def with_targets(batches: tf.data.Dataset, classes: int, smoothing: float) -> tf.data.Dataset:
+    """Makes class probabilities of labels.
+
+    Args:
+        batches: (pictures, (B,) int32 labels).
+        classes: Number of classes.
+        smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
+
+    Returns:
+        (pictures, (B, classes) float32 targets).
+    """
+    off = smoothing / classes
+
+    def encode(images, labels):
+        return images, tf.one_hot(labels, classes, on_value=1.0 - smoothing + off, off_value=off)
+
+    return batches.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def padded(batches: tf.data.Dataset, batch_size: int, count: int) -> tf.data.Dataset:
+    """Fills the last batch up with pictures of weight 0, so that every device gets a full share.
+
+    Keras divides a batch's loss by its pictures, the fillers too, and averages over the batches:
+    the weight of the others makes up for that, and loss and weighted metrics are exact.
+
+    Args:
+        batches: (pictures, (B, classes) targets); the last batch may be smaller.
+        batch_size: Of every batch that comes out.
+        count: Pictures in all.
+
+    Returns:
+        (pictures, targets, (batch_size,) float32 weights).
+    """
+    total = -(-count // batch_size) * batch_size
+
+    def fill(images, targets):
+        missing = batch_size - tf.shape(images)[0]
+        weights = tf.fill((batch_size - missing,), total / count)
+        parts = (images, targets, tf.cast(weights, tf.float32))
+        return tuple(_filled(part, missing, batch_size) for part in parts)
+
+    return batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor:
+    rest = values.shape[1:]
+    filled = tf.pad(values, [[0, missing], *([[0, 0]] * len(rest))])
+    return tf.ensure_shape(filled, (batch_size, *rest))

@@ -1,0 +1,169 @@
+"""The rooms of the package: who may import whom, read off the source."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "t2t_keras"
+FLOORS = {
+    "variants": 0,
+    "errors": 0,
+    "files": 0,
+    "layers": 1,
+    "images": 1,
+    "models": 2,
+    "data": 2,
+    "weights": 3,
+    "applications": 4,
+    "training": 5,
+    "visualize": 5,
+    "export": 5,
+    "commands": 6,
+}
+KERAS_ONLY = {"layers", "models"}
+TENSORFLOW_ROOMS = {"data", "training", "export", "commands"}
+
+Imports = dict[str, set[str]]  # module -> the modules it imports, wherever in the file
+
+
+def imports_of(package: Path) -> Imports:
+    """Every module of a package with the absolute names it imports; `from a import b` is `a.b`
+    where that is a module of the package, else `a`.
+    """
+    files = {_module_name(path, package): path for path in sorted(package.rglob("*.py"))}
+    return {
+        name: _imported(ast.parse(path.read_text()), set(files)) for name, path in files.items()
+    }
+
+
+def _module_name(path: Path, package: Path) -> str:
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(tree: ast.Module, modules: set[str]) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            full = {f"{base}.{alias.name}" for alias in node.names}
+            inside = full & modules
+            names |= inside if inside == full else {base, *inside}
+    return names
+
+
+def room_of(module: str) -> str:
+    """The folder or top-level file a module of the package belongs to; "" for the package."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def wrong_floors(imports: Imports) -> list[str]:
+    """Imports from the same floor, from above, of the package itself, or by a relative name."""
+    wrong = []
+    for module, names in imports.items():
+        room = room_of(module)
+        for name in names if room else ():
+            if name.startswith("."):
+                wrong.append(f"{module} imports {name} by a relative name")
+            elif name.split(".")[0] == "t2t_keras" and room_of(name) != room:
+                if not room_of(name) or FLOORS[room_of(name)] >= FLOORS[room]:
+                    wrong.append(f"{module} imports {name}")
+    return wrong
+
+
+def cycle(imports: Imports) -> list[str]:
+    """The modules of a circle of imports, or nothing."""
+    done, path = set(), []
+
+    def visit(module: str) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done or module not in imports:
+            return []
+        path.append(module)
+        found = next(filter(None, map(visit, sorted(imports[module]))), [])
+        path.pop()
+        done.add(module)
+        return found
+
+    return next(filter(None, map(visit, sorted(imports))), [])
+
+
+def outsiders(imports: Imports) -> dict[str, set[str]]:
+    """Room -> the top-level names it imports from outside the package and Python."""
+    known = {"t2t_keras", *sys.stdlib_module_names}
+    rooms = {room_of(module): set() for module in imports}
+    for module, names in imports.items():
+        rooms[room_of(module)] |= {name.split(".")[0] for name in names} - known
+    return rooms
+
+
+@pytest.fixture(scope="module")
+def imports() -> Imports:
+    return imports_of(PACKAGE)
+
+
+def test_every_room_has_a_floor(imports):
+    assert {room_of(module) for module in imports} - {""} == set(FLOORS)
+
+
+def test_imports_go_down(imports):
+    assert wrong_floors(imports) == []
+
+
+def test_no_circles(imports):
+    assert cycle(imports) == []
+
+
+def test_floor_zero_imports_nothing_of_ours(imports):
+    for room in (room for room, floor in FLOORS.items() if floor == 0):
+        assert not {name for name in imports[f"t2t_keras.{room}"] if "t2t_keras" in name}
+
+
+def test_layers_and_models_know_keras_alone(imports):
+    for room in KERAS_ONLY:
+        assert outsiders(imports)[room] <= {"keras", "numpy"}
+
+
+def test_tensorflow_stays_in_its_rooms(imports):
+    using = {room for room, names in outsiders(imports).items() if "tensorflow" in names}
+    assert using <= TENSORFLOW_ROOMS
+
+
+def test_matplotlib_stays_in_one_file(imports):
+    using = [m for m, names in imports.items() if any(n.startswith("matplotlib") for n in names)]
+    assert using == ["t2t_keras.visualize.plot"]
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "complaint"),
+    [
+        ("layers/mlp", "from t2t_keras.models import build", "t2t_keras.layers.mlp imports"),
+        ("layers/mlp", "from t2t_keras.images import read", "t2t_keras.layers.mlp imports"),
+        ("layers/mlp", "def f():\n    import t2t_keras", "t2t_keras.layers.mlp imports"),
+        ("layers/mlp", "from .soft_split import SoftSplit", "by a relative name"),
+        ("models/macs", "from t2t_keras import variants, data", "imports t2t_keras.data"),
+    ],
+)
+def test_a_wrong_import_is_seen(tmp_path, module, line, complaint):
+    package = tmp_path / "t2t_keras"
+    for path in ("__init__", "variants", "data/__init__", f"{module}"):
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / f"{path}.py").write_text("")
+    (package / f"{module}.py").write_text(line)
+    (found,) = wrong_floors(imports_of(package))
+    assert complaint in found
+
+
+def test_a_circle_is_seen():
+    circle = {"a": {"b", "keras"}, "b": {"c"}, "c": {"b"}}
+    assert cycle(circle) == ["b", "c", "b"]
+
+
+def test_imports_inside_functions_count():
+    tree = ast.parse("def f():\n    import tensorflow as tf")
+    assert outsiders({"t2t_keras.layers.mlp": _imported(tree, set())}) == {"layers": {"tensorflow"}}

@@ -1,0 +1,73 @@
+"""What `import t2t_keras` costs, and what it leaves alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+# Keras itself imports several of these where they are installed: only what comes on top counts.
+PROBE = """
+import json, sys, time
+sys.modules["torch"] = None  # importing it raises ImportError
+import keras
+before, started = set(sys.modules), time.perf_counter()
+import t2t_keras
+seconds = time.perf_counter() - started
+{then}
+print(json.dumps([seconds, sorted(set(sys.modules) - before), sorted(sys.modules)]))
+"""
+MAX_SECONDS = 0.3
+RUNS = 5
+ON_DEMAND = {"matplotlib", "pooch", "requests", "sklearn", "tensorflow", "tensorflow_datasets"}
+
+
+def probe(backend: str, then: str = "") -> tuple[float, set[str], set[str]]:
+    """Seconds over importing Keras, the top-level modules that came with it, and all modules."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(then=then)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    seconds, added, everything = json.loads(done.stdout.splitlines()[-1])
+    return seconds, {name.partition(".")[0] for name in added}, set(everything)
+
+
+def test_import_is_quick_and_loads_nothing_heavy():
+    quickest = float("inf")
+    for _ in range(RUNS):  # the machine may be busy with something else
+        seconds, added, _ = probe("tensorflow")
+        assert not added & ON_DEMAND
+        quickest = min(quickest, seconds)
+        if quickest <= MAX_SECONDS:
+            break
+    assert quickest <= MAX_SECONDS
+
+
+def test_the_jax_backend_needs_no_tensorflow():
+    _, added, everything = probe("jax")
+    assert not added & ON_DEMAND
+    assert "tensorflow" not in everything
+
+
+def test_rooms_come_when_they_are_asked_for():
+    _, added, everything = probe("tensorflow", "t2t_keras.data, t2t_keras.training")
+    assert {"t2t_keras.data.pipeline", "t2t_keras.training"} <= everything
+    assert not added & {"matplotlib", "sklearn", "tensorflow_datasets"}
+
+
+def test_visualize_and_export_come_without_matplotlib():
+    _, added, everything = probe("tensorflow", "t2t_keras.visualize, t2t_keras.export")
+    assert {"t2t_keras.visualize", "t2t_keras.export"} <= everything
+    assert not added & {"matplotlib", "sklearn", "tensorflow_datasets"}
+
+
+def test_star_import_loads_no_room_on_demand():
+    _, _, everything = probe("jax", "from t2t_keras import *; T2TViT14, Variant")
+    assert not everything & {"t2t_keras.data", "t2t_keras.training", "tensorflow"}

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from t2t_keras import CheckpointError, read_torch_checkpoint
+from t2t_keras.weights.checkpoint import state_dict_of
+from tests.conftest import DATA
+
+
+def _dict(value=1.0, **extra):
+    return {"head.weight": np.full((2, 3), value, "float32"), **extra}
+
+
+def test_averaged_weights_come_first():
+    contents = {"state_dict": _dict(0), "state_dict_ema": _dict(1), "net": _dict(2), "epoch": 3}
+    assert state_dict_of(contents)["head.weight"][0, 0] == 1
+    del contents["state_dict_ema"]
+    assert state_dict_of(contents)["head.weight"][0, 0] == 0
+    del contents["state_dict"]
+    assert state_dict_of(contents)["head.weight"][0, 0] == 2
+    assert state_dict_of(_dict(5))["head.weight"][0, 0] == 5
+
+
+def test_a_named_one_is_taken():
+    contents = {"state_dict": _dict(0), "state_dict_ema": _dict(1)}
+    assert state_dict_of(contents, "state_dict")["head.weight"][0, 0] == 0
+    with pytest.raises(CheckpointError, match="no state dict called 'net'.*state_dict_ema"):
+        state_dict_of(contents, "net")
+
+
+def test_every_golden_layout_gives_the_same_weights():
+    """The zeros under `state_dict` are not what is taken, and `module.` is gone."""
+    files = ["tiny_performer.pth.tar", "tiny_performer_legacy.pth.tar", "tiny_cifar_layout.pth"]
+    states = [state_dict_of(read_torch_checkpoint(DATA / file)) for file in files]
+    for state in states:
+        assert state.keys() == states[0].keys()
+        assert np.abs(state["head.weight"]).max() > 0
+    for key in states[0]:
+        np.testing.assert_array_equal(states[0][key], states[1][key])
+
+
+def test_half_precision_becomes_float32():
+    half = state_dict_of(read_torch_checkpoint(DATA / "tiny_transformer_half.pth.tar"))
+    full = state_dict_of(read_torch_checkpoint(DATA / "tiny_transformer.pth.tar"))
+    for key, array in half.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, full[key].astype(np.float16))
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ([1], "holds a list"),
+        (_dict(np.nan), "'head.weight' holds values that are not finite"),
+        (_dict(np.inf), "'head.weight' holds values that are not finite"),
+        (_dict(**{"module.head.weight": np.zeros(3, "float32")}), "'head.weight' is there twice"),
+        (_dict(**{"head.bias": np.zeros(3, "int64")}), "'head.bias' has dtype int64"),
+        (_dict(**{"head.bias": "text"}), "'head.bias' is a str"),
+        ({3: np.zeros(3, "float32")}, "3 is no name"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(contents, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        state_dict_of(contents, source="weights.pth")
+    assert str(caught.value).startswith("weights.pth: ")
+
+
+def test_too_large_for_float32_is_refused():
+    with pytest.raises(CheckpointError, match="not finite"):
+        state_dict_of({"head.weight": np.array([1e300])})

@@ -1,0 +1,121 @@
+import logging
+
+import numpy as np
+import pytest
+
+from t2t_keras import CheckpointError, load_official_checkpoint
+from t2t_keras.weights.mapping import official_state
+from t2t_keras.weights.transfer import load_state
+from tests.conftest import DATA
+from tests.tiny import tiny_model
+
+
+@pytest.fixture
+def model():
+    return tiny_model()
+
+
+def _unchanged(model, before):
+    return all(
+        np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("norm.bias"), r"- missing: norm.bias \(32,\)"),
+        (lambda state: state.update({"extra": np.zeros(3, "f4")}), r"\+ surplus: extra \(3,\)"),
+        (
+            lambda state: state.update({"norm.bias": np.zeros(31, "f4")}),
+            r"! of another shape: norm.bias \(31,\), the model wants \(32,\)",
+        ),
+        (
+            lambda state: state.update({"cls_token": np.zeros((1, 1, 33), "f4")}),
+            "! of another shape: cls_token",
+        ),
+        (
+            lambda state: state.update({"pos_embed": np.zeros((1, 16, 32), "f4")}),
+            "! of another shape: pos_embed",
+        ),
+        (
+            lambda state: state.update({"head.weight": np.zeros((10, 31), "f4")}),
+            "! of another shape: head.weight",
+        ),
+    ],
+)
+def test_what_does_not_fit_changes_nothing(model, change, message):
+    state = official_state(model)
+    state = {key: array + 1 for key, array in state.items()}
+    change(state)
+    before = model.get_weights()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_state(model, state, "file.pth")
+    assert str(caught.value).startswith("file.pth: does not fit the model, so nothing was loaded.")
+    assert _unchanged(model, before)
+
+
+def test_long_lists_are_cut(model):
+    with pytest.raises(CheckpointError, match="and 57 more missing"):
+        load_state(model, {})
+
+
+def test_other_classes_get_a_fresh_head_and_a_word(model, caplog):
+    other = tiny_model(classes=7)
+    head = [np.array(weight) for weight in other.get_layer("head").get_weights()]
+    with caplog.at_level(logging.WARNING):
+        report = load_official_checkpoint(other, DATA / "tiny_performer.pth.tar")
+    assert report.fresh == ("head/kernel", "head/bias")
+    assert [row.key for row in report.ignored] == ["head.weight", "head.bias"]
+    assert "for 10 classes, the model has 7 and a fresh head" in caplog.text
+    for old, new in zip(head, other.get_layer("head").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_without_classifier_the_head_is_left_out():
+    model = tiny_model(include_top=False, pooling="token")
+    report = load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
+    assert [row.how for row in report.ignored] == ["left out: the model has no classifier"] * 2
+    assert report.fresh == ()
+
+
+def test_auxiliary_head_of_token_labeling_is_named_and_dropped(model, caplog):
+    state = official_state(model)
+    state["aux_head.weight"] = np.zeros((10, 32), "float32")
+    report = load_state(model, state)
+    assert [row.key for row in report.ignored] == ["aux_head.weight"]
+    assert "aux_head.weight left out: token labeling" in caplog.text
+
+
+def test_position_table_follows_the_picture_size(tiny_expected):
+    model = tiny_model(input_shape=(96, 160, 3))
+    report = load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
+    (row,) = [row for row in report.rows if row.key == "pos_embed"]
+    assert row.how == "resized bicubically to 6x10"
+    assert model.get_layer("position_table").position_table.shape == (1, 61, 32)
+
+
+def test_any_size_model_equals_one_of_that_size():
+    """The table that is resized on the fly is the one that is resized at loading."""
+    path = DATA / "tiny_performer.pth.tar"
+    fixed, any_size = tiny_model(input_shape=(96, 80, 3)), tiny_model(input_shape=(None, None, 3))
+    for model in (fixed, any_size):
+        load_official_checkpoint(model, path)
+    images = np.random.default_rng(0).standard_normal((2, 96, 80, 3)).astype("float32")
+    np.testing.assert_allclose(
+        any_size.predict(images, verbose=0), fixed.predict(images, verbose=0), atol=1e-5
+    )
+
+
+def test_wrong_model_is_told_which_would_fit(model):
+    from t2t_keras import create_model
+
+    with pytest.raises(CheckpointError, match="of no published T2T-ViT"):
+        load_official_checkpoint(create_model("t2t_vit_7", weights=None), DATA / "tiny_bare_state_dict.pth")
+
+
+def test_report_is_a_table_of_every_key(model):
+    report = load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
+    lines = str(report).splitlines()
+    assert lines[0].split() == ["source", "key", "shape", "target", "shape", "how"]
+    assert len(lines) == 1 + len(official_state(model))
