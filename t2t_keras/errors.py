@@ -17,6 +17,10 @@ class DataError(T2TError, ValueError):
     """A data set, folder or picture cannot be used."""
 
 
+class TrainingError(T2TError, RuntimeError):
+    """A run cannot go on: its loss is no number any more, or memory is full."""
+
+
 class ResumeError(T2TError, RuntimeError):
     """A run cannot be continued from what its directory holds."""
 

@@ -29,13 +29,13 @@ Imports = dict[str, set[str]]  # module -> the modules it imports, wherever in t
 
 
 def imports_of(package: Path) -> Imports:
-    """Every module of a package with the absolute names it imports; `from a import b` is `a.b`
-    where that is a module of the package, else `a`.
+    """Every module of a package with the names it imports.
+
+    `from a import b` counts as `a.b` where that is a module of the package, else as `a`.
     """
     files = {_module_name(path, package): path for path in sorted(package.rglob("*.py"))}
-    return {
-        name: _imported(ast.parse(path.read_text()), set(files)) for name, path in files.items()
-    }
+    trees = {name: ast.parse(path.read_text()) for name, path in files.items()}
+    return {name: _imported(tree, set(files)) for name, tree in trees.items()}
 
 
 def _module_name(path: Path, package: Path) -> str:

@@ -8,6 +8,8 @@ from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOUR
 _HEADER = 32  # bytes; all the sizes below lie in them
 
 
+# One trace for all pipelines of a process; plain Python control flow, so nothing to convert.
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def decode_picture(contents: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP.
 

@@ -114,9 +114,13 @@ def _pictures(folder: Path, ignored: collections.Counter) -> list[str]:
 def _why_ignored(entry: os.DirEntry) -> str | None:
     if entry.name.startswith("."):
         return "hidden"
-    if entry.is_dir():
-        return "folder"
-    if not entry.is_file():
+    try:
+        if entry.is_dir():
+            return "folder"
+        usable = entry.is_file()
+    except OSError:  # links that go in a circle
+        usable = False
+    if not usable:
         return "broken link or special file"
     suffix = os.path.splitext(entry.name)[1].lower()
     return None if suffix in SUFFIXES else suffix or "without suffix"
@@ -124,7 +128,7 @@ def _why_ignored(entry: os.DirEntry) -> str | None:
 
 def _subfolders(folder: Path) -> list[str]:
     entries = _entries(folder)
-    return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    return sorted(e.name for e in entries if not e.name.startswith(".") and os.path.isdir(e.path))
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:

@@ -20,6 +20,7 @@ from t2t_keras.images.resize import Size
 _UNREADABLE = "t2t_keras: cannot read <"
 _LABEL = "t2t_keras: bad label <"
 _CLOSE = "> of the data set"
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def read_batches(
@@ -99,7 +100,7 @@ def _explain(message: str) -> str | None:
     found = re.search(f"({_UNREADABLE}|{_LABEL})(.*?){_CLOSE}", message, re.DOTALL)
     if found is None:
         return None
-    kind, what = found.groups()
+    kind, what = found[1], _unescaped(found[2])
     if kind == _LABEL:
         return f"{what}. Correct the labels, or choose a labelled split."
     if os.path.isfile(what):
@@ -108,6 +109,17 @@ def _explain(message: str) -> str | None:
         except DataError as error:
             return str(error)
     return (
-        f"{what}: cannot be read for training. Pictures must be JPEG, PNG, WebP, GIF or 24-bit "
-        "BMP, and whole; convert, replace or remove it."
+        f"{what}: cannot be read. It is damaged, or no JPEG, PNG, WebP, GIF or 24-bit BMP; "
+        "convert, replace or remove it."
     )
+
+
+def _unescaped(text: str) -> str:
+    """Undoes what TensorFlow does to the strings in an assertion's message."""
+
+    def plain(match):
+        code = match[1]
+        octal = len(code) == 3
+        return bytes([int(code, 8)]) if octal else _ESCAPED.get(code, code)
+
+    return os.fsdecode(re.sub(rb"\\([0-7]{3}|.)", plain, os.fsencode(text)))

@@ -100,11 +100,10 @@ class RecordSplit:
         ).unbatch()
 
     def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        return tf.data.Dataset.range(self.size).map(
-            lambda place: tf.strings.join(
-                ["record ", tf.strings.as_string(place), " of ", self.title]
-            )
-        )
+        if seed is not None:  # a permuted record does not say where it stood
+            return tf.data.Dataset.from_tensors(f"a record of {self.title}").repeat(self.size)
+        numbers = tf.data.Dataset.range(self.size).map(tf.strings.as_string)
+        return numbers.map(lambda number: tf.strings.join(["record ", number, " of ", self.title]))
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.parse(key)

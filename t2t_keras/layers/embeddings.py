@@ -92,7 +92,8 @@ class PositionTable(keras.layers.Layer):
     def call(self, tokens, feature_map):
         height, width = ops.shape(feature_map)[1:3]
         table = ops.convert_to_tensor(self.position_table)
-        if (height, width) != self.grid_size:
+        # The static shape: a size known only when the graph runs is no Python number to compare.
+        if tuple(feature_map.shape[1:3]) != self.grid_size:
             grid = ops.reshape(table[0, 1:], (*self.grid_size, tokens.shape[-1]))
             grid = resize_grid(grid, height, width)
             grid = ops.reshape(grid, (1, height * width, tokens.shape[-1]))

@@ -99,9 +99,8 @@ def _refuse(source: str, missing, surplus, misshapen, hint: str) -> None:
         lines += [f"  {sign} {what}: {name}" for name in names[:_SHOWN]]
         if len(names) > _SHOWN:
             lines.append(f"  {sign} ... and {len(names) - _SHOWN} more {what}")
-    raise CheckpointError(
-        f"{source}: does not fit the model, so nothing was loaded. {hint}\n" + "\n".join(lines)
-    )
+    what = f"{source}: does not fit the model, so nothing was loaded. {hint}".rstrip()
+    raise CheckpointError("\n".join([what, *lines]))
 
 
 def _reason_to_leave(key: str, array: np.ndarray, entries: Mapping[str, Entry]) -> str | None:

@@ -31,8 +31,9 @@ def _same(first, second):
     )
 
 
-@pytest.mark.parametrize("augment", sorted(AUGMENTATIONS))
-@pytest.mark.parametrize("name", ["folder", "digits"])
+@pytest.mark.parametrize(
+    ("name", "augment"), [*(("folder", augment) for augment in AUGMENTATIONS), ("digits", "light")]
+)
 def test_a_run_continues_as_if_never_interrupted(name, augment, source, digits_dir, digits):
     if name == "folder":
         opened, batch_size, start = source, 4, 5
@@ -42,7 +43,7 @@ def test_a_run_continues_as_if_never_interrupted(name, augment, source, digits_d
     settings = {"epochs": 3, "augment": augment}
     whole = _batches(train_dataset(opened, 16, batch_size, 7, **settings))
     assert len(whole) == 3 * steps_per_epoch(opened, batch_size)
-    for step in (0, 1, start, len(whole)):
+    for step in (start, len(whole)):
         left = train_dataset(opened, 16, batch_size, 7, start_step=step, **settings)
         assert left.cardinality() == len(whole) - step
         assert _same(_batches(left), whole[step:])
@@ -67,7 +68,9 @@ def test_an_epoch_takes_each_picture_at_most_once(source):
     left_out = set()
     every = {image.tobytes() for image, _ in _singles(source)}
     for epoch in range(6):
-        seen = [image.tobytes() for images, _ in batches[3 * epoch : 3 * epoch + 3] for image in images]
+        seen = [
+            image.tobytes() for images, _ in batches[3 * epoch : 3 * epoch + 3] for image in images
+        ]
         assert len(seen) == len(set(seen)) == 12
         left_out |= every - set(seen)
     assert len(every) == 15 and len(left_out) > 3
@@ -109,11 +112,10 @@ def test_evaluation_keeps_every_picture_once(source, batch_size):
 def test_evaluation_is_load_image_then_preprocess_input(source):
     images = np.concatenate([images for images, _ in _batches(eval_dataset(source, 32, 2))])
     paths = [path.decode() for path in source.eval_split.paths.numpy()]
-    for image, path in zip(images, paths, strict=True):
-        expected = preprocess_input(load_image(path, 32))
-        level = 1 / 255 / 0.224
-        assert np.abs(image - expected).max() < 1.01 * level
-        assert (np.abs(image - expected) < 1e-5).mean() > 0.998
+    expected = preprocess_input(np.stack([load_image(path, 32) for path in paths]))
+    off = np.abs(images - expected)
+    assert off.max() < 1.01 / 255 / 0.224  # a level
+    assert (off < 1e-5).mean() > 0.995
 
 
 def test_shapes_and_types_are_static(source):

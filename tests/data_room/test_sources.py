@@ -89,7 +89,9 @@ def test_contradicting_splits_are_refused(splits, digits_dir):
 
 
 def test_split_names_are_not_for_folders(folder):
-    with pytest.raises(ValueError, match="for a folder. Received: train_split=None, eval_split=val"):
+    with pytest.raises(
+        ValueError, match="for a folder. Received: train_split=None, eval_split=val"
+    ):
         open_source(folder, eval_split="val")
 
 

@@ -25,7 +25,9 @@ def test_every_kind_becomes_rgb(tmp_path, kind):
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "jpeg_grey", "jpeg_cmyk", "png_palette", "png_one_bit", "bmp"])
+@pytest.mark.parametrize(
+    "kind", ["jpeg", "jpeg_grey", "jpeg_cmyk", "png_palette", "png_one_bit", "bmp"]
+)
 def test_opaque_kinds_are_pillows_rgb(tmp_path, kind):
     expected = Image.open(io.BytesIO(READABLE[kind])).convert("RGB")
     np.testing.assert_array_equal(_read(tmp_path, READABLE[kind]), np.asarray(expected))
@@ -55,7 +57,9 @@ def test_what_is_transparent_shows_the_mean_colour(tmp_path):
     image = _read(tmp_path, encode(rgba, "PNG")).astype(int)
     np.testing.assert_array_equal(image[0], rgba[0, :, :3])
     mean = np.array([124, 116, 104])
-    np.testing.assert_allclose(image[1], rgba[1, :, :3] * (128 / 255) + mean * (127 / 255), atol=0.51)
+    np.testing.assert_allclose(
+        image[1], rgba[1, :, :3] * (128 / 255) + mean * (127 / 255), atol=0.51
+    )
     np.testing.assert_array_equal(image[2:], np.broadcast_to(mean, (2, 5, 3)))
 
 
@@ -80,7 +84,9 @@ def test_a_bomb_is_refused_from_its_header(tmp_path, kind):
     path.write_bytes(UNREADABLE[kind])
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="bomb.jpg: the picture declares .* limit of 64,000,000"):
+        with pytest.raises(
+            DataError, match="bomb.jpg: the picture declares .* limit of 64,000,000"
+        ):
             read_rgb(path)
         assert tracemalloc.get_traced_memory()[1] < 5e6
     finally:

@@ -36,7 +36,9 @@ def test_a_tensor_gives_a_tensor(dtype):
     result = preprocess_input(x)
     assert keras.ops.is_tensor(result)
     assert keras.backend.standardize_dtype(result.dtype) == "float32"
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(result), _expected(noise(4, 4)), atol=1e-6)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(result), _expected(noise(4, 4)), atol=1e-6
+    )
 
 
 def test_it_is_a_step_of_a_functional_model():

@@ -62,7 +62,9 @@ def test_arrays_give_the_same_sizes_as_numbers():
     assert crop_offset(rows, 224).tolist() == [crop_offset(row, 224) for row, _ in one_by_one]
 
 
-@pytest.mark.parametrize("shape", [(375, 500), (500, 375), (427, 640), (8, 8), (90, 300), (248, 248)])
+@pytest.mark.parametrize(
+    "shape", [(375, 500), (500, 375), (427, 640), (8, 8), (90, 300), (248, 248)]
+)
 @pytest.mark.parametrize("side", [64, 224])
 def test_pixels_are_those_of_pillows_resize_and_a_centre_crop(shape, side):
     image = noise(*shape)

@@ -1,0 +1,25 @@
+"""Training and evaluating a model: settings, recipes and the run itself."""
+
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.optimizer import build_optimizer, undecayed_variables
+from t2t_keras.training.recipes import make_config, model_names, settings_of, variant_of
+from t2t_keras.training.run import TrainResult, evaluate, train
+from t2t_keras.training.schedule import EpochRates, PerEpoch
+from t2t_keras.training.scores import Scores, score
+
+__all__ = [
+    "EpochRates",
+    "PerEpoch",
+    "Scores",
+    "TrainConfig",
+    "TrainResult",
+    "build_optimizer",
+    "evaluate",
+    "make_config",
+    "model_names",
+    "score",
+    "settings_of",
+    "train",
+    "undecayed_variables",
+    "variant_of",
+]

@@ -1,0 +1,120 @@
+"""The settings of one run, checked as soon as they are made."""
+
+import dataclasses
+import os
+
+from t2t_keras.images.constants import DEFAULT_CROP_PCT
+from t2t_keras.variants import Variant
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of one run; `make_config` fills in the recipe for a data set and model.
+
+    Durations are in epochs, batches over all devices.
+
+    Args:
+        dataset: "digits", a folder of pictures or a TFDS name, as `open_source` takes it.
+        model: A model's name, or sizes of one's own.
+        image_size: (height, width) in pixels.
+        batch_size: Pictures in a batch, over all devices; at least 1.
+        epochs: Length of the cosine; at least 1.
+        warmup_epochs: Epochs of linear warm-up, within the cosine's.
+        cooldown_epochs: Epochs at `min_lr` after the cosine's.
+        lr: Peak learning rate; above 0.
+        weight_decay: AdamW's; at least 0.
+        drop_path_rate: Of stochastic depth in the deepest block, in [0, 1).
+        augment: "none", "light" or "crop_flip", as `train_dataset` takes it.
+        min_lr: Learning rate at the end.
+        warmup_lr: Learning rate of the first warm-up epoch.
+        smoothing: Share of each label spread over all classes, in [0, 1).
+        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        held_out: Share of TFDS' "train" split, in [0, 1), that the best weights are chosen on, so
+            that the evaluation pictures stay unseen; 0 chooses on the evaluation pictures.
+        validation_split: Share of the training pictures to evaluate on, in [0, 1), for a data set
+            without evaluation pictures.
+        train_split: TFDS split or slice to train on, given with `eval_split`.
+        eval_split: TFDS split or slice to evaluate on.
+        data_dir: Root of TFDS data sets; None is TFDS' own.
+        weights: What the model starts from: None (random), "imagenet" or a file.
+        precision: "float32", "bfloat16" or "float16"; weights are float32 in all three.
+        devices: Such as ("cpu:0", "cpu:1"); none stands for all GPUs, else the CPU.
+        seed: Of weights, order, crops and dropout.
+        jit_compile: Whether XLA compiles the steps.
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+
+    dataset: str
+    model: str | Variant
+    image_size: tuple[int, int]
+    batch_size: int
+    epochs: int
+    warmup_epochs: int
+    cooldown_epochs: int
+    lr: float
+    weight_decay: float
+    drop_path_rate: float
+    augment: str
+    min_lr: float = 1e-5
+    warmup_lr: float = 1e-6
+    smoothing: float = 0.1
+    crop_pct: float = DEFAULT_CROP_PCT
+    held_out: float = 0.0
+    validation_split: float = 0.0
+    train_split: str | None = None
+    eval_split: str | None = None
+    data_dir: str | None = None
+    weights: str | os.PathLike | None = None
+    precision: str = "float32"
+    devices: tuple[str, ...] = ()
+    seed: int = 42
+    jit_compile: bool = False
+
+    def __post_init__(self):
+        self._check_size()
+        self._check_numbers()
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
+                f"Received: warmup_epochs={self.warmup_epochs}"
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"`precision` must be one of {', '.join(PRECISIONS)}. "
+                f"Received: precision={self.precision}"
+            )
+        splits_given = (self.train_split, self.eval_split, self.validation_split or None)
+        if self.held_out and splits_given != (None, None, None):
+            raise ValueError(
+                "`held_out` must be 0 beside `train_split`, `eval_split` or `validation_split`. "
+                f"Received: held_out={self.held_out}"
+            )
+
+    def _check_size(self) -> None:
+        whole = all(isinstance(side, int) and side >= 1 for side in self.image_size)
+        if len(self.image_size) != 2 or not whole:
+            raise ValueError(
+                "`image_size` must be (height, width) in whole pixels. "
+                f"Received: image_size={self.image_size}"
+            )
+
+    def _check_numbers(self) -> None:
+        for name in ("batch_size", "epochs"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup_epochs", "cooldown_epochs", "seed"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("min_lr", "warmup_lr", "weight_decay"):
+            self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0 and finite")
+        self._require("lr", 0 < self.lr < float("inf"), "above 0 and finite")
+        self._require("crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
+        for name in ("drop_path_rate", "smoothing", "held_out", "validation_split"):
+            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            value = getattr(self, name)
+            raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")

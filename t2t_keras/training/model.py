@@ -1,0 +1,83 @@
+"""The model of a run: the one that is trained, and the one that is saved."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+
+from t2t_keras.applications import T2TViT
+from t2t_keras.errors import CheckpointError
+from t2t_keras.training.config import PRECISIONS, TrainConfig
+from t2t_keras.training.recipes import variant_of
+from t2t_keras.variants import VARIANTS
+from t2t_keras.weights.load import check_weights, load_weights
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Models built inside compute in "float32", "bfloat16" or "float16"."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(PRECISIONS[name])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_model(
+    config: TrainConfig, classes: int, activation: str | None, drop_path_rate: float
+) -> keras.Model:
+    """A model of the run's sizes, with random weights."""
+    name = config.model.lower() if isinstance(config.model, str) else "t2t_vit"
+    return T2TViT(
+        variant_of(config.model),
+        weights=None,
+        input_shape=(*config.image_size, 3),
+        classes=classes,
+        classifier_activation=activation,
+        name=name,
+        drop_path_rate=drop_path_rate,
+    )
+
+
+def check_run_weights(config: TrainConfig) -> None:
+    """Raises a ValueError where the run's `weights` cannot be loaded, before any work."""
+    check_weights(config.weights, _published_name(config))
+
+
+def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> None:
+    """Loads the run's `weights`, where it has any.
+
+    Args:
+        model: A model of the run's sizes.
+        config: The run's settings.
+        whole: Whether a classifier for other classes is an error; else it starts afresh.
+
+    Raises:
+        CheckpointError: The file is damaged or does not fit.
+        DownloadError: Released weights cannot be fetched or stored.
+    """
+    if config.weights is None:
+        return
+    variant = variant_of(config.model)
+    report = load_weights(model, config.weights, variant, _published_name(config))
+    if whole and report.fresh:
+        raise CheckpointError(
+            f"{config.weights}: holds no classifier for the {model.output_shape[-1]} classes of "
+            f"{config.dataset}, so there is nothing to evaluate. Train one, or give the data set "
+            "that the weights were trained on."
+        )
+
+
+def saved_model(trained: keras.Model, config: TrainConfig) -> keras.Model:
+    """A float32 copy of a trained model on one device, giving probabilities."""
+    classes = trained.output_shape[-1]
+    with precision("float32"):
+        copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
+    copy.set_weights(trained.get_weights())
+    return copy
+
+
+def _published_name(config: TrainConfig) -> str | None:
+    variant = variant_of(config.model)
+    return next((name for name, sizes in VARIANTS.items() if sizes == variant), None)

@@ -1,0 +1,110 @@
+"""What a run does where nothing else is asked for: the authors' recipe by model, and the digits'."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.variants import VARIANTS, Variant
+
+DIGITS = "digits"
+DIGITS_MODEL = "t2t_vit_digits"
+
+# Two CPU cores train it on the digits in minutes. Beside `VARIANTS`, which are the published ones.
+SMALL_VARIANTS = {
+    DIGITS_MODEL: Variant(
+        embed_dim=64,
+        depth=4,
+        num_heads=4,
+        mlp_ratio=2.0,
+        token_dim=32,
+        soft_splits=((3, 2, 1), (3, 1, 1), (3, 2, 1)),
+        image_size=16,
+    ),
+}
+_DEFAULT_MODEL = "t2t_vit_7"
+
+_AUTHORS = {
+    "lr": 5e-4,
+    "weight_decay": 0.05,
+    "batch_size": 512,
+    "epochs": 300,
+    "warmup_epochs": 10,
+    "cooldown_epochs": 10,
+    "drop_path_rate": 0.1,
+    "augment": "crop_flip",
+}
+_LITE = {"lr": 1e-3, "weight_decay": 0.03}
+_DEEP = {"weight_decay": 0.065}
+_BY_MODEL = {
+    "t2t_vit_7": _LITE,
+    "t2t_vit_10": _LITE,
+    "t2t_vit_12": _LITE,
+    "t2t_vit_19": _DEEP,
+    "t2t_vit_24": _DEEP,
+    "t2t_vit_t_19": _DEEP,
+    "t2t_vit_t_24": _DEEP,
+}
+_DIGITS = {
+    "lr": 2e-3,
+    "weight_decay": 0.05,
+    "batch_size": 64,
+    "epochs": 50,
+    "warmup_epochs": 5,
+    "cooldown_epochs": 0,
+    "drop_path_rate": 0.0,
+    "augment": "light",
+    "held_out": 0.1,
+}
+
+
+def model_names() -> list[str]:
+    """Every name `variant_of` takes."""
+    return [*SMALL_VARIANTS, *VARIANTS]
+
+
+def variant_of(model: str | Variant) -> Variant:
+    """The sizes of a model given by name, or as sizes of one's own.
+
+    Raises:
+        ValueError: No model has that name; the message lists those that come near.
+    """
+    if isinstance(model, Variant):
+        return model
+    found = SMALL_VARIANTS.get(model.lower()) or VARIANTS.get(model.lower())
+    if found is None:
+        near = difflib.get_close_matches(model.lower(), model_names(), n=3) or model_names()
+        raise ValueError(f"`model` must be one of {', '.join(near)}. Received: model={model}")
+    return found
+
+
+def recipe(dataset: str, model: str | Variant) -> dict[str, Any]:
+    """The settings that depend on the data set and the model."""
+    if dataset == DIGITS:
+        return dict(_DIGITS)
+    return {**_AUTHORS, **_BY_MODEL.get(model, {})}
+
+
+def make_config(**given: Any) -> TrainConfig:
+    """The settings of a run: what is given, the rest from the recipe for its data set and model.
+
+    Args:
+        **given: Fields of `TrainConfig`; None stands for the recipe's value.
+
+    Raises:
+        ValueError: A setting is out of range, or there is no such model.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    dataset = given.setdefault("dataset", DIGITS)
+    model = given.setdefault("model", DIGITS_MODEL if dataset == DIGITS else _DEFAULT_MODEL)
+    given.setdefault("image_size", (variant_of(model).image_size,) * 2)
+    settings = {**recipe(dataset, model), **given}
+    settings["warmup_epochs"] = given.get(
+        "warmup_epochs", min(settings["warmup_epochs"], settings["epochs"] // 2)
+    )
+    return TrainConfig(**settings)
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Every setting as JSON can hold it."""
+    return dataclasses.asdict(config)

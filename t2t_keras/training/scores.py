@@ -1,0 +1,58 @@
+"""How good a model's answers are, from its logits."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What came of an evaluation.
+
+    Args:
+        accuracy: Share of pictures whose likeliest class is the label, in [0, 1].
+        top5_accuracy: Share whose label is among the five likeliest classes.
+        loss: Mean cross entropy, without label smoothing.
+        confusion: (classes, classes) counts; a row a label, a column a predicted class.
+    """
+
+    accuracy: float
+    top5_accuracy: float
+    loss: float
+    confusion: np.ndarray
+
+    @property
+    def pictures(self) -> int:
+        return int(self.confusion.sum())
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Compares logits with labels.
+
+    Args:
+        logits: (N, C), N at least 1.
+        labels: (N,) whole numbers in 0..C-1.
+    """
+    logits = logits.astype(np.float64)
+    of_label = logits[np.arange(len(labels)), labels]
+    ranks = _ranks(logits, of_label, labels)
+    highest = logits.max(axis=1, keepdims=True)
+    log_sums = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
+    confusion = np.zeros((logits.shape[1],) * 2, np.int64)
+    np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
+    return Scores(
+        accuracy=float((ranks < 1).mean()),
+        top5_accuracy=float((ranks < 5).mean()),
+        loss=float((log_sums - of_label).mean()),
+        confusion=confusion,
+    )
+
+
+def _ranks(logits: np.ndarray, of_label: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) how many classes stand before the label: of equal ones the first, as `argmax` has it."""
+    classes = np.arange(logits.shape[1])
+    above = logits > of_label[:, None]
+    first = (logits == of_label[:, None]) & (classes < labels[:, None])
+    ranks = (above | first).sum(axis=1)
+    # Nothing is above a NaN, so a broken model would look perfect.
+    return np.where(np.isfinite(logits).all(axis=1), ranks, len(classes))

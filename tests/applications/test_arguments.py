@@ -1,0 +1,174 @@
+"""The model functions' arguments, as `keras.applications` has them."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import t2t_keras
+from t2t_keras import T2TViT, create_model, list_models
+from tests.tiny import tiny_model, tiny_variant
+
+FUNCTIONS = {
+    "t2t_vit_7": "T2TViT7",
+    "t2t_vit_10": "T2TViT10",
+    "t2t_vit_12": "T2TViT12",
+    "t2t_vit_14": "T2TViT14",
+    "t2t_vit_19": "T2TViT19",
+    "t2t_vit_24": "T2TViT24",
+    "t2t_vit_t_14": "T2TViTt14",
+    "t2t_vit_t_19": "T2TViTt19",
+    "t2t_vit_t_24": "T2TViTt24",
+    "t2t_vit_14_resnext": "T2TViT14ResNeXt",
+    "t2t_vit_14_wide": "T2TViT14Wide",
+    "t2t_vit_14_se": "T2TViT14SE",
+    "t2t_vit_16_ghost": "T2TViT16Ghost",
+    "t2t_vit_dense": "T2TViTDense",
+    "t2t_vit_c_14": "T2TViTc14",
+}
+
+
+def test_every_variant_has_its_function():
+    assert list(FUNCTIONS) == list_models()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_signature_is_that_of_keras_applications(name):
+    function = getattr(t2t_keras, FUNCTIONS[name])
+    ours = inspect.signature(function).parameters
+    theirs = inspect.signature(keras.applications.ResNet50).parameters
+    assert list(ours)[: len(theirs)] == list(theirs)
+    for argument in set(theirs) - {"name"}:
+        assert ours[argument].default == theirs[argument].default
+    assert ours["name"].default == name
+    rest = list(ours)[len(theirs) :]
+    assert rest == ["drop_rate", "attn_drop_rate", "drop_path_rate"]
+    assert all(ours[argument].kind == inspect.Parameter.KEYWORD_ONLY for argument in rest)
+    assert function.__name__ == FUNCTIONS[name]
+    assert name in function.__doc__
+    assert "variant_config" not in function.__doc__
+
+
+def test_outputs():
+    images = np.zeros((2, 64, 64, 3), "float32")
+    probabilities = tiny_model(classifier_activation="softmax").predict(images, verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert tiny_model(include_top=False).output_shape == (None, 17, 32)
+    for pooling in ("token", "avg", "max"):
+        assert tiny_model(include_top=False, pooling=pooling).output_shape == (None, 32)
+
+
+def test_logits_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = tiny_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+    assert model.get_layer("encoder").compute_dtype == "float16"
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (64, 48), (50, 33), (16, 200)])
+def test_any_size_fixed_and_on_the_fly(shape):
+    fixed = tiny_model(input_shape=(*shape, 3))
+    any_size = tiny_model(input_shape=(None, None, 3))
+    images = np.random.default_rng(0).standard_normal((1, *shape, 3)).astype("float32")
+    assert fixed.predict(images, verbose=0).shape == (1, 10)
+    assert any_size.predict(images, verbose=0).shape == (1, 10)
+
+
+def test_any_size_model_takes_several():
+    model = tiny_model(input_shape=(None, None, 3))
+    for shape in ((64, 64), (96, 32), (33, 70)):
+        assert model.predict(np.zeros((2, *shape, 3), "float32"), verbose=0).shape == (2, 10)
+
+
+def test_other_channels_without_weights():
+    assert tiny_model(input_shape=(64, 64, 1)).input_shape == (None, 64, 64, 1)
+
+
+def test_input_tensor():
+    pictures = keras.Input((64, 64, 3))
+    scaled = keras.layers.Rescaling(1 / 255)(pictures)
+    model = tiny_model(input_tensor=scaled)
+    plain = tiny_model()
+    plain.set_weights(model.get_weights())
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    np.testing.assert_allclose(
+        model.predict(images, verbose=0), plain.predict(images / 255, verbose=0), atol=1e-5
+    )
+
+
+def test_drop_rates_reach_the_layers():
+    model = tiny_model(drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.3)
+    block = model.get_layer("encoder").blocks[-1]
+    assert model.get_layer("position_drop").rate == 0.1
+    assert (block.drop.rate, block.attn.attn_drop.rate, block.drop_path1.rate) == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pooling": "mean"}, "`pooling` must be one of .*pooling=mean"),
+        ({"classes": 0}, "`classes` must be at least 1.*classes=0"),
+        ({"classes": 2.5}, "`classes` must be at least 1.*classes=2.5"),
+        ({"input_shape": (64, 64)}, "`input_shape` must be .height, width, channels."),
+        ({"input_shape": (15, 64, 3)}, "at least 16 pixels.*15"),
+        ({"input_shape": (64, 64, None)}, "must end in the number of channels"),
+        ({"drop_rate": 1.0}, "`drop_rate` must be in"),
+        ({"attn_drop_rate": -0.1}, "`attn_drop_rate` must be in"),
+        ({"drop_path_rate": 2}, "`drop_path_rate` must be in"),
+        ({"input_tensor": np.zeros((1, 64, 64, 3))}, "`input_tensor` must be a Keras tensor"),
+    ],
+)
+def test_wrong_argument_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_model(**arguments)
+
+
+def test_rules_that_come_with_weights(tmp_path):
+    path = tmp_path / "tiny.weights.h5"
+    tiny_model().save_weights(path)
+    with pytest.raises(ValueError, match="`classifier_activation` must be None or 'softmax'"):
+        tiny_model(weights=path, classifier_activation="relu")
+    with pytest.raises(ValueError, match="3 channels where weights are given"):
+        tiny_model(weights=path, input_shape=(64, 64, 1))
+
+
+def test_both_shapes_must_agree():
+    with pytest.raises(ValueError, match="must be equal"):
+        tiny_model(input_tensor=keras.Input((64, 64, 3)), input_shape=(32, 32, 3))
+
+
+def test_channels_first_is_refused():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="image_data_format=channels_first"):
+            tiny_model()
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_names():
+    assert list_models("*_t_*") == ["t2t_vit_t_14", "t2t_vit_t_19", "t2t_vit_t_24"]
+    assert create_model("T2T_ViT_7", weights=None).name == "t2t_vit_7"
+    with pytest.raises(ValueError, match="t2t_vit_14.*name=t2t_vit_15"):
+        create_model("t2t_vit_15")
+    with pytest.raises(ValueError, match="`variant_config` must be a `t2t_keras.Variant`"):
+        T2TViT("t2t_vit_14")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("token_type", "mlp"),
+        ("block_type", "wide"),
+        ("embed_dim", 0),
+        ("depth", (1, 2)),
+        ("soft_splits", ((7, 4, 2),)),
+    ],
+)
+def test_wrong_variant_is_named(field, value):
+    with pytest.raises(ValueError, match=f"`{field}`.*{field}="):
+        tiny_variant(**{field: value})

@@ -1,0 +1,48 @@
+"""Mixed precision and compilation leave the tiny models' logits where they were."""
+
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras import load_official_checkpoint
+from tests.conftest import DATA
+from tests.tiny import tiny_model
+
+
+def _model(token_type, policy, **kwargs):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = tiny_model(token_type, **kwargs)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    load_official_checkpoint(model, DATA / f"tiny_{token_type}.pth.tar")
+    return model
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)])
+def test_mixed_precision_logits(token_type, policy, tolerance, tiny_expected):
+    logits = _model(token_type, policy).predict(tiny_expected["images"], verbose=0)
+    expected = tiny_expected[f"{token_type}/logits"]
+    assert np.abs(logits - expected).max() <= tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_compiled_and_not(token_type, jit_compile, tiny_expected):
+    model = _model(token_type, "float32")
+    model.compile(jit_compile=jit_compile)
+    logits = model.predict(tiny_expected["images"], verbose=0)
+    expected = tiny_expected[f"{token_type}/logits"]
+    assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_step_on_bright_pictures_stays_finite(token_type, policy, tiny_expected):
+    model = _model(token_type, policy)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    images = 10 * tiny_expected["images"]
+    loss = model.train_on_batch(images, np.zeros(len(images), "int32"))
+    assert np.isfinite(loss)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())

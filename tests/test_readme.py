@@ -1,0 +1,177 @@
+"""The README is true: its examples run; its tables, flags and commands are those of the code."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import t2t_keras
+from t2t_keras import VARIANTS, count_macs, create_model
+from t2t_keras.weights.cache_dir import weights_dir
+from t2t_keras.weights.catalogue import RELEASES, Release
+from tests.conftest import official_weights
+from tests.pictures import encode, make_folder, ramp
+from tests.weights.torch_writer import checkpoint
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+RELEASED = "71.7_T2T_ViT_7.pth.tar"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def table(first_heading: str) -> list[list[str]]:
+    """The rows below the heading of the table that starts with it."""
+    rows = rf"^\| {first_heading} \|.*\n\|[-:| ]+\|\n((?:\|.*\n)+)"
+    found = re.search(rows, README, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
+
+
+# --- the Python examples ---
+
+
+@pytest.fixture
+def surroundings(tmp_path, golden) -> dict[str, str]:
+    """What the examples speak of: a released file, fetched before, and pictures; the environment.
+
+    The file has the keys, shapes and format of the authors' and random numbers.
+    """
+    keys = golden["t2t_vit_7"]["state_dict"]
+    content = checkpoint({key: official_weights(key, shape) for key, shape in keys})
+    kept = weights_dir(tmp_path / "keras") / RELEASED
+    kept.parent.mkdir(parents=True)
+    for path in (kept, tmp_path / RELEASED):
+        path.write_bytes(content)
+    (tmp_path / "cat.jpg").write_bytes(encode(ramp(300, 400), "JPEG"))
+    make_folder(tmp_path / "pictures/train", {"cat": 8, "dog": 8})
+    make_folder(tmp_path / "pictures/val", {"cat": 2, "dog": 2})
+    return {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "KERAS_HOME": str(tmp_path / "keras"),
+        "TFDS_DATA_DIR": str(tmp_path / "tfds"),
+        "PYTHONPATH": str(ROOT),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "HTTPS_PROXY": "http://127.0.0.1:9",  # a download would fail at once
+    }
+
+
+def test_python_examples_run(tmp_path, surroundings):
+    script = tmp_path / "examples.py"
+    script.write_text("\n".join(["import tests.no_torch", *blocks("python")]), "utf-8")
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env=surroundings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_there_are_examples():
+    assert len(blocks("python")) >= 7
+
+
+# --- the commands ---
+
+
+def command_lines() -> list[str]:
+    text = "\n".join(blocks("bash")).replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def flags_of(script: str) -> set[str]:
+    """The flags a script defines, and the names absl gives the negated ones."""
+    source = (ROOT / script).read_text("utf-8")
+    defined = re.findall(r"DEFINE_(\w+)\(\s*\"(\w+)\"", source)
+    negated = {f"no{name}" for kind, name in defined if kind in ("bool", "boolean")}
+    return {name for _, name in defined} | negated | {"flagfile", "help"}
+
+
+def test_every_flag_of_a_command_exists():
+    seen = set()
+    for line in command_lines():
+        for script in re.findall(r"(\w+\.py)\b", line):
+            named = set(re.findall(r" --(\w+)", line.partition(script)[2]))
+            assert named <= flags_of(script), line
+            seen |= {script}
+    assert seen == {"convert_weights.py", "train_keras.py"}
+
+
+def test_every_flag_in_the_text_exists():
+    named = set(re.findall(r"`--(\w+)", README))
+    assert named
+    assert named <= flags_of("train_keras.py") | flags_of("convert_weights.py")
+
+
+def test_the_two_commands_are_one_line_each():
+    install = "python3 -m venv .venv && .venv/bin/pip install --quiet -e"
+    main_job, tests = (line for line in command_lines() if "-m venv" in line)
+    assert main_job == f"{install} . && .venv/bin/python train_keras.py"
+    assert tests == f'{install} ".[test]" && .venv/bin/python -m pytest'
+
+
+# --- the tables ---
+
+
+def _release(variant: str) -> Release | None:
+    found = [r for r in RELEASES if (r.variant, r.tag, r.image_size) == (variant, "imagenet", 224)]
+    return found[0] if found else None
+
+
+def test_model_table_names_every_variant():
+    assert [row[0].strip("`") for row in table("model")] == list(VARIANTS)
+
+
+@pytest.mark.parametrize("row", table("model"), ids=lambda row: row[0].strip("`"))
+def test_model_table(row):
+    name, function, params, macs, top1, top5 = (cell.strip("`") for cell in row)
+    variant, release = VARIANTS[name], _release(name)
+    assert getattr(t2t_keras, function).__doc__.startswith(f"The published variant `{name}`")
+    model = create_model(name, weights=None)
+    assert params == f"{model.count_params():,}"
+    assert macs == f"{count_macs(model) / 1e9:.2f}"
+    assert variant.image_size == 224
+    figures = ("", "") if release is None else (f"{release.top1:.2f}", f"{release.top5:.2f}")
+    assert (top1, top5) == figures
+    keras.backend.clear_session()
+
+
+def test_other_releases_table():
+    others = [r for r in RELEASES if r.tag != "imagenet" or r.image_size != 224]
+    rows = table("released file")
+    assert [row[0].strip("`") for row in rows] == [r.filename for r in others]
+    for row, release in zip(rows, others, strict=True):
+        assert row[1].strip("`") == release.variant
+        assert row[2] == str(release.image_size)
+        assert row[3] == str(release.classes)
+        assert float(row[4]) == release.top1
+
+
+def _requirements() -> dict[str, str]:
+    """Distribution -> extra, or "" for what is always installed."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    groups = {"": setup["options"]["install_requires"], **setup["options.extras_require"]}
+    names = {
+        re.match(r"[\w.-]+", line)[0]: extra
+        for extra, lines in groups.items()
+        for line in lines.split("\n")
+        if line
+    }
+    return names
+
+
+def test_dependency_table_is_setup_cfg():
+    rows = table("package")
+    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == _requirements()
+    assert all(len(row[2]) > 10 for row in rows)  # the reason
