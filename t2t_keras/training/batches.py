@@ -1,6 +1,11 @@
 """What `fit` and `evaluate` are fed: targets in place of labels, and no ragged batch."""
 
+import math
+
+import numpy as np
 import tensorflow as tf
+
+_MEMORY = 64 * 2**20  # bytes
 
 
 def with_targets(batches: tf.data.Dataset, classes: int, smoothing: float) -> tf.data.Dataset:
@@ -51,3 +56,20 @@ def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor
     rest = values.shape[1:]
     filled = tf.pad(values, [[0, missing], *([[0, 0]] * len(rest))])
     return tf.ensure_shape(filled, (batch_size, *rest))
+
+
+def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Reads a data set of a few MB once and keeps it.
+
+    Keras starts a validation set anew twice an epoch. For a pipeline from files that takes a
+    second each, for as small a set longer than training on it.
+
+    Args:
+        batches: Of known number and equal, known shapes.
+    """
+    spec = batches.element_spec
+    batch_bytes = sum(math.prod(part.shape) * part.dtype.size for part in spec)
+    if len(batches) * batch_bytes > _MEMORY:
+        return batches
+    columns = zip(*batches.as_numpy_iterator(), strict=True)
+    return tf.data.Dataset.from_tensor_slices(tuple(np.stack(column) for column in columns))

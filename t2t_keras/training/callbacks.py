@@ -80,10 +80,10 @@ class EpochLine(keras.callbacks.Callback):
         self.ends.append(time.monotonic())
         left = self.params["epochs"] - epoch - 1
         _log.info(
-            "epoch %d of %d: validation accuracy %.4f, best %.4f in epoch %d; %s",
+            "epoch %d of %d: validation accuracy %.4f, best %.4f in epoch %d%s",
             *(epoch + 1, self.params["epochs"], logs["val_accuracy"]),
             *(self.best.logs["val_accuracy"], self.best.epoch + 1),
-            f"{_duration(left * self._epoch_seconds())} left" if left and epoch else "",
+            f"; {_duration(left * self._epoch_seconds())} left" if left and epoch else "",
         )
 
     def _epoch_seconds(self) -> float:

@@ -20,7 +20,7 @@ from t2t_keras.data import (
     train_dataset,
 )
 from t2t_keras.errors import TrainingError
-from t2t_keras.training.batches import padded, with_targets
+from t2t_keras.training.batches import kept_if_small, padded, with_targets
 from t2t_keras.training.callbacks import BestWeights, EpochLine, LogRate, StopAtNonFinite
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.distribution import check_global_batch, make_strategy
@@ -100,9 +100,10 @@ def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
     with _known_errors():
         history = model.fit(
             _training_batches(config, sources.training, rates.total_epochs),
-            validation_data=_validation_batches(config, sources.training),
+            validation_data=kept_if_small(_validation_batches(config, sources.training)),
             epochs=rates.total_epochs,
             steps_per_epoch=steps,
+            shuffle=False,  # the batches come in an order of their own
             verbose=verbose,
             callbacks=_callbacks(best, rates, folder, verbose),
         ).history
@@ -197,8 +198,7 @@ def _validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
         source, config.image_size, config.batch_size, crop_pct=config.crop_pct
     )
     targets = with_targets(batches, source.num_classes, smoothing=0.0)
-    full = padded(targets, config.batch_size, source.num_eval)
-    return full.prefetch(tf.data.AUTOTUNE)
+    return padded(targets, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
 
 
 def _measure(model: keras.Model, config: TrainConfig, source: Source, verbose: int) -> Scores:

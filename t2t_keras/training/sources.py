@@ -50,7 +50,7 @@ def open_test_source(config: TrainConfig) -> Source:
         config.data_dir,
         validation_split=config.validation_split,
         eval_split=config.eval_split,
-        evaluation_only=True,
+        evaluation_only=not config.validation_split,
     )
 
 

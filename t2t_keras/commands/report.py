@@ -1,0 +1,78 @@
+"""What a finished run says about itself: numbers for programs, lines for people."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t_keras.data import decode_picture
+from t2t_keras.export import load_saved_model
+from t2t_keras.training import TrainConfig, TrainResult, settings_of
+
+_SAMPLES = 5
+
+
+def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[str, Any]:
+    """The content of `metrics.json`."""
+    history, best = result.history, result.best_epoch
+    return {
+        "test_accuracy": result.scores.accuracy,
+        "test_top5_accuracy": result.scores.top5_accuracy,
+        "test_loss": result.scores.loss,
+        "test_pictures": result.scores.pictures,
+        "selected_on": result.sources.selected_on,
+        "best_epoch": best + 1,
+        "validation_accuracy": history["val_accuracy"][best],
+        "train_pictures": result.sources.training.num_train,
+        "parameters": result.model.count_params(),
+        "class_names": list(result.sources.training.class_names),
+        "replicas": result.replicas,
+        "fit_seconds": round(result.fit_seconds, 1),
+        "seconds": round(seconds, 1),
+        "keras": keras.version(),
+        "settings": settings_of(config),
+    }
+
+
+def summary(config: TrainConfig, result: TrainResult, seconds: float) -> list[str]:
+    """How good the model is, and how it was chosen."""
+    scores = result.scores
+    return [
+        "",
+        f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of {scores.pictures} test "
+        f"pictures right (top-5: {scores.top5_accuracy:.2%}), after {seconds:.0f} s",
+        f"Weights of epoch {result.best_epoch + 1}, the best on {result.sources.selected_on}.",
+    ]
+
+
+def samples(version: Path, result: TrainResult) -> list[str]:
+    """Loads the SavedModel back and has it classify a few test pictures, as they come."""
+    classify = load_saved_model(version)
+    names = result.sources.test.class_names
+    lines = ["", "Test pictures, classified by the SavedModel:"]
+    for example in result.sources.test.evaluation().take(_SAMPLES):
+        picture = np.asarray(decode_picture(example["image"]))
+        outputs = classify(picture[None])
+        predicted = outputs["class_name"][0].decode()
+        label = names[int(example["label"])]
+        lines.append(
+            f"  {predicted} ({outputs['probabilities'].max():.1%}), "
+            + ("right" if predicted == label else f"wrong: it is {label}")
+        )
+    return lines
+
+
+def next_steps(folder: Path, config: TrainConfig) -> list[str]:
+    """Where everything is, and commands to go on with."""
+    return [
+        "",
+        f"Everything is in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
+        "Next:",
+        f"  python train_keras.py --mode=eval --weights={folder}",
+        f"  tensorboard --logdir={folder}",
+        f"  docker run -p 8501:8501 -v {folder.absolute()}:/models/{config.model} "
+        f"-e MODEL_NAME={config.model} tensorflow/serving",
+        "  python train_keras.py --dataset=FOLDER_OF_PICTURES --model=t2t_vit_7 --epochs=10 "
+        "--batch_size=32 --validation_split=0.1",
+    ]

@@ -1,0 +1,82 @@
+"""From what was asked for on the command line to the settings of a run."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from t2t_keras.errors import DataError
+from t2t_keras.training import TrainConfig, make_config
+
+METRICS_NAME = "metrics.json"
+MODEL_NAME = "model.keras"
+
+_OF_MODEL = ("model", "image_size", "crop_pct")
+_OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
+
+
+def train_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """The settings of a run.
+
+    Args:
+        settings: Fields of `TrainConfig` as the command line has them; None where not given.
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+    return make_config(**_parsed(settings))
+
+
+def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """The settings of an evaluation; what is not given comes from the run that made the weights.
+
+    Raises:
+        ValueError: A setting is out of range, or there are no weights.
+        DataError: The run's own settings cannot be read.
+    """
+    given = {name: value for name, value in _parsed(settings).items() if value is not None}
+    if "weights" not in given:
+        raise ValueError(
+            "--mode=eval needs --weights: a file of weights, a run's folder, or imagenet. "
+            "Received: --weights="
+        )
+    of_run = _settings_of_run(Path(given["weights"]).parent)
+    names = _OF_MODEL if "dataset" in given else (*_OF_MODEL, *_OF_DATA)
+    kept = {name: of_run[name] for name in names if name in of_run}
+    # Nothing is trained, so no pictures are held out.
+    return make_config(**{**kept, **given, "held_out": 0.0, "train_split": None})
+
+
+def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    parsed = dict(settings)
+    if parsed.get("weights") and (Path(parsed["weights"]) / MODEL_NAME).is_file():
+        parsed["weights"] = str(Path(parsed["weights"]) / MODEL_NAME)
+    if parsed.get("image_size"):
+        parsed["image_size"] = _image_size(parsed["image_size"])
+    parsed["devices"] = tuple(parsed.get("devices") or ())
+    return parsed
+
+
+def _image_size(sides: list[str]) -> tuple[int, int]:
+    try:
+        height, width = (int(side) for side in (sides * 2 if len(sides) == 1 else sides))
+    except ValueError as error:
+        raise ValueError(
+            "`image_size` must be a side in pixels, or height,width. "
+            f"Received: image_size={','.join(sides)}"
+        ) from error
+    return height, width
+
+
+def _settings_of_run(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        return {}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return {**settings, "image_size": tuple(settings["image_size"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: is not what a run writes ({error}). Remove it and give --model and "
+            "--image_size."
+        ) from error

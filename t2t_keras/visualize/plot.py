@@ -1,0 +1,114 @@
+"""Plots of a run as PNG files: the one place that needs matplotlib. No display is needed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from t2t_keras.files import atomic_path
+
+# Okabe and Ito's colours, which colour-blind people tell apart; the lines' styles differ too.
+_TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
+_VALIDATION = {"color": "#D55E00", "linestyle": "-", "marker": ".", "label": "validation"}
+_KEPT = {"color": "#555555", "linestyle": ":"}
+
+_NAMED_CLASSES = 60  # more names than that cannot be read
+_COUNTED_CLASSES = 25  # nor the counts of more cells
+_LONGEST_NAME = 24
+_FAINT = 0.5  # exponent of the colours: a few confusions in a hundred must still show
+
+
+def plot_curves(
+    history: Mapping[str, Sequence[float]], path: Path, title: str, best_epoch: int
+) -> None:
+    """Draws loss, accuracy and learning rate over the epochs.
+
+    Args:
+        history: The values of every epoch: "loss", "accuracy", "val_loss", "val_accuracy" and
+            "learning_rate".
+        path: The PNG file; replaced whole or not at all.
+        title: Stands above.
+        best_epoch: Epoch, from 0, whose weights were kept.
+    """
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplot_mosaic(
+        [["loss", "accuracy"], ["rate", "rate"]], height_ratios=(3, 1), sharex=True
+    )
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    for name in ("loss", "accuracy"):
+        axes[name].plot(epochs, history[name], **_TRAIN)
+        axes[name].plot(epochs, history[f"val_{name}"], **_VALIDATION)
+        axes[name].set(title=name.capitalize())
+    axes["accuracy"].yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes["rate"].plot(epochs, history["learning_rate"], color="black", drawstyle="steps-mid")
+    axes["rate"].set(title="Learning rate", xlabel="Epoch")
+    for axis in axes.values():
+        axis.axvline(best_epoch + 1, label=f"weights kept (epoch {best_epoch + 1})", **_KEPT)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.tick_params(labelbottom=True)
+        axis.grid(alpha=0.3)
+    axes["accuracy"].legend(loc="lower right")
+    _save(figure, path)
+
+
+def plot_confusion(
+    confusion: np.ndarray, class_names: Sequence[str], path: Path, title: str
+) -> None:
+    """Draws which classes are taken for which.
+
+    Args:
+        confusion: (C, C) counts; a row a true class, a column a predicted one.
+        class_names: The C classes' names.
+        path: The PNG file; replaced whole or not at all.
+        title: Stands above.
+    """
+    classes = len(class_names)
+    side = float(np.clip(0.45 * classes, 5, 16))
+    figure = Figure(figsize=(side + 1.5, side + 1), layout="constrained")
+    axis = figure.add_subplot()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    picture = axis.imshow(shares, cmap="Blues", norm=PowerNorm(_FAINT, 0, 1))
+    bar = figure.colorbar(picture, ax=axis, shrink=0.8, format=PercentFormatter(1.0))
+    bar.set_label("share of the true class")
+    axis.set(title=title, xlabel="Predicted class", ylabel="True class")
+    _name_classes(axis, class_names)
+    if classes <= _COUNTED_CLASSES:
+        _write_counts(axis, confusion, shares)
+    _save(figure, path)
+
+
+def _name_classes(axis: Axes, class_names: Sequence[str]) -> None:
+    if len(class_names) > _NAMED_CLASSES:
+        return
+    names = [
+        name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        for name in class_names
+    ]
+    upright = max(map(len, names)) <= 2
+    axis.set_xticks(range(len(names)), names, rotation=0 if upright else 90)
+    axis.set_yticks(range(len(names)), names)
+
+
+def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None:
+    """Writes each count but 0 into its cell, white where the cell is dark."""
+    for row, column in zip(*np.nonzero(confusion), strict=True):
+        dark = shares[row, column] ** _FAINT > 0.5
+        axis.text(
+            *(column, row, int(confusion[row, column])),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if dark else "black",
+            parse_math=False,
+        )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as part:
+        FigureCanvasAgg(figure).print_png(part)
