@@ -53,12 +53,13 @@ def check_global_batch(batch_size: int, replicas: int) -> None:
 
 def _parsed(devices: Sequence[str]) -> list[tuple[str, int]]:
     found = [_DEVICE.fullmatch(device.strip().lower()) for device in devices]
-    if None in found or len(set(devices)) < len(devices):
+    parsed = [(match[1], int(match[2])) for match in found if match]
+    if len(set(parsed)) < len(devices):
         raise ValueError(
             "`devices` must be different names such as cpu:0 or gpu:1. "
             f"Received: devices={','.join(devices)}"
         )
-    return [(match[1], int(match[2])) for match in found]
+    return parsed
 
 
 def _split_cpu(count: int) -> None:

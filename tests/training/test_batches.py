@@ -1,0 +1,69 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras.training import batches as module
+from t2t_keras.training.batches import kept_if_small, padded, with_targets
+
+
+def labelled(count, batch_size):
+    pictures = np.arange(count * 12, dtype=np.float32).reshape(count, 2, 2, 3)
+    labels = np.arange(count, dtype=np.int32) % 4
+    return tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(batch_size)
+
+
+def test_smoothing_is_spread_over_all_classes():
+    (_, targets), *_ = with_targets(labelled(2, 2), classes=4, smoothing=0.1)
+    expected = [[0.925, 0.025, 0.025, 0.025], [0.025, 0.925, 0.025, 0.025]]
+    np.testing.assert_allclose(targets, expected, rtol=1e-6)
+
+
+def test_without_smoothing_targets_are_one_hot():
+    (_, targets), *_ = with_targets(labelled(4, 4), classes=4, smoothing=0.0)
+    np.testing.assert_array_equal(targets, np.eye(4))
+
+
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_all_batches_are_full_and_fillers_weigh_nothing(count):
+    full = padded(with_targets(labelled(count, 4), 4, 0.0), 4, count)
+    pictures, targets, weights = (np.concatenate(part) for part in zip(*full, strict=True))
+    assert len(pictures) == len(targets) == len(weights) == -(-count // 4) * 4
+    assert not weights[count:].any() and not pictures[count:].any()
+    assert weights.sum() == pytest.approx(len(weights))
+    assert full.element_spec[0].shape == (4, 2, 2, 3)
+
+
+def test_loss_and_accuracy_of_a_ragged_set_are_exact():
+    keras.utils.set_random_seed(1)
+    head = keras.layers.Dense(4)
+    model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), head])
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(loss=loss, weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+    targets = with_targets(labelled(7, 4), 4, 0.0)
+    got = model.evaluate(padded(targets, 4, 7), verbose=0, return_dict=True)
+    pictures, wanted = (np.concatenate(part) for part in zip(*targets, strict=True))
+    logits = model.predict(pictures, verbose=0)
+    assert got["loss"] == pytest.approx(float(loss(wanted, logits)), rel=1e-5)
+    assert got["accuracy"] == pytest.approx((logits.argmax(1) == wanted.argmax(1)).mean())
+
+
+def test_a_small_set_is_read_once(monkeypatch):
+    reads = []
+
+    def read():
+        reads.append(1)
+        yield from np.arange(6, dtype=np.float32).reshape(3, 2)
+
+    def pipeline():
+        source = tf.data.Dataset.from_generator(read, output_signature=tf.TensorSpec((2,)))
+        both = tf.data.Dataset.zip((source, source))
+        return both.apply(tf.data.experimental.assert_cardinality(3))
+
+    kept = kept_if_small(pipeline())
+    for _ in range(3):
+        assert [first.numpy().tolist() for first, _ in kept] == [[0, 1], [2, 3], [4, 5]]
+    assert len(reads) == 2
+    monkeypatch.setattr(module, "_MEMORY", 3 * 16 - 1)
+    large = pipeline()
+    assert kept_if_small(large) is large

@@ -1,0 +1,49 @@
+import dataclasses
+
+import pytest
+
+from t2t_keras.training import TrainConfig, make_config
+
+GOOD = make_config()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("warmup_epochs", -1),
+        ("cooldown_epochs", -1),
+        ("warmup_epochs", 51),
+        ("seed", -1),
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("min_lr", -1e-9),
+        ("weight_decay", float("nan")),
+        ("drop_path_rate", 1.0),
+        ("smoothing", 1.0),
+        ("held_out", 1.0),
+        ("validation_split", -0.1),
+        ("crop_pct", 0.0),
+        ("crop_pct", 1.1),
+        ("precision", "float64"),
+        ("image_size", (16,)),
+        ("image_size", (16, 0)),
+        ("image_size", (16.0, 16.0)),
+    ],
+)
+def test_a_setting_out_of_range_is_named(name, value):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+        dataclasses.replace(GOOD, **{name: value})
+
+
+def test_held_out_pictures_need_the_data_set_s_own_splits():
+    with pytest.raises(ValueError, match="`held_out` must be 0 beside"):
+        dataclasses.replace(GOOD, validation_split=0.1)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GOOD.epochs = 1
+    assert isinstance(GOOD, TrainConfig)

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from t2t_keras import VARIANTS, Variant
+from t2t_keras.training import make_config, model_names, settings_of, variant_of
+
+
+@pytest.mark.parametrize(
+    ("model", "lr", "weight_decay"),
+    [
+        ("t2t_vit_7", 1e-3, 0.03),
+        ("t2t_vit_10", 1e-3, 0.03),
+        ("t2t_vit_12", 1e-3, 0.03),
+        ("t2t_vit_14", 5e-4, 0.05),
+        ("t2t_vit_19", 5e-4, 0.065),
+        ("t2t_vit_24", 5e-4, 0.065),
+        ("t2t_vit_t_14", 5e-4, 0.05),
+        ("t2t_vit_t_19", 5e-4, 0.065),
+        ("t2t_vit_t_24", 5e-4, 0.065),
+    ],
+)
+def test_the_authors_settings(model, lr, weight_decay):
+    config = make_config(dataset="imagenet2012", model=model)
+    assert (config.lr, config.weight_decay) == (lr, weight_decay)
+    assert (config.batch_size, config.smoothing, config.drop_path_rate) == (512, 0.1, 0.1)
+    assert (config.epochs, config.warmup_epochs, config.cooldown_epochs) == (300, 10, 10)
+    assert (config.min_lr, config.warmup_lr, config.seed) == (1e-5, 1e-6, 42)
+    assert (config.image_size, config.crop_pct, config.augment) == ((224, 224), 0.9, "crop_flip")
+
+
+def test_without_a_word_the_digits_are_trained():
+    config = make_config()
+    assert (config.dataset, config.model) == ("digits", "t2t_vit_digits")
+    assert config.image_size == (variant_of("t2t_vit_digits").image_size,) * 2
+    assert config.held_out > 0
+
+
+def test_what_is_given_counts_and_none_is_not_given():
+    config = make_config(epochs=3, lr=0.25, seed=None, image_size=(32, 48))
+    assert (config.epochs, config.lr, config.seed, config.image_size) == (3, 0.25, 42, (32, 48))
+
+
+def test_a_short_run_has_a_short_warm_up():
+    assert make_config(epochs=1).warmup_epochs == 0
+    assert make_config(epochs=6).warmup_epochs == 3
+    with pytest.raises(ValueError, match="warmup_epochs=5"):
+        make_config(epochs=4, warmup_epochs=5)
+
+
+def test_every_variant_can_be_reached():
+    assert set(VARIANTS) < set(model_names())
+    for name in model_names():
+        assert make_config(model=name, dataset="cifar10").image_size[0] in (16, 224)
+
+
+def test_an_unknown_model_brings_near_ones():
+    with pytest.raises(ValueError, match=r"t2t_vit_14.*Received: model=t2t_vit_41"):
+        make_config(model="t2t_vit_41")
+
+
+def test_sizes_of_one_s_own_are_a_model():
+    own = Variant(embed_dim=16, depth=1, num_heads=1, mlp_ratio=1.0, image_size=32)
+    config = make_config(model=own)
+    assert variant_of(config.model) is own and config.image_size == (32, 32)
+    assert json.loads(json.dumps(settings_of(config)))["model"]["embed_dim"] == 16

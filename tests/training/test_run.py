@@ -1,0 +1,173 @@
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras.errors import CheckpointError, DataError
+from t2t_keras.images import load_image, preprocess_input
+from t2t_keras.training import evaluate, train
+from t2t_keras.weights.convert import write_model
+
+
+def accuracy_of(model, folder: Path) -> float:
+    """Share of a folder's pictures that are right, each read and classified alone."""
+    right = []
+    for label, name in enumerate(sorted(path.name for path in folder.iterdir())):
+        for path in sorted((folder / name).iterdir()):
+            picture = preprocess_input(load_image(path, model.input_shape[1:3]))
+            right.append(model.predict(picture[None], verbose=0).argmax() == label)
+    return float(np.mean(right))
+
+
+def test_a_run_keeps_its_best_weights_and_measures_them(tiny_config, pictures, tmp_path):
+    result = train(tiny_config(epochs=4), tmp_path / "run")
+    history = result.history
+    assert len(history["loss"]) == 4 and np.isfinite(history["loss"]).all()
+    assert history["val_accuracy"][result.best_epoch] == max(history["val_accuracy"])
+    expected = accuracy_of(result.model, pictures / "val")
+    assert result.scores.accuracy == pytest.approx(expected)
+    # Selected on the very pictures of the test, and says so.
+    assert result.scores.accuracy == pytest.approx(max(history["val_accuracy"]))
+    assert result.scores.loss == pytest.approx(history["val_loss"][result.best_epoch], rel=1e-4)
+    assert "7 pictures that the test accuracy is measured on" in result.sources.selected_on
+    assert result.scores.confusion.sum(axis=1).tolist() == [2, 2, 3]
+
+
+def test_log_and_events_are_written(tiny_config, tmp_path):
+    train(tiny_config(), tmp_path / "run")
+    header, *rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert len(rows) == 2
+    assert {"epoch", "loss", "accuracy", "val_loss", "learning_rate"} <= set(header.split(","))
+    assert list((tmp_path / "run" / "tensorboard" / "train").iterdir())
+
+
+def test_without_tensorboard_the_run_goes_on_and_says_so(
+    tiny_config, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with caplog.at_level("INFO", "t2t_keras"):
+        train(tiny_config(epochs=1), tmp_path / "run")
+    assert "TensorBoard is not installed" in caplog.text
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+def test_a_seed_gives_the_same_run_and_another_seed_another(tiny_config, tmp_path):
+    losses = [
+        train(tiny_config(seed=seed), tmp_path / str(number)).history["loss"]
+        for number, seed in enumerate((3, 3, 4))
+    ]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_two_devices_train_and_evaluate_as_one(pictures, tmp_path):
+    script = [sys.executable, "-m", "tests.training.two_devices", str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = json.loads(done.stdout)
+    assert (one["replicas"], two["replicas"]) == (1, 2)
+    for name, values in one["history"].items():
+        np.testing.assert_allclose(two["history"][name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+    # 7 test pictures in batches of 4: the last one has 3, not 4 to share out.
+    assert two["test_loss"] == pytest.approx(one["test_loss"], rel=1e-5)
+    assert two["confusion"] == one["confusion"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precisions_train_and_save_float32(precision, tiny_config, tmp_path):
+    result = train(tiny_config(precision=precision), tmp_path / "run")
+    assert np.isfinite(result.history["loss"]).all()
+    assert result.history["loss"][1] != result.history["loss"][0]
+    assert {weight.dtype for weight in result.model.weights} == {"float32"}
+    assert result.model.get_layer("head").compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_saved_weights_give_the_same_scores_again(tiny_config, tmp_path):
+    result = train(tiny_config(), tmp_path / "run")
+    write_model(result.model, tmp_path / "model.keras")
+    scores = evaluate(tiny_config(weights=str(tmp_path / "model.keras"), batch_size=2))
+    assert scores.loss == pytest.approx(result.scores.loss, rel=1e-5)
+    np.testing.assert_array_equal(scores.confusion, result.scores.confusion)
+
+
+def test_a_run_starts_from_weights(tiny_config, tmp_path):
+    first = train(tiny_config(epochs=1, lr=1e-9, min_lr=0.0), tmp_path / "first")
+    write_model(first.model, tmp_path / "model.keras")
+    weights = str(tmp_path / "model.keras")
+    given = {"epochs": 1, "lr": 1e-12, "min_lr": 0.0, "seed": 9}
+    second = train(tiny_config(weights=weights, **given), tmp_path / "second")
+    assert second.scores.loss == pytest.approx(first.scores.loss, rel=1e-5)
+    alone = train(tiny_config(**given), tmp_path / "third")
+    assert alone.scores.loss != pytest.approx(first.scores.loss, rel=1e-3)
+
+
+def test_weights_for_other_classes_start_a_run_but_cannot_be_evaluated(tiny_config, tmp_path):
+    result = train(tiny_config(epochs=1), tmp_path / "run")
+    write_model(result.model, tmp_path / "model.keras")
+    for part in ("train", "val"):
+        folder = Path(tiny_config().dataset) / part
+        (folder / "yew").mkdir()
+        (folder / "yew" / "a.jpg").write_bytes((folder / "ash" / "000.jpg").read_bytes())
+    config = tiny_config(epochs=1, weights=str(tmp_path / "model.keras"))
+    assert train(config, tmp_path / "second").model.output_shape == (None, 4)
+    with pytest.raises(CheckpointError, match="no classifier for the 4 classes"):
+        evaluate(config)
+
+
+def test_held_out_pictures_leave_the_test_unseen(tiny_config, tmp_path):
+    config = tiny_config(
+        dataset="digits", data_dir=str(tmp_path), held_out=0.1, batch_size=300, epochs=1
+    )
+    result = train(config, tmp_path / "run")
+    assert result.sources.training.num_train == 1293
+    assert result.sources.selected_on == "144 training pictures that were held out"
+    assert result.scores.pictures == 360
+
+
+def test_held_out_does_not_go_with_a_folder(tiny_config, tmp_path):
+    with pytest.raises(ValueError, match="`held_out` must be 0 for a folder"):
+        train(tiny_config(held_out=0.1), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch_size": 19}, "1 to the 18 training pictures"),
+        ({"weights": "nowhere.keras"}, "`weights` argument"),
+        ({"dataset": "./nowhere"}, "no such folder"),
+        ({"devices": ("gpu:9",)}, "gpu:9"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_made(fields, message, tiny_config, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(tiny_config(**fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_picture_is_named(tiny_config, pictures, tmp_path):
+    (pictures / "train" / "elm" / "003.jpg").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"elm/003\.jpg: not readable"):
+        train(tiny_config(), tmp_path / "run")
+
+
+def test_memory_that_is_full_brings_advice(tiny_config, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(keras.Model, "fit", fail)
+    with pytest.raises(RuntimeError, match="smaller --batch_size"):
+        train(tiny_config(), tmp_path / "run")
+
+
+def test_a_run_never_goes_where_one_is(tiny_config, tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(FileExistsError):
+        train(dataclasses.replace(tiny_config(), epochs=1), tmp_path / "run")

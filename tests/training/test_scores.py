@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from t2t_keras.training import score
+
+
+def test_a_small_table_by_hand():
+    logits = np.log([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]])
+    scores = score(logits.astype(np.float32), np.array([0, 1, 2, 2]))
+    assert (scores.accuracy, scores.top5_accuracy, scores.pictures) == (0.75, 1.0, 4)
+    assert scores.loss == pytest.approx(-np.log([0.7, 0.6, 0.3, 0.8]).mean(), rel=1e-6)
+    assert scores.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
+
+
+def test_top_five_ends_with_the_fifth():
+    logits = np.tile(np.arange(10.0), (2, 1))
+    assert score(logits, np.array([5, 4])).top5_accuracy == 0.5
+
+
+def test_equal_logits_are_the_first_class_s():
+    scores = score(np.zeros((10, 10)), np.arange(10))
+    assert (scores.accuracy, scores.top5_accuracy) == (0.1, 0.5)
+    assert scores.confusion[:, 0].tolist() == [1] * 10
+
+
+def test_a_broken_model_has_nothing_right():
+    logits = np.full((4, 3), np.nan)
+    logits[0] = [np.inf, 0, 0]
+    assert score(logits, np.zeros(4, int)).accuracy == 0.0
+
+
+def test_large_logits_do_not_overflow():
+    assert score(np.array([[1e4, 0.0]]), np.array([1])).loss == pytest.approx(1e4)
