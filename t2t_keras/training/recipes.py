@@ -13,7 +13,7 @@ DIGITS_MODEL = "t2t_vit_digits"
 # Two CPU cores train it on the digits in minutes. Beside `VARIANTS`, which are the published ones.
 SMALL_VARIANTS = {
     DIGITS_MODEL: Variant(
-        embed_dim=64,
+        embed_dim=96,
         depth=4,
         num_heads=4,
         mlp_ratio=2.0,
