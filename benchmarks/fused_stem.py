@@ -59,9 +59,7 @@ def _seconds(function, images) -> float:
 
 
 def main(_) -> None:
-    blocks = [
-        T2TBlock(64, *split, token_type=FLAGS.token_type) for split in STEM_SOFT_SPLITS[:2]
-    ]
+    blocks = [T2TBlock(64, *split, token_type=FLAGS.token_type) for split in STEM_SOFT_SPLITS[:2]]
     shape = (FLAGS.batch_size, FLAGS.image_size, FLAGS.image_size, 3)
     images = tf.constant(np.random.default_rng(0).standard_normal(shape), tf.float32)
     fused = _stem(blocks, lambda block, feature_map: block(feature_map))

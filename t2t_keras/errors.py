@@ -2,7 +2,7 @@
 
 
 class T2TError(Exception):
-    """Base of this package's errors: the message names the file or flag, what is wrong and the fix."""
+    """Base of this package's errors: the message names the file or flag, the fault and the fix."""
 
 
 class CheckpointError(T2TError, ValueError):

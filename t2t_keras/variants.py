@@ -1,4 +1,4 @@
-"""Every published T2T-ViT as data: what differs between two models is a field here and nothing else."""
+"""Every published T2T-ViT as data: two models differ in a field here and in nothing else."""
 
 import dataclasses
 

@@ -8,6 +8,7 @@ import keras
 from t2t_keras.applications.t2t_vit import T2TViT
 from t2t_keras.variants import VARIANTS
 
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the published variants, in the paper's order.
 

@@ -1,4 +1,4 @@
-"""A model as a TensorFlow SavedModel that takes pictures as they come, for TF Serving and others."""
+"""A model as a TensorFlow SavedModel that takes pictures as they come, for TF Serving."""
 
 import logging
 import os
@@ -114,7 +114,9 @@ def export_saved_model(
         with atomic_path(target) as part:
             _write(model, class_names, part, crop_pct)
     except (OSError, tf.errors.OpError) as error:
-        raise ExportError(f"{target}: cannot be written ({error}). Nothing is left there.") from error
+        raise ExportError(
+            f"{target}: cannot be written ({error}). Nothing is left there."
+        ) from error
     _log.info("%s: written, %d classes", target, len(class_names))
     return target
 
@@ -134,9 +136,7 @@ def _check(model: keras.Model, class_names: Sequence[str], version: int | None) 
         )
 
 
-def _write(
-    model: keras.Model, class_names: Sequence[str], folder: Path, crop_pct: float
-) -> None:
+def _write(model: keras.Model, class_names: Sequence[str], folder: Path, crop_pct: float) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         labels = Path(scratch) / LABELS_NAME
         labels.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Multi-head self-attention with what Keras' own cannot do: unbiased qkv beside a biased projection."""
+"""Multi-head self-attention as Keras' own cannot do it: qkv without bias, projection with."""
 
 import keras
 from keras import ops
@@ -63,7 +63,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         return ops.split(self.qkv(inputs), 3, axis=-1)
 
     def attention_weights(self, queries, keys):
-        """(B, N, D) queries and keys -> (B, num_heads, N, N) weights that sum to 1 over the last."""
+        """(B, N, D) queries and keys -> (B, num_heads, N, N) weights, summing to 1."""
         queries, keys = self._by_head(queries), self._by_head(keys)
         scores = ops.matmul(queries * self.key_dim**-0.5, ops.transpose(keys, (0, 1, 3, 2)))
         return softmax_in_float32(scores)

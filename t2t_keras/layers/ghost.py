@@ -1,4 +1,4 @@
-"""Ghost features, for the T2T-ViT-Ghost ablation: part of a projection is a scaled copy of another."""
+"""Ghost features, for the T2T-ViT-Ghost ablation: part of a projection is a scaled copy."""
 
 import keras
 from keras import ops

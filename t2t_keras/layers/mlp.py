@@ -27,9 +27,7 @@ class Mlp(keras.layers.Layer):
     Reference: arXiv:2101.11986, section 3.2; official `transformer_block.Mlp`.
     """
 
-    def __init__(
-        self, mlp_ratio: float, drop_rate: float = 0.0, seed: int | None = None, **kwargs
-    ):
+    def __init__(self, mlp_ratio: float, drop_rate: float = 0.0, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if mlp_ratio <= 0:
             raise ValueError(f"`mlp_ratio` must be above 0. Received: mlp_ratio={mlp_ratio}")

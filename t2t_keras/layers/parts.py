@@ -1,4 +1,4 @@
-"""The Keras layers that ours are made of, built with the authors' settings and the parent's policy."""
+"""The Keras layers that ours are made of, with the authors' settings and the parent's policy."""
 
 import keras
 

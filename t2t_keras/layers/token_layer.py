@@ -51,7 +51,7 @@ class TokenLayer(keras.layers.Layer):
         self.mlp_drop = dropout(self, self.drop_rate, "mlp_drop")
 
     def attention(self, projected):
-        """(B, N, 3 * token_dim) -> values and what attention makes of them, each (B, N, token_dim)."""
+        """(B, N, 3 * token_dim) -> values and their mixture, each (B, N, token_dim)."""
         raise NotImplementedError  # the two token layers differ here and nowhere else
 
     def attend(self, projected, training=None):

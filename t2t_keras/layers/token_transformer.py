@@ -28,9 +28,7 @@ class TokenTransformer(TokenLayer):
     Reference: arXiv:2101.11986, section 3.1; official `token_transformer.Token_transformer`.
     """
 
-    def __init__(
-        self, token_dim: int, drop_rate: float = 0.0, seed: int | None = None, **kwargs
-    ):
+    def __init__(self, token_dim: int, drop_rate: float = 0.0, seed: int | None = None, **kwargs):
         super().__init__(token_dim, drop_rate, seed, **kwargs)
 
     def attention(self, projected):

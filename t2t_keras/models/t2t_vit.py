@@ -68,7 +68,9 @@ def build_model(
     outputs = build_tokens(images, variant, drop_rates)
     if include_top:
         vector = TokenPooling("token", name="pooling")(outputs)
-        logits = keras.layers.Dense(classes, kernel_initializer=linear_kernel(), name="head")(vector)
+        logits = keras.layers.Dense(classes, kernel_initializer=linear_kernel(), name="head")(
+            vector
+        )
         outputs = keras.layers.Activation(
             classifier_activation, dtype="float32", name="predictions"
         )(logits)

@@ -72,7 +72,7 @@ def _split_cpu(count: int) -> None:
         present = len(tf.config.list_logical_devices("CPU"))
         if present < count:
             raise ValueError(
-                f"`devices` asks for {count} CPU devices, but TensorFlow has started with {present} "
+                f"`devices` asks for {count} CPU devices, but TensorFlow runs with {present} "
                 "in this process. Choose them before anything else runs, or in a fresh process."
             ) from error
 

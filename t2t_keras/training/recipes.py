@@ -1,4 +1,4 @@
-"""What a run does where nothing else is asked for: the authors' recipe by model, and the digits'."""
+"""What a run does where nothing else is asked for: the authors' recipes, and the digits'."""
 
 import dataclasses
 import difflib

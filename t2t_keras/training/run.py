@@ -194,9 +194,7 @@ def _training_batches(config: TrainConfig, source: Source, epochs: int) -> tf.da
 
 def _validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
     """Every evaluation picture with its weight; label smoothing belongs to training alone."""
-    batches = eval_dataset(
-        source, config.image_size, config.batch_size, crop_pct=config.crop_pct
-    )
+    batches = eval_dataset(source, config.image_size, config.batch_size, crop_pct=config.crop_pct)
     targets = with_targets(batches, source.num_classes, smoothing=0.0)
     return padded(targets, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
 

@@ -65,8 +65,7 @@ class PerEpoch(keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(f"`rates` must hold a rate for each epoch. Received: rates={rates}")
         if steps_per_epoch < 1:
             raise ValueError(
-                "`steps_per_epoch` must be at least 1. "
-                f"Received: steps_per_epoch={steps_per_epoch}"
+                f"`steps_per_epoch` must be at least 1. Received: steps_per_epoch={steps_per_epoch}"
             )
         self.rates = tuple(rates)
         self.steps_per_epoch = steps_per_epoch

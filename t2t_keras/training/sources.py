@@ -60,8 +60,6 @@ def _with_held_out(config: TrainConfig) -> RunSources:
             "`held_out` must be 0 for a folder of pictures; put the pictures to choose the weights "
             f"on into its val/ folder. Received: held_out={config.held_out}"
         )
-    training = open_source(
-        config.dataset, config.data_dir, validation_split=config.held_out
-    )
+    training = open_source(config.dataset, config.data_dir, validation_split=config.held_out)
     words = f"{training.num_eval} training pictures that were held out"
     return RunSources(training, open_test_source(config), words)

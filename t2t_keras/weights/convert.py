@@ -47,7 +47,7 @@ class Conversion:
 def classifier(
     variant: Variant, classes: int | None, image_size: tuple[int, int], name: str
 ) -> keras.Model:
-    """A model for pictures of (height, width) that gives logits, or the class token if no classes."""
+    """A model for pictures of (height, width): gives logits, or the class token if no classes."""
     images = keras.Input((*image_size, 3), name="image")
     return build_model(
         variant,
@@ -111,7 +111,7 @@ def target_suffix(target: str | os.PathLike) -> str:
 
 
 def write_model(model: keras.Model, target: str | os.PathLike) -> None:
-    """Writes a model's weights (`.weights.h5`, `.safetensors`) or the model (`.keras`), whole or not.
+    """Writes a model (`.keras`) or its weights (`.weights.h5`, `.safetensors`), whole or not.
 
     Args:
         model: A model of this package.

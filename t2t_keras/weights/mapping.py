@@ -1,4 +1,4 @@
-"""The authors' checkpoint keys, as a table: which of our variables each one is, and in what layout."""
+"""The authors' checkpoint keys, as a table: which variable each one is, and in what layout."""
 
 import dataclasses
 import re

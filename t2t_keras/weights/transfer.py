@@ -174,7 +174,9 @@ def load_state(
     """
     entries = {entry.key: entry for entry in official_entries(model)}
     plan = _plan(model, state, entries)
-    missing = [f"{key} {entry.official_shape}" for key, entry in entries.items() if key not in state]
+    missing = [
+        f"{key} {entry.official_shape}" for key, entry in entries.items() if key not in state
+    ]
     if missing or plan.surplus or plan.misshapen:
         _refuse(source, missing, plan.surplus, plan.misshapen, hint)
     for key, array in plan.arrays.items():

@@ -20,7 +20,9 @@ def _model(token_type, policy, **kwargs):
 
 
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])
-@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)])
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)]
+)
 def test_mixed_precision_logits(token_type, policy, tolerance, tiny_expected):
     logits = _model(token_type, policy).predict(tiny_expected["images"], verbose=0)
     expected = tiny_expected[f"{token_type}/logits"]
@@ -41,7 +43,9 @@ def test_compiled_and_not(token_type, jit_compile, tiny_expected):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_a_step_on_bright_pictures_stays_finite(token_type, policy, tiny_expected):
     model = _model(token_type, policy)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    model.compile(
+        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
     images = 10 * tiny_expected["images"]
     loss = model.train_on_batch(images, np.zeros(len(images), "int32"))
     assert np.isfinite(loss)

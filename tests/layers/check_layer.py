@@ -23,7 +23,7 @@ def numpy(tensor) -> np.ndarray:
 
 
 def check_layer(layer: keras.layers.Layer, *arrays, tmp_path, bfloat16_tolerance=0.05):
-    """Config round trip, shapes, compiled and not, half precision, saving, in a functional model."""
+    """Config, shapes, compiled and not, half precision, saving, in a functional model."""
     expected = numpy(layer(*arrays))
     assert expected.dtype == np.float32
     assert np.isfinite(expected).all()

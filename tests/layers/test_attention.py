@@ -21,7 +21,11 @@ def test_equals_keras_attention_of_the_same_weights():
     query, key, value = np.split(numpy(ours.qkv.kernel), 3, axis=1)
     theirs.set_weights(
         [
-            *(array for kernel in (query, key, value) for array in (kernel.reshape(8, 2, 4), np.zeros((2, 4)))),
+            *(
+                array
+                for kernel in (query, key, value)
+                for array in (kernel.reshape(8, 2, 4), np.zeros((2, 4)))
+            ),
             numpy(ours.proj.kernel).reshape(2, 4, 8),
             numpy(ours.proj.bias),
         ]

@@ -16,9 +16,7 @@ def _randomize(layer):
     rng = np.random.default_rng(1)
     for variable in layer.trainable_variables:
         scale = 1.0 if variable.name == "gamma" else 0.3
-        variable.assign(
-            scale * rng.standard_normal(variable.shape) + (variable.name == "gamma")
-        )
+        variable.assign(scale * rng.standard_normal(variable.shape) + (variable.name == "gamma"))
 
 
 def _unfolded(block, feature_map):

@@ -1,9 +1,9 @@
 import logging
 
+import keras
 import numpy as np
 import pytest
 
-import keras
 from t2t_keras.errors import TrainingError
 from t2t_keras.training.callbacks import BestWeights, EpochLine, StopAtNonFinite
 

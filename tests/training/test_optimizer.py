@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from t2t_keras import T2TViT
 from t2t_keras.training.optimizer import build_optimizer, undecayed_variables
 from tests.tiny import tiny_model, tiny_variant
-from t2t_keras import T2TViT
 
 
 def undecayed(model):

@@ -59,7 +59,10 @@ def test_an_optimizer_follows_the_schedule_and_keeps_it_when_saved():
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [({"rates": (), "steps_per_epoch": 1}, "rates"), ({"rates": (1.0,), "steps_per_epoch": 0}, "0")],
+    [
+        ({"rates": (), "steps_per_epoch": 1}, "rates"),
+        ({"rates": (1.0,), "steps_per_epoch": 0}, "0"),
+    ],
 )
 def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=f"Received: .*{named}"):

@@ -1,4 +1,4 @@
-"""Trains on one CPU device and on two, and prints what came of it as JSON: needs a fresh process."""
+"""Trains on one CPU device and on two, and prints the outcome as JSON: needs a fresh process."""
 
 import json
 import sys

@@ -27,7 +27,9 @@ def test_every_variant_has_its_own_small_twin_both_ways():
     assert {v.block_type for v in VARIANTS.values()} <= {v.block_type for v in variants}
     for variant in variants:
         model = T2TViT(variant, classes=4)
-        state = {key: official_weights(key, array.shape) for key, array in official_state(model).items()}
+        state = {
+            key: official_weights(key, array.shape) for key, array in official_state(model).items()
+        }
         load_state(model, state)
         back = official_state(model)
         assert back.keys() == state.keys()

@@ -109,7 +109,9 @@ def test_any_size_model_equals_one_of_that_size():
 
 def test_wrong_model_is_told_which_would_fit(model):
     with pytest.raises(CheckpointError, match="of no published T2T-ViT"):
-        load_official_checkpoint(create_model("t2t_vit_7", weights=None), DATA / "tiny_bare_state_dict.pth")
+        load_official_checkpoint(
+            create_model("t2t_vit_7", weights=None), DATA / "tiny_bare_state_dict.pth"
+        )
 
 
 def test_report_is_a_table_of_every_key(model):
