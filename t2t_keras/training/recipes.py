@@ -49,7 +49,7 @@ _DIGITS = {
     "lr": 2e-3,
     "weight_decay": 0.05,
     "batch_size": 64,
-    "epochs": 50,
+    "epochs": 40,
     "warmup_epochs": 5,
     "cooldown_epochs": 0,
     "drop_path_rate": 0.0,

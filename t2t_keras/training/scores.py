@@ -37,7 +37,8 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     of_label = logits[np.arange(len(labels)), labels]
     ranks = _ranks(logits, of_label, labels)
     highest = logits.max(axis=1, keepdims=True)
-    log_sums = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
+    with np.errstate(invalid="ignore"):  # a broken model's loss is NaN, and that is all it is
+        log_sums = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
     confusion = np.zeros((logits.shape[1],) * 2, np.int64)
     np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
     return Scores(

@@ -3,8 +3,9 @@
 import pytest
 
 from t2t_keras import Variant
-from t2t_keras.training import make_config
+from t2t_keras.training import make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
+from t2t_keras.weights.convert import write_model
 from tests.pictures import make_folder
 
 # Convolutions in the stem: the performer's has dropout in it, always.
@@ -17,29 +18,48 @@ TINY = Variant(
     token_type="convolution",
     image_size=16,
 )
+FIELDS = {
+    "model": "tiny",
+    "batch_size": 4,
+    "epochs": 3,
+    "warmup_epochs": 1,
+    "cooldown_epochs": 0,
+    "lr": 1e-2,
+    "drop_path_rate": 0.0,
+    "devices": ("cpu:0",),
+}
 COUNTS = {"train": {"ash": 5, "elm": 6, "oak": 7}, "val": {"ash": 2, "elm": 2, "oak": 3}}
 
 
-@pytest.fixture
-def pictures(tmp_path):
+def make_pictures(root):
     """18 pictures to train on and 7 to evaluate on, each a different noise."""
     for part, counts in COUNTS.items():
-        make_folder(tmp_path / "pictures" / part, counts)
-    return tmp_path / "pictures"
+        make_folder(root / part, counts)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_model_name():
+    SMALL_VARIANTS["tiny"] = TINY
+    yield "tiny"
+    del SMALL_VARIANTS["tiny"]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    return make_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture
-def tiny_config(pictures, monkeypatch):
+def tiny_config(pictures, tiny_model_name):
     """Makes the settings of a tiny run; every field can be given."""
-    monkeypatch.setitem(SMALL_VARIANTS, "tiny", TINY)
-    fields = {
-        "dataset": str(pictures),
-        "model": "tiny",
-        "batch_size": 4,
-        "epochs": 2,
-        "cooldown_epochs": 0,
-        "lr": 1e-2,
-        "drop_path_rate": 0.0,
-        "devices": ("cpu:0",),
-    }
-    return lambda **given: make_config(**{**fields, **given})
+    return lambda **given: make_config(**{"dataset": str(pictures), **FIELDS, **given})
+
+
+@pytest.fixture(scope="session")
+def finished(pictures, tiny_model_name, tmp_path_factory):
+    """A run that is through: its result and its folder, with the model in `model.keras`."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    result = train(make_config(dataset=str(pictures), **FIELDS), folder)
+    write_model(result.model, folder / "model.keras")
+    return result, folder

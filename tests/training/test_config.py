@@ -14,7 +14,7 @@ GOOD = make_config()
         ("epochs", 0),
         ("warmup_epochs", -1),
         ("cooldown_epochs", -1),
-        ("warmup_epochs", 51),
+        ("warmup_epochs", 41),
         ("seed", -1),
         ("lr", 0.0),
         ("lr", float("nan")),

@@ -1,4 +1,4 @@
-"""Trains on one CPU device and on two, and prints the outcome as JSON: needs a fresh process."""
+"""Trains on one CPU device and on two, and prints what came of it as JSON: needs a fresh process."""
 
 import json
 import sys
@@ -6,21 +6,12 @@ from pathlib import Path
 
 from t2t_keras.training import make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
-from tests.training.conftest import TINY
+from tests.training.conftest import FIELDS, TINY
 
 
-def result(root: Path, devices: tuple[str, ...]) -> dict:
-    config = make_config(
-        dataset=str(root / "pictures"),
-        model="tiny",
-        batch_size=4,
-        epochs=3,
-        cooldown_epochs=0,
-        lr=1e-2,
-        drop_path_rate=0.0,
-        devices=devices,
-    )
-    trained = train(config, root / f"run{len(devices)}")
+def result(pictures: str, folder: Path, devices: tuple[str, ...]) -> dict:
+    config = make_config(**{**FIELDS, "dataset": pictures, "devices": devices})
+    trained = train(config, folder)
     return {
         "history": trained.history,
         "replicas": trained.replicas,
@@ -31,6 +22,8 @@ def result(root: Path, devices: tuple[str, ...]) -> dict:
 
 if __name__ == "__main__":
     SMALL_VARIANTS["tiny"] = TINY
+    pictures, root = sys.argv[1], Path(sys.argv[2])
     # Two first: TensorFlow cannot split its CPU any more once it has started.
-    runs = [result(Path(sys.argv[1]), devices) for devices in (("cpu:0", "cpu:1"), ("cpu:0",))]
-    sys.stdout.write(json.dumps(runs[::-1]))
+    two = result(pictures, root / "two", ("cpu:0", "cpu:1"))
+    one = result(pictures, root / "one", ("cpu:0",))
+    sys.stdout.write(json.dumps([one, two]))

@@ -1,0 +1,225 @@
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras.saving import load_model
+from PIL import Image
+
+from t2t_keras.commands import train as module
+from t2t_keras.commands.train import TrainCommand, run
+from t2t_keras.training import TrainConfig
+from t2t_keras.training.recipes import SMALL_VARIANTS
+from t2t_keras.weights.convert import write_model
+from tests.pictures import make_folder
+from tests.training.conftest import TINY
+
+SCRIPT = Path(__file__).parents[2] / "train_keras.py"
+SETTINGS = {
+    "model": "tiny",
+    "batch_size": 4,
+    "epochs": 1,
+    "cooldown_epochs": 0,
+    "devices": ["cpu:0"],
+    "validation_split": 0.2,
+    "crop_pct": 0.8,
+    "image_size": ["16", "24"],
+}
+
+
+@pytest.fixture(autouse=True)
+def own_log():
+    """`run` takes the package's log for itself; other tests want it back."""
+    log = logging.getLogger("t2t_keras")
+    before = (log.handlers, log.propagate, log.level)
+    yield
+    log.handlers, log.propagate, log.level = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    SMALL_VARIANTS["tiny"] = TINY
+    yield
+    del SMALL_VARIANTS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Three classes, 8 pictures each."""
+    root = tmp_path_factory.mktemp("pictures")
+    return make_folder(root, {"ash": 8, "elm": 8, "oak": 8})
+
+
+def asked_for(output_dir, mode="train", run_name="first", **settings) -> TrainCommand:
+    return TrainCommand(mode=mode, settings=settings, output_dir=str(output_dir), run_name=run_name)
+
+
+@pytest.fixture(scope="module")
+def finished(pictures, tmp_path_factory):
+    """A finished run's folder."""
+    runs = tmp_path_factory.mktemp("runs")
+    assert run(asked_for(runs, dataset=str(pictures), **SETTINGS)) == 0
+    return runs / "first"
+
+
+def test_a_run_leaves_everything_it_should(finished):
+    assert {path.name for path in finished.iterdir()} == {
+        "1",
+        "confusion_matrix.png",
+        "curves.png",
+        "log.csv",
+        "metrics.json",
+        "model.keras",
+        "tensorboard",
+    }
+    for name in ("confusion_matrix.png", "curves.png"):
+        with Image.open(finished / name) as picture:
+            assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
+    assert (finished / "1" / "saved_model.pb").is_file()
+
+
+def test_metrics_hold_the_result_and_every_setting(finished, pictures):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert 0 <= metrics["test_accuracy"] <= 1
+    assert metrics["test_pictures"] == 6 and metrics["train_pictures"] == 18
+    assert metrics["selected_on"] == "the 6 pictures that the test accuracy is measured on"
+    settings = metrics["settings"]
+    assert settings["dataset"] == str(pictures) and settings["image_size"] == [16, 24]
+    assert settings["crop_pct"] == 0.8 and settings["seed"] == 42
+
+
+def test_eval_takes_the_run_s_settings_and_finds_its_accuracy(finished, capsys):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert run(asked_for("", mode="eval", weights=str(finished), batch_size=4)) == 0
+    out = capsys.readouterr().out
+    assert f"top-1 {metrics['test_accuracy']:.2%}" in out
+    assert f"loss {metrics['test_loss']:.4f}" in out and "6 pictures" in out
+    assert f"top-5 {metrics['test_top5_accuracy']:.2%}" in out
+
+
+def test_another_data_set_keeps_the_model_s_settings_alone(finished, pictures, capsys):
+    weights = str(finished / "model.keras")
+    asked = asked_for("", mode="eval", weights=weights, dataset=str(pictures), batch_size=4)
+    assert run(asked) == 0
+    assert "24 pictures" in capsys.readouterr().out
+
+
+def test_a_run_that_exists_is_left_alone(finished, pictures, capsys):
+    assert run(asked_for(finished.parent, dataset=str(pictures), **SETTINGS)) == 1
+    assert "this run exists already" in capsys.readouterr().err
+
+
+ERRORS = {
+    "dataset": ({"dataset": "mnits"}, "'mnits'.*mnist"),
+    "folder": ({"dataset": "./nowhere"}, "nowhere: no such folder"),
+    "model": ({"model": "t2t_vit_41"}, "`model` must be one of .*t2t_vit_14"),
+    "size": ({"image_size": ["big"]}, "`image_size` must be .*big"),
+    "sides": ({"image_size": ["1", "2", "3"]}, "`image_size` must be .*1,2,3"),
+    "small": ({"dataset": "digits", "image_size": ["8"]}, "at least 16 pixels"),
+    "epochs": ({"epochs": 0}, "`epochs` must be at least 1"),
+    "devices": ({"devices": ["gpu:7"]}, "`devices` may name"),
+    "weights": ({"weights": "nowhere.keras"}, "`weights`"),
+    "run_name": ({"run_name": "a/b"}, "`run_name` must be the plain name"),
+    "eval": ({"mode": "eval"}, "--mode=eval needs --weights"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_is_wrong_is_one_line(case, tmp_path, capsys):
+    settings, message = ERRORS[case]
+    fields = {"data_dir": str(tmp_path / "tfds"), **settings}
+    assert run(asked_for(tmp_path / "runs", **fields)) == 1
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert error.startswith("error: ") and hint == "(--debug shows where)"
+    assert re.search(message, error)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="t2t_vit_41"):
+        run(asked_for(tmp_path, model="t2t_vit_41"), debug=True)
+
+
+def test_a_damaged_metrics_file_is_named(tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text('{"settings": 3}')
+    (tmp_path / "model.keras").write_bytes(b"")
+    assert run(asked_for("", mode="eval", weights=str(tmp_path))) == 1
+    assert f"{tmp_path / 'metrics.json'}: is not what a run writes" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, monkeypatch, capsys):
+    def interrupted(model, part):
+        Path(part).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    def write_half(config, result, folder):
+        folder.mkdir(parents=True)
+        write_model(load_model(finished / "model.keras"), folder / "model.keras")
+
+    monkeypatch.setattr(module, "train", lambda config, folder, verbose: None)
+    monkeypatch.setattr(module, "_write_files", write_half)
+    monkeypatch.setattr("keras.Model.save", interrupted)
+    assert run(asked_for(tmp_path / "runs", dataset="digits")) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert list((tmp_path / "runs" / "first").iterdir()) == []
+
+
+def script(*arguments, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_is_quick_and_names_every_setting():
+    done = script("--help")
+    for flag in ("dataset", "model", "image_size", "batch_size", "epochs", "precision", "seed"):
+        assert f"--{flag}: " in done.stdout
+    assert "python train_keras.py --mode=eval" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
+        (["--epochs=many"], "flag --epochs=many"),
+        (["--precision=half"], "flag --precision=half"),
+        (["train"], "error: unexpected argument 'train'"),
+    ],
+)
+def test_a_wrong_flag_is_named_without_a_traceback(arguments, message):
+    done = script(*arguments)
+    assert done.returncode != 0
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_flag_but_the_command_s_own_is_a_setting():
+    text = SCRIPT.read_text()
+    for field in TrainConfig.__dataclass_fields__:
+        assert f'"{field}"' in text, field
+
+
+def test_the_digits_train_from_the_command_line(tmp_path):
+    """One epoch of the default run: data set, training, files and the report."""
+    flags = ["--epochs=1", "--output_dir=runs", f"--data_dir={tmp_path / 'tfds'}"]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *flags], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.endswith("-t2t_vit_digits-16")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test_pictures"] == 360
+    assert metrics["selected_on"] == "144 training pictures that were held out"
+    assert f"{metrics['test_accuracy']:.2%} of 360 test pictures right" in done.stdout
+    assert "classified by the SavedModel" in done.stdout
+    assert f"python train_keras.py --mode=eval --weights=runs/{folder.name}" in done.stdout
+    assert "INFO" not in done.stderr

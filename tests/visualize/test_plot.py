@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from t2t_keras.visualize import plot_confusion, plot_curves
+
+HISTORY = {
+    "loss": [2.0, 1.0, 0.5],
+    "val_loss": [1.5, 0.75, 0.7],
+    "accuracy": [0.1, 0.6, 0.9],
+    "val_accuracy": [0.2, 0.7, 0.65],
+    "learning_rate": [1e-6, 1e-3, 5e-4],
+}
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures drawn, in order."""
+    drawn = []
+    init = Figure.__init__
+
+    def remember(self, *args, **kwargs):
+        drawn.append(self)
+        init(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "__init__", remember)
+    return drawn
+
+
+def texts(axis: Axes) -> list[str]:
+    return [text.get_text() for text in axis.texts]
+
+
+def test_curves_hold_the_history(tmp_path, figures):
+    plot_curves(HISTORY, tmp_path / "curves.png", "a run", best_epoch=1)
+    loss, accuracy, rate = figures[0].axes
+    assert figures[0].get_suptitle() == "a run"
+    assert [axis.get_title() for axis in (loss, accuracy, rate)] == [
+        "Loss",
+        "Accuracy",
+        "Learning rate",
+    ]
+    for axis, names in ((loss, ("loss", "val_loss")), (accuracy, ("accuracy", "val_accuracy"))):
+        for line, name in zip(axis.lines, names, strict=False):
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+            np.testing.assert_array_equal(line.get_ydata(), HISTORY[name])
+    styles = {(line.get_color(), line.get_linestyle()) for line in loss.lines}
+    assert len(styles) == len({style for _, style in styles}) == 3
+    legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert legend == ["training", "validation", "weights kept (epoch 2)"]
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert min(picture.size) >= 500
+
+
+def test_one_epoch_can_be_seen(tmp_path, figures):
+    one = {name: values[:1] for name, values in HISTORY.items()}
+    plot_curves(one, tmp_path / "curves.png", "a run", best_epoch=0)
+    assert figures[0].axes[0].lines[0].get_marker() == "."
+
+
+def test_a_confusion_matrix_has_true_classes_in_rows(tmp_path, figures):
+    counts = np.array([[5, 1, 0], [0, 7, 2], [0, 0, 0]])
+    plot_confusion(counts, ["cat", "dog", "a $name$ " + "x" * 40], tmp_path / "m.png", "a test")
+    axis = figures[0].axes[0]
+    assert axis.get_title() == "a test"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("Predicted class", "True class")
+    assert {text.get_position(): text.get_text() for text in axis.texts} == {
+        (0, 0): "5",
+        (1, 0): "1",
+        (1, 1): "7",
+        (2, 1): "2",
+    }
+    shares = axis.images[0].get_array()
+    np.testing.assert_allclose(shares, [[5 / 6, 1 / 6, 0], [0, 7 / 9, 2 / 9], [0, 0, 0]])
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert labels[:2] == ["cat", "dog"] and len(labels[2]) == 24
+    assert (tmp_path / "m.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("classes", "named"), [(60, True), (61, False), (300, False)])
+def test_many_classes_are_neither_counted_nor_named(classes, named, tmp_path, figures):
+    names = [f"class {index}" for index in range(classes)]
+    plot_confusion(np.eye(classes, dtype=int), names, tmp_path / "m.png", "many")
+    axis = figures[0].axes[0]
+    assert not texts(axis)
+    assert (len(axis.get_xticklabels()) == classes) == named
+
+
+def test_a_failing_plot_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "curves.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(
+        "t2t_keras.visualize.plot.FigureCanvasAgg.print_png",
+        lambda canvas, part: part.write_bytes(b"half") and 1 / 0,
+    )
+    with pytest.raises(ZeroDivisionError):
+        plot_curves(HISTORY, path, "a run", best_epoch=0)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
