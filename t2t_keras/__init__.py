@@ -39,6 +39,7 @@ from t2t_keras.errors import (
     ExportError,
     ResumeError,
     T2TError,
+    TrainingError,
 )
 from t2t_keras.images import decode_predictions, load_image, preprocess_input
 from t2t_keras.layers import (
@@ -111,6 +112,7 @@ __all__ = [
     "TokenPerformer",
     "TokenPooling",
     "TokenTransformer",
+    "TrainingError",
     "Transition",
     "VARIANTS",
     "Variant",

@@ -117,7 +117,7 @@ def test_the_two_commands_are_one_line_each():
     install = "python3 -m venv .venv && .venv/bin/pip install --quiet -e"
     main_job, tests = (line for line in command_lines() if "-m venv" in line)
     assert main_job == f"{install} . && .venv/bin/python train_keras.py"
-    assert tests == f'{install} ".[test]" && .venv/bin/python -m pytest'
+    assert tests == f'{install} ".[test]" && .venv/bin/python -m pytest -n 2'
 
 
 # --- the tables ---

@@ -45,9 +45,7 @@ def test_it_runs_without_this_package_and_equals_the_evaluation(exported, model,
     pictures = {f"{h}x{w}": noise(h, w, seed=h) for h, w in SIZES}
     np.savez(tmp_path / "pictures.npz", **pictures)
     paths = [str(tmp_path / "pictures.npz"), str(tmp_path / "results.npz")]
-    subprocess.run(
-        [sys.executable, "-c", ALONE, str(exported), *paths], check=True, cwd=tmp_path
-    )
+    subprocess.run([sys.executable, "-c", ALONE, str(exported), *paths], check=True, cwd=tmp_path)
     with np.load(paths[1]) as results:
         for name, picture in pictures.items():
             path = tmp_path / f"{name}.png"

@@ -60,18 +60,19 @@ def test_again_it_is_the_same_run_also_without_tensorboard(
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 
-def test_two_devices_train_and_evaluate_as_one(pictures, tmp_path):
-    script = [sys.executable, "-m", "tests.training.two_devices", str(pictures), str(tmp_path)]
+def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
+    one, _ = finished
+    script = [sys.executable, "-m", "tests.training.two_devices", pictures, tmp_path / "run"]
     root = Path(__file__).parents[2]
     done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    one, two = json.loads(done.stdout)
-    assert (one["replicas"], two["replicas"]) == (1, 2)
-    for name, values in one["history"].items():
+    two = json.loads(done.stdout)
+    assert (one.replicas, two["replicas"]) == (1, 2)
+    for name, values in one.history.items():
         np.testing.assert_allclose(two["history"][name], values, rtol=1e-5, atol=1e-6, err_msg=name)
     # 7 test pictures in batches of 4: the last one has 3, not 4 to share out.
-    assert two["test_loss"] == pytest.approx(one["test_loss"], rel=1e-5)
-    assert two["confusion"] == one["confusion"]
+    assert two["test_loss"] == pytest.approx(one.scores.loss, rel=1e-5)
+    assert two["confusion"] == one.scores.confusion.tolist()
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
