@@ -59,6 +59,7 @@ class TokenPerformer(TokenLayer):
         self.random_features = self.add_weight(
             shape=(features, self.token_dim),
             initializer=keras.initializers.Orthogonal(gain=math.sqrt(features)),
+            dtype="float32",  # under any policy: JAX draws no orthogonal matrix in float16
             trainable=False,
             autocast=False,
             name="random_features",
