@@ -54,7 +54,9 @@ flags.DEFINE_list(
     "image_size", None, "Side of the pictures in pixels, or height,width (default: the model's)."
 )
 flags.DEFINE_float(
-    "crop_pct", None, "Share of the resized side the evaluation's centre crop keeps (default: 0.9)."
+    "crop_pct",
+    None,
+    "Share of the resized side the evaluation's centre crop keeps (default: 0.9, the digits' 1).",
 )
 flags.DEFINE_enum(
     "augment", None, ["none", "light", "crop_flip"], "Random crops in training: none, small "
@@ -65,6 +67,9 @@ flags.DEFINE_float(
     None,
     "Share of a TFDS data set's training pictures to choose the best weights on, so that the test "
     "pictures stay unseen; 0 chooses on the test pictures.",
+)
+flags.DEFINE_enum(
+    "monitor", None, ["val_accuracy", "val_loss"], "What the best weights are best in."
 )
 flags.DEFINE_float(
     "validation_split",
@@ -91,7 +96,9 @@ flags.DEFINE_list(
     "devices", None, "Devices, as gpu:0,gpu:1 or cpu:0,cpu:1 (default: all GPUs, else the CPU)."
 )
 flags.DEFINE_integer("seed", None, "Of weights, order, crops and dropout (default: 42).")
-flags.DEFINE_boolean("jit_compile", False, "Compile with XLA: slower to start, for GPUs.")
+flags.DEFINE_boolean(
+    "jit_compile", None, "Compile with XLA, on one device: slower to start (default: for digits)."
+)
 
 _NOT_SETTINGS = ("mode", "output_dir", "run_name", "verbose", "debug")
 

@@ -18,7 +18,12 @@ DISTRIBUTIONS = {  # where the name to import is another
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-NEVER_IMPORTED = {"tqdm", "urllib3"}  # pooch and requests need them, in these versions
+NEVER_IMPORTED = {  # what pooch, TFDS, requests and Keras import, or need in these versions
+    "importlib_resources",
+    "tensorboard",
+    "tqdm",
+    "urllib3",
+}
 FORBIDDEN = {"tensorflow-addons", "tfa-nightly", "timm", "torch", "torchvision"}
 
 

@@ -44,19 +44,22 @@ class LogRate(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the highest validation accuracy, in memory.
+    """Keeps the weights of the best epoch, in memory.
 
-    Of equal accuracies the one with the lowest loss counts.
+    Args:
+        monitor: What is best: "val_accuracy", the highest, or "val_loss", the lowest. Of equal
+            accuracies the one with the lowest loss counts.
     """
 
-    def __init__(self):
+    def __init__(self, monitor: str = "val_accuracy"):
         super().__init__()
+        self.monitor = monitor
         self.epoch = None
         self.logs: dict[str, float] = {}
         self._weights = None
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.epoch is None or _rank(logs) > _rank(self.logs):
+        if self.epoch is None or self._rank(logs) > self._rank(self.logs):
             self.epoch = epoch
             self.logs = dict(logs)
             self._weights = self.model.get_weights()
@@ -64,6 +67,10 @@ class BestWeights(keras.callbacks.Callback):
     def restore(self) -> None:
         """Gives the model the weights that were kept."""
         self.model.set_weights(self._weights)
+
+    def _rank(self, logs: dict[str, float]) -> tuple[float, float]:
+        accuracy = logs["val_accuracy"] if self.monitor == "val_accuracy" else 0.0
+        return accuracy, -logs["val_loss"]
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -80,19 +87,15 @@ class EpochLine(keras.callbacks.Callback):
         self.ends.append(time.monotonic())
         left = self.params["epochs"] - epoch - 1
         _log.info(
-            "epoch %d of %d: validation accuracy %.4f, best %.4f in epoch %d%s",
-            *(epoch + 1, self.params["epochs"], logs["val_accuracy"]),
-            *(self.best.logs["val_accuracy"], self.best.epoch + 1),
+            "epoch %d of %d: validation accuracy %.4f, loss %.4f; best in epoch %d%s",
+            *(epoch + 1, self.params["epochs"], logs["val_accuracy"], logs["val_loss"]),
+            self.best.epoch + 1,
             f"; {_duration(left * self._epoch_seconds())} left" if left and epoch else "",
         )
 
     def _epoch_seconds(self) -> float:
         """The mean without the first epoch, most of which is compilation."""
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
-
-
-def _rank(logs: dict[str, float]) -> tuple[float, float]:
-    return logs["val_accuracy"], -logs["val_loss"]
 
 
 def _duration(seconds: float) -> str:

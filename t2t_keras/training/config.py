@@ -6,6 +6,7 @@ import os
 from t2t_keras.images.constants import DEFAULT_CROP_PCT
 from t2t_keras.variants import Variant
 
+MONITORS = ("val_accuracy", "val_loss")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -33,6 +34,8 @@ class TrainConfig:
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
         held_out: Share of TFDS' "train" split, in [0, 1), that the best weights are chosen on, so
             that the evaluation pictures stay unseen; 0 chooses on the evaluation pictures.
+        monitor: What the best weights are best in: "val_accuracy", or "val_loss", which tells
+            epochs apart even on few pictures.
         validation_split: Share of the training pictures to evaluate on, in [0, 1), for a data set
             without evaluation pictures.
         train_split: TFDS split or slice to train on, given with `eval_split`.
@@ -42,7 +45,7 @@ class TrainConfig:
         precision: "float32", "bfloat16" or "float16"; weights are float32 in all three.
         devices: Such as ("cpu:0", "cpu:1"); none stands for all GPUs, else the CPU.
         seed: Of weights, order, crops and dropout.
-        jit_compile: Whether XLA compiles the steps.
+        jit_compile: Whether XLA compiles the steps; where there are several devices it does not.
 
     Raises:
         ValueError: A setting is out of range.
@@ -64,6 +67,7 @@ class TrainConfig:
     smoothing: float = 0.1
     crop_pct: float = DEFAULT_CROP_PCT
     held_out: float = 0.0
+    monitor: str = "val_accuracy"
     validation_split: float = 0.0
     train_split: str | None = None
     eval_split: str | None = None
@@ -82,11 +86,8 @@ class TrainConfig:
                 f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
                 f"Received: warmup_epochs={self.warmup_epochs}"
             )
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"`precision` must be one of {', '.join(PRECISIONS)}. "
-                f"Received: precision={self.precision}"
-            )
+        for name, allowed in (("precision", PRECISIONS), ("monitor", MONITORS)):
+            self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         splits_given = (self.train_split, self.eval_split, self.validation_split or None)
         if self.held_out and splits_given != (None, None, None):
             raise ValueError(

@@ -1,6 +1,7 @@
 """Which devices a run uses, as one `MirroredStrategy`."""
 
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -8,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
+
+_log = logging.getLogger(__name__)
 
 _DEVICE = re.compile(r"(cpu|gpu):(\d+)")
 
@@ -49,6 +52,17 @@ def check_global_batch(batch_size: int, replicas: int) -> None:
         f"`batch_size` counts the pictures of all devices and must be a multiple of the {replicas} "
         f"devices; {nearest} is the nearest. Received: batch_size={batch_size}"
     )
+
+
+def compiles(jit_compile: bool, strategy: tf.distribute.Strategy) -> bool:
+    """Whether XLA is to compile a model's steps: as asked for, but never for several devices.
+
+    There each step fails over variables that lie elsewhere (tensorflow/tensorflow issue 53140).
+    """
+    alone = strategy.num_replicas_in_sync == 1
+    if jit_compile and not alone:
+        _log.info("XLA is off: it cannot compile a step for several devices.")
+    return jit_compile and alone
 
 
 def _parsed(devices: Sequence[str]) -> list[tuple[str, int]]:

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
-import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from t2t_keras.errors import TrainingError
 from t2t_keras.training.batches import kept_if_small, padded, with_targets
 from t2t_keras.training.callbacks import BestWeights, EpochLine, LogRate, StopAtNonFinite
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.distribution import check_global_batch, make_strategy
+from t2t_keras.training.distribution import check_global_batch, compiles, make_strategy
 from t2t_keras.training.model import (
     build_model,
     check_run_weights,
@@ -38,8 +36,6 @@ from t2t_keras.training.sources import RunSources, open_sources, open_test_sourc
 
 LOG_NAME = "log.csv"
 TENSORBOARD_NAME = "tensorboard"
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +66,7 @@ def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
 
     Args:
         config: The settings.
-        folder: Made here; gets `log.csv` and, where it is installed, TensorBoard's events.
+        folder: Made here; gets `log.csv` and TensorBoard's events.
         verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line an epoch.
 
     Raises:
@@ -95,7 +91,7 @@ def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
     with strategy.scope():
         model = _compiled_model(config, sources.training.num_classes, rates, steps)
     folder.mkdir(parents=True)
-    best = BestWeights()
+    best = BestWeights(config.monitor)
     started = time.monotonic()
     with _known_errors():
         history = model.fit(
@@ -133,7 +129,7 @@ def evaluate(config: TrainConfig, verbose: int = 0) -> Scores:
     with strategy.scope(), precision(config.precision):
         model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
         load_run_weights(model, config, whole=True)
-        model.compile(jit_compile=config.jit_compile)
+        model.compile(jit_compile=compiles(config.jit_compile, strategy))
     return _measure(model, config, source, verbose)
 
 
@@ -158,7 +154,7 @@ def _compiled_model(
                 keras.metrics.CategoricalAccuracy(name="accuracy"),
                 keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5_accuracy"),
             ],
-            jit_compile=config.jit_compile,
+            jit_compile=compiles(config.jit_compile, tf.distribute.get_strategy()),
         )
     return model
 
@@ -168,14 +164,9 @@ def _callbacks(
 ) -> list[keras.callbacks.Callback]:
     # Keras would put its bar last, and our line would break into it.
     bar = [keras.callbacks.ProgbarLogger()] if verbose else []
-    callbacks = [StopAtNonFinite(), LogRate(rates), best, *bar, EpochLine(best)]
-    callbacks.append(keras.callbacks.CSVLogger(folder / LOG_NAME))
-    if importlib.util.find_spec("tensorboard") is None:
-        _log.info("TensorBoard is not installed, so no events are written for it.")
-    else:
-        events = keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False)
-        callbacks.append(events)
-    return callbacks
+    log = keras.callbacks.CSVLogger(folder / LOG_NAME)
+    events = keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False)
+    return [StopAtNonFinite(), LogRate(rates), best, *bar, EpochLine(best), log, events]
 
 
 def _training_batches(config: TrainConfig, source: Source, epochs: int) -> tf.data.Dataset:

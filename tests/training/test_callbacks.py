@@ -28,17 +28,18 @@ def test_a_run_ends_at_the_step_whose_loss_is_no_number(bad):
         )
 
 
-def test_the_best_epoch_s_weights_are_kept():
+@pytest.mark.parametrize("monitor, expected", [("val_accuracy", 2), ("val_loss", 4)])
+def test_the_best_epoch_s_weights_are_kept(monitor, expected):
     model = small_model()
-    best = BestWeights()
+    best = BestWeights(monitor)
     best.set_model(model)
     epochs = [(0.5, 1.0), (0.9, 0.7), (0.9, 0.6), (0.9, 0.6), (0.8, 0.1)]
     for epoch, (accuracy, loss) in enumerate(epochs):
         model.set_weights([np.full((1, 1), epoch)])
         best.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
     best.restore()
-    assert best.epoch == 2
-    assert model.get_weights()[0] == 2
+    assert best.epoch == expected
+    assert model.get_weights()[0] == expected
 
 
 def test_each_epoch_says_how_the_run_stands(caplog, monkeypatch):
@@ -55,8 +56,8 @@ def test_each_epoch_says_how_the_run_stands(caplog, monkeypatch):
             best.on_epoch_end(epoch, logs)
             line.on_epoch_end(epoch, logs)
     assert caplog.messages == [
-        "epoch 1 of 4: validation accuracy 0.5000, best 0.5000 in epoch 1",
-        "epoch 2 of 4: validation accuracy 0.7500, best 0.7500 in epoch 2; 20 s left",
-        "epoch 3 of 4: validation accuracy 0.6250, best 0.7500 in epoch 2; 10 s left",
-        "epoch 4 of 4: validation accuracy 0.6000, best 0.7500 in epoch 2",
+        "epoch 1 of 4: validation accuracy 0.5000, loss 1.0000; best in epoch 1",
+        "epoch 2 of 4: validation accuracy 0.7500, loss 1.0000; best in epoch 2; 20 s left",
+        "epoch 3 of 4: validation accuracy 0.6250, loss 1.0000; best in epoch 2; 10 s left",
+        "epoch 4 of 4: validation accuracy 0.6000, loss 1.0000; best in epoch 2",
     ]

@@ -49,15 +49,8 @@ def test_log_and_events_are_written(finished):
     assert list((folder / "tensorboard" / "train").iterdir())
 
 
-def test_again_it_is_the_same_run_also_without_tensorboard(
-    finished, tiny_config, tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with caplog.at_level("INFO", "t2t_keras"):
-        again = train(tiny_config(), tmp_path / "run")
-    assert again.history == finished[0].history
-    assert "TensorBoard is not installed" in caplog.text
-    assert not (tmp_path / "run" / "tensorboard").exists()
+def test_again_it_is_the_same_run(finished, tiny_config, tmp_path):
+    assert train(tiny_config(), tmp_path / "run").history == finished[0].history
 
 
 def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
