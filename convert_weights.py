@@ -8,11 +8,7 @@ listed with where it went; the exit code is 0 only if all went in.
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from absl import app, flags
-
-from t2t_keras.commands import convert as command
 
 FLAGS = flags.FLAGS
 
@@ -45,7 +41,11 @@ flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
 def main(argv) -> int:
     if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument: {argv[1]}; every setting is a --flag")
+        raise SystemExit(f"error: unexpected argument {argv[1]!r}: every setting is a --flag=VALUE")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
+    from t2t_keras.commands import convert as command
+
     return command.run(
         command.ConvertConfig(
             source=FLAGS.source,

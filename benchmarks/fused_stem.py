@@ -9,15 +9,12 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import statistics
-import sys
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.timing import compare
 from t2t_keras import SoftSplit, T2TBlock
 from t2t_keras.variants import STEM_SOFT_SPLITS
 
@@ -52,10 +49,8 @@ def _stem(blocks, through):
     return {"forward": tf.function(forward, **compiled), "step": tf.function(step, **compiled)}
 
 
-def _seconds(function, images) -> float:
-    start = time.perf_counter()
+def _finished(function, images):
     tf.nest.map_structure(lambda tensor: tensor.numpy(), function(images))
-    return time.perf_counter() - start
 
 
 def main(_) -> None:
@@ -66,15 +61,11 @@ def main(_) -> None:
     unfolded = _stem(blocks, _unfolded)
     fused["forward"](images)  # builds the blocks that both share
     for what in ("forward", "step"):
-        pairs = [
-            (_seconds(unfolded[what], images), _seconds(fused[what], images))
-            for _ in range(FLAGS.rounds + 1)
-        ][1:]
-        ratio = statistics.median(slow / fast for slow, fast in pairs)
-        milliseconds = [1000 * statistics.median(times) for times in zip(*pairs, strict=True)]
-        sys.stdout.write(
-            f"{what}: unfolded {milliseconds[0]:.0f} ms, fused {milliseconds[1]:.0f} ms, "
-            f"ratio {ratio:.2f}\n"
+        compare(
+            f"{what}, unfolded and fused",
+            lambda what=what: _finished(unfolded[what], images),
+            lambda what=what: _finished(fused[what], images),
+            FLAGS.rounds,
         )
 
 

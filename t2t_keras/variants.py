@@ -99,3 +99,8 @@ VARIANTS = {
         embed_dim=384, depth=14, num_heads=6, mlp_ratio=3.0, token_type="convolution"
     ),
 }
+
+
+def published_name(variant: Variant) -> str | None:
+    """The name of the first published variant of these sizes, or None."""
+    return next((name for name, sizes in VARIANTS.items() if sizes == variant), None)

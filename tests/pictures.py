@@ -64,6 +64,7 @@ def readable_kinds() -> dict[str, bytes]:
         "gif_transparent": encode(palette, "GIF", transparency=3),
         "gif_animated": encode(palette, "GIF", save_all=True, append_images=[palette.rotate(90)]),
         "bmp": encode(rgb, "BMP"),
+        "bmp_from_the_top": top_down_bmp(),
         "one_pixel": encode(noise(1, 1), "PNG"),
     }
     kinds |= {f"jpeg_orientation_{turn}": turned(turn) for turn in range(1, 9)}
@@ -84,6 +85,12 @@ def unreadable_kinds() -> dict[str, bytes]:
         "bomb_png": png_declaring(20000, 20000),
         "bomb_jpeg": jpeg_declaring(20000, 20000),
     }
+
+
+def top_down_bmp() -> bytes:
+    """A BMP whose rows come from the top, which a negative height says."""
+    bmp = encode(ramp()[::-1], "BMP")
+    return bmp[:22] + struct.pack("<i", -60) + bmp[26:]
 
 
 def png_declaring(width: int, height: int) -> bytes:

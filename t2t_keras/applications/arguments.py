@@ -1,5 +1,7 @@
 """What a model function accepts: every check comes before any work."""
 
+import numbers
+
 import keras
 
 from t2t_keras.variants import Variant
@@ -20,8 +22,10 @@ def check_arguments(
         )
     if pooling not in _POOLINGS:
         raise ValueError(f"`pooling` must be one of {_POOLINGS}. Received: pooling={pooling}")
-    if include_top and (not isinstance(classes, int) or classes < 1):
-        raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
+    if include_top and (not isinstance(classes, numbers.Integral) or classes < 1):
+        raise ValueError(
+            f"`classes` must be a whole number of at least 1. Received: classes={classes}"
+        )
     if include_top and weights is not None and activation not in (None, "softmax"):
         raise ValueError(
             "`classifier_activation` must be None or 'softmax' where weights are given. "

@@ -1,15 +1,16 @@
 """The public model functions, in the order and meaning of `keras.applications`."""
 
+import inspect
 import os
 
 import keras
 
 from t2t_keras.applications.arguments import check_arguments, image_tensor
 from t2t_keras.models import build_model
-from t2t_keras.variants import VARIANTS, Variant
+from t2t_keras.variants import VARIANTS, Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
-_OWN_ARGUMENT = "        variant_config: The sizes.\n"
+_OWN_ARGUMENT = "    variant_config: The sizes.\n"
 
 
 def _build(
@@ -36,7 +37,7 @@ def _build(
         inputs=inputs,
         include_top=include_top,
         pooling=pooling,
-        classes=classes,
+        classes=int(classes) if include_top else None,
         classifier_activation=classifier_activation,
         name=name,
         drop_rates=drop_rates,
@@ -80,7 +81,8 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
             from random values, which is logged.
         classifier_activation: "softmax" or None (logits); with `weights=None` any activation.
         name: Name of the model.
-        drop_rate: Share of values dropped after positions, attention and in the MLPs, in [0, 1).
+        drop_rate: Share of values dropped after positions, attention and in the encoder's MLPs,
+            in [0, 1). The stem's performers always drop 0.1 in training, as the authors' do.
         attn_drop_rate: Share of attention weights dropped, in [0, 1).
         drop_path_rate: Stochastic depth's rate in the deepest block, in [0, 1); 0.1 in the
             authors' training.
@@ -100,7 +102,6 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
             "`variant_config` must be a `t2t_keras.Variant`; a published model goes by its name, "
             f'as in `create_model("t2t_vit_14")`. Received: variant_config={variant_config}'
         )
-    known = [key for key, variant in VARIANTS.items() if variant == variant_config]
     drop_rates = {
         "drop_rate": drop_rate,
         "attn_drop_rate": attn_drop_rate,
@@ -108,7 +109,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     }
     return _build(
         variant_config,
-        known[0] if known else None,
+        published_name(variant_config),
         include_top,
         weights,
         input_tensor,
@@ -154,8 +155,9 @@ def _published(function_name: str, variant_name: str):
         )
 
     create.__name__ = create.__qualname__ = function_name
-    arguments = T2TViT.__doc__.partition(_OWN_ARGUMENT)[2]
-    create.__doc__ = f"The published variant `{variant_name}`.\n\n    Args:\n{arguments}"
+    # Python 3.13 keeps docstrings without their indentation, and -OO keeps none.
+    arguments = inspect.cleandoc(T2TViT.__doc__ or "").partition(_OWN_ARGUMENT)[2]
+    create.__doc__ = f"The published variant `{variant_name}`.\n\nArgs:\n{arguments}"
     return create
 
 

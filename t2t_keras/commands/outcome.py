@@ -6,6 +6,7 @@ from collections.abc import Callable
 from t2t_keras.errors import T2TError
 
 EXPECTED_ERRORS = (T2TError, ValueError, OSError)
+_INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 def say(text: str) -> None:
@@ -28,3 +29,8 @@ def exit_code(work: Callable[[], int], debug: bool) -> int:
             raise
         sys.stderr.write(f"error: {error}\n(--debug shows where)\n")
         return 1
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.stderr.write("\ninterrupted: the work is not complete\n")
+        return _INTERRUPTED

@@ -40,11 +40,17 @@ def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
             "--mode=eval needs --weights: a file of weights, a run's folder, or imagenet. "
             "Received: --weights="
         )
-    of_run = _settings_of_run(Path(given["weights"]).parent)
-    names = _OF_MODEL if "dataset" in given else (*_OF_MODEL, *_OF_DATA)
+    of_run = _settings_of_run(given["weights"])
+    same_data = given.get("dataset", of_run.get("dataset")) == of_run.get("dataset")
+    names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
     kept = {name: of_run[name] for name in names if name in of_run}
     # Nothing is trained, so no pictures are held out.
     return make_config(**{**kept, **given, "held_out": 0.0, "train_split": None})
+
+
+def class_names_of(weights: str) -> list[str] | None:
+    """The classes that a run was trained on; None where the weights are not a run's."""
+    return _metrics_of_run(weights).get("class_names")
 
 
 def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,13 +74,19 @@ def _image_size(sides: list[str]) -> tuple[int, int]:
     return height, width
 
 
-def _settings_of_run(folder: Path) -> dict[str, Any]:
-    path = folder / METRICS_NAME
-    if not path.is_file():
+def _settings_of_run(weights: str) -> dict[str, Any]:
+    return _metrics_of_run(weights).get("settings", {})
+
+
+def _metrics_of_run(weights: str) -> dict[str, Any]:
+    """What the run that made these weights wrote about itself; empty where no run made them."""
+    path = Path(weights).parent / METRICS_NAME
+    if Path(weights).name != MODEL_NAME or not path.is_file():
         return {}
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        return {**settings, "image_size": tuple(settings["image_size"])}
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        size = tuple(metrics["settings"]["image_size"])
+        return {**metrics, "settings": {**metrics["settings"], "image_size": size}}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: is not what a run writes ({error}). Remove it and give --model and "

@@ -11,7 +11,13 @@ from typing import Any
 
 from t2t_keras.commands.outcome import exit_code, say
 from t2t_keras.commands.report import metrics, next_steps, samples, summary
-from t2t_keras.commands.settings import METRICS_NAME, MODEL_NAME, evaluation_config, train_config
+from t2t_keras.commands.settings import (
+    METRICS_NAME,
+    MODEL_NAME,
+    class_names_of,
+    evaluation_config,
+    train_config,
+)
 from t2t_keras.export import export_saved_model
 from t2t_keras.files import atomic_path
 from t2t_keras.training import TrainConfig, TrainResult, evaluate, train
@@ -20,7 +26,6 @@ from t2t_keras.weights.convert import write_model
 
 CURVES_NAME = "curves.png"
 CONFUSION_NAME = "confusion_matrix.png"
-_INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,13 +57,7 @@ def run(command: TrainCommand, debug: bool = False) -> int:
     """
     _show_log()
     work = _evaluate if command.mode == "eval" else _train
-    try:
-        return exit_code(lambda: work(command), debug)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        sys.stderr.write("\ninterrupted: the run is not complete\n")
-        return _INTERRUPTED
+    return exit_code(lambda: work(command), debug)
 
 
 def _show_log() -> None:
@@ -79,7 +78,7 @@ def _verbose(command: TrainCommand) -> int:
 
 def _evaluate(command: TrainCommand) -> int:
     config = evaluation_config(command.settings)
-    scores = evaluate(config, _verbose(command))
+    scores = evaluate(config, class_names_of(config.weights), _verbose(command))
     say(
         f"{config.weights} on {config.dataset}, {scores.pictures} pictures: "
         f"top-1 {scores.accuracy:.2%}, top-5 {scores.top5_accuracy:.2%}, loss {scores.loss:.4f}"

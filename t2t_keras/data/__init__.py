@@ -7,10 +7,11 @@ from t2t_keras.data.crops import (
     random_resized_crop,
 )
 from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.normalise import normalise
 from t2t_keras.data.pipeline import AUGMENTATIONS, eval_dataset, steps_per_epoch, train_dataset
 from t2t_keras.data.reading import picture_errors
 from t2t_keras.data.seeds import batch_seed, example_seed, order_seed, split_seed
-from t2t_keras.data.sources import Source, open_source
+from t2t_keras.data.sources import Source, is_folder, open_source
 
 __all__ = [
     "AUGMENTATIONS",
@@ -20,7 +21,9 @@ __all__ = [
     "eval_dataset",
     "evaluation_crop",
     "example_seed",
+    "is_folder",
     "light_crop",
+    "normalise",
     "open_source",
     "order_seed",
     "picture_errors",

@@ -87,7 +87,8 @@ def _bmp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     # TensorFlow reads a palette's indices as grey, so only true colour passes.
     true_colour = _begins(header, b"BM") & (_little_endian(header[28:30]) == 24)
     known = tf.debugging.Assert(true_colour, ["not a JPEG, PNG, WebP, GIF or 24-bit BMP picture"])
-    height, width = _little_endian(header[22:26]), _little_endian(header[18:22])
+    # A negative height says that the rows come from the top.
+    height, width = (_signed(_little_endian(header[at : at + 4])) for at in (22, 18))
     with tf.control_dependencies([known]), _small(tf.abs(height), tf.abs(width)):
         return tf.io.decode_bmp(contents, channels=3)
 
@@ -127,6 +128,10 @@ def _begins(header: tf.Tensor, magic: bytes) -> tf.Tensor:
 def _little_endian(values: tf.Tensor) -> tf.Tensor:
     weights = [256**place for place in range(values.shape[0])]
     return tf.reduce_sum(tf.cast(values, tf.int64) * weights)
+
+
+def _signed(value: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(value, tf.int32), tf.int64)
 
 
 def _big_endian(values: tf.Tensor) -> tf.Tensor:

@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from t2t_keras.data.crops import evaluation_crop, light_crop, random_flip, random_resized_crop
 from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.reading import read_batches
 from t2t_keras.data.seeds import example_seed, order_seed, split_seed
 from t2t_keras.data.sources import Source
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.images.resize import Size, cover_size, target_size
-
-Colour = tuple[float, float, float]
 
 
 def _crop_flip(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
@@ -179,15 +178,12 @@ def _left_of_run(
 def _finished(
     batches: tf.data.Dataset, count: int, batch_size: int | None, mean: Colour, std: Colour
 ) -> tf.data.Dataset:
-    """Normalises as `preprocess_input` does, in TensorFlow whatever Keras' backend is.
-
-    `batch_size` is the static one, None where the last batch may be smaller.
-    """
+    """Normalised batches; `batch_size` is the static one, None where the last may be smaller."""
 
     def normalised(images, labels):
         images = tf.ensure_shape(images, (batch_size, None, None, 3))
         labels = tf.ensure_shape(labels, (batch_size,))
-        return (tf.cast(images, tf.float32) / 255.0 - mean) / std, labels
+        return normalise(images, mean, std), labels
 
     batches = batches.map(normalised, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = batches.apply(tf.data.experimental.assert_cardinality(count))

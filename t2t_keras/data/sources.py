@@ -104,7 +104,7 @@ def open_source(
         )
     name = os.fspath(name_or_path)
     splits = (train_split, eval_split)
-    if name != DIGITS and _is_a_path(name):
+    if is_folder(name, data_dir):
         _refuse_splits("for a folder", splits)
         return _announced(_open_folder(name, validation_split, evaluation_only))
     if validation_split:
@@ -120,6 +120,18 @@ def open_source(
         splits = choose_splits(builder, validation_split, evaluation_only)
     train, evaluation = (None if part is None else record_split(builder, part) for part in splits)
     return _announced(Source(name, classes, train, evaluation))
+
+
+def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> bool:
+    """Whether `open_source` takes this for a folder of pictures: it looks like one or exists.
+
+    "digits" is none, nor is what TFDS has written as `data_dir`/NAME.
+    """
+    name = os.fspath(name_or_path)
+    if name.startswith((".", "~", os.sep)) or name.endswith(os.sep):
+        return True
+    of_tfds = "" if data_dir is None else os.path.abspath(os.path.join(data_dir, name))
+    return name != DIGITS and os.path.exists(name) and os.path.abspath(name) != of_tfds
 
 
 def _digits_builder(data_dir: str | os.PathLike | None):
@@ -158,10 +170,6 @@ def _announced(source: Source) -> Source:
         *(source.name, source.num_classes, source.num_train, source.num_eval),
     )
     return source
-
-
-def _is_a_path(name: str) -> bool:
-    return name.startswith((".", "~", os.sep)) or name.endswith(os.sep) or os.path.exists(name)
 
 
 def _refuse_splits(where: str, splits: tuple[str | None, str | None]) -> None:

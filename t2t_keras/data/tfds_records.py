@@ -38,6 +38,8 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         OSError,
         ValueError,
         AssertionError,
+        ImportError,  # some data sets need a package that TFDS does not install
+        tf.errors.OpError,
         tfds.download.DownloadError,
         tfds.core.download.download_manager.NonMatchingChecksumError,
     ) as error:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data.crops import evaluation_crop
+from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.errors import ExportError
 from t2t_keras.files import atomic_path
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
@@ -28,10 +29,18 @@ class Classifier(tf.Module):
         class_names: Its classes' names, in the order of its outputs.
         labels_file: A file with one of these names a line; becomes part of the SavedModel.
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        mean: Of each channel, in 0..1, that the model was trained with.
+        std: Of each channel, in 0..1.
     """
 
     def __init__(
-        self, model: keras.Model, class_names: Sequence[str], labels_file: Path, crop_pct: float
+        self,
+        model: keras.Model,
+        class_names: Sequence[str],
+        labels_file: Path,
+        crop_pct: float,
+        mean: Colour,
+        std: Colour,
     ):
         super().__init__()
         # The layer before the activation, whatever that is.
@@ -39,6 +48,7 @@ class Classifier(tf.Module):
         self.labels = tf.saved_model.Asset(os.fspath(labels_file))
         self._class_names = list(class_names)
         self._crop_pct = crop_pct
+        self._mean, self._std = mean, std
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
     def serve(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -61,7 +71,7 @@ class Classifier(tf.Module):
             `logits` and `probabilities`, (B, C) float32; `class_index` (B,) int32 and
             `class_name` (B,) string of the likeliest class.
         """
-        normalised = (tf.cast(images, tf.float32) / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
+        normalised = normalise(images, self._mean, self._std)
         logits = tf.cast(self.model(normalised, training=False), tf.float32)
         index = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return {
@@ -81,9 +91,11 @@ def next_version(folder: Path) -> int:
 def export_saved_model(
     model: keras.Model,
     class_names: Sequence[str],
-    folder: Path,
+    folder: str | os.PathLike,
     version: int | None = None,
     crop_pct: float = DEFAULT_CROP_PCT,
+    mean: Colour = IMAGENET_MEAN,
+    std: Colour = IMAGENET_STD,
 ) -> Path:
     """Writes FOLDER/VERSION, as TF Serving reads it: whole, or not there.
 
@@ -93,6 +105,8 @@ def export_saved_model(
         folder: Made where it is missing.
         version: At least 1; None is the next free one.
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        mean: Of each channel, in 0..1, that the model was trained with.
+        std: Of each channel, in 0..1.
 
     Returns:
         The folder of the version.
@@ -102,6 +116,7 @@ def export_saved_model(
         ValueError: The names are not the model's classes, its picture size is open, or `version`
             is below 1.
     """
+    folder = Path(folder)
     _check(model, class_names, version)
     target = folder / str(next_version(folder) if version is None else version)
     if target.exists():
@@ -112,7 +127,7 @@ def export_saved_model(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as part:
-            _write(model, class_names, part, crop_pct)
+            _write(part, model, class_names, crop_pct=crop_pct, mean=mean, std=std)
     except (OSError, tf.errors.OpError) as error:
         raise ExportError(
             f"{target}: cannot be written ({error}). Nothing is left there."
@@ -136,15 +151,15 @@ def _check(model: keras.Model, class_names: Sequence[str], version: int | None) 
         )
 
 
-def _write(model: keras.Model, class_names: Sequence[str], folder: Path, crop_pct: float) -> None:
+def _write(folder: Path, model: keras.Model, class_names: Sequence[str], **preprocessing) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         labels = Path(scratch) / LABELS_NAME
         labels.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
-        module = Classifier(model, class_names, labels, crop_pct)
+        module = Classifier(model, class_names, labels, **preprocessing)
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.serve})
 
 
-def load_saved_model(folder: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def load_saved_model(folder: str | os.PathLike) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Loads what `export_saved_model` wrote.
 
     Args:

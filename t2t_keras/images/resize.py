@@ -20,7 +20,8 @@ def target_size(image_size: int | Size) -> Size:
     Raises:
         ValueError: `image_size` is not one or two integers above 0.
     """
-    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    pair = isinstance(image_size, tuple | list)
+    sides = tuple(image_size) if pair else (image_size, image_size)
     whole = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
     if len(sides) != 2 or not whole:
         raise ValueError(

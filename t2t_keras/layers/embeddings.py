@@ -103,5 +103,21 @@ class PositionTable(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape, feature_map_shape):
         return tokens_shape
 
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["grid_size"] = np.array(self.grid_size)
+
+    def load_own_variables(self, store):
+        """Refuses a table of another grid, which may have as many places."""
+        saved = {key: store[key] for key in store.keys()}  # noqa: SIM118 - not every store iterates
+        grid_size = saved.pop("grid_size", None)
+        if grid_size is not None and tuple(grid_size) != self.grid_size:
+            raise ValueError(
+                f"Layer '{self.name}' keeps a table for a grid of {self.grid_size} tokens; the "
+                f"saved one is for {tuple(map(int, grid_size))}. Build the model for pictures of "
+                "the same size, or give the file as `weights=`, which resizes the table."
+            )
+        super().load_own_variables(saved)
+
     def get_config(self):
         return {**super().get_config(), "grid_size": self.grid_size}

@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 class StopAtNonFinite(keras.callbacks.Callback):
     """Stops a run whose loss is no number any more, before its weights are kept anywhere.
 
+    Stands before what keeps weights: the last step of an epoch shows in the validation loss alone.
+
     Raises:
         TrainingError: Names the epoch and step.
     """
@@ -23,12 +25,19 @@ class StopAtNonFinite(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        loss = float(logs["loss"])
+        steps = self.params["steps"]
+        self._require_finite("loss", logs["loss"], f", step {batch + 1} of {steps}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._require_finite("validation loss", logs["val_loss"], "")
+
+    def _require_finite(self, what, loss, where):
+        loss = float(loss)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss became {loss} in epoch {self.epoch + 1}, step {batch + 1} of "
-                f"{self.params['steps']}. Nothing was saved. Try a lower --lr, a longer "
-                "--warmup_epochs, or --precision=float32 if it is another."
+                f"The {what} became {loss} in epoch {self.epoch + 1}{where}. No weights were "
+                "saved. Try a lower --lr, a longer --warmup_epochs, or --precision=float32 if it "
+                "is another."
             )
 
 

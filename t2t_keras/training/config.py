@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from t2t_keras.data import AUGMENTATIONS
 from t2t_keras.images.constants import DEFAULT_CROP_PCT
 from t2t_keras.variants import Variant
 
@@ -86,7 +87,8 @@ class TrainConfig:
                 f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
                 f"Received: warmup_epochs={self.warmup_epochs}"
             )
-        for name, allowed in (("precision", PRECISIONS), ("monitor", MONITORS)):
+        names = {"precision": PRECISIONS, "monitor": MONITORS, "augment": AUGMENTATIONS}
+        for name, allowed in names.items():
             self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         splits_given = (self.train_split, self.eval_split, self.validation_split or None)
         if self.held_out and splits_given != (None, None, None):
@@ -96,11 +98,11 @@ class TrainConfig:
             )
 
     def _check_size(self) -> None:
-        whole = all(isinstance(side, int) and side >= 1 for side in self.image_size)
-        if len(self.image_size) != 2 or not whole:
+        size = self.image_size
+        pair = isinstance(size, tuple) and len(size) == 2
+        if not pair or not all(isinstance(side, int) and side >= 1 for side in size):
             raise ValueError(
-                "`image_size` must be (height, width) in whole pixels. "
-                f"Received: image_size={self.image_size}"
+                f"`image_size` must be (height, width) in whole pixels. Received: image_size={size}"
             )
 
     def _check_numbers(self) -> None:
@@ -111,6 +113,8 @@ class TrainConfig:
         for name in ("min_lr", "warmup_lr", "weight_decay"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0 and finite")
         self._require("lr", 0 < self.lr < float("inf"), "above 0 and finite")
+        for name in ("min_lr", "warmup_lr"):
+            self._require(name, getattr(self, name) <= self.lr, f"at most `lr`, {self.lr}")
         self._require("crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
         for name in ("drop_path_rate", "smoothing", "held_out", "validation_split"):
             self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")

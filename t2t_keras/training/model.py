@@ -9,7 +9,7 @@ from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError
 from t2t_keras.training.config import PRECISIONS, TrainConfig
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.variants import VARIANTS
+from t2t_keras.variants import published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
 
@@ -28,7 +28,7 @@ def build_model(
     config: TrainConfig, classes: int, activation: str | None, drop_path_rate: float
 ) -> keras.Model:
     """A model of the run's sizes, with random weights."""
-    name = config.model.lower() if isinstance(config.model, str) else "t2t_vit"
+    name = config.model if isinstance(config.model, str) else "t2t_vit"
     return T2TViT(
         variant_of(config.model),
         weights=None,
@@ -42,7 +42,7 @@ def build_model(
 
 def check_run_weights(config: TrainConfig) -> None:
     """Raises a ValueError where the run's `weights` cannot be loaded, before any work."""
-    check_weights(config.weights, _published_name(config))
+    check_weights(config.weights, published_name(variant_of(config.model)))
 
 
 def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> None:
@@ -60,7 +60,7 @@ def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> No
     if config.weights is None:
         return
     variant = variant_of(config.model)
-    report = load_weights(model, config.weights, variant, _published_name(config))
+    report = load_weights(model, config.weights, variant, published_name(variant))
     if whole and report.fresh:
         raise CheckpointError(
             f"{config.weights}: holds no classifier for the {model.output_shape[-1]} classes of "
@@ -69,15 +69,10 @@ def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> No
         )
 
 
-def saved_model(trained: keras.Model, config: TrainConfig) -> keras.Model:
+def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
     """A float32 copy of a trained model on one device, giving probabilities."""
     classes = trained.output_shape[-1]
     with precision("float32"):
         copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
     copy.set_weights(trained.get_weights())
     return copy
-
-
-def _published_name(config: TrainConfig) -> str | None:
-    variant = variant_of(config.model)
-    return next((name for name, sizes in VARIANTS.items() if sizes == variant), None)

@@ -4,7 +4,7 @@ import keras
 
 from t2t_keras.weights.mapping import official_entries
 
-_NEVER_DECAYED = ("cls_token",)
+_NEVER_DECAYED = ("class_token",)
 
 
 def undecayed_variables(model: keras.Model) -> list[keras.Variable]:
@@ -19,7 +19,7 @@ def undecayed_variables(model: keras.Model) -> list[keras.Variable]:
         entry.variable
         for entry in official_entries(model)
         if entry.variable.trainable
-        and (len(entry.official_shape) <= 1 or entry.key in _NEVER_DECAYED)
+        and (len(entry.official_shape) <= 1 or entry.variable.name in _NEVER_DECAYED)
     ]
 
 

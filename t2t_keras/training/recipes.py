@@ -1,11 +1,12 @@
-"""What a run does where nothing else is asked for: the authors' recipes, and the digits'."""
+"""What a run does where nothing else is asked for: the authors' settings, and the digits'."""
 
 import dataclasses
 import difflib
 from typing import Any
 
+from t2t_keras.images.resize import target_size
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.variants import VARIANTS, Variant
+from t2t_keras.variants import VARIANTS, Variant, published_name
 
 DIGITS = "digits"
 DIGITS_MODEL = "t2t_vit_digits"
@@ -85,7 +86,7 @@ def recipe(dataset: str, model: str | Variant) -> dict[str, Any]:
     """The settings that depend on the data set and the model."""
     if dataset == DIGITS:
         return dict(_DIGITS)
-    return {**_AUTHORS, **_BY_MODEL.get(model, {})}
+    return {**_AUTHORS, **_BY_MODEL.get(published_name(variant_of(model)), {})}
 
 
 def make_config(**given: Any) -> TrainConfig:
@@ -100,12 +101,18 @@ def make_config(**given: Any) -> TrainConfig:
     given = {name: value for name, value in given.items() if value is not None}
     dataset = given.setdefault("dataset", DIGITS)
     model = given.setdefault("model", DIGITS_MODEL if dataset == DIGITS else _DEFAULT_MODEL)
-    given.setdefault("image_size", (variant_of(model).image_size,) * 2)
+    if isinstance(model, str):
+        given["model"] = model.lower()
+    given["image_size"] = target_size(given.get("image_size", variant_of(model).image_size))
     settings = {**recipe(dataset, model), **given}
-    settings["warmup_epochs"] = given.get(
-        "warmup_epochs", min(settings["warmup_epochs"], settings["epochs"] // 2)
-    )
-    return TrainConfig(**settings)
+    # A short run, or a low rate, has no room for the recipe's warm-up, cool-down and lowest rates.
+    fitting = {
+        "warmup_epochs": min(settings["warmup_epochs"], settings["epochs"] // 2),
+        "cooldown_epochs": min(settings["cooldown_epochs"], settings["epochs"] // 10),
+        "min_lr": min(TrainConfig.min_lr, settings["lr"]),
+        "warmup_lr": min(TrainConfig.warmup_lr, settings["lr"]),
+    }
+    return TrainConfig(**{**settings, **fitting, **given})
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ from t2t_keras.data import (
     steps_per_epoch,
     train_dataset,
 )
-from t2t_keras.errors import TrainingError
+from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training.batches import kept_if_small, padded, with_targets
 from t2t_keras.training.callbacks import BestWeights, EpochLine, LogRate, StopAtNonFinite
 from t2t_keras.training.config import TrainConfig
@@ -25,9 +26,9 @@ from t2t_keras.training.distribution import check_global_batch, compiles, make_s
 from t2t_keras.training.model import (
     build_model,
     check_run_weights,
+    inference_copy,
     load_run_weights,
     precision,
-    saved_model,
 )
 from t2t_keras.training.optimizer import build_optimizer
 from t2t_keras.training.schedule import EpochRates, PerEpoch
@@ -61,7 +62,7 @@ class TrainResult:
     replicas: int
 
 
-def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
+def train(config: TrainConfig, folder: str | os.PathLike, verbose: int = 0) -> TrainResult:
     """Trains a model, keeps its best weights and measures them on the test pictures.
 
     Args:
@@ -76,6 +77,7 @@ def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
         TrainingError: The loss became no number, or memory is full.
         FileExistsError: `folder` exists.
     """
+    folder = Path(folder)
     strategy = _checked_strategy(config)
     sources = open_sources(config)
     steps = steps_per_epoch(sources.training, config.batch_size)
@@ -106,7 +108,7 @@ def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
     fit_seconds = time.monotonic() - started
     best.restore()
     return TrainResult(
-        model=saved_model(model, config),
+        model=inference_copy(model, config),
         sources=sources,
         history=history,
         best_epoch=best.epoch,
@@ -116,21 +118,38 @@ def train(config: TrainConfig, folder: Path, verbose: int = 0) -> TrainResult:
     )
 
 
-def evaluate(config: TrainConfig, verbose: int = 0) -> Scores:
+def evaluate(
+    config: TrainConfig, class_names: Sequence[str] | None = None, verbose: int = 0
+) -> Scores:
     """Measures the run's `weights` on the evaluation pictures of its data set.
+
+    Args:
+        config: The settings.
+        class_names: The classes the weights were trained on, where they are known.
+        verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line.
 
     Raises:
         ValueError: A setting does not fit the data set or this machine.
-        DataError: The data set, or a picture in it, cannot be used.
+        DataError: The data set, or a picture in it, cannot be used, or its classes are others.
         CheckpointError: The weights are damaged or do not fit.
     """
     strategy = _checked_strategy(config)
     source = open_test_source(config)
+    if class_names is not None and tuple(class_names) != source.class_names:
+        raise DataError(
+            f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
+            f"{config.weights} are {_short(class_names)}. Evaluate on a data set of the same "
+            "classes, in the same order."
+        )
     with strategy.scope(), precision(config.precision):
         model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
         load_run_weights(model, config, whole=True)
         model.compile(jit_compile=compiles(config.jit_compile, strategy))
     return _measure(model, config, source, verbose)
+
+
+def _short(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names[:3])}, ...)"
 
 
 def _checked_strategy(config: TrainConfig) -> tf.distribute.MirroredStrategy:

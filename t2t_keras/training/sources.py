@@ -1,9 +1,8 @@
 """The pictures of a run: to train on, to choose the best weights on, and to test on at the end."""
 
 import dataclasses
-import os
 
-from t2t_keras.data import Source, open_source
+from t2t_keras.data import Source, is_folder, open_source
 from t2t_keras.training.config import TrainConfig
 
 
@@ -55,7 +54,7 @@ def open_test_source(config: TrainConfig) -> Source:
 
 
 def _with_held_out(config: TrainConfig) -> RunSources:
-    if os.path.isdir(os.path.expanduser(config.dataset)):
+    if is_folder(config.dataset, config.data_dir):
         raise ValueError(
             "`held_out` must be 0 for a folder of pictures; put the pictures to choose the weights "
             f"on into its val/ folder. Received: held_out={config.held_out}"

@@ -1,5 +1,6 @@
 """Plots of a run as PNG files: the one place that needs matplotlib. No display is needed."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ _FAINT = 0.5  # exponent of the colours: a few confusions in a hundred must stil
 
 
 def plot_curves(
-    history: Mapping[str, Sequence[float]], path: Path, title: str, best_epoch: int
+    history: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str, best_epoch: int
 ) -> None:
     """Draws loss, accuracy and learning rate over the epochs.
 
@@ -36,7 +37,7 @@ def plot_curves(
         best_epoch: Epoch, from 0, whose weights were kept.
     """
     figure = Figure(figsize=(10, 6.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplot_mosaic(
         [["loss", "accuracy"], ["rate", "rate"]], height_ratios=(3, 1), sharex=True
     )
@@ -58,7 +59,7 @@ def plot_curves(
 
 
 def plot_confusion(
-    confusion: np.ndarray, class_names: Sequence[str], path: Path, title: str
+    confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
     """Draws which classes are taken for which.
 
@@ -76,7 +77,8 @@ def plot_confusion(
     picture = axis.imshow(shares, cmap="Blues", norm=PowerNorm(_FAINT, 0, 1))
     bar = figure.colorbar(picture, ax=axis, shrink=0.8, format=PercentFormatter(1.0))
     bar.set_label("share of the true class")
-    axis.set(title=title, xlabel="Predicted class", ylabel="True class")
+    axis.set_title(title, parse_math=False)
+    axis.set(xlabel="Predicted class", ylabel="True class")
     _name_classes(axis, class_names)
     if classes <= _COUNTED_CLASSES:
         _write_counts(axis, confusion, shares)
@@ -91,8 +93,8 @@ def _name_classes(axis: Axes, class_names: Sequence[str]) -> None:
         for name in class_names
     ]
     upright = max(map(len, names)) <= 2
-    axis.set_xticks(range(len(names)), names, rotation=0 if upright else 90)
-    axis.set_yticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), names, rotation=0 if upright else 90, parse_math=False)
+    axis.set_yticks(range(len(names)), names, parse_math=False)
 
 
 def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None:
@@ -105,10 +107,9 @@ def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None
             va="center",
             fontsize=8,
             color="white" if dark else "black",
-            parse_math=False,
         )
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as part:
+def _save(figure: Figure, path: str | os.PathLike) -> None:
+    with atomic_path(Path(path)) as part:
         FigureCanvasAgg(figure).print_png(part)

@@ -6,15 +6,13 @@ about which model the checkpoint is of.
 
 from pathlib import Path
 
-from t2t_keras.weights.file_kinds import looks_like
+from t2t_keras.weights.file_kinds import LEGACY_STARTS, ZIP_START, looks_like
 from t2t_keras.weights.refusal import Refusal
 from t2t_keras.weights.regular_file import RegularFile
 from t2t_keras.weights.stored_zip import StoredZip
 from t2t_keras.weights.torch_legacy import read_legacy_checkpoint
 
 _HEAD_BYTES = 512
-_ZIP_START = b"PK\x03\x04"
-_LEGACY_START = b"\x80\x02"
 
 
 def container_defect(path: Path) -> str | None:
@@ -29,9 +27,11 @@ def container_defect(path: Path) -> str | None:
     try:
         with RegularFile(path) as file:
             head = file.read(0, min(file.size, _HEAD_BYTES))
-            if head.startswith(_ZIP_START):
-                _read_every_record(StoredZip(file, pinned=False))
-            elif head.startswith(_LEGACY_START):
+            if head.startswith(ZIP_START):
+                archive = StoredZip(file, pinned=False)
+                for name in archive.records:
+                    archive.verify(name)
+            elif head.startswith(LEGACY_STARTS):
                 read_legacy_checkpoint(file)
             elif head:
                 return f"it is not a PyTorch checkpoint (it looks like {looks_like(head)})"
@@ -40,8 +40,3 @@ def container_defect(path: Path) -> str | None:
     except Refusal as refusal:
         return refusal.reason
     return None
-
-
-def _read_every_record(archive: StoredZip) -> None:
-    for name, record in archive.records.items():
-        archive.read(name, limit=record.size)

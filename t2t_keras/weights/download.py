@@ -4,6 +4,7 @@ A file whose digest is published must have it. Any other is checked as far as it
 it first appears, and its SHA-256 kept beside it; from then on it must be that very file.
 """
 
+import io
 import logging
 import os
 from pathlib import Path
@@ -30,6 +31,25 @@ if TYPE_CHECKING:  # pooch and requests are imported where a download begins: mo
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
+_MOST_BYTES = 1 << 30  # four times the weights of the largest variant
+
+
+class _LimitedFile(io.FileIO):
+    """A file being downloaded, into which an endless answer cannot pour all of the disk.
+
+    Args:
+        path: The file to write.
+        most_bytes: What it may have at most; `write` raises a ValueError where more comes.
+    """
+
+    def __init__(self, path: Path, most_bytes: int):
+        super().__init__(path, "w")
+        self._most_bytes = most_bytes
+
+    def write(self, data) -> int:
+        if self.tell() + len(data) > self._most_bytes:
+            raise ValueError(f"more than the expected {self._most_bytes:,} bytes came")
+        return super().write(data)
 
 
 def fetch_release(
@@ -123,7 +143,9 @@ def _replace(
         by_hand += f"; the file there now is refused: {defect}"
     with atomic_path(target) as part:
         try:
-            answer = _download(url, part, timeout, progress)
+            most_bytes = release.size or _MOST_BYTES
+            with _LimitedFile(part, most_bytes) as file:
+                answer = _download(url, file, timeout, progress)
         except (requests.RequestException, ValueError) as error:
             raise DownloadError(
                 f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
@@ -140,8 +162,8 @@ def _replace(
     _remember(release, target)
 
 
-def _download(url: str, path: Path, timeout: float, progress: bool) -> "requests.Response":
-    """Streams `url` to `path` and returns the last answer, its body read and closed."""
+def _download(url: str, file: io.FileIO, timeout: float, progress: bool) -> "requests.Response":
+    """Streams `url` into `file` and returns the last answer, its body read and closed."""
     import pooch
 
     answers: list[requests.Response] = []
@@ -157,7 +179,7 @@ def _download(url: str, path: Path, timeout: float, progress: bool) -> "requests
         hooks={"response": keep},
     )
     try:
-        fetch(url, path, None)
+        fetch(url, file, None)
     finally:
         for answer in answers:
             answer.close()

@@ -1,4 +1,8 @@
-"""What a file that is no checkpoint looks like, for the error message."""
+"""How a checkpoint starts; and what a file that is none looks like, for the error message."""
+
+ZIP_START = b"PK\x03\x04"  # torch.save since 1.6
+# The stream before it: pickle protocols 2 and up, and 1, which writes its magic number as text.
+LEGACY_STARTS = (b"\x80", b"L119547037146038801333356L")
 
 _TAR_MARK_AT = 257
 _STARTS = (

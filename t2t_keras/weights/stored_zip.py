@@ -10,6 +10,7 @@ from t2t_keras.weights.regular_file import RegularFile
 MAX_RECORDS = 20_000
 _MAX_DIRECTORY_BYTES = 8 << 20
 _MAX_NAME_BYTES = 512
+_PIECE_BYTES = 1 << 20
 _END = struct.Struct("<4s4H2IH")
 _ZIP64_END = struct.Struct("<4sQ2H2I4Q")
 _ZIP64_LOCATOR = struct.Struct("<4sIQI")
@@ -63,9 +64,22 @@ class StoredZip:
 
     def read_into(self, name: str, buffer: memoryview) -> None:
         """Fills `buffer`, which has the record's size, and compares the checksum."""
+        self._file.read_into(self.records[name].data_at, buffer)
+        self._compare(name, zlib.crc32(buffer))
+
+    def verify(self, name: str) -> None:
+        """Compares a record's checksum without holding the record."""
+        record, checksum = self.records[name], 0
+        buffer = memoryview(bytearray(min(record.size, _PIECE_BYTES)))
+        for done in range(0, record.size, _PIECE_BYTES):
+            piece = buffer[: record.size - done]
+            self._file.read_into(record.data_at + done, piece)
+            checksum = zlib.crc32(piece, checksum)
+        self._compare(name, checksum)
+
+    def _compare(self, name: str, checksum: int) -> None:
         record = self.records[name]
-        self._file.read_into(record.data_at, buffer)
-        if zlib.crc32(buffer) == record.crc:
+        if checksum == record.crc:
             return
         if record.crc:
             raise Refusal(f"it is damaged: record {quoted(name)} does not have its CRC-32")

@@ -4,7 +4,7 @@ import os
 import re
 
 from t2t_keras.errors import CheckpointError
-from t2t_keras.weights.file_kinds import looks_like
+from t2t_keras.weights.file_kinds import LEGACY_STARTS, ZIP_START, looks_like
 from t2t_keras.weights.refusal import Refusal
 from t2t_keras.weights.regular_file import RegularFile
 from t2t_keras.weights.torch_legacy import read_legacy_checkpoint
@@ -12,7 +12,6 @@ from t2t_keras.weights.torch_zip import read_zip_checkpoint
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HEAD_BYTES = 512
-_MAGIC_AS_TEXT = b"L119547037146038801333356L"  # how pickle protocol 1 starts the old stream
 
 
 def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) -> object:
@@ -62,9 +61,9 @@ def _require_digest(file: RegularFile, expected: str) -> None:
 
 def _read(file: RegularFile, pinned: bool) -> object:
     head = file.read(0, min(file.size, _HEAD_BYTES))
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ZIP_START):
         return read_zip_checkpoint(file, pinned)
-    if head.startswith((b"\x80", _MAGIC_AS_TEXT)):
+    if head.startswith(LEGACY_STARTS):
         return read_legacy_checkpoint(file)
     if not head:
         raise Refusal("it is empty")

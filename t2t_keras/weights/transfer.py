@@ -10,6 +10,7 @@ import numpy as np
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.mapping import Entry, official_entries
 from t2t_keras.weights.position import resize_position_table
+from t2t_keras.weights.refusal import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,9 @@ class Report:
         cells = [("source key", "shape", "target", "shape", "how")]
         for row in self.rows:
             target_shape = "-" if row.target_shape is None else str(row.target_shape)
-            cells.append((row.key, str(row.shape), row.target or "-", target_shape, row.how))
+            cells.append(
+                (_printable(row.key), str(row.shape), row.target or "-", target_shape, row.how)
+            )
         cells += [("-", "-", path, "-", "keeps its random values") for path in self.fresh]
         widths = [max(len(line[column]) for line in cells) for column in range(4)]
         return "\n".join(
@@ -73,37 +76,60 @@ def _grid_of(model: keras.Model) -> tuple[int, int]:
 
 
 def _position_array(entry: Entry, array: np.ndarray, model: keras.Model):
-    """The table for the model's grid and how it got there; None where it does not fit."""
+    """The table for the model's grid and how it got there; None where it does not fit.
+
+    A table says nothing of its grid. The authors' are square, so a square number of places is a
+    square, be it as many as another grid of the model's has.
+    """
     grid_size = _grid_of(model)
     wanted = entry.official_shape
-    if array.shape == wanted:
-        return array, entry.layout.name
-    if array.ndim != 3 or array.shape[0] != 1 or array.shape[-1] != wanted[-1]:
+    if array.ndim != 3 or array.shape[0] != 1 or array.shape[2] != wanted[2]:
         return None, ""
     try:
         resized = resize_position_table(array, grid_size)
     except ValueError:
-        return None, ""
+        return (array, entry.layout.name) if array.shape == wanted else (None, "")
+    if resized is array:
+        return array, entry.layout.name
     how = f"resized bicubically to {grid_size[0]}x{grid_size[1]}"
     logger.info("position table: %s places %s", array.shape[1] - 1, how)
     return resized, how
 
 
-def _refuse(source: str, missing, surplus, misshapen, hint: str) -> None:
+def _refuse(source: str, missing, surplus, misshapen) -> None:
     lines = []
     for sign, what, names in (
         ("-", "missing", missing),
         ("+", "surplus", surplus),
         ("!", "of another shape", misshapen),
     ):
-        lines += [f"  {sign} {what}: {name}" for name in names[:_SHOWN]]
+        lines += [f"  {sign} {what}: {_printable(name)}" for name in names[:_SHOWN]]
         if len(names) > _SHOWN:
             lines.append(f"  {sign} ... and {len(names) - _SHOWN} more {what}")
-    what = f"{source}: does not fit the model, so nothing was loaded. {hint}".rstrip()
+    what = f"{source}: does not fit the model, so nothing was loaded."
     raise CheckpointError("\n".join([what, *lines]))
 
 
-def _reason_to_leave(key: str, array: np.ndarray, entries: Mapping[str, Entry]) -> str | None:
+def _printable(text: str) -> str:
+    """What a file calls its arrays, without what would confuse a terminal."""
+    return quoted(text, limit=200)[1:-1]
+
+
+def _other_classes(
+    state: Mapping[str, np.ndarray], entries: Mapping[str, Entry]
+) -> tuple[int, int] | None:
+    """(the file's, the model's) number of classes, where a whole head is for another number."""
+    if not all(key in state and key in entries for key in _HEAD_KEYS):
+        return None
+    (classes, width), (bias,) = (entries[key].official_shape for key in _HEAD_KEYS)
+    weight_shape, bias_shape = (state[key].shape for key in _HEAD_KEYS)
+    whole = len(bias_shape) == 1 and weight_shape == (*bias_shape, width)
+    return (bias_shape[0], classes) if whole and bias_shape != (bias,) else None
+
+
+def _reason_to_leave(
+    key: str, entries: Mapping[str, Entry], other_classes: tuple[int, int] | None
+) -> str | None:
     """Why a key does not go in, where that is as it should be."""
     if key.startswith(_AUXILIARY_PREFIX):
         return "left out: token labeling's auxiliary head, used in training only"
@@ -111,12 +137,9 @@ def _reason_to_leave(key: str, array: np.ndarray, entries: Mapping[str, Entry]) 
         return None
     if key not in entries:
         return "left out: the model has no classifier"
-    if array.ndim and array.shape[0] != entries[key].official_shape[0]:
-        return (
-            f"left out: for {array.shape[0]} classes, the model has "
-            f"{entries[key].official_shape[0]} and a fresh head"
-        )
-    return None
+    if other_classes is None:
+        return None
+    return "left out: for {} classes, the model has {} and a fresh head".format(*other_classes)
 
 
 @dataclasses.dataclass
@@ -131,8 +154,9 @@ class _Plan:
 
 def _plan(model: keras.Model, state: Mapping[str, np.ndarray], entries: dict[str, Entry]) -> _Plan:
     plan = _Plan()
+    other_classes = _other_classes(state, entries)
     for key, array in state.items():
-        reason = _reason_to_leave(key, array, entries)
+        reason = _reason_to_leave(key, entries, other_classes)
         if reason is not None:
             plan.rows.append(Row(key, array.shape, None, None, reason))
             continue
@@ -153,7 +177,7 @@ def _plan(model: keras.Model, state: Mapping[str, np.ndarray], entries: dict[str
 
 
 def load_state(
-    model: keras.Model, state: Mapping[str, np.ndarray], source: str = "checkpoint", hint: str = ""
+    model: keras.Model, state: Mapping[str, np.ndarray], source: str = "checkpoint"
 ) -> Report:
     """Puts a state dict into a model, whole or not at all.
 
@@ -164,7 +188,6 @@ def load_state(
         model: A model of this package.
         state: Official key -> float32 array.
         source: The file's name, for messages.
-        hint: What a reader could do, where the caller knows more.
 
     Returns:
         What became of every key.
@@ -178,11 +201,11 @@ def load_state(
         f"{key} {entry.official_shape}" for key, entry in entries.items() if key not in state
     ]
     if missing or plan.surplus or plan.misshapen:
-        _refuse(source, missing, plan.surplus, plan.misshapen, hint)
+        _refuse(source, missing, plan.surplus, plan.misshapen)
     for key, array in plan.arrays.items():
         entries[key].variable.assign(array)
     for row in plan.rows:
         if row.target is None:
-            logger.warning("%s: %s %s", source, row.key, row.how)
+            logger.warning("%s: %s %s", source, _printable(row.key), row.how)
     fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in plan.arrays)
     return Report(tuple(plan.rows), fresh)

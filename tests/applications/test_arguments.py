@@ -1,6 +1,7 @@
 """The model functions' arguments, as `keras.applications` has them."""
 
 import inspect
+import re
 
 import keras
 import numpy as np
@@ -48,6 +49,8 @@ def test_signature_is_that_of_keras_applications(name):
     assert function.__name__ == FUNCTIONS[name]
     assert name in function.__doc__
     assert "variant_config" not in function.__doc__
+    for argument in ours:
+        assert re.search(rf"^ +{argument}: ", function.__doc__, re.MULTILINE), argument
 
 
 def test_outputs():
@@ -111,8 +114,8 @@ def test_drop_rates_reach_the_layers():
     ("arguments", "message"),
     [
         ({"pooling": "mean"}, "`pooling` must be one of .*pooling=mean"),
-        ({"classes": 0}, "`classes` must be at least 1.*classes=0"),
-        ({"classes": 2.5}, "`classes` must be at least 1.*classes=2.5"),
+        ({"classes": 0}, "`classes` must be a whole number of at least 1.*classes=0"),
+        ({"classes": 2.5}, "`classes` must be a whole number of at least 1.*classes=2.5"),
         ({"input_shape": (64, 64)}, "`input_shape` must be .height, width, channels."),
         ({"input_shape": (15, 64, 3)}, "at least 16 pixels.*15"),
         ({"input_shape": (64, 64, None)}, "must end in the number of channels"),

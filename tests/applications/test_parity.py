@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import create_model, load_official_checkpoint, read_torch_checkpoint
+from t2t_keras.training.optimizer import build_optimizer
 from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.transfer import load_state
@@ -84,18 +85,6 @@ def test_every_intermediate_of_the_tiny_models(token_type, tiny_expected):
         assert difference <= 1e-5 * np.abs(expected).max(), stage
 
 
-def _trajectory_optimizer(model):
-    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.05, epsilon=1e-8)
-    optimizer.exclude_from_weight_decay(
-        var_list=[
-            variable
-            for variable in model.trainable_variables
-            if len(variable.shape) < 2 or variable.name == "class_token"
-        ]
-    )
-    return optimizer
-
-
 def _without_dropout(model):
     for index in range(2):
         layer = model.get_layer(f"t2t_block_{index}").token_layer
@@ -109,7 +98,7 @@ def test_ten_steps_of_training():
     load_official_checkpoint(model, DATA / "trajectory_start.pth")
     _without_dropout(model)
     model.compile(
-        _trajectory_optimizer(model),
+        build_optimizer(model, 1e-3, weight_decay=0.05),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )

@@ -13,7 +13,9 @@ from PIL import Image
 
 from t2t_keras.commands import train as module
 from t2t_keras.commands.train import TrainCommand, run
+from t2t_keras.data import AUGMENTATIONS
 from t2t_keras.training import TrainConfig
+from t2t_keras.training.config import MONITORS, PRECISIONS
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
 from tests.pictures import make_folder
@@ -102,11 +104,22 @@ def test_eval_takes_the_run_s_settings_and_finds_its_accuracy(finished, capsys):
     assert f"top-5 {metrics['test_top5_accuracy']:.2%}" in out
 
 
-def test_another_data_set_keeps_the_model_s_settings_alone(finished, pictures, capsys):
+@pytest.mark.parametrize(("other", "count"), [(False, 6), (True, 9)])
+def test_another_data_set_keeps_the_model_s_settings_alone(
+    other, count, finished, pictures, tmp_path, capsys
+):
+    given = make_folder(tmp_path, {"ash": 3, "elm": 3, "oak": 3}) if other else pictures
     weights = str(finished / "model.keras")
-    asked = asked_for("", mode="eval", weights=weights, dataset=str(pictures), batch_size=4)
+    asked = asked_for("", mode="eval", weights=weights, dataset=str(given), batch_size=4)
     assert run(asked) == 0
-    assert "24 pictures" in capsys.readouterr().out
+    assert f"{count} pictures: top-1" in capsys.readouterr().out
+
+
+def test_a_data_set_of_other_classes_cannot_be_evaluated(finished, tmp_path, capsys):
+    others = make_folder(tmp_path, {"ash": 3, "elm": 3, "fir": 3})
+    asked = asked_for("", mode="eval", weights=str(finished), dataset=str(others), batch_size=4)
+    assert run(asked) == 1
+    assert "its classes are 3 (ash, elm, fir, ...)" in capsys.readouterr().err
 
 
 def test_a_run_that_exists_is_left_alone(finished, pictures, capsys):
@@ -125,6 +138,7 @@ ERRORS = {
     "devices": ({"devices": ["gpu:7"]}, "`devices` may name"),
     "weights": ({"weights": "nowhere.keras"}, "`weights`"),
     "run_name": ({"run_name": "a/b"}, "`run_name` must be the plain name"),
+    "min_lr": ({"lr": 1e-3, "min_lr": 1e-2}, "`min_lr` must be at most `lr`, 0.001"),
     "eval": ({"mode": "eval"}, "--mode=eval needs --weights"),
 }
 
@@ -201,10 +215,24 @@ def test_a_wrong_flag_is_named_without_a_traceback(arguments, message):
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_every_flag_but_the_command_s_own_is_a_setting():
-    text = SCRIPT.read_text()
-    for field in TrainConfig.__dataclass_fields__:
-        assert f'"{field}"' in text, field
+def test_the_flags_are_the_settings_and_their_choices():
+    """In a process of its own: `convert_weights.py` defines flags of the same names."""
+    code = (
+        "import json, sys, train_keras; from absl import flags\n"
+        "own = flags.FLAGS.get_flags_for_module('train_keras')\n"
+        "choices = {flag.name: getattr(flag.parser, 'enum_values', None) for flag in own}\n"
+        "print(json.dumps([choices, train_keras._NOT_SETTINGS, 'tensorflow' in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPT.parent, capture_output=True, text=True, check=True
+    )
+    choices, not_settings, tensorflow_loaded = json.loads(done.stdout)
+    assert choices.keys() - not_settings == TrainConfig.__dataclass_fields__.keys()
+    for name, allowed in (
+        ("augment", AUGMENTATIONS), ("monitor", MONITORS), ("precision", PRECISIONS)
+    ):  # fmt: skip
+        assert choices[name] == list(allowed)
+    assert not tensorflow_loaded
 
 
 def test_the_digits_train_from_the_command_line(tmp_path):

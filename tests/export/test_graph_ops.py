@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from t2t_keras import T2TViT
+from t2t_keras import T2TBlock, T2TViT
 from tests.tiny import tiny_variant
 
 # ONNX has no Erfc, OpenVINO no MatrixDiagV3, LiteRT and ONNX no ExtractImagePatches.
@@ -32,16 +32,22 @@ def test_every_operation_exports(name, shape):
     assert operations & {"Conv2D"}
 
 
-@pytest.mark.parametrize("name", ["performer", "transformer"])
-def test_the_unfolded_tensor_is_never_held(name):
-    """No tensor of the graph is as large as the windows of the first or second soft split."""
-    graph = _graph(VARIANTS[name], (64, 64, 3))
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize(
+    ("shape", "split", "tokens"), [((64, 64, 3), (7, 4, 2), 256), ((16, 16, 16), (3, 2, 1), 64)]
+)
+def test_the_unfolded_tensor_is_never_held(token_type, shape, split, tokens):
+    """No tensor of a block's graph is as large as the windows of its soft split."""
+    block = T2TBlock(16, *split, token_type=token_type)
+    block.build((None, *shape))
+    signature = tf.TensorSpec((None, *shape), tf.float32)
+    graph = tf.function(block).get_concrete_function(signature).graph
     sizes = [
         output.shape[1:].num_elements()
         for operation in graph.get_operations()
         for output in operation.outputs
         if output.shape.rank and output.shape.rank > 2 and output.shape[0] is None
     ]
-    attention = 256 * 256 if name == "transformer" else 0
-    unfolded = 256 * 147
-    assert [size for size in sizes if size and size >= unfolded and size != attention] == []
+    attention = tokens**2 if token_type == "transformer" else 0
+    unfolded = tokens * split[0] ** 2 * shape[-1]
+    assert max(size for size in sizes if size and size != attention) < unfolded

@@ -108,7 +108,7 @@ def test_the_box_of_a_sliver_is_at_most_a_level_off_the_whole():
 
 @pytest.mark.parametrize("bad", [0, -3, 2.5, (224,), (224, 0), (1, 2, 3), (224.0, 224)])
 def test_image_size_is_checked(bad):
-    with pytest.raises((ValueError, TypeError), match=r"Received: image_size|not iterable"):
+    with pytest.raises(ValueError, match="Received: image_size"):
         target_size(bad)
 
 

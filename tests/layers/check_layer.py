@@ -43,15 +43,16 @@ def check_layer(layer: keras.layers.Layer, *arrays, tmp_path, bfloat16_tolerance
     loaded = keras.saving.load_model(path, compile=False)
     np.testing.assert_allclose(numpy(loaded(feed)), expected, rtol=1e-4, atol=1e-5)
 
-    half = type(layer).from_config({**config, "dtype": "mixed_bfloat16"})
-    half_model = _model(half, arrays)
-    half.set_weights(layer.get_weights())
-    outputs = half_model(feed)
-    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
-    assert all(
-        keras.backend.standardize_dtype(variable.dtype) == "float32"
-        for variable in half.weights
-        if "seed_generator" not in variable.path
-    )
-    error = np.abs(numpy(outputs) - expected).mean()
-    assert error <= bfloat16_tolerance * np.abs(expected).mean()
+    for dtype, tolerance in (("bfloat16", bfloat16_tolerance), ("float16", bfloat16_tolerance / 8)):
+        half = type(layer).from_config({**config, "dtype": f"mixed_{dtype}"})
+        half_model = _model(half, arrays)
+        half.set_weights(layer.get_weights())
+        outputs = half_model(feed)
+        assert keras.backend.standardize_dtype(outputs.dtype) == dtype
+        assert all(
+            keras.backend.standardize_dtype(variable.dtype) == "float32"
+            for variable in half.weights
+            if "seed_generator" not in variable.path
+        )
+        error = np.abs(numpy(outputs) - expected).mean()
+        assert error <= tolerance * np.abs(expected).mean()

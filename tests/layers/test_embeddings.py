@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -35,6 +36,24 @@ def test_table_does_not_train():
     layer = PositionTable((3, 5))
     layer.build((None, 16, 8), (None, 3, 5, 8))
     assert layer.trainable_variables == []
+
+
+def test_a_saved_table_of_another_grid_is_refused(tmp_path):
+    """Both have 16 places, so the shapes agree and Keras would load it."""
+
+    def model(grid_size):
+        inputs = [keras.Input((17, 8)), keras.Input((*grid_size, 8))]
+        return keras.Model(inputs, PositionTable(grid_size, name="table")(*inputs))
+
+    saved = model((2, 8))
+    table = random(1, 17, 8)
+    saved.get_layer("table").position_table.assign(table)
+    saved.save_weights(tmp_path / "table.weights.h5")
+    again = model((2, 8))
+    again.load_weights(tmp_path / "table.weights.h5")
+    np.testing.assert_array_equal(again.get_layer("table").position_table, table)
+    with pytest.raises(ValueError, match=r"grid of \(4, 4\) tokens; the saved one is for \(2, 8\)"):
+        model((4, 4)).load_weights(tmp_path / "table.weights.h5")
 
 
 @pytest.mark.parametrize("grid_size", [(0, 3), (3,)])

@@ -31,9 +31,18 @@ def test_windows_are_those_of_a_plain_loop(kernel_size, strides, padding):
     np.testing.assert_array_equal(numpy(windows), expected)
 
 
-def test_first_split_is_the_official_unfold(tiny_expected):
-    windows = numpy(SoftSplit(7, 4, 2)(tiny_expected["images"][:1]))
-    expected = tiny_expected["performer/tokens_to_token.soft_split0"]
+@pytest.mark.parametrize(
+    ("index", "split", "source", "side"),
+    [
+        (0, (7, 4, 2), "images", 64),
+        (1, (3, 2, 1), "performer/tokens_to_token.attention1", 16),
+        (2, (3, 2, 1), "performer/tokens_to_token.attention2", 8),
+    ],
+)
+def test_each_split_is_the_official_unfold(index, split, source, side, tiny_expected):
+    feature_map = tiny_expected[source][:1].reshape(1, side, side, -1)
+    windows = numpy(SoftSplit(*split)(feature_map))
+    expected = tiny_expected[f"performer/tokens_to_token.soft_split{index}"]
     np.testing.assert_array_equal(windows.reshape(expected.shape), expected)
 
 

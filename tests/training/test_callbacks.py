@@ -18,7 +18,7 @@ def small_model():
 def test_a_run_ends_at_the_step_whose_loss_is_no_number(bad):
     inputs = np.ones((8, 1), np.float32)
     inputs[5] = bad
-    with pytest.raises(TrainingError, match="epoch 1, step 3 of 4.*Nothing was saved"):
+    with pytest.raises(TrainingError, match="epoch 1, step 3 of 4.*No weights were saved"):
         small_model().fit(
             *(inputs, np.ones((8, 1))),
             batch_size=2,
@@ -26,6 +26,13 @@ def test_a_run_ends_at_the_step_whose_loss_is_no_number(bad):
             verbose=0,
             callbacks=[StopAtNonFinite()],
         )
+
+
+def test_a_run_ends_where_only_the_validation_loss_is_no_number():
+    watch = StopAtNonFinite()
+    watch.on_epoch_begin(2)
+    with pytest.raises(TrainingError, match="validation loss became nan in epoch 3"):
+        watch.on_epoch_end(2, {"loss": 0.5, "val_loss": np.nan, "val_accuracy": 0.9})
 
 
 @pytest.mark.parametrize("monitor, expected", [("val_accuracy", 2), ("val_loss", 4)])

@@ -41,9 +41,29 @@ def test_what_is_given_counts_and_none_is_not_given():
     assert (config.epochs, config.lr, config.seed, config.image_size) == (3, 0.25, 42, (32, 48))
 
 
-def test_a_short_run_has_a_short_warm_up():
+def test_a_model_by_another_spelling_or_by_its_sizes_has_its_recipe():
+    plain = make_config(dataset="cifar10", model="t2t_vit_7")
+    assert make_config(dataset="cifar10", model="T2T_ViT_7") == plain
+    by_sizes = make_config(dataset="cifar10", model=VARIANTS["t2t_vit_7"])
+    assert (by_sizes.lr, by_sizes.weight_decay) == (plain.lr, plain.weight_decay) == (1e-3, 0.03)
+
+
+def test_a_low_rate_lowers_the_rates_below_it():
+    config = make_config(lr=1e-7)
+    assert config.min_lr == config.warmup_lr == 1e-7
+    with pytest.raises(ValueError, match="`min_lr` must be at most `lr`"):
+        make_config(lr=1e-7, min_lr=1e-6)
+
+
+def test_a_side_in_pixels_is_a_square():
+    assert make_config(image_size=48).image_size == (48, 48)
+
+
+def test_a_short_run_has_a_short_warm_up_and_cool_down():
     assert make_config(epochs=1).warmup_epochs == 0
     assert make_config(epochs=6).warmup_epochs == 3
+    assert make_config(dataset="cifar10", epochs=30).cooldown_epochs == 3
+    assert make_config(dataset="cifar10", epochs=9).cooldown_epochs == 0
     with pytest.raises(ValueError, match="warmup_epochs=5"):
         make_config(epochs=4, warmup_epochs=5)
 

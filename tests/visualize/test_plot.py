@@ -62,9 +62,9 @@ def test_one_epoch_can_be_seen(tmp_path, figures):
 
 def test_a_confusion_matrix_has_true_classes_in_rows(tmp_path, figures):
     counts = np.array([[5, 1, 0], [0, 7, 2], [0, 0, 0]])
-    plot_confusion(counts, ["cat", "dog", "a $name$ " + "x" * 40], tmp_path / "m.png", "a test")
+    plot_confusion(counts, ["cat", "dog", "a $name_$ " + "x" * 40], tmp_path / "m.png", "a $test_$")
     axis = figures[0].axes[0]
-    assert axis.get_title() == "a test"
+    assert axis.get_title() == "a $test_$"
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("Predicted class", "True class")
     assert {text.get_position(): text.get_text() for text in axis.texts} == {
         (0, 0): "5",

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import http.server
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -69,6 +70,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif manner == "stall":
             self._answer(length=len(body), pieces=[half])
             self.server.closing.wait(20)
+        elif manner == "endless":
+            self._answer(chunked=True, pieces=itertools.repeat(bytes(1 << 16), 10_000))
         elif manner == "silent":
             self.server.closing.wait(20)
         elif manner == "redirect":

@@ -45,6 +45,7 @@ BAD_ANSWERS = {
     "html": "",
     "empty": "",
     "odd_length": "many",
+    "endless": "more than the expected",
     "stall": "no data came for 0.3 s",
     "silent": "no data came for 0.3 s",
     "redirect_to_file": "file:///etc/hostname",
@@ -70,8 +71,9 @@ PINNED_REASONS = {
 
 @pytest.mark.parametrize("manner", BAD_ANSWERS)
 def test_a_bad_answer_is_an_error_with_the_way_out_and_leaves_nothing(
-    server, release, tmp_path, manner
+    server, release, tmp_path, manner, monkeypatch
 ):
+    monkeypatch.setattr(download, "_MOST_BYTES", 1 << 20)
     url = server.url(manner)
     with pytest.raises(DownloadError) as caught:
         fetch(release, tmp_path, url, timeout=0.3)

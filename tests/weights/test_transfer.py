@@ -42,6 +42,20 @@ def _unchanged(model, before):
             lambda state: state.update({"head.weight": np.zeros((10, 31), "f4")}),
             "! of another shape: head.weight",
         ),
+        (
+            lambda state: state.update({"head.bias": np.zeros(7, "f4")}),
+            "! of another shape: head.bias",
+        ),
+        (
+            lambda state: state.update(
+                {"head.weight": np.zeros((7, 31), "f4"), "head.bias": np.zeros(7, "f4")}
+            ),
+            "! of another shape: head.weight",
+        ),
+        (
+            lambda state: state.update({"\x1b[2J" + "x" * 999: np.zeros(3, "f4")}),
+            r"\+ surplus: \\x1b\[2Jx{100,200}\.\.\.$",
+        ),
     ],
 )
 def test_what_does_not_fit_changes_nothing(model, change, message):
@@ -95,13 +109,14 @@ def test_position_table_follows_the_picture_size(tiny_expected):
     assert model.get_layer("position_table").position_table.shape == (1, 61, 32)
 
 
-def test_any_size_model_equals_one_of_that_size():
+@pytest.mark.parametrize("size", [(96, 80), (32, 128)], ids=["5x6 tokens", "2x8, as many as 4x4"])
+def test_any_size_model_equals_one_of_that_size(size):
     """The table that is resized on the fly is the one that is resized at loading."""
     path = DATA / "tiny_performer.pth.tar"
-    fixed, any_size = tiny_model(input_shape=(96, 80, 3)), tiny_model(input_shape=(None, None, 3))
+    fixed, any_size = tiny_model(input_shape=(*size, 3)), tiny_model(input_shape=(None, None, 3))
     for model in (fixed, any_size):
         load_official_checkpoint(model, path)
-    images = np.random.default_rng(0).standard_normal((2, 96, 80, 3)).astype("float32")
+    images = np.random.default_rng(0).standard_normal((2, *size, 3)).astype("float32")
     np.testing.assert_allclose(
         any_size.predict(images, verbose=0), fixed.predict(images, verbose=0), atol=1e-5
     )
