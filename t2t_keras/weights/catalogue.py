@@ -143,27 +143,13 @@ def imagenet_release(
     Raises:
         ValueError: The authors released no weights for `variant`.
     """
-    releases = _tagged(variant, "imagenet")
+    releases = [r for r in RELEASES if r.variant == variant and r.tag == "imagenet"]
+    if not releases:
+        having = sorted({r.variant for r in RELEASES if r.tag == "imagenet"})
+        raise ValueError(
+            f"The authors released no `imagenet` weights for `{variant}`; they did for "
+            f"{', '.join(having)}. Pass `weights=None` to train from random weights, or the path "
+            f"of a file. Received: variant={variant!r}"
+        )
     exact = [r for r in releases if tuple(image_size) == (r.image_size, r.image_size)]
     return (exact or releases)[0]
-
-
-def tagged_release(variant: str, tag: str) -> Release:
-    """Returns the weights of a variant trained for `tag`: see `Release.tag`.
-
-    Raises:
-        ValueError: The authors released no such weights.
-    """
-    return _tagged(variant, tag)[0]
-
-
-def _tagged(variant: str, tag: str) -> list[Release]:
-    releases = [r for r in RELEASES if r.variant == variant and r.tag == tag]
-    if not releases:
-        having = sorted({r.variant for r in RELEASES if r.tag == tag})
-        raise ValueError(
-            f"The authors released no `{tag}` weights for `{variant}`; they did for "
-            f"{', '.join(having) or 'no variant'}. Pass `weights=None` to train from random "
-            f"weights, or the path of a file. Received: variant={variant!r}, tag={tag!r}"
-        )
-    return releases

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
+from t2t_keras.weights.refusal import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -34,21 +35,22 @@ def _choose(contents, key: str, source: str) -> tuple[str, Mapping]:
 
 
 def _ready(name: str, value, source: str) -> np.ndarray:
+    place = f"{source}: {quoted(name)}"
     if not isinstance(value, np.ndarray):
         raise CheckpointError(
-            f"{source}: {name!r} is a {type(value).__name__}, not a tensor. Give the file of a "
+            f"{place} is a {type(value).__name__}, not a tensor. Give the file of a "
             "state dict, or of a checkpoint that holds one."
         )
     if value.dtype.kind != "f":
         raise CheckpointError(
-            f"{source}: {name!r} has dtype {value.dtype}; weights are floating point numbers. "
+            f"{place} has dtype {value.dtype}; weights are floating point numbers. "
             "Give a checkpoint that was not quantised."
         )
     with np.errstate(over="ignore"):
         array = value.astype(np.float32)
     if not np.isfinite(array).all():
         raise CheckpointError(
-            f"{source}: {name!r} holds values that are not finite. The run that saved it had "
+            f"{place} holds values that are not finite. The run that saved it had "
             "diverged, or the file is damaged: take an earlier checkpoint or download it again."
         )
     return array
@@ -83,7 +85,7 @@ def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> di
         plain = name.removeprefix(_PREFIX)
         if plain in state:
             raise CheckpointError(
-                f"{source}: {plain!r} is there twice, with and without {_PREFIX!r}. Save the "
+                f"{source}: {quoted(plain)} is there twice, with and without {_PREFIX!r}. Save the "
                 "weights of one model again."
             )
         state[plain] = _ready(name, value, source)

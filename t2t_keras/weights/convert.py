@@ -3,9 +3,11 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.files import atomic_path
@@ -85,19 +87,25 @@ def load_official_checkpoint(
     Reference: official `utils.load_for_transfer_learning`.
     """
     state = state_dict_of(read_torch_checkpoint(path), key, os.fspath(path))
+    return load_or_advise(model, state, os.fspath(path))
+
+
+def load_or_advise(model: keras.Model, state: Mapping[str, np.ndarray], source: str) -> Report:
+    """`load_state`, with a word on which model would fit where this one does not."""
     try:
-        return load_state(model, state, os.fspath(path))
+        return load_state(model, state, source)
     except CheckpointError as error:
-        raise CheckpointError(f"{error}\n{_which_model(state, os.fspath(path))}") from None
+        raise CheckpointError(f"{error}\n{_which_model(state, source)}") from None
 
 
-def _which_model(state, source: str) -> str:
+def _which_model(state: Mapping[str, np.ndarray], source: str) -> str:
     """What would fit, said after a refusal."""
     try:
         identity = identify(state, source=source)
     except CheckpointError:
         return "Its keys and shapes are those of no published T2T-ViT."
-    return f'It would fit create_model("{identity.name}", classes={identity.classes}).'
+    top = "include_top=False" if identity.classes is None else f"classes={identity.classes}"
+    return f'It would fit create_model("{identity.name}", {top}).'
 
 
 def target_suffix(target: str | os.PathLike) -> str:
@@ -172,8 +180,16 @@ def convert(
             f"{identity.name or 'no published variant'}. Leave the model's name out to take those."
         )
     name = identity.name or "t2t_vit"
-    model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
+    try:
+        model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: there is no model of its sizes: {error}") from error
     report = load_state(model, state, os.fspath(source))
+    if report.fresh:
+        raise CheckpointError(
+            f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "
+            "the checkpoint of a whole model."
+        )
     write_model(model, target)
     logger.info("%s: wrote %s", source, target)
     return Conversion(model, identity, report, Path(target))

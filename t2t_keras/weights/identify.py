@@ -1,16 +1,24 @@
 """Which model a state dict belongs to, read off its keys and shapes."""
 
 import dataclasses
+import itertools
+import logging
 import math
 import re
 from collections.abc import Mapping
+from typing import NoReturn
 
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.variants import VARIANTS, Variant
 
+logger = logging.getLogger(__name__)
+
 _STEM = "tokens_to_token."
+_FIRST = "blocks.0."
+_BLOCK = re.compile(r"blocks\.([0-9]+)\.")
+_MAX_BLOCKS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,75 +38,151 @@ class Identity:
     classes: int | None
 
 
-def _shape(state: Mapping[str, np.ndarray], key: str, source: str) -> tuple:
-    if key not in state:
-        raise CheckpointError(
-            f"{source}: has no {key!r}, which every T2T-ViT has. Give a checkpoint of a T2T-ViT."
-        )
-    return state[key].shape
+@dataclasses.dataclass(frozen=True)
+class _Shapes:
+    """The shapes in a state dict that nobody checked yet.
+
+    Every size of a model is read off an array of at least that size squared or times another one,
+    so a small file never makes a large model.
+    """
+
+    state: Mapping[str, np.ndarray]
+    source: str
+
+    def require(self, key: str, *expected: int | None) -> tuple[int, ...]:
+        """The array's shape, which must be `expected`; None stands for any size from 1 up."""
+        if key not in self.state:
+            self.refuse(f"has no {key!r}, without which it is no whole T2T-ViT")
+        shape = self.state[key].shape
+        if len(shape) != len(expected) or not all(
+            size >= 1 and wanted in (None, size)
+            for size, wanted in zip(shape, expected, strict=True)
+        ):
+            sizes = ", ".join("any" if wanted is None else str(wanted) for wanted in expected)
+            self.refuse(f"{key!r} has the shape {shape}, expected ({sizes})")
+        return shape
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise CheckpointError(f"{self.source}: {reason}. Give a checkpoint of a T2T-ViT.")
 
 
-def _stem_fields(state, source: str) -> dict:
-    if f"{_STEM}attention1.w" in state:
-        token_type, token_key = "performer", f"{_STEM}attention1.proj.weight"
-    elif f"{_STEM}attention1.attn.qkv.weight" in state:
-        token_type, token_key = "transformer", f"{_STEM}attention1.attn.proj.weight"
+def _stem_fields(shapes: _Shapes) -> dict:
+    if f"{_STEM}attention1.w" in shapes.state:
+        token_type, proj, qkv = "performer", "attention1.proj.weight", "attention2.kqv.weight"
+    elif f"{_STEM}attention1.attn.qkv.weight" in shapes.state:
+        token_type = "transformer"
+        proj, qkv = "attention1.attn.proj.weight", "attention2.attn.qkv.weight"
     else:
-        token_type, token_key = "convolution", f"{_STEM}soft_split0.weight"
-    return {"token_type": token_type, "token_dim": _shape(state, token_key, source)[0]}
+        token_dim = shapes.require(f"{_STEM}soft_split0.weight", None, 3, 7, 7)[0]
+        shapes.require(f"{_STEM}soft_split1.weight", token_dim, token_dim, 3, 3)
+        return {"token_type": "convolution", "token_dim": token_dim}
+    token_dim = shapes.require(_STEM + proj, None, None)[0]
+    shapes.require(_STEM + qkv, 3 * token_dim, 9 * token_dim)
+    return {"token_type": token_type, "token_dim": token_dim}
 
 
-def _block_fields(state, source: str) -> dict:
-    embed_dim = _shape(state, "cls_token", source)[-1]
-    blocks = {int(match[1]) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))}
-    transitions = sorted(index for index in blocks if f"blocks.{index}.linear.weight" in state)
-    first = "blocks.0."
-    depth, mlp_key, hidden_axis = len(blocks), f"{first}mlp.fc1.weight", 0
-    extra = {"block_type": "standard"}
-    if f"{first}attn.se_layer.fc.0.weight" in state:
+def _count_blocks(shapes: _Shapes) -> int:
+    numbers = {match[1] for key in shapes.state if (match := _BLOCK.match(key))}
+    count = len(numbers)
+    if count > _MAX_BLOCKS or numbers != {str(index) for index in range(count)}:
+        shapes.refuse(f"its {count} blocks are not numbered 0, 1, 2 ... up to {_MAX_BLOCKS} blocks")
+    return count
+
+
+def _block_fields(shapes: _Shapes) -> dict:
+    state, count = shapes.state, _count_blocks(shapes)
+    embed_dim = shapes.require("cls_token", 1, 1, None)[-1]
+    hidden_dim = shapes.require(f"{_FIRST}mlp.fc2.weight", embed_dim, None)[1]
+    depth, extra = count, {"block_type": "standard"}
+    if f"{_FIRST}attn.se_layer.fc.0.weight" in state:
         extra = {"block_type": "squeeze_excite"}
-    elif f"{first}attn.cheap_operation_q.weight" in state:
+    elif f"{_FIRST}attn.cheap_operation_q.weight" in state:
         extra = {"block_type": "ghost"}
-        mlp_key, hidden_axis = f"{first}mlp.fc2.weight", 1
-    elif f"{first}dense_linear.weight" in state:
-        growth = state[f"{first}dense_linear.weight"].shape[0]
-        extra = {"block_type": "dense", "growth_rate": growth}
-        ends = [-1, *transitions, len(blocks)]
-        depth = tuple(end - start - 1 for start, end in zip(ends, ends[1:], strict=False))
-    mlp_ratio = _shape(state, mlp_key, source)[hidden_axis] / embed_dim
-    return {"embed_dim": embed_dim, "depth": depth, "mlp_ratio": mlp_ratio, **extra}
+    elif f"{_FIRST}dense_linear.weight" in state:
+        growth_rate = shapes.require(f"{_FIRST}dense_linear.weight", None, embed_dim)[0]
+        extra = {"block_type": "dense", "growth_rate": growth_rate}
+        ends = [-1, *(i for i in range(count) if _is_transition(state, i)), count]
+        depth = tuple(end - start - 1 for start, end in itertools.pairwise(ends))
+    fields = {"embed_dim": embed_dim, "depth": depth, "mlp_ratio": hidden_dim / embed_dim}
+    return {**fields, **extra}
 
 
-def _published(fields: dict, num_heads: int | None) -> str | None:
-    for name, variant in VARIANTS.items():
-        sizes = dataclasses.asdict(variant)
-        same = all(sizes[field] == value for field, value in fields.items())
-        if same and num_heads in (None, variant.num_heads):
-            return name
-    return None
+def _is_transition(state: Mapping[str, np.ndarray], index: int) -> bool:
+    return f"blocks.{index}.linear.weight" in state
+
+
+def _require_blocks(shapes: _Shapes, fields: dict) -> int:
+    """Checks that every block is there in its width; returns the width behind the last one."""
+    width, growth_rate = fields["embed_dim"], fields.get("growth_rate", 0)
+    for index in range(_count_blocks(shapes)):
+        block = f"blocks.{index}."
+        if _is_transition(shapes.state, index):
+            shapes.require(f"{block}linear.weight", width // 2, width)
+            width //= 2
+            continue
+        shapes.require(f"{block}attn.proj.weight", width, width)
+        shapes.require(f"{block}mlp.fc2.weight", width, int(width * fields["mlp_ratio"]))
+        if growth_rate:
+            shapes.require(f"{block}dense_linear.weight", growth_rate, width)
+        width += growth_rate
+    shapes.require("norm.weight", width)
+    return width
+
+
+def _side_of_grid(shapes: _Shapes, embed_dim: int) -> int:
+    positions = shapes.require("pos_embed", 1, None, embed_dim)[1] - 1
+    side = math.isqrt(positions)
+    if side < 1 or side * side != positions:
+        shapes.refuse(f"its position table has {positions} places, which is no square grid")
+    return side
+
+
+def _classes(shapes: _Shapes, width: int) -> int | None:
+    if not {"head.weight", "head.bias"} & shapes.state.keys():
+        return None
+    classes = shapes.require("head.weight", None, width)[0]
+    shapes.require("head.bias", classes)
+    return classes
+
+
+def _published(fields: dict, num_heads: int | None) -> list[str]:
+    return [
+        name
+        for name, variant in VARIANTS.items()
+        if all(getattr(variant, field) == value for field, value in fields.items())
+        and num_heads in (None, variant.num_heads)
+    ]
 
 
 def identify(
     state: Mapping[str, np.ndarray], num_heads: int | None = None, source: str = "checkpoint"
 ) -> Identity:
-    """Reads a model's sizes off its state dict.
+    """Reads a model's sizes off its state dict, which need not be trusted.
 
     Args:
         state: Official key -> array.
         num_heads: Attention heads, which no shape tells. Needed for sizes nobody published; for
             published ones None takes the first variant of those sizes (`t2t_vit_14`, not
-            `t2t_vit_14_resnext`, which differs in nothing else).
+            `t2t_vit_14_resnext`, which differs in nothing else), which is logged.
         source: The file's name, for messages.
 
     Returns:
-        The sizes, the published name if there is one, the picture size and the classes.
+        The sizes, the published name if there is one, the picture size and the classes. A model of
+        them is at most several times as large as the arrays.
 
     Raises:
         CheckpointError: The state dict is of no T2T-ViT, its position table is of no square grid,
             or its heads are not known.
+        ValueError: `num_heads` is below 1.
     """
-    fields = {**_stem_fields(state, source), **_block_fields(state, source)}
-    name = _published(fields, num_heads)
+    shapes = _Shapes(state, source)
+    fields = {**_stem_fields(shapes), **_block_fields(shapes)}
+    width = _require_blocks(shapes, fields)
+    side = _side_of_grid(shapes, fields["embed_dim"])
+    classes = _classes(shapes, width)
+    name, *twins = _published(fields, num_heads) or [None]
+    if twins:
+        logger.info("%s: taken for %s; --model says if it is %s", source, name, *twins)
     if name is not None:
         variant = VARIANTS[name]
     elif num_heads is not None:
@@ -109,13 +193,5 @@ def identify(
             f"{source}: is of no published size ({sizes}), and no shape tells the number of "
             "attention heads. Say it with `num_heads` (--num_heads)."
         )
-    positions = _shape(state, "pos_embed", source)[1] - 1
-    side = math.isqrt(positions)
-    if side * side != positions:
-        raise CheckpointError(
-            f"{source}: its position table has {positions} places, which is no square grid. "
-            "Give a checkpoint of a model for square pictures."
-        )
     strides = math.prod(split[1] for split in variant.soft_splits)
-    classes = state["head.weight"].shape[0] if "head.weight" in state else None
     return Identity(name, variant, side * strides, classes)

@@ -10,9 +10,11 @@ import numpy as np
 
 from t2t_keras.weights.refusal import SAVE_WEIGHTS_ONLY, Refusal, quoted
 from t2t_keras.weights.stub import Stub
-from t2t_keras.weights.torch_tensors import STORAGE_TYPES, Storage, Storages
+from t2t_keras.weights.torch_tensors import MAX_DIMENSIONS, STORAGE_TYPES, Storage, Storages
 
+MAX_WORK = 1_000_000
 _NAMESPACE = "argparse.Namespace"
+_SIZED = (str, bytes, tuple, list, dict, OrderedDict)
 _SCALAR_CODES = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 _UNREAD_TENSORS = {
     "_rebuild_sparse_tensor": "a sparse tensor",
@@ -48,6 +50,7 @@ class TorchGlobals:
 
     def __init__(self, storages: Storages):
         self._storages = storages
+        self._work_left = MAX_WORK
 
     def find(self, module: object, name: object) -> object:
         """What stands on the stack for the global `module.name`."""
@@ -72,6 +75,7 @@ class TorchGlobals:
         call = _BY_DOTTED_NAME.get(function.dotted)
         if call is None:
             raise Refusal(f"it calls {function.dotted}", SAVE_WEIGHTS_ONLY)
+        self._charge(arguments, *arguments)
         return call(self._storages, arguments)
 
     def new(self, cls: object, arguments: object) -> Stub:
@@ -82,6 +86,7 @@ class TorchGlobals:
 
     def build(self, target: object, state: object) -> None:
         """Takes in the attributes of an object, as far as they matter."""
+        self._charge(state)
         if type(target) is Stub and type(state) is dict and not target.attributes:
             if not all(type(key) is str for key in state):
                 raise Refusal("a Namespace has an attribute whose name is not text")
@@ -100,6 +105,12 @@ class TorchGlobals:
         if type(key[3]) is not str or key[-1] is not None and len(key) == 6:
             raise Refusal("a storage has no device, or looks into another storage")
         return self._storages.declare(key[1], key[2], key[4])
+
+    def _charge(self, *values: object) -> None:
+        """Counts what a call reads or copies, as a few bytes can repeat it on noted values."""
+        self._work_left -= sum(len(value) for value in values if type(value) in _SIZED)
+        if self._work_left < 0:
+            raise Refusal(f"its calls take in more than {MAX_WORK} values", SAVE_WEIGHTS_ONLY)
 
 
 def _ordered_dict(_: Storages, arguments: tuple) -> OrderedDict:
@@ -131,7 +142,9 @@ def _require_plain(requires_grad: object, hooks: object) -> None:
 
 def _size(_: Storages, arguments: tuple) -> tuple[int, ...]:
     sizes = arguments[0] if len(arguments) == 1 else None
-    if type(sizes) is not tuple or not all(type(size) is int for size in sizes):
+    if type(sizes) is not tuple or len(sizes) > MAX_DIMENSIONS:
+        raise Refusal("it makes a torch.Size from something other than a few integers")
+    if not all(type(size) is int for size in sizes):
         raise Refusal("it makes a torch.Size from something other than integers")
     return sizes
 
@@ -156,10 +169,10 @@ def _scalar(_: Storages, arguments: tuple) -> np.generic:
 def _encode(_: Storages, arguments: tuple) -> bytes:
     if len(arguments) != 2 or not _is_text(arguments[1], "latin1"):
         raise Refusal("it calls _codecs.encode for something other than bytes", SAVE_WEIGHTS_ONLY)
-    text = arguments[0]
-    if type(text) is not str or not all(ord(character) < 256 for character in text):
-        raise Refusal("it calls _codecs.encode for something other than bytes", SAVE_WEIGHTS_ONLY)
-    return text.encode("latin1")
+    try:
+        return str.encode(arguments[0], "latin1")
+    except (TypeError, UnicodeEncodeError):
+        raise Refusal("it calls _codecs.encode for something other than bytes") from None
 
 
 def _is_text(value: object, text: str) -> bool:

@@ -10,7 +10,7 @@ from t2t_keras.weights.refusal import Refusal
 
 MAX_STORAGES = 20_000
 MAX_TENSORS = 20_000
-_MAX_DIMENSIONS = 32
+MAX_DIMENSIONS = 32
 _MAX_EXTENT = 2**40
 _EXPANSION, _EXPANSION_SLACK = 4, 1 << 20
 _WIDEN_CHUNK = 1 << 18
@@ -134,7 +134,7 @@ class Storages:
             raise Refusal("a tensor's storage is missing")
         if not (_are_extents((offset,)) and _are_extents(shape) and _are_extents(strides)):
             raise Refusal("a tensor's offset, shape or strides are not small, positive integers")
-        if len(shape) != len(strides) or len(shape) > _MAX_DIMENSIONS:
+        if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
             raise Refusal(f"a tensor has {len(shape)} dimensions and {len(strides)} strides")
         itemsize = storage.values.itemsize
         self._charge(shape, itemsize)

@@ -71,7 +71,33 @@ _DOUBLING = b"Nq\x00" + b"".join(
 _LISTS = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (index, index, index + 1) for index in range(60))
 _COLLISIONS = b"".join(torch.number((index << 61) - index + 7) + b"N" for index in range(1, 20_000))
 _DEEP = 20_000
+_NAMESPACE = torch.named("argparse", "Namespace")
+# Each repeats one call on noted values: a few bytes a call, whatever the values hold.
+_REPEATED_CALLS = {
+    "encode-again": b"("
+    + torch.named("_codecs", "encode")
+    + b"q\x01"
+    + torch.group(torch.text("a" * 50_000), torch.text("latin1"))
+    + b"q\x02"
+    + 9_000 * b"h\x01h\x02R"
+    + b"t",
+    "size-again": b"("
+    + torch.named("torch", "Size")
+    + b"q\x01("
+    + 30_000 * b"K\x01"
+    + b"t\x85q\x02"
+    + 7_000 * b"h\x01h\x02R"
+    + b"t",
+    "namespace-again": b"("
+    + _NAMESPACE
+    + b"q\x01"
+    + torch.mapping({str(index): b"N" for index in range(2_000)})
+    + b"q\x02"
+    + 10_000 * b"h\x01)\x81h\x02b"
+    + b"t",
+}
 BOMBS = {
+    **_REPEATED_CALLS,
     "memo-index": b"Nr\x00\x00\x00\x10",
     "memo-index-highest": b"Nr\xff\xff\xff\xff",
     "doubling-value": b"](" + _DOUBLING + b"e",

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from t2t_keras.variants import VARIANTS
-from t2t_keras.weights.catalogue import RELEASES, RELEASES_URL, imagenet_release, tagged_release
+from t2t_keras.weights.catalogue import RELEASES, RELEASES_URL, imagenet_release
 
 IMAGENET_VARIANTS = {
     "t2t_vit_7": "71.7_T2T_ViT_7.pth.tar",
@@ -39,16 +39,6 @@ def test_every_variant_has_its_release_or_says_that_there_is_none(variant):
 def test_only_384_by_384_takes_the_weights_of_that_size(image_size, side):
     assert imagenet_release("t2t_vit_14", image_size).image_size == side
     assert imagenet_release("t2t_vit_19", image_size).image_size == 224
-
-
-def test_releases_for_other_tasks_are_found_by_their_tag():
-    assert tagged_release("t2t_vit_24", "imagenet_token_labeling").top1 == 84.2
-    assert tagged_release("t2t_vit_14", "cifar100").filename == "cirfar100_t2t-vit-14_88.4.pth"
-    assert tagged_release("t2t_vit_19", "cifar10").classes == 10
-    with pytest.raises(ValueError, match="t2t_vit_14, t2t_vit_19"):
-        tagged_release("t2t_vit_7", "cifar10")
-    with pytest.raises(ValueError, match="tag='imagenet22k'"):
-        tagged_release("t2t_vit_14", "imagenet22k")
 
 
 def test_rows_are_sane_and_files_differ():

@@ -67,3 +67,11 @@ def test_what_is_no_state_dict_is_refused(contents, message):
 def test_too_large_for_float32_is_refused():
     with pytest.raises(CheckpointError, match="not finite"):
         state_dict_of({"head.weight": np.array([1e300])})
+
+
+@pytest.mark.parametrize("value", ["text", np.zeros(2, "int64"), np.array([np.nan])])
+def test_a_name_from_the_file_cannot_write_to_the_terminal_or_fill_it(value):
+    with pytest.raises(CheckpointError) as caught:
+        state_dict_of({"\x1b[2J\n" + "x" * 100_000: value})
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400

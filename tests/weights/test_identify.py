@@ -1,3 +1,7 @@
+import logging
+import math
+import random
+
 import numpy as np
 import pytest
 
@@ -23,7 +27,10 @@ def test_every_published_checkpoint_is_recognised(golden):
         assert identity.classes == 1000
 
 
-def test_heads_tell_resnext_from_its_twin(golden):
+def test_heads_tell_resnext_from_its_twin(golden, caplog):
+    with caplog.at_level(logging.INFO):
+        assert identify(_shapes_of(golden, "t2t_vit_14"), source="x.pth").name == "t2t_vit_14"
+    assert "x.pth: taken for t2t_vit_14; --model says if it is t2t_vit_14_resnext" in caplog.text
     assert identify(_shapes_of(golden, "t2t_vit_14"), num_heads=32).name == "t2t_vit_14_resnext"
 
 
@@ -37,9 +44,110 @@ def test_own_sizes_need_the_heads():
 
 
 def test_what_is_no_t2t_vit_is_refused(golden):
-    with pytest.raises(CheckpointError, match="x.pth: has no .*every T2T-ViT has"):
+    with pytest.raises(CheckpointError, match="x.pth: has no .*no whole T2T-ViT"):
         identify({"conv1.weight": np.zeros((64, 3, 7, 7))}, source="x.pth")
     state = _shapes_of(golden, "t2t_vit_7")
     state["pos_embed"] = np.zeros((1, 196, 256))
     with pytest.raises(CheckpointError, match="no square grid"):
         identify(state)
+
+
+HUGE = 10**8
+# Each makes small arrays say that a model is large, or has shapes that no T2T-ViT has.
+WRONG_SHAPES = [
+    ("cls_token", ()),
+    ("cls_token", (256,)),
+    ("cls_token", (1, 1, 0)),
+    ("cls_token", (1, 1, HUGE)),
+    ("pos_embed", (197 * 256,)),
+    ("pos_embed", (1, 0, 256)),
+    ("pos_embed", (1, 1, 256)),
+    ("pos_embed", (1, HUGE + 1, 0)),
+    ("pos_embed", (2, 197, 256)),
+    ("norm.weight", (HUGE,)),
+    ("head.weight", ()),
+    ("head.weight", (HUGE,)),
+    ("head.weight", (HUGE, 0)),
+    ("head.weight", (HUGE, 1)),
+    ("head.weight", (0, 256)),
+    ("head.bias", ()),
+    ("head.bias", (7,)),
+    ("blocks.0.mlp.fc2.weight", ()),
+    ("blocks.0.mlp.fc2.weight", (256, 0)),
+    ("blocks.0.mlp.fc2.weight", (1, HUGE)),
+    ("blocks.3.mlp.fc2.weight", (256, 1)),
+    ("blocks.6.attn.proj.weight", (256,)),
+    ("tokens_to_token.attention1.proj.weight", ()),
+    ("tokens_to_token.attention1.proj.weight", (HUGE, 0)),
+    ("tokens_to_token.attention2.kqv.weight", (192, 575)),
+]
+
+
+@pytest.mark.parametrize(("key", "shape"), WRONG_SHAPES, ids=str)
+def test_a_wrong_shape_is_named(key, shape, golden):
+    state = _shapes_of(golden, "t2t_vit_7")
+    state[key] = np.broadcast_to(np.float32(0), shape)
+    with pytest.raises(CheckpointError, match=r"^x\.pth: .*(expected \(|no square grid)"):
+        identify(state, 4, "x.pth")
+
+
+@pytest.mark.parametrize("index", ["8", "07", "9" * 5000, "18999"])
+def test_blocks_are_numbered_without_a_gap(index, golden):
+    state = _shapes_of(golden, "t2t_vit_7")
+    state[f"blocks.{index}.norm1.weight"] = np.zeros(1, "f4")
+    with pytest.raises(CheckpointError, match="8 blocks are not numbered"):
+        identify(state, 4)
+
+
+def test_names_alone_make_no_deep_model(golden):
+    state = _shapes_of(golden, "t2t_vit_7")
+    state.update({f"blocks.{index}.x": np.zeros(1, "f4") for index in range(7, 900)})
+    with pytest.raises(CheckpointError, match="has no 'blocks.7.attn.proj.weight'"):
+        identify(state, 4)
+    state.update({f"blocks.{index}.x": np.zeros(1, "f4") for index in range(900, 19_000)})
+    with pytest.raises(CheckpointError, match="19000 blocks"):
+        identify(state, 4)
+
+
+@pytest.mark.parametrize("lost", ["head.weight", "head.bias"])
+def test_half_a_head_is_none(lost, golden):
+    state = _shapes_of(golden, "t2t_vit_7")
+    del state[lost]
+    with pytest.raises(CheckpointError, match=f"has no '{lost}'"):
+        identify(state)
+
+
+def _least_size(identity):
+    """Numbers that a model of those sizes has at least: blocks, table, head and stem."""
+    variant = identity.variant
+    width, hidden_dim = variant.embed_dim, variant.embed_dim * variant.mlp_ratio
+    depth = variant.depth if isinstance(variant.depth, int) else sum(variant.depth)
+    blocks = depth * (2 * width**2 + width * hidden_dim)
+    rest = (identity.image_size / 16) ** 2 + (identity.classes or 0) + 9 * variant.token_dim
+    return blocks + rest * width + 20 * variant.token_dim**2
+
+
+def test_whatever_the_shapes_no_model_is_larger_than_its_file(golden):
+    """Random shapes end in a `CheckpointError`, or in sizes that the arrays pay for."""
+    draw, accepted = random.Random(0), 0
+    for _ in range(3000):
+        state = _shapes_of(golden, draw.choice(["t2t_vit_7", "t2t_vit_16_ghost", "t2t_vit_dense"]))
+        keys = [
+            key for key in state if not key.startswith("blocks.") or ".0." in key or ".3." in key
+        ]
+        for key in draw.sample(keys, draw.choice((1, 1, 2, 5))):
+            shape = list(state[key].shape)
+            for axis in range(len(shape)):
+                if draw.random() < 0.4:
+                    shape[axis] = draw.choice((0, 1, 2, 17, 197, 1024, HUGE))
+            state[key] = np.broadcast_to(np.float32(0), shape[draw.choice((0, 0, 0, 1)) :])
+            if draw.random() < 0.2:
+                del state[key]
+        try:
+            identity = identify(state, draw.choice((None, 4)))
+        except CheckpointError:
+            continue
+        accepted += 1
+        held = sum(math.prod(array.shape) for array in state.values())
+        assert _least_size(identity) < 2 * held
+    assert 0 < accepted < 2500

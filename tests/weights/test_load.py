@@ -2,13 +2,13 @@
 
 import zipfile
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError, T2TViT, create_model, load_official_checkpoint
 from t2t_keras.weights.convert import convert, write_model
+from t2t_keras.weights.safetensors import read_safetensors
 from tests.conftest import DATA
 from tests.tiny import tiny_model, tiny_variant
 
@@ -92,23 +92,6 @@ def test_file_of_other_sizes_is_refused(suffix, loaded, tmp_path):
         T2TViT(tiny_variant(embed_dim=64), weights=path, classes=10)
 
 
-def test_arrays_larger_than_their_file_are_refused(tmp_path):
-    path = tmp_path / "bomb.weights.h5"
-    with h5py.File(path, "w") as file:
-        shape = (1, 1 << 20, 1 << 10)
-        file.create_dataset("layers/position_table/vars/0", shape, chunks=(1, 1, 1 << 10))
-    with pytest.raises(CheckpointError, match="declares arrays larger than the file"):
-        tiny_model(weights=path)
-
-
-def test_packed_weights_larger_than_their_file_are_refused(tmp_path):
-    path = tmp_path / "bomb.keras"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.weights.h5", bytes(1 << 24))
-    with pytest.raises(CheckpointError, match="unpack to more than the file"):
-        tiny_model(weights=path)
-
-
 def test_architecture_in_a_keras_file_is_never_run(loaded, tmp_path):
     """Only arrays are taken: the model's description may say anything."""
     good, path = tmp_path / "good.keras", tmp_path / "tiny.keras"
@@ -126,6 +109,25 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
     write_model(model, path)
     with pytest.raises(CheckpointError, match="'head.bias' holds values that are not finite"):
         tiny_model(weights=path)
+
+
+def test_another_model_is_told_which_would_fit_from_safetensors_too(loaded, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    write_model(loaded, path)
+    with pytest.raises(CheckpointError, match="those of no published T2T-ViT"):
+        T2TViT(tiny_variant(embed_dim=64), weights=path, classes=10)
+
+
+def test_unreadable_safetensors_is_named(tmp_path):
+    for path in (tmp_path, tmp_path / "gone.safetensors"):
+        with pytest.raises(CheckpointError, match=f"^{path}: cannot be read"):
+            read_safetensors(path)
+
+
+@pytest.mark.parametrize("weights", [True, 1, b"tiny.pth", ["tiny.pth"]])
+def test_weights_of_another_type_are_that_value_error(weights):
+    with pytest.raises(ValueError, match="The `weights` argument should be either.*Received: wei"):
+        tiny_model(weights=weights)
 
 
 def test_wrong_weights_arguments():
