@@ -63,9 +63,18 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
     }
 
 
+# With deterministic operations Keras leaves XLA out, whose compilation would take most of the time.
+PREFACE = """
+import tests.no_torch
+import keras, tensorflow
+keras.utils.set_random_seed(0)
+tensorflow.config.experimental.enable_op_determinism()
+"""
+
+
 def test_python_examples_run(tmp_path, surroundings):
     script = tmp_path / "examples.py"
-    script.write_text("\n".join(["import tests.no_torch", *blocks("python")]), "utf-8")
+    script.write_text("\n".join([PREFACE, *blocks("python")]), "utf-8")
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,

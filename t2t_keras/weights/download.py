@@ -34,7 +34,7 @@ _CHUNK_BYTES = 1 << 18
 _MOST_BYTES = 1 << 30  # four times the weights of the largest variant
 
 
-class _LimitedFile(io.FileIO):
+class _LimitedFile(io.BufferedWriter):
     """A file being downloaded, into which an endless answer cannot pour all of the disk.
 
     Args:
@@ -43,7 +43,7 @@ class _LimitedFile(io.FileIO):
     """
 
     def __init__(self, path: Path, most_bytes: int):
-        super().__init__(path, "w")
+        super().__init__(io.FileIO(path, "w"))
         self._most_bytes = most_bytes
 
     def write(self, data) -> int:
@@ -162,7 +162,7 @@ def _replace(
     _remember(release, target)
 
 
-def _download(url: str, file: io.FileIO, timeout: float, progress: bool) -> "requests.Response":
+def _download(url: str, file: _LimitedFile, timeout: float, progress: bool) -> "requests.Response":
     """Streams `url` into `file` and returns the last answer, its body read and closed."""
     import pooch
 

@@ -1,4 +1,4 @@
-"""A saved model comes back in a process that has only imported the package."""
+"""What is saved comes back in a process that has only imported the package."""
 
 import os
 import subprocess
@@ -6,40 +6,77 @@ import sys
 
 import keras
 import numpy as np
-import pytest
 
+import t2t_keras.layers as own
 from t2t_keras import T2TViT
 from tests.tiny import tiny_variant
 
 LOAD = """
-import sys
+import pathlib, sys
 import keras, numpy as np
 import t2t_keras
-model = keras.saving.load_model(sys.argv[1])
-np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+for path in pathlib.Path(sys.argv[1]).glob("*.keras"):
+    model = keras.saving.load_model(path)
+    with np.load(path.with_suffix(".npz")) as inputs:
+        outputs = model.predict_on_batch([inputs[name] for name in sorted(inputs)])
+    np.save(path.with_suffix(".npy"), outputs)
 """
 
+VARIANTS = {
+    "performer": tiny_variant(),
+    "transformer_se": tiny_variant("transformer", block_type="squeeze_excite"),
+    "convolution_ghost": tiny_variant("convolution", block_type="ghost"),
+    "dense": tiny_variant(block_type="dense", depth=(1, 2), growth_rate=8),
+}
+MAP, TOKENS = (8, 6, 4), (5, 8)
+LAYERS = [
+    (own.SoftSplit(3, 2, 1), MAP),
+    (own.T2TBlock(8, 3, 2, 1), MAP),
+    (own.TokenPerformer(4), TOKENS),
+    (own.TokenTransformer(4), TOKENS),
+    (own.ClassToken(), MAP),
+    (own.PositionTable((1, 4)), TOKENS, (1, 4, 8)),
+    (own.MultiHeadSelfAttention(2), TOKENS),
+    (own.GhostAttention(2), TOKENS),
+    (own.Mlp(2.0), TOKENS),
+    (own.GhostMlp(), TOKENS),
+    (own.SqueezeExcite(4), TOKENS),
+    (own.StochasticDepth(0.1), TOKENS),
+    (own.EncoderBlock(2, 2.0), TOKENS),
+    (own.DeepNarrowEncoder(2, 2, 2.0, drop_path_rate=0.1), TOKENS),
+    (own.DenseGrowthBlock(4, 2, 2.0), TOKENS),
+    (own.Transition(), TOKENS),
+    (own.DenseEncoder((1, 2), 4, 2, 2.0), TOKENS),
+    (own.TokenPooling("avg"), TOKENS),
+]
 
-@pytest.mark.parametrize(
-    "variant",
-    [
-        tiny_variant(),
-        tiny_variant("transformer", block_type="squeeze_excite"),
-        tiny_variant("convolution", block_type="ghost"),
-        tiny_variant(block_type="dense", depth=(1, 2), growth_rate=8),
-    ],
-    ids=["performer", "transformer_se", "convolution_ghost", "dense"],
-)
-def test_keras_file_in_a_fresh_process(variant, tmp_path):
-    model = T2TViT(variant, classes=4, input_shape=(None, None, 3), drop_path_rate=0.1)
-    images = np.random.default_rng(0).standard_normal((2, 64, 48, 3)).astype("float32")
-    path, inputs, outputs = (tmp_path / name for name in ("model.keras", "in.npy", "out.npy"))
-    model.save(path)
-    np.save(inputs, images)
+
+def _models() -> dict[str, keras.Model]:
+    models = {
+        name: T2TViT(variant, classes=4, input_shape=(None, None, 3), drop_path_rate=0.1)
+        for name, variant in VARIANTS.items()
+    }
+    for layer, *shapes in LAYERS:
+        inputs = [keras.Input(shape) for shape in shapes]
+        models[type(layer).__name__] = keras.Model(inputs, layer(*inputs))
+    return models
+
+
+def test_keras_files_in_a_fresh_process(tmp_path):
+    """Every layer and kind of model, in one process, which takes longer to start than to load."""
+    rng, expected = np.random.default_rng(0), {}
+    for name, model in _models().items():
+        shapes = [(2, *(side or 48 for side in tensor.shape[1:])) for tensor in model.inputs]
+        inputs = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+        model.save(tmp_path / f"{name}.keras")
+        np.savez(tmp_path / f"{name}.npz", *inputs)
+        expected[name] = model.predict_on_batch(inputs)
+    assert expected.keys() == {*VARIANTS, *own.__all__}
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    arguments = [sys.executable, "-c", LOAD, str(path), str(inputs), str(outputs)]
-    subprocess.run(arguments, check=True, env=environment, capture_output=True)
-    np.testing.assert_allclose(np.load(outputs), model.predict(images, verbose=0), atol=1e-6)
+    subprocess.run([sys.executable, "-c", LOAD, tmp_path], check=True, env=environment)
+    for name, array in expected.items():
+        loaded = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(loaded, array, atol=1e-6, err_msg=name)
 
 
 def test_reloaded_layers_have_the_same_arguments(tmp_path):
