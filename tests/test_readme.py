@@ -12,6 +12,7 @@ import pytest
 
 import t2t_keras
 from t2t_keras import VARIANTS, count_macs, create_model
+from t2t_keras.training.recipes import DIGITS_MODEL, SMALL_VARIANTS
 from t2t_keras.weights.cache_dir import weights_dir
 from t2t_keras.weights.catalogue import RELEASES, Release
 from tests.conftest import official_weights
@@ -153,6 +154,13 @@ def test_model_table(row):
     figures = ("", "") if release is None else (f"{release.top1:.2f}", f"{release.top5:.2f}")
     assert (top1, top5) == figures
     keras.backend.clear_session()
+
+
+def test_the_digits_model_has_as_many_parameters_as_it_says():
+    sizes = SMALL_VARIANTS[DIGITS_MODEL]
+    side = sizes.image_size
+    model = t2t_keras.T2TViT(sizes, input_shape=(side, side, 3), classes=10)
+    assert f"a small T2T-ViT ({model.count_params():,} parameters)" in README
 
 
 def test_other_releases_table():
