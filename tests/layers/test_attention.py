@@ -41,10 +41,13 @@ def test_weights_sum_to_one():
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
 
 
-def test_softmax_sums_in_float32_in_half_precision():
-    # 4,096 equal scores: a running sum in float16 or bfloat16 would stop growing on the way.
-    scores = keras.ops.zeros((1, 4096), dtype="bfloat16")
-    assert numpy(softmax_in_float32(scores))[0, 0] == 1 / 4096
+def test_softmax_is_computed_in_float32_and_rounded_once():
+    scores = keras.ops.cast(random(64, 4096, scale=3.0), "bfloat16")
+    weights = softmax_in_float32(scores)
+    assert keras.backend.standardize_dtype(weights.dtype) == "bfloat16"
+    exact = numpy(keras.ops.softmax(keras.ops.cast(scores, "float32")))
+    # Half a unit in the last of bfloat16's 8 digits; computed in bfloat16 it is 20 times that.
+    np.testing.assert_allclose(numpy(weights), exact, rtol=2**-8)
 
 
 def test_heads_must_divide_the_width():

@@ -17,6 +17,17 @@ def test_encoder_layer(block_type, tmp_path):
     check_layer(encoder, random(2, 5, 32), tmp_path=tmp_path)
 
 
+def test_norms_have_their_statistics_in_float32():
+    """The squares of these tokens are beyond float16."""
+    tokens = random(2, 5, 32, scale=300.0)
+    plain = DeepNarrowEncoder(2, 4, 3.0)
+    expected = numpy(plain(tokens))
+    half = DeepNarrowEncoder(2, 4, 3.0, dtype="mixed_float16")
+    half.build(tokens.shape)
+    half.set_weights(plain.get_weights())
+    np.testing.assert_allclose(numpy(half(tokens)), expected, atol=0.02)
+
+
 def test_rates_reach_every_block():
     encoder = DeepNarrowEncoder(
         3, 2, 2.0, drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.4, seed=7

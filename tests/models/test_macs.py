@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from t2t_keras import count_macs, create_model
+from t2t_keras import VARIANTS, count_macs, create_model
 from tests.tiny import tiny_model
 
 # Billions, from the paper's tables 1 to 3 as RECIPE's sources give them, to their last digit.
@@ -24,24 +24,36 @@ def test_near_the_papers_figures(name):
     )
 
 
-def _by_hand(depth, embed_dim, mlp_ratio, tokens, stem_tokens, token_dim, classes, features):
-    """T2T-ViT with performers, written out: windows of 147 and 9 * token_dim values."""
-    total = 0
-    for count, window in zip(stem_tokens, (147, 9 * token_dim), strict=True):
+def _by_hand(variant, classes=1000, features=32):
+    """At 224 x 224, written out: 3136, 784 and 196 tokens, windows of 147 and 9 * token_dim."""
+    token_dim, embed_dim, tokens = variant.token_dim, variant.embed_dim, 197
+    total = 196 * 9 * token_dim * embed_dim + embed_dim * classes
+    for count, window in ((3136, 147), (784, 9 * token_dim)):
         total += count * window * 3 * token_dim  # keys, queries, values
-        total += 2 * count * token_dim * features  # phi of keys and queries
-        total += 2 * count * token_dim * features  # keys to values, queries to result
-        total += count * features  # normaliser
         total += 3 * count * token_dim**2  # projection and MLP
-    total += (tokens - 1) * 9 * token_dim * embed_dim
+        if variant.token_type == "transformer":
+            total += 2 * count**2 * token_dim
+        else:
+            total += 2 * count * token_dim * features  # phi of keys and queries
+            total += 2 * count * token_dim * features  # keys to values, queries to result
+            total += count * features  # normaliser
     block = 4 * tokens * embed_dim**2 + 2 * tokens**2 * embed_dim
-    block += 2 * tokens * mlp_ratio * embed_dim**2
-    return total + depth * block + embed_dim * classes
+    block += 2 * tokens * variant.mlp_ratio * embed_dim**2
+    if variant.block_type == "squeeze_excite":
+        block += 2 * embed_dim * (embed_dim // 16) + tokens * embed_dim  # the gate, and its use
+    return total + variant.depth * block
 
 
-def test_equals_a_count_by_hand():
-    by_hand = _by_hand(7, 256, 2, 197, (3136, 784), 64, 1000, 32)
-    assert count_macs(create_model("t2t_vit_7", weights=None)) == by_hand
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, variant in VARIANTS.items()
+        if variant.token_type != "convolution" and variant.block_type not in ("ghost", "dense")
+    ],
+)
+def test_equals_a_count_by_hand(name):
+    assert count_macs(create_model(name, weights=None)) == _by_hand(VARIANTS[name])
 
 
 def test_any_size_model_is_counted_at_a_size():
