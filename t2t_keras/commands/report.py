@@ -1,5 +1,7 @@
 """What a finished run says about itself: numbers for programs, lines for people."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +67,15 @@ def samples(version: Path, result: TrainResult) -> list[str]:
 
 def next_steps(folder: Path, config: TrainConfig) -> list[str]:
     """Where everything is, and commands to go on with."""
+    python = os.path.relpath(sys.executable)
     return [
         "",
         f"Everything is in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
         "Next:",
-        f"  python train_keras.py --mode=eval --weights={folder}",
-        f"  tensorboard --logdir={folder}",
+        f"  {python} train_keras.py --mode=eval --weights={folder}",
+        f"  {python} -m tensorboard.main --logdir={folder}",
         f"  docker run -p 8501:8501 -v {folder.absolute()}:/models/{config.model} "
         f"-e MODEL_NAME={config.model} tensorflow/serving",
-        "  python train_keras.py --dataset=FOLDER_OF_PICTURES --model=t2t_vit_7 --epochs=10 "
-        "--batch_size=32 --validation_split=0.1",
+        f"  {python} train_keras.py --dataset=FOLDER_OF_PICTURES --validation_split=0.1 "
+        "--model=t2t_vit_7 --weights=imagenet --epochs=10 --lr=1e-4 --batch_size=32",
     ]

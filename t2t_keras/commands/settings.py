@@ -57,6 +57,12 @@ def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
     parsed = dict(settings)
     if parsed.get("weights") and (Path(parsed["weights"]) / MODEL_NAME).is_file():
         parsed["weights"] = str(Path(parsed["weights"]) / MODEL_NAME)
+    weights = parsed.get("weights")
+    if weights and weights != "imagenet" and not Path(weights).is_file():
+        raise ValueError(
+            "`weights` must be imagenet, an existing file of weights or a run's folder. "
+            f"Received: weights={weights}"
+        )
     if parsed.get("image_size"):
         parsed["image_size"] = _image_size(parsed["image_size"])
     parsed["devices"] = tuple(parsed.get("devices") or ())

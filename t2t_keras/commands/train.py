@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import absl.logging
+
 from t2t_keras.commands.outcome import exit_code, say
 from t2t_keras.commands.report import metrics, next_steps, samples, summary
 from t2t_keras.commands.settings import (
@@ -68,8 +70,8 @@ def _show_log() -> None:
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.INFO)
-    for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
 
 
 def _verbose(command: TrainCommand) -> int:

@@ -165,10 +165,9 @@ def _file_split(pictures: Pictures, classes: tuple[str, ...]) -> FileSplit:
 
 
 def _announced(source: Source) -> Source:
-    _log.info(
-        "%s: %d classes, %d pictures to train on, %d to evaluate on",
-        *(source.name, source.num_classes, source.num_train, source.num_eval),
-    )
+    train = "" if source.train_split is None else f"{source.num_train} to train on and "
+    counts = (source.num_classes, train, source.num_eval)
+    _log.info("%s: %d classes, pictures: %s%d to evaluate on", source.name, *counts)
     return source
 
 

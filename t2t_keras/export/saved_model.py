@@ -132,7 +132,7 @@ def export_saved_model(
         raise ExportError(
             f"{target}: cannot be written ({error}). Nothing is left there."
         ) from error
-    _log.info("%s: written, %d classes", target, len(class_names))
+    _log.info("%s: SavedModel written, %d classes", target, len(class_names))
     return target
 
 

@@ -96,9 +96,9 @@ class EpochLine(keras.callbacks.Callback):
         self.ends.append(time.monotonic())
         left = self.params["epochs"] - epoch - 1
         _log.info(
-            "epoch %d of %d: validation accuracy %.4f, loss %.4f; best in epoch %d%s",
+            "epoch %d of %d: validation accuracy %.4f, loss %.4f; best %s: epoch %d%s",
             *(epoch + 1, self.params["epochs"], logs["val_accuracy"], logs["val_loss"]),
-            self.best.epoch + 1,
+            *(self.best.monitor.removeprefix("val_"), self.best.epoch + 1),
             f"; {_duration(left * self._epoch_seconds())} left" if left and epoch else "",
         )
 

@@ -78,7 +78,9 @@ def variant_of(model: str | Variant) -> Variant:
     found = SMALL_VARIANTS.get(model.lower()) or VARIANTS.get(model.lower())
     if found is None:
         near = difflib.get_close_matches(model.lower(), model_names(), n=3) or model_names()
-        raise ValueError(f"`model` must be one of {', '.join(near)}. Received: model={model}")
+        raise ValueError(
+            f"`model` must be a model's name, such as {', '.join(near)}. Received: model={model}"
+        )
     return found
 
 

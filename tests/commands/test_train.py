@@ -130,13 +130,13 @@ def test_a_run_that_exists_is_left_alone(finished, pictures, capsys):
 ERRORS = {
     "dataset": ({"dataset": "mnits"}, "'mnits'.*mnist"),
     "folder": ({"dataset": "./nowhere"}, "nowhere: no such folder"),
-    "model": ({"model": "t2t_vit_41"}, "`model` must be one of .*t2t_vit_14"),
+    "model": ({"model": "t2t_vit_41"}, "`model` must be a model's name, such as .*t2t_vit_14"),
     "size": ({"image_size": ["big"]}, "`image_size` must be .*big"),
     "sides": ({"image_size": ["1", "2", "3"]}, "`image_size` must be .*1,2,3"),
     "small": ({"dataset": "digits", "image_size": ["8"]}, "at least 16 pixels"),
     "epochs": ({"epochs": 0}, "`epochs` must be at least 1"),
     "devices": ({"devices": ["gpu:7"]}, "`devices` may name"),
-    "weights": ({"weights": "nowhere.keras"}, "`weights`"),
+    "weights": ({"weights": "nowhere.keras"}, "`weights` must be imagenet, .* a run's folder"),
     "run_name": ({"run_name": "a/b"}, "`run_name` must be the plain name"),
     "min_lr": ({"lr": 1e-3, "min_lr": 1e-2}, "`min_lr` must be at most `lr`, 0.001"),
     "eval": ({"mode": "eval"}, "--mode=eval needs --weights"),
@@ -249,5 +249,5 @@ def test_the_digits_train_from_the_command_line(tmp_path):
     assert metrics["selected_on"] == "144 training pictures that were held out"
     assert f"{metrics['test_accuracy']:.2%} of 360 test pictures right" in done.stdout
     assert "classified by the SavedModel" in done.stdout
-    assert f"python train_keras.py --mode=eval --weights=runs/{folder.name}" in done.stdout
+    assert f"train_keras.py --mode=eval --weights=runs/{folder.name}" in done.stdout
     assert "INFO" not in done.stderr

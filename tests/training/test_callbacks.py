@@ -63,8 +63,8 @@ def test_each_epoch_says_how_the_run_stands(caplog, monkeypatch):
             best.on_epoch_end(epoch, logs)
             line.on_epoch_end(epoch, logs)
     assert caplog.messages == [
-        "epoch 1 of 4: validation accuracy 0.5000, loss 1.0000; best in epoch 1",
-        "epoch 2 of 4: validation accuracy 0.7500, loss 1.0000; best in epoch 2; 20 s left",
-        "epoch 3 of 4: validation accuracy 0.6250, loss 1.0000; best in epoch 2; 10 s left",
-        "epoch 4 of 4: validation accuracy 0.6000, loss 1.0000; best in epoch 2",
+        "epoch 1 of 4: validation accuracy 0.5000, loss 1.0000; best accuracy: epoch 1",
+        "epoch 2 of 4: validation accuracy 0.7500, loss 1.0000; best accuracy: epoch 2; 20 s left",
+        "epoch 3 of 4: validation accuracy 0.6250, loss 1.0000; best accuracy: epoch 2; 10 s left",
+        "epoch 4 of 4: validation accuracy 0.6000, loss 1.0000; best accuracy: epoch 2",
     ]
