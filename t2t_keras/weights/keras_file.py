@@ -15,7 +15,6 @@ from t2t_keras.variants import Variant
 from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.convert import classifier
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.position import resize_position_table
 from t2t_keras.weights.refusal import quoted
 from t2t_keras.weights.transfer import Report, load_state
 
@@ -128,12 +127,7 @@ def load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
             f"({quoted(str(error), limit=500)})"
         ) from error
     state = state_dict_of(official_state(twin), "", os.fspath(path))
-    layer = model.get_layer("position_table")
-    table = resize_position_table(state["pos_embed"], layer.grid_size, sizes.grid_size)
-    report = load_state(model, {**state, "pos_embed": table}, os.fspath(path))
-    # By its places alone a table for 2x8 tokens is taken for one of 4x4: the file knows better.
-    layer.position_table.assign(table)
-    return report
+    return load_state(model, state, os.fspath(path), sizes.grid_size)
 
 
 def _arrays_of(path: Path, folder: Path) -> Path:

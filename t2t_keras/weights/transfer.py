@@ -75,18 +75,20 @@ def _grid_of(model: keras.Model) -> tuple[int, int]:
     return model.get_layer("position_table").grid_size
 
 
-def _position_array(entry: Entry, array: np.ndarray, model: keras.Model):
+def _position_array(
+    entry: Entry, array: np.ndarray, model: keras.Model, table_grid: tuple[int, int] | None
+):
     """The table for the model's grid and how it got there; None where it does not fit.
 
-    A table says nothing of its grid. The authors' are square, so a square number of places is a
-    square, be it as many as another grid of the model's has.
+    A table says nothing of its grid. The authors' are square, so where `table_grid` is not known a
+    square number of places is a square, be it as many as another grid of the model's has.
     """
     grid_size = _grid_of(model)
     wanted = entry.official_shape
     if array.ndim != 3 or array.shape[0] != 1 or array.shape[2] != wanted[2]:
         return None, ""
     try:
-        resized = resize_position_table(array, grid_size)
+        resized = resize_position_table(array, grid_size, table_grid)
     except ValueError:
         return (array, entry.layout.name) if array.shape == wanted else (None, "")
     if resized is array:
@@ -121,10 +123,10 @@ def _other_classes(
     """(the file's, the model's) number of classes, where a whole head is for another number."""
     if not all(key in state and key in entries for key in _HEAD_KEYS):
         return None
-    (classes, width), (bias,) = (entries[key].official_shape for key in _HEAD_KEYS)
+    classes, width = entries["head.weight"].official_shape
     weight_shape, bias_shape = (state[key].shape for key in _HEAD_KEYS)
     whole = len(bias_shape) == 1 and weight_shape == (*bias_shape, width)
-    return (bias_shape[0], classes) if whole and bias_shape != (bias,) else None
+    return (bias_shape[0], classes) if whole and bias_shape != (classes,) else None
 
 
 def _reason_to_leave(
@@ -152,7 +154,12 @@ class _Plan:
     misshapen: list[str] = dataclasses.field(default_factory=list)
 
 
-def _plan(model: keras.Model, state: Mapping[str, np.ndarray], entries: dict[str, Entry]) -> _Plan:
+def _plan(
+    model: keras.Model,
+    state: Mapping[str, np.ndarray],
+    entries: dict[str, Entry],
+    table_grid: tuple[int, int] | None,
+) -> _Plan:
     plan = _Plan()
     other_classes = _other_classes(state, entries)
     for key, array in state.items():
@@ -166,7 +173,7 @@ def _plan(model: keras.Model, state: Mapping[str, np.ndarray], entries: dict[str
         entry, how = entries[key], entries[key].layout.name
         ready = array if array.shape == entry.official_shape else None
         if key == "pos_embed":
-            ready, how = _position_array(entry, array, model)
+            ready, how = _position_array(entry, array, model, table_grid)
         if ready is None:
             plan.misshapen.append(f"{key} {array.shape}, the model wants {entry.official_shape}")
             continue
@@ -177,7 +184,10 @@ def _plan(model: keras.Model, state: Mapping[str, np.ndarray], entries: dict[str
 
 
 def load_state(
-    model: keras.Model, state: Mapping[str, np.ndarray], source: str = "checkpoint"
+    model: keras.Model,
+    state: Mapping[str, np.ndarray],
+    source: str = "checkpoint",
+    table_grid: tuple[int, int] | None = None,
 ) -> Report:
     """Puts a state dict into a model, whole or not at all.
 
@@ -188,6 +198,8 @@ def load_state(
         model: A model of this package.
         state: Official key -> float32 array.
         source: The file's name, for messages.
+        table_grid: (height, width) in tokens of the position table, where it is known; else it is
+            square, or the model's own.
 
     Returns:
         What became of every key.
@@ -196,7 +208,7 @@ def load_state(
         CheckpointError: A key is missing, surplus or of another shape; the model is unchanged.
     """
     entries = {entry.key: entry for entry in official_entries(model)}
-    plan = _plan(model, state, entries)
+    plan = _plan(model, state, entries, table_grid)
     missing = [
         f"{key} {entry.official_shape}" for key, entry in entries.items() if key not in state
     ]

@@ -11,6 +11,7 @@ import pytest
 from t2t_keras import CheckpointError
 from t2t_keras.weights import keras_file
 from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.position import resize_position_table
 from tests.tiny import tiny_model
 
 TABLE, HEAD = "layers/position_table/vars/0", "layers/dense/vars/0"
@@ -151,9 +152,9 @@ def test_a_grid_that_is_not_square_comes_back_as_it_was(suffix, tmp_path):
     np.testing.assert_array_equal(
         _table(tiny_model(weights=path, input_shape=(32, 128, 3))), layer.get_weights()[0]
     )
-    resized = keras_file.resize_position_table(_table(wide), (4, 4), (2, 8))
+    resized = resize_position_table(_table(wide), (4, 4), (2, 8))
     np.testing.assert_array_equal(_table(tiny_model(weights=path)), resized)
-    resized = keras_file.resize_position_table(_table(wide), (3, 5), (2, 8))
+    resized = resize_position_table(_table(wide), (3, 5), (2, 8))
     np.testing.assert_array_equal(
         _table(tiny_model(weights=path, input_shape=(48, 80, 3))), resized
     )
