@@ -10,7 +10,7 @@ import numpy as np
 
 from t2t_keras.data import decode_picture
 from t2t_keras.export import load_saved_model
-from t2t_keras.training import TrainConfig, TrainResult, settings_of
+from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
 
 _SAMPLES = 5
 
@@ -37,13 +37,19 @@ def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[st
     }
 
 
+def accuracies(scores: Scores) -> str:
+    """Top-1, and top-5 where there are more than five classes to choose from."""
+    top1 = f"top-1 {scores.accuracy:.2%}"
+    return f"{top1}, top-5 {scores.top5_accuracy:.2%}" if len(scores.confusion) > 5 else top1
+
+
 def summary(config: TrainConfig, result: TrainResult, seconds: float) -> list[str]:
     """How good the model is, and how it was chosen."""
     scores = result.scores
     return [
         "",
-        f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of {scores.pictures} test "
-        f"pictures right (top-5: {scores.top5_accuracy:.2%}), after {seconds:.0f} s",
+        f"{config.model} on {config.dataset}, {scores.pictures} test pictures: "
+        f"{accuracies(scores)}, after {seconds:.0f} s",
         f"Weights of epoch {result.best_epoch + 1}, the best on {result.sources.selected_on}.",
     ]
 

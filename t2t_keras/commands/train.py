@@ -12,7 +12,7 @@ from typing import Any
 import absl.logging
 
 from t2t_keras.commands.outcome import exit_code, say
-from t2t_keras.commands.report import metrics, next_steps, samples, summary
+from t2t_keras.commands.report import accuracies, metrics, next_steps, samples, summary
 from t2t_keras.commands.settings import (
     METRICS_NAME,
     MODEL_NAME,
@@ -83,7 +83,7 @@ def _evaluate(command: TrainCommand) -> int:
     scores = evaluate(config, class_names_of(config.weights), _verbose(command))
     say(
         f"{config.weights} on {config.dataset}, {scores.pictures} pictures: "
-        f"top-1 {scores.accuracy:.2%}, top-5 {scores.top5_accuracy:.2%}, loss {scores.loss:.4f}"
+        f"{accuracies(scores)}, loss {scores.loss:.4f}"
     )
     return 0
 

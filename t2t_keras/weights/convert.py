@@ -19,7 +19,7 @@ from t2t_keras.weights.identify import Identity, identify
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.safetensors import write_safetensors
 from t2t_keras.weights.torch_file import read_torch_checkpoint
-from t2t_keras.weights.transfer import Report, load_state
+from t2t_keras.weights.transfer import Report, load_state, position_grid
 
 logger = logging.getLogger(__name__)
 
@@ -90,10 +90,15 @@ def load_official_checkpoint(
     return load_or_advise(model, state, os.fspath(path))
 
 
-def load_or_advise(model: keras.Model, state: Mapping[str, np.ndarray], source: str) -> Report:
+def load_or_advise(
+    model: keras.Model,
+    state: Mapping[str, np.ndarray],
+    source: str,
+    table_grid: tuple[int, int] | None = None,
+) -> Report:
     """`load_state`, with a word on which model would fit where this one does not."""
     try:
-        return load_state(model, state, source)
+        return load_state(model, state, source, table_grid)
     except CheckpointError as error:
         raise CheckpointError(f"{error}\n{_which_model(state, source)}") from None
 
@@ -137,7 +142,7 @@ def write_model(model: keras.Model, target: str | os.PathLike) -> None:
         if suffix == ".keras":
             model.save(part)
         else:
-            write_safetensors(official_state(model), part)
+            write_safetensors(official_state(model), part, position_grid(model))
 
 
 def convert(

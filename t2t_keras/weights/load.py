@@ -22,7 +22,7 @@ from t2t_keras.weights.convert import (
 from t2t_keras.weights.download import fetch_release
 from t2t_keras.weights.keras_file import load_keras_file, picture_size
 from t2t_keras.weights.safetensors import read_safetensors
-from t2t_keras.weights.transfer import Report
+from t2t_keras.weights.transfer import Report, position_grid
 
 logger = logging.getLogger(__name__)
 
@@ -80,14 +80,14 @@ def load_weights(
     if path.endswith(_OFFICIAL_SUFFIXES):
         return load_official_checkpoint(model, path)
     if path.endswith(".safetensors"):
-        return load_or_advise(model, state_dict_of(read_safetensors(path), "", path), path)
+        arrays, grid_size = read_safetensors(path)
+        return load_or_advise(model, state_dict_of(arrays, "", path), path, grid_size)
     return load_keras_file(model, Path(path), variant)
 
 
 def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> Report:
     """Loads the release for the model's picture size, fetched, converted and kept."""
-    grid_size = model.get_layer("position_table").grid_size
-    release = imagenet_release(variant_name, picture_size(grid_size, variant))
+    release = imagenet_release(variant_name, picture_size(position_grid(model), variant))
     source = fetch_release(release)
     try:
         with tempfile.TemporaryDirectory() as folder:

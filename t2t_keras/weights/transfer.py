@@ -71,7 +71,8 @@ class Report:
         )
 
 
-def _grid_of(model: keras.Model) -> tuple[int, int]:
+def position_grid(model: keras.Model) -> tuple[int, int]:
+    """(height, width) in tokens of the grid that a model's position table is kept for."""
     return model.get_layer("position_table").grid_size
 
 
@@ -83,14 +84,15 @@ def _position_array(
     A table says nothing of its grid. The authors' are square, so where `table_grid` is not known a
     square number of places is a square, be it as many as another grid of the model's has.
     """
-    grid_size = _grid_of(model)
+    grid_size = position_grid(model)
     wanted = entry.official_shape
     if array.ndim != 3 or array.shape[0] != 1 or array.shape[2] != wanted[2]:
         return None, ""
     try:
         resized = resize_position_table(array, grid_size, table_grid)
     except ValueError:
-        return (array, entry.layout.name) if array.shape == wanted else (None, "")
+        own = table_grid is None and array.shape == wanted
+        return (array, entry.layout.name) if own else (None, "")
     if resized is array:
         return array, entry.layout.name
     how = f"resized bicubically to {grid_size[0]}x{grid_size[1]}"

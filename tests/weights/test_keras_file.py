@@ -11,7 +11,6 @@ import pytest
 from t2t_keras import CheckpointError
 from t2t_keras.weights import keras_file
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.position import resize_position_table
 from tests.tiny import tiny_model
 
 TABLE, HEAD = "layers/position_table/vars/0", "layers/dense/vars/0"
@@ -135,26 +134,3 @@ def test_weights_saved_in_bfloat16_load(tmp_path):
     expected = keras.ops.convert_to_numpy(half.get_layer("head").kernel).astype("float32")
     loaded = tiny_model(weights=path).get_layer("head").get_weights()[0]
     np.testing.assert_array_equal(loaded, expected)
-
-
-def _table(model):
-    return model.get_layer("position_table").get_weights()[0]
-
-
-@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
-def test_a_grid_that_is_not_square_comes_back_as_it_was(suffix, tmp_path):
-    """2x8 tokens are as many as 4x4."""
-    path = tmp_path / f"wide{suffix}"
-    wide = tiny_model(input_shape=(32, 128, 3))
-    layer = wide.get_layer("position_table")
-    layer.position_table.assign(np.random.default_rng(0).standard_normal((1, 17, 32)))
-    write_model(wide, path)
-    np.testing.assert_array_equal(
-        _table(tiny_model(weights=path, input_shape=(32, 128, 3))), layer.get_weights()[0]
-    )
-    resized = resize_position_table(_table(wide), (4, 4), (2, 8))
-    np.testing.assert_array_equal(_table(tiny_model(weights=path)), resized)
-    resized = resize_position_table(_table(wide), (3, 5), (2, 8))
-    np.testing.assert_array_equal(
-        _table(tiny_model(weights=path, input_shape=(48, 80, 3))), resized
-    )
