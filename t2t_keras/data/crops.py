@@ -75,9 +75,9 @@ def random_resized_crop(
     return tf.ensure_shape(tf.cast(_rounded(resized), tf.uint8), (*target, 3))
 
 
-def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right with probability 1/2."""
-    mirrored = tf.random.stateless_uniform((), seed) < 0.5
+def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
+    """Mirrors left and right with that probability."""
+    mirrored = tf.random.stateless_uniform((), seed) < probability
     return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
 
 

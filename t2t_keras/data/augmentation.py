@@ -1,0 +1,145 @@
+"""What a training picture goes through, and in which order: that of timm 0.3.4."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from t2t_keras.data.crops import (
+    CROP_AREA,
+    CROP_RATIO,
+    Range,
+    evaluation_crop,
+    light_crop,
+    random_flip,
+    random_resized_crop,
+)
+from t2t_keras.data.erasing import Erasing, random_erasing
+from t2t_keras.data.mixup import Mixing, mix_batch
+from t2t_keras.data.normalise import Colour, normalise
+from t2t_keras.data.seeds import split_seed
+from t2t_keras.images.resize import Size
+
+CROPS = ("none", "light", "random_resized")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Everything a training picture and its label go through.
+
+    Args:
+        crop: "none" (the evaluation's), "light" (shifts and scales, for digits) or
+            "random_resized", as for ImageNet.
+        area: Share of the picture's area that a random resized crop keeps, within (0, 1].
+        ratio: Its width over its height, above 0.
+        flip: Probability of mirroring left and right, in [0, 1].
+        rand_augment: RandAugment's configuration, such as "rand-m9-mstd0.5-inc1"; None is none.
+        color_jitter: Range of the changes of brightness, contrast and saturation, at least 0;
+            only used without `rand_augment`.
+        mixing: Mixup and cutmix; None is neither.
+        erasing: Random erasing; None is none.
+        smoothing: Share of each label that is spread evenly over all classes, in [0, 1).
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+
+    crop: str = "random_resized"
+    area: Range = CROP_AREA
+    ratio: Range = CROP_RATIO
+    flip: float = 0.5
+    rand_augment: str | None = None
+    color_jitter: float = 0.0
+    mixing: Mixing | None = None
+    erasing: Erasing | None = None
+    smoothing: float = 0.0
+
+    def __post_init__(self):
+        area, ratio = self.area, self.ratio
+        finite = float("inf")
+        checks = {
+            "crop": (self.crop in CROPS, f"one of {', '.join(CROPS)}"),
+            "area": (0 < area[0] <= area[1] <= 1, "a range within (0, 1]"),
+            "ratio": (0 < ratio[0] <= ratio[1] < finite, "a range of finite numbers above 0"),
+            "flip": (0 <= self.flip <= 1, "in [0, 1]"),
+            "color_jitter": (0 <= self.color_jitter < finite, "at least 0 and finite"),
+            "smoothing": (0 <= self.smoothing < 1, "in [0, 1)"),
+        }
+        for name, (holds, expected) in checks.items():
+            if not holds:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(crop="none", flip=0.0),
+    "light": Augmentation(crop="light", flip=0.0),
+    "crop_flip": Augmentation(),
+}
+
+
+def augment_picture(
+    image: tf.Tensor,
+    target: Size,
+    crop_pct: float,
+    augmentation: Augmentation,
+    crop_seed: tf.Tensor,
+    look_seed: tf.Tensor,
+) -> tf.Tensor:
+    """What one picture goes through before it is in a batch.
+
+    Args:
+        image: (h, w, 3) uint8.
+        target: (height, width) to come out.
+        crop_pct: Of the evaluation's crop, which "none" and "light" build on.
+        augmentation: What to do.
+        crop_seed: (2,) int64, of the crop.
+        look_seed: (2,) int64, of everything after it.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    image = _cropped(image, target, crop_pct, augmentation, crop_seed)
+    flip_seed, colour_seed = split_seed(look_seed, 2)
+    if augmentation.flip:
+        image = random_flip(image, flip_seed, augmentation.flip)
+    # RandAugment, or colour jitter without it, goes here, with `colour_seed`.
+    del colour_seed
+    return image
+
+
+def augment_batch(
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    augmentation: Augmentation,
+    seed: tf.Tensor,
+    mean: Colour,
+    std: Colour,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mixes, normalises and erases a batch.
+
+    Args:
+        images: (B, H, W, 3) uint8.
+        targets: (B, classes) float32, smoothed already.
+        augmentation: What to do.
+        seed: (2,) int64 of the batch.
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+
+    Returns:
+        (B, H, W, 3) float32 and (B, classes) float32.
+    """
+    mixing_seed, erasing_seed = split_seed(seed, 2)
+    if augmentation.mixing is not None:
+        images, targets = mix_batch(images, targets, augmentation.mixing, mixing_seed)
+    images = normalise(images, mean, std)
+    if augmentation.erasing is not None:
+        images = random_erasing(images, augmentation.erasing, erasing_seed)
+    return images, targets
+
+
+def _cropped(image, target, crop_pct, augmentation, seed):
+    if augmentation.crop == "none":
+        return evaluation_crop(image, target, crop_pct)
+    if augmentation.crop == "light":
+        return light_crop(image, target, crop_pct, seed)
+    return random_resized_crop(image, target, seed, augmentation.area, augmentation.ratio)
