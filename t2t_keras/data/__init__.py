@@ -1,6 +1,11 @@
 """Data sets and the batches made of them, in tf.data."""
 
-from t2t_keras.data.augmentation import AUGMENTATIONS, Augmentation
+from t2t_keras.data.augmentation import (
+    AUGMENTATIONS,
+    Augmentation,
+    augment_batch,
+    augment_picture,
+)
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -8,8 +13,8 @@ from t2t_keras.data.crops import (
     random_resized_crop,
 )
 from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.erasing import ERASING_MODES, Erasing, erase_picture, random_erasing
-from t2t_keras.data.mixup import Mixing, mix_batch
+from t2t_keras.data.erasing import ERASING_MODES, Erasing, erase_picture
+from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
 from t2t_keras.data.reading import picture_errors
@@ -22,10 +27,14 @@ __all__ = [
     "Augmentation",
     "ERASING_MODES",
     "Erasing",
+    "Mix",
     "Mixing",
+    "augment_batch",
+    "augment_picture",
     "Source",
     "batch_seed",
     "decode_picture",
+    "draw_mix",
     "erase_picture",
     "eval_dataset",
     "evaluation_crop",
@@ -33,12 +42,12 @@ __all__ = [
     "is_folder",
     "light_crop",
     "look_seed",
-    "mix_batch",
+    "mix_pixels",
+    "mix_targets",
     "normalise",
     "open_source",
     "order_seed",
     "picture_errors",
-    "random_erasing",
     "random_flip",
     "random_resized_crop",
     "soft_targets",

@@ -13,8 +13,8 @@ from t2t_keras.data.crops import (
     random_flip,
     random_resized_crop,
 )
-from t2t_keras.data.erasing import Erasing, random_erasing
-from t2t_keras.data.mixup import Mixing, mix_batch
+from t2t_keras.data.erasing import Erasing, erase_picture
+from t2t_keras.data.mixup import Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.images.resize import Size
@@ -118,7 +118,7 @@ def augment_batch(
     """Mixes, normalises and erases a batch.
 
     Args:
-        images: (B, H, W, 3) uint8.
+        images: (B, H, W, 3) uint8; H and W static. B may be odd.
         targets: (B, classes) float32, smoothed already.
         augmentation: What to do.
         seed: (2,) int64 of the batch.
@@ -128,13 +128,29 @@ def augment_batch(
     Returns:
         (B, H, W, 3) float32 and (B, classes) float32.
     """
-    mixing_seed, erasing_seed = split_seed(seed, 2)
-    if augmentation.mixing is not None:
-        images, targets = mix_batch(images, targets, augmentation.mixing, mixing_seed)
-    images = normalise(images, mean, std)
-    if augmentation.erasing is not None:
-        images = random_erasing(images, augmentation.erasing, erasing_seed)
-    return images, targets
+    mixing, erasing = augmentation.mixing, augmentation.erasing
+    if mixing is None and erasing is None:
+        return normalise(images, mean, std), targets
+    mix_seed, erasing_seed = split_seed(seed, 2)
+    count = tf.shape(images)[0]
+    seeds = tf.random.split(erasing_seed, count)
+    mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
+
+    # Picture by picture: what lies between the steps stays in the processor's cache.
+    def finished(place):
+        image = images[place]
+        if mix is not None:
+            image = mix_pixels(image, images[count - 1 - place], mix)
+        image = normalise(image, mean, std)
+        return image if erasing is None else erase_picture(image, erasing, seeds[place])
+
+    made = tf.map_fn(
+        finished,
+        tf.range(count),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
+    )
+    made = tf.ensure_shape(made, images.shape)
+    return made, targets if mix is None else mix_targets(targets, mix)
 
 
 def _cropped(image, target, crop_pct, augmentation, seed):

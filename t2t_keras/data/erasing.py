@@ -55,28 +55,17 @@ class Erasing:
                 raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
 
 
-def random_erasing(images: tf.Tensor, settings: Erasing, seed: tf.Tensor) -> tf.Tensor:
-    """Erases each picture of a batch for itself.
+def erase_picture(image: tf.Tensor, settings: Erasing, seed: tf.Tensor) -> tf.Tensor:
+    """Erases boxes of one picture, or leaves it as it is.
 
     Args:
-        images: (B, H, W, 3) float32, normalised; H and W static.
+        image: (H, W, 3) float32, normalised; H and W static.
         settings: How often and what.
-        seed: (2,) int64 of the batch.
+        seed: (2,) int64 of the picture.
 
     Returns:
-        (B, H, W, 3) float32.
+        (H, W, 3) float32.
     """
-    seeds = tf.random.split(seed, tf.shape(images)[0])
-    erased = tf.map_fn(
-        lambda both: erase_picture(both[0], settings, both[1]),
-        (images, seeds),
-        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
-    )
-    return tf.ensure_shape(erased, images.shape)
-
-
-def erase_picture(image: tf.Tensor, settings: Erasing, seed: tf.Tensor) -> tf.Tensor:
-    """Erases boxes of one (H, W, 3) float32 picture, or leaves it as it is."""
     erased_seed, count_seed, *box_seeds = split_seed(seed, 2 + settings.max_count)
     count = tf.random.stateless_uniform((), count_seed, 1, settings.max_count + 1, tf.int32)
 
@@ -128,4 +117,6 @@ def _with_box(image: tf.Tensor, settings: Erasing, count: tf.Tensor, seed: tf.Te
         filling = tf.zeros(shape)
     middle = image[top : top + height]
     row = tf.concat([middle[:, :left], filling, middle[:, left + width :]], axis=1)
-    return tf.ensure_shape(tf.concat([image[:top], row, image[top + height :]], axis=0), image.shape)
+    return tf.ensure_shape(
+        tf.concat([image[:top], row, image[top + height :]], axis=0), image.shape
+    )

@@ -151,24 +151,6 @@ def mix_targets(targets: tf.Tensor, mix: Mix) -> tf.Tensor:
     return targets * own + tf.reverse(targets, (0,)) * other
 
 
-def mix_batch(
-    images: tf.Tensor, targets: tf.Tensor, settings: Mixing, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes a batch with itself, the other way round.
-
-    Args:
-        images: (B, H, W, 3) uint8 of static H and W; B may be odd, and the middle one stays.
-        targets: (B, classes) float32, smoothed already.
-        settings: How often and how strongly.
-        seed: (2,) int64 of the batch.
-
-    Returns:
-        Images and targets of the same shapes and types.
-    """
-    mix = draw_mix(settings, *images.shape[1:3], seed)
-    return mix_pixels(images, tf.reverse(images, (0,)), mix), mix_targets(targets, mix)
-
-
 def _cut_box(own: tf.Tensor, height: int, width: int, seed: tf.Tensor):
     """A box of side ratio sqrt(1 - own) whose centre lies anywhere, clipped at the border."""
     centres = tf.unstack(tf.random.stateless_uniform((2,), seed, dtype=tf.float64), 2)

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from t2t_keras.data import Mixing, batch_seed, mix_batch, soft_targets
-from t2t_keras.data.mixup import Mix, draw_mix, mix_pixels, symmetric_beta
+from t2t_keras.data import Mix, Mixing, batch_seed, draw_mix, mix_pixels, mix_targets, soft_targets
+from t2t_keras.data.mixup import symmetric_beta
 from tests.pictures import noise
 
 COUNT = 3000
@@ -105,15 +105,19 @@ def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
 @pytest.mark.parametrize("batch_size", [1, 4, 5])
 def test_pixels_and_targets_are_those_of_the_rule(batch_size):
     images = np.stack([noise(12, 16, seed) for seed in range(batch_size)])
-    given = tf.constant(images)
     targets = soft_targets(np.arange(batch_size), 6, smoothing=0.1)
     settings = Mixing(probability=0.7)
-    both = tf.function(
-        lambda seed: (mix_batch(given, targets, settings, seed), draw_mix(settings, 12, 16, seed))
-    )
+
+    given, turned = tf.constant(images), tf.constant(images[::-1])
+
+    @tf.function
+    def mixed(seed):
+        mix = draw_mix(settings, 12, 16, seed)
+        return mix, mix_pixels(given, turned, mix), mix_targets(targets, mix)
+
     kinds = set()
     for step in range(16):
-        (got, got_targets), mix = both(batch_seed(0, 0, step))
+        mix, got, got_targets = mixed(batch_seed(0, 0, step))
         mix = tf.nest.map_structure(lambda tensor: tensor.numpy(), mix)
         np.testing.assert_array_equal(got, mixed_by_the_rule(images, mix))
         assert got.dtype == tf.uint8
