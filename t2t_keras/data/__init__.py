@@ -1,5 +1,6 @@
 """Data sets and the batches made of them, in tf.data."""
 
+from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -9,14 +10,17 @@ from t2t_keras.data.crops import (
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.normalise import normalise
 from t2t_keras.data.pipeline import AUGMENTATIONS, eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
 from t2t_keras.data.seeds import batch_seed, example_seed, order_seed, split_seed
 from t2t_keras.data.sources import Source, is_folder, open_source
 
 __all__ = [
     "AUGMENTATIONS",
+    "RandAugmentConfig",
     "Source",
     "batch_seed",
+    "colour_jitter",
     "decode_picture",
     "eval_dataset",
     "evaluation_crop",
@@ -26,7 +30,9 @@ __all__ = [
     "normalise",
     "open_source",
     "order_seed",
+    "parse_rand_augment",
     "picture_errors",
+    "rand_augment",
     "random_flip",
     "random_resized_crop",
     "split_seed",
