@@ -6,6 +6,7 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_picture,
 )
+from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -17,6 +18,7 @@ from t2t_keras.data.erasing import ERASING_MODES, Erasing, erase_picture
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
 from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed, split_seed
 from t2t_keras.data.sources import Source, is_folder, open_source
@@ -31,8 +33,10 @@ __all__ = [
     "Mixing",
     "augment_batch",
     "augment_picture",
+    "RandAugmentConfig",
     "Source",
     "batch_seed",
+    "colour_jitter",
     "decode_picture",
     "draw_mix",
     "erase_picture",
@@ -47,7 +51,9 @@ __all__ = [
     "normalise",
     "open_source",
     "order_seed",
+    "parse_rand_augment",
     "picture_errors",
+    "rand_augment",
     "random_flip",
     "random_resized_crop",
     "soft_targets",

@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
     CROP_AREA,
     CROP_RATIO,
@@ -16,6 +17,7 @@ from t2t_keras.data.crops import (
 from t2t_keras.data.erasing import Erasing, erase_picture
 from t2t_keras.data.mixup import Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
+from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.images.resize import Size
 
@@ -32,7 +34,7 @@ class Augmentation:
         area: Share of the picture's area that a random resized crop keeps, within (0, 1].
         ratio: Its width over its height, above 0.
         flip: Probability of mirroring left and right, in [0, 1].
-        rand_augment: RandAugment's configuration, such as "rand-m9-mstd0.5-inc1"; None is none.
+        rand_augment: What RandAugment draws; None is none.
         color_jitter: Range of the changes of brightness, contrast and saturation, at least 0;
             only used without `rand_augment`.
         mixing: Mixup and cutmix; None is neither.
@@ -47,7 +49,7 @@ class Augmentation:
     area: Range = CROP_AREA
     ratio: Range = CROP_RATIO
     flip: float = 0.5
-    rand_augment: str | None = None
+    rand_augment: RandAugmentConfig | None = None
     color_jitter: float = 0.0
     mixing: Mixing | None = None
     erasing: Erasing | None = None
@@ -84,6 +86,7 @@ def augment_picture(
     augmentation: Augmentation,
     crop_seed: tf.Tensor,
     look_seed: tf.Tensor,
+    mean: Colour,
 ) -> tf.Tensor:
     """What one picture goes through before it is in a batch.
 
@@ -94,6 +97,7 @@ def augment_picture(
         augmentation: What to do.
         crop_seed: (2,) int64, of the crop.
         look_seed: (2,) int64, of everything after it.
+        mean: Of each channel, in 0..1: what RandAugment puts where it moves a picture away.
 
     Returns:
         (height, width, 3) uint8.
@@ -102,8 +106,11 @@ def augment_picture(
     flip_seed, colour_seed = split_seed(look_seed, 2)
     if augmentation.flip:
         image = random_flip(image, flip_seed, augmentation.flip)
-    # RandAugment, or colour jitter without it, goes here, with `colour_seed`.
-    del colour_seed
+    if augmentation.rand_augment is not None:
+        fill = tuple(min(round(255 * channel), 255) for channel in mean)
+        return rand_augment(image, augmentation.rand_augment, colour_seed, fill)
+    if augmentation.color_jitter:
+        return colour_jitter(image, augmentation.color_jitter, colour_seed)
     return image
 
 

@@ -90,8 +90,8 @@ def train_dataset(
     def work(epoch, place, key):
         contents, label = split.read(key)
         seeds = (example_seed(seed, epoch, place), look_seed(seed, epoch, place))
-        image = augment_picture(decode_picture(contents), target, crop_pct, augmentation, *seeds)
-        return image, label
+        image = decode_picture(contents)
+        return augment_picture(image, target, crop_pct, augmentation, *seeds, mean), label
 
     def finished(step, batch):
         images, labels = (tf.ensure_shape(x, (batch_size, *x.shape[1:])) for x in batch)

@@ -3,7 +3,14 @@
 import dataclasses
 import os
 
-from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, Augmentation, Erasing, Mixing
+from t2t_keras.data import (
+    AUGMENTATIONS,
+    ERASING_MODES,
+    Augmentation,
+    Erasing,
+    Mixing,
+    parse_rand_augment,
+)
 from t2t_keras.images.constants import DEFAULT_CROP_PCT
 from t2t_keras.variants import Variant
 
@@ -114,6 +121,8 @@ class TrainConfig:
         }
         for name, allowed in names.items():
             self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+        if self.rand_augment != NOT_USED:
+            parse_rand_augment(self.rand_augment)
         splits_given = (self.train_split, self.eval_split, self.validation_split or None)
         if self.held_out and splits_given != (None, None, None):
             raise ValueError(
@@ -124,7 +133,9 @@ class TrainConfig:
     @property
     def augmentation(self) -> Augmentation:
         """What training pictures and their labels go through."""
-        mixing = erasing = None
+        rand_augment = mixing = erasing = None
+        if self.rand_augment != NOT_USED:
+            rand_augment = parse_rand_augment(self.rand_augment)
         if self.mixup or self.cutmix:
             mixing = Mixing(
                 mixup_alpha=self.mixup,
@@ -136,7 +147,7 @@ class TrainConfig:
             erasing = Erasing(probability=self.erasing, mode=self.erasing_mode)
         return dataclasses.replace(
             AUGMENTATIONS[self.augment],
-            rand_augment=None if self.rand_augment == NOT_USED else self.rand_augment,
+            rand_augment=rand_augment,
             color_jitter=self.color_jitter,
             mixing=mixing,
             erasing=erasing,

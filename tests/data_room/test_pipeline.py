@@ -16,6 +16,7 @@ from t2t_keras.data import (
     mix_pixels,
     mix_targets,
     open_source,
+    parse_rand_augment,
     split_seed,
     steps_per_epoch,
     train_dataset,
@@ -23,11 +24,15 @@ from t2t_keras.data import (
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
 
 EVERYTHING = Augmentation(
+    rand_augment=parse_rand_augment("rand-m9-mstd0.5-inc1"),
     mixing=Mixing(probability=0.8),
     erasing=Erasing(probability=0.5, max_count=2),
     smoothing=0.1,
 )
-EVERY = AUGMENTATIONS | {"everything": EVERYTHING}
+EVERY = AUGMENTATIONS | {
+    "jitter": Augmentation(color_jitter=0.4),
+    "everything": EVERYTHING,
+}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from t2t_keras.data import AUGMENTATIONS, Augmentation, Erasing, Mixing
+from t2t_keras.data import AUGMENTATIONS, Augmentation, Erasing, Mixing, RandAugmentConfig
 from t2t_keras.training import TrainConfig, make_config
 
 GOOD = make_config()
@@ -55,11 +55,16 @@ def test_held_out_pictures_need_the_data_set_s_own_splits():
         dataclasses.replace(GOOD, validation_split=0.1)
 
 
+def test_a_rand_augment_that_cannot_be_read_is_refused():
+    with pytest.raises(ValueError, match="RandAugment's .*Received: 'rand-m9-x1'"):
+        dataclasses.replace(GOOD, rand_augment="rand-m9-x1")
+
+
 def test_the_augmentation_is_what_the_settings_say():
     assert GOOD.augmentation == dataclasses.replace(AUGMENTATIONS["light"], smoothing=0.1)
     config = make_config(dataset="cifar10", mixup=0.0, mixup_prob=0.5, erasing_mode="rand")
     assert config.augmentation == Augmentation(
-        rand_augment="rand-m9-mstd0.5-inc1",
+        rand_augment=RandAugmentConfig(magnitude=9, magnitude_std=0.5, increasing=True),
         color_jitter=0.4,
         mixing=Mixing(mixup_alpha=0.0, cutmix_alpha=1.0, probability=0.5),
         erasing=Erasing(probability=0.25, mode="rand"),
