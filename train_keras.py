@@ -62,6 +62,23 @@ flags.DEFINE_enum(
     "augment", None, ["none", "light", "crop_flip"], "Random crops in training: none, small "
     "shifts and scales, or random resized crops with mirroring."
 )  # fmt: skip
+flags.DEFINE_string(
+    "rand_augment", None, "RandAugment's configuration, as rand-m9-mstd0.5-inc1, or none."
+)
+flags.DEFINE_float(
+    "color_jitter", None, "Range of brightness, contrast and saturation, without RandAugment."
+)
+flags.DEFINE_float("erasing", None, "Probability of random erasing.")
+flags.DEFINE_enum(
+    "erasing_mode", None, ["const", "rand", "pixel"], "What erases: the mean, a colour, or noise "
+    "(default: pixel)."
+)  # fmt: skip
+flags.DEFINE_float("mixup", None, "Mixup's alpha; 0 is none.")
+flags.DEFINE_float("cutmix", None, "Cutmix's alpha; 0 is none.")
+flags.DEFINE_float("mixup_prob", None, "Probability that a batch is mixed (default: 1).")
+flags.DEFINE_float(
+    "mixup_switch_prob", None, "Share of cutmix where --mixup and --cutmix are on (default: 0.5)."
+)
 flags.DEFINE_float(
     "held_out",
     None,

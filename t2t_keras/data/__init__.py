@@ -1,5 +1,12 @@
 """Data sets and the batches made of them, in tf.data."""
 
+from t2t_keras.data.augmentation import (
+    AUGMENTATIONS,
+    Augmentation,
+    augment_batch,
+    augment_picture,
+)
+from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -7,28 +14,49 @@ from t2t_keras.data.crops import (
     random_resized_crop,
 )
 from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.erasing import ERASING_MODES, Erasing, erase_picture
+from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import normalise
-from t2t_keras.data.pipeline import AUGMENTATIONS, eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
-from t2t_keras.data.seeds import batch_seed, example_seed, order_seed, split_seed
+from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed, split_seed
 from t2t_keras.data.sources import Source, is_folder, open_source
+from t2t_keras.data.targets import soft_targets
 
 __all__ = [
     "AUGMENTATIONS",
+    "Augmentation",
+    "ERASING_MODES",
+    "Erasing",
+    "Mix",
+    "Mixing",
+    "augment_batch",
+    "augment_picture",
+    "RandAugmentConfig",
     "Source",
     "batch_seed",
+    "colour_jitter",
     "decode_picture",
+    "draw_mix",
+    "erase_picture",
     "eval_dataset",
     "evaluation_crop",
     "example_seed",
     "is_folder",
     "light_crop",
+    "look_seed",
+    "mix_pixels",
+    "mix_targets",
     "normalise",
     "open_source",
     "order_seed",
+    "parse_rand_augment",
     "picture_errors",
+    "rand_augment",
     "random_flip",
     "random_resized_crop",
+    "soft_targets",
     "split_seed",
     "steps_per_epoch",
     "train_dataset",

@@ -16,6 +16,7 @@ Range = tuple[float, float]
 CROP_AREA: Range = (0.08, 1.0)  # share of the picture's area
 CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
 _CROP_TRIES = 10
+_BILINEAR, _BICUBIC = "triangle", "keyscubic"  # TensorFlow's names
 _LIGHT_ZOOM = 0.85  # the least share of a side that the light crop keeps
 
 
@@ -55,8 +56,8 @@ def random_resized_crop(
     """A random window of random area and aspect, resized bilinearly or bicubically at random.
 
     The window is the first of ten draws that fits the picture, else the largest centred one whose
-    aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). The resize antialiases
-    and, unlike Pillow's, rounds once instead of once an axis.
+    aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
+    `evaluation_crop`'s are.
     """
     shape_seed, place_seed, filter_seed = split_seed(seed, 3)
     full = tf.unstack(tf.shape(image)[:2])
@@ -67,17 +68,16 @@ def random_resized_crop(
     top = tf.where(fits, top, (full[0] - height) // 2)
     left = tf.where(fits, left, (full[1] - width) // 2)
     window = image[top : top + height, left : left + width]
-    resized = tf.cond(
+    return tf.cond(
         tf.random.stateless_uniform((), filter_seed) < 0.5,
-        lambda: tf.image.resize(window, target, "bilinear", antialias=True),
-        lambda: tf.image.resize(window, target, "bicubic", antialias=True),
+        lambda: _resized_window(window, target, (0, 0), target, _BILINEAR),
+        lambda: _resized_window(window, target, (0, 0), target, _BICUBIC),
     )
-    return tf.ensure_shape(tf.cast(_rounded(resized), tf.uint8), (*target, 3))
 
 
-def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right with probability 1/2."""
-    mirrored = tf.random.stateless_uniform((), seed) < 0.5
+def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
+    """Mirrors left and right with that probability."""
+    mirrored = tf.random.stateless_uniform((), seed) < probability
     return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
 
 
@@ -106,31 +106,34 @@ def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
     return [tf.cast(share * places, tf.int32) for share, places in zip(shares, spare, strict=True)]
 
 
-def _resized_window(image: tf.Tensor, resized, offset, target: Size) -> tf.Tensor:
+def _resized_window(
+    image: tf.Tensor, resized, offset, target: Size, kernel: str = _BICUBIC
+) -> tf.Tensor:
     """A window of the resized picture, with Pillow's pixels and without making the rest.
 
     Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
     where Pillow's first pass has already clipped, by up to 20 levels.
     """
     rows, columns = tf.unstack(tf.shape(image)[:2])
-    images = _scaled(image[None], (rows, target[1]), (rows, resized[1]), (0, offset[1]))
-    images = _scaled(images, target, (resized[0], target[1]), (offset[0], 0))
-    return tf.ensure_shape(tf.cast(images[0], tf.uint8), (*target, 3))
+    across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
+    across = _scaled(across, target[1], resized[1], offset[1], kernel)
+    down = tf.transpose(tf.reshape(across, (-1, rows)))
+    down = _scaled(down, target[0], resized[0], offset[0], kernel)
+    return tf.reshape(down, (*target, 3))
 
 
-def _scaled(images: tf.Tensor, size, resized, offset) -> tf.Tensor:
-    """`size` of (1, h, w, 3) scaled to `resized`, from `offset` on; float32 whole numbers."""
-    sides = tf.cast(tf.shape(images)[1:3], tf.float32)
+def _scaled(rows: tf.Tensor, size: int, resized, offset, kernel: str) -> tf.Tensor:
+    """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on.
+
+    TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
+    """
+    scale = tf.cast(resized, tf.float32) / tf.cast(tf.shape(rows)[0], tf.float32)
     scaled = tf.raw_ops.ScaleAndTranslate(
-        images=images,
-        size=tf.stack(size),
-        scale=tf.cast(tf.stack(resized), tf.float32) / sides,
-        translation=-tf.cast(tf.stack(offset), tf.float32),
-        kernel_type="keyscubic",
+        images=rows[None, :, None],
+        size=(size, 1),
+        scale=tf.stack([scale, 1.0]),
+        translation=tf.stack([-tf.cast(offset, tf.float32), 0.0]),
+        kernel_type=kernel,
         antialias=True,
     )
-    return _rounded(scaled)
-
-
-def _rounded(values: tf.Tensor) -> tf.Tensor:
-    return tf.clip_by_value(tf.floor(values + 0.5), 0.0, 255.0)
+    return tf.cast(tf.clip_by_value(scaled[0, :, 0] + 0.5, 0.0, 255.5), tf.uint8)

@@ -11,11 +11,16 @@ def normalise(images: tf.Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMA
     """`images.preprocess_input` in TensorFlow, whatever Keras' backend is.
 
     Args:
-        images: (..., 3) RGB in 0..255, of any type.
+        images: (..., W, 3) RGB in 0..255, of any type.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
 
     Returns:
         float32 of the same shape.
     """
-    return (tf.cast(images, tf.float32) / 255.0 - mean) / std
+    # TensorFlow is slow where one side repeats every three values, and fast where it is a row.
+    width = tf.shape(images)[-2]
+    means, deviations = (tf.tile(255 * tf.constant(colour), (width,)) for colour in (mean, std))
+    rows = tf.reshape(tf.cast(images, tf.float32), (-1, 3 * width))
+    normal = tf.reshape((rows - means) / deviations, tf.shape(images))
+    return tf.ensure_shape(normal, images.shape)

@@ -9,27 +9,21 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from t2t_keras.data.crops import evaluation_crop, light_crop, random_flip, random_resized_crop
+from t2t_keras.data.augmentation import (
+    AUGMENTATIONS,
+    Augmentation,
+    augment_batch,
+    augment_picture,
+)
+from t2t_keras.data.crops import evaluation_crop
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.reading import read_batches
-from t2t_keras.data.seeds import example_seed, order_seed, split_seed
+from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed
 from t2t_keras.data.sources import Source
+from t2t_keras.data.targets import soft_targets
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.images.resize import Size, cover_size, target_size
-
-
-def _crop_flip(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
-    crop_seed, flip_seed = split_seed(seed, 2)
-    return random_flip(random_resized_crop(image, target, crop_seed), flip_seed)
-
-
-# name -> (picture, target, crop_pct, seed) -> picture of the target's size, uint8 still
-AUGMENTATIONS: dict[str, Callable[..., tf.Tensor]] = {
-    "none": lambda image, target, crop_pct, seed: evaluation_crop(image, target, crop_pct),
-    "light": light_crop,
-    "crop_flip": _crop_flip,
-}
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
@@ -53,7 +47,7 @@ def train_dataset(
     seed: int,
     *,
     epochs: int,
-    augment: str = "crop_flip",
+    augmentation: Augmentation = AUGMENTATIONS["crop_flip"],
     start_step: int = 0,
     crop_pct: float = DEFAULT_CROP_PCT,
     mean: Colour = IMAGENET_MEAN,
@@ -67,25 +61,23 @@ def train_dataset(
         source: What to train on.
         image_size: Side in pixels, or (height, width).
         batch_size: Pictures a batch, over all devices.
-        seed: Of the order and every random crop.
+        seed: Of the order and of everything random in `augmentation`.
         epochs: Of the whole run, not only of what is left after `start_step`.
-        augment: "none" (the evaluation's crop), "light" (shifts and scales, for digits) or
-            "crop_flip" (random resized crop and mirroring, as for ImageNet).
+        augmentation: What pictures and labels go through.
         start_step: Batches already trained on, over all epochs.
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
 
     Returns:
-        `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, labels):
-        (batch_size, height, width, 3) float32, normalised, and (batch_size,) int32. Iterate
-        inside `picture_errors()` to be told the file that cannot be read.
+        `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, targets):
+        (batch_size, height, width, 3) float32, normalised, and (batch_size, classes) float32, as
+        labels are smoothed and mixed. Iterate inside `picture_errors()` to be told the file that
+        cannot be read.
 
     Raises:
         ValueError: An argument is out of range.
     """
-    if augment not in AUGMENTATIONS:
-        raise ValueError(f"`augment` must be in {sorted(AUGMENTATIONS)}. Received: {augment=}")
     steps = steps_per_epoch(source, batch_size)
     if not 0 <= start_step <= epochs * steps:
         raise ValueError(
@@ -97,9 +89,15 @@ def train_dataset(
 
     def work(epoch, place, key):
         contents, label = split.read(key)
-        drawn = example_seed(seed, epoch, place)
-        image = AUGMENTATIONS[augment](decode_picture(contents), target, crop_pct, drawn)
-        return image, label
+        seeds = (example_seed(seed, epoch, place), look_seed(seed, epoch, place))
+        image = decode_picture(contents)
+        return augment_picture(image, target, crop_pct, augmentation, *seeds, mean), label
+
+    def finished(step, batch):
+        images, labels = (tf.ensure_shape(x, (batch_size, *x.shape[1:])) for x in batch)
+        targets = soft_targets(labels, source.num_classes, augmentation.smoothing)
+        drawn = batch_seed(seed, step // steps, step % steps)
+        return augment_batch(images, targets, augmentation, drawn, mean, std)
 
     left = functools.partial(
         _left_of_run, seed=seed, epochs=epochs, per_epoch=steps * batch_size,
@@ -108,7 +106,7 @@ def train_dataset(
     batches = read_batches(
         left(split.keys), left(split.names), work, target, source.num_classes, batch_size
     )
-    return _finished(batches, epochs * steps - start_step, batch_size, mean, std)
+    return _mapped(batches.enumerate(start_step), finished, epochs * steps - start_step)
 
 
 def eval_dataset(
@@ -131,7 +129,7 @@ def eval_dataset(
         std: Of each channel, in 0..1.
 
     Returns:
-        Batches (images, labels) as `train_dataset`'s, of known number.
+        Batches (images, labels) of known number: images as `train_dataset`'s and (B,) int32.
 
     Raises:
         ValueError: An argument is out of range.
@@ -154,7 +152,11 @@ def eval_dataset(
         *(listed(split.keys(None)), listed(split.names(None))),
         *(work, target, source.num_classes, batch_size),
     )
-    return _finished(batches, -(-split.size // batch_size), None, mean, std)
+
+    def finished(images, labels):
+        return normalise(images, mean, std), labels
+
+    return _mapped(batches, finished, -(-split.size // batch_size))
 
 
 def _left_of_run(
@@ -175,17 +177,8 @@ def _left_of_run(
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).skip(skipped)
 
 
-def _finished(
-    batches: tf.data.Dataset, count: int, batch_size: int | None, mean: Colour, std: Colour
-) -> tf.data.Dataset:
-    """Normalised batches; `batch_size` is the static one, None where the last may be smaller."""
-
-    def normalised(images, labels):
-        images = tf.ensure_shape(images, (batch_size, None, None, 3))
-        labels = tf.ensure_shape(labels, (batch_size,))
-        return normalise(images, mean, std), labels
-
-    batches = batches.map(normalised, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+def _mapped(batches: tf.data.Dataset, finished: Callable, count: int) -> tf.data.Dataset:
+    batches = batches.map(finished, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = batches.apply(tf.data.experimental.assert_cardinality(count))
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_quick_start())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-_ORDER, _BATCH, _EXAMPLE = range(3)  # what a seed is for; the three never meet
+_ORDER, _BATCH, _EXAMPLE, _LOOK = range(4)  # what a seed is for; the four never meet
 
 
 def order_seed(seed: int, epoch: Any) -> tf.Tensor:
@@ -22,8 +22,13 @@ def batch_seed(seed: int, epoch: Any, step: Any) -> tf.Tensor:
 
 
 def example_seed(seed: int, epoch: Any, index: Any) -> tf.Tensor:
-    """The seed of what one example draws; `index` is its place in the epoch's order."""
+    """The seed of one example's crop; `index` is its place in the epoch's order."""
     return _fold(_fold([seed, _EXAMPLE], epoch), index)
+
+
+def look_seed(seed: int, epoch: Any, index: Any) -> tf.Tensor:
+    """The seed of what an example draws after its crop: mirroring and colours."""
+    return _fold(_fold([seed, _LOOK], epoch), index)
 
 
 def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:

@@ -5,24 +5,16 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from t2t_keras.data import soft_targets
+
 _MEMORY = 64 * 2**20  # bytes
 
 
-def with_targets(batches: tf.data.Dataset, classes: int, smoothing: float) -> tf.data.Dataset:
-    """Makes class probabilities of labels.
-
-    Args:
-        batches: (pictures, (B,) int32 labels).
-        classes: Number of classes.
-        smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
-
-    Returns:
-        (pictures, (B, classes) float32 targets).
-    """
-    off = smoothing / classes
+def with_targets(batches: tf.data.Dataset, classes: int) -> tf.data.Dataset:
+    """Makes (pictures, (B, classes) float32 targets) of (pictures, (B,) int32 labels)."""
 
     def encode(images, labels):
-        return images, tf.one_hot(labels, classes, on_value=1.0 - smoothing + off, off_value=off)
+        return images, soft_targets(labels, classes)
 
     return batches.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -3,11 +3,19 @@
 import dataclasses
 import os
 
-from t2t_keras.data import AUGMENTATIONS
+from t2t_keras.data import (
+    AUGMENTATIONS,
+    ERASING_MODES,
+    Augmentation,
+    Erasing,
+    Mixing,
+    parse_rand_augment,
+)
 from t2t_keras.images.constants import DEFAULT_CROP_PCT
 from t2t_keras.variants import Variant
 
 MONITORS = ("val_accuracy", "val_loss")
+NOT_USED = "none"
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -28,7 +36,17 @@ class TrainConfig:
         lr: Peak learning rate; above 0.
         weight_decay: AdamW's; at least 0.
         drop_path_rate: Of stochastic depth in the deepest block, in [0, 1).
-        augment: "none", "light" or "crop_flip", as `train_dataset` takes it.
+        augment: Crops in training, a name in `AUGMENTATIONS`: "none", "light" or "crop_flip".
+        rand_augment: RandAugment's configuration, such as "rand-m9-mstd0.5-inc1", or "none".
+        color_jitter: Range of the changes of brightness, contrast and saturation, at least 0; only
+            used without RandAugment.
+        erasing: Probability of random erasing, in [0, 1].
+        erasing_mode: What is put there: "const" (the mean), "rand" (a colour) or "pixel" (noise).
+        mixup: Alpha of mixup, at least 0; 0 is none.
+        cutmix: Alpha of cutmix, at least 0; 0 is none.
+        mixup_prob: Probability that a batch is mixed, in [0, 1].
+        mixup_switch_prob: Probability that a mixed batch gets cutmix, in [0, 1]; only used where
+            neither alpha is 0.
         min_lr: Learning rate at the end.
         warmup_lr: Learning rate of the first warm-up epoch.
         smoothing: Share of each label spread over all classes, in [0, 1).
@@ -63,6 +81,14 @@ class TrainConfig:
     weight_decay: float
     drop_path_rate: float
     augment: str
+    rand_augment: str = NOT_USED
+    color_jitter: float = 0.0
+    erasing: float = 0.0
+    erasing_mode: str = "pixel"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mixup_prob: float = 1.0
+    mixup_switch_prob: float = 0.5
     min_lr: float = 1e-5
     warmup_lr: float = 1e-6
     smoothing: float = 0.1
@@ -87,15 +113,46 @@ class TrainConfig:
                 f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
                 f"Received: warmup_epochs={self.warmup_epochs}"
             )
-        names = {"precision": PRECISIONS, "monitor": MONITORS, "augment": AUGMENTATIONS}
+        names = {
+            "precision": PRECISIONS,
+            "monitor": MONITORS,
+            "augment": AUGMENTATIONS,
+            "erasing_mode": ERASING_MODES,
+        }
         for name, allowed in names.items():
             self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+        if self.rand_augment != NOT_USED:
+            parse_rand_augment(self.rand_augment)
         splits_given = (self.train_split, self.eval_split, self.validation_split or None)
         if self.held_out and splits_given != (None, None, None):
             raise ValueError(
                 "`held_out` must be 0 beside `train_split`, `eval_split` or `validation_split`. "
                 f"Received: held_out={self.held_out}"
             )
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What training pictures and their labels go through."""
+        rand_augment = mixing = erasing = None
+        if self.rand_augment != NOT_USED:
+            rand_augment = parse_rand_augment(self.rand_augment)
+        if self.mixup or self.cutmix:
+            mixing = Mixing(
+                mixup_alpha=self.mixup,
+                cutmix_alpha=self.cutmix,
+                probability=self.mixup_prob,
+                switch_probability=self.mixup_switch_prob,
+            )
+        if self.erasing:
+            erasing = Erasing(probability=self.erasing, mode=self.erasing_mode)
+        return dataclasses.replace(
+            AUGMENTATIONS[self.augment],
+            rand_augment=rand_augment,
+            color_jitter=self.color_jitter,
+            mixing=mixing,
+            erasing=erasing,
+            smoothing=self.smoothing,
+        )
 
     def _check_size(self) -> None:
         size = self.image_size
@@ -110,12 +167,14 @@ class TrainConfig:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_epochs", "cooldown_epochs", "seed"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("min_lr", "warmup_lr", "weight_decay"):
+        for name in ("min_lr", "warmup_lr", "weight_decay", "color_jitter", "mixup", "cutmix"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0 and finite")
         self._require("lr", 0 < self.lr < float("inf"), "above 0 and finite")
         for name in ("min_lr", "warmup_lr"):
             self._require(name, getattr(self, name) <= self.lr, f"at most `lr`, {self.lr}")
         self._require("crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
+        for name in ("erasing", "mixup_prob", "mixup_switch_prob"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         for name in ("drop_path_rate", "smoothing", "held_out", "validation_split"):
             self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
 

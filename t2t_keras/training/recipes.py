@@ -34,6 +34,11 @@ _AUTHORS = {
     "cooldown_epochs": 10,
     "drop_path_rate": 0.1,
     "augment": "crop_flip",
+    "rand_augment": "rand-m9-mstd0.5-inc1",
+    "color_jitter": 0.4,
+    "erasing": 0.25,
+    "mixup": 0.8,
+    "cutmix": 1.0,
 }
 _LITE = {"lr": 1e-3, "weight_decay": 0.03}
 _DEEP = {"weight_decay": 0.065}

@@ -189,23 +189,21 @@ def _callbacks(
 
 
 def _training_batches(config: TrainConfig, source: Source, epochs: int) -> tf.data.Dataset:
-    batches = train_dataset(
+    return train_dataset(
         source,
         config.image_size,
         config.batch_size,
         config.seed,
         epochs=epochs,
-        augment=config.augment,
+        augmentation=config.augmentation,
         crop_pct=config.crop_pct,
     )
-    targets = with_targets(batches, source.num_classes, config.smoothing)
-    return targets.prefetch(tf.data.AUTOTUNE)
 
 
 def _validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
     """Every evaluation picture with its weight; label smoothing belongs to training alone."""
     batches = eval_dataset(source, config.image_size, config.batch_size, crop_pct=config.crop_pct)
-    targets = with_targets(batches, source.num_classes, smoothing=0.0)
+    targets = with_targets(batches, source.num_classes)
     return padded(targets, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
 
 

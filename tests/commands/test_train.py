@@ -13,7 +13,7 @@ from PIL import Image
 
 from t2t_keras.commands import train as module
 from t2t_keras.commands.train import TrainCommand, run
-from t2t_keras.data import AUGMENTATIONS
+from t2t_keras.data import AUGMENTATIONS, ERASING_MODES
 from t2t_keras.training import TrainConfig
 from t2t_keras.training.config import MONITORS, PRECISIONS
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -229,8 +229,11 @@ def test_the_flags_are_the_settings_and_their_choices():
     choices, not_settings, tensorflow_loaded = json.loads(done.stdout)
     assert choices.keys() - not_settings == TrainConfig.__dataclass_fields__.keys()
     for name, allowed in (
-        ("augment", AUGMENTATIONS), ("monitor", MONITORS), ("precision", PRECISIONS)
-    ):  # fmt: skip
+        ("augment", AUGMENTATIONS),
+        ("erasing_mode", ERASING_MODES),
+        ("monitor", MONITORS),
+        ("precision", PRECISIONS),
+    ):
         assert choices[name] == list(allowed)
     assert not tensorflow_loaded
 

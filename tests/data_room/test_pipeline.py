@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,12 +7,32 @@ import tensorflow as tf
 
 from t2t_keras.data import (
     AUGMENTATIONS,
+    Augmentation,
+    Erasing,
+    Mixing,
+    batch_seed,
+    draw_mix,
     eval_dataset,
+    mix_pixels,
+    mix_targets,
     open_source,
+    parse_rand_augment,
+    split_seed,
     steps_per_epoch,
     train_dataset,
 )
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
+
+EVERYTHING = Augmentation(
+    rand_augment=parse_rand_augment("rand-m9-mstd0.5-inc1"),
+    mixing=Mixing(probability=0.8),
+    erasing=Erasing(probability=0.5, max_count=2),
+    smoothing=0.1,
+)
+EVERY = AUGMENTATIONS | {
+    "jitter": Augmentation(color_jitter=0.4),
+    "everything": EVERYTHING,
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +53,15 @@ def _same(first, second):
 
 
 @pytest.mark.parametrize(
-    ("name", "augment"), [*(("folder", augment) for augment in AUGMENTATIONS), ("digits", "light")]
+    ("name", "augment"), [*(("folder", augment) for augment in EVERY), ("digits", "light")]
 )
 def test_a_run_continues_as_if_never_interrupted(name, augment, source, digits_dir, digits):
     if name == "folder":
-        opened, batch_size, start = source, 4, 5
+        opened, batch_size, start = source, 5, 4
     else:
         splits = {"train_split": "train[:100]", "eval_split": "test"}
         opened, batch_size, start = open_source("digits", digits_dir, **splits), 16, 8
-    settings = {"epochs": 3, "augment": augment}
+    settings = {"epochs": 3, "augmentation": EVERY[augment]}
     whole = _batches(train_dataset(opened, 16, batch_size, 7, **settings))
     assert len(whole) == 3 * steps_per_epoch(opened, batch_size)
     for step in (start, len(whole)):
@@ -64,7 +85,9 @@ def test_seeds_and_epochs_differ(source):
 
 
 def test_an_epoch_takes_each_picture_at_most_once(source):
-    batches = _batches(train_dataset(source, 16, 4, 0, epochs=6, augment="none"))
+    batches = _batches(
+        train_dataset(source, 16, 4, 0, epochs=6, augmentation=AUGMENTATIONS["none"])
+    )
     left_out = set()
     every = {image.tobytes() for image, _ in _singles(source)}
     for epoch in range(6):
@@ -77,8 +100,10 @@ def test_an_epoch_takes_each_picture_at_most_once(source):
 
 
 def _singles(source):
-    for images, labels in train_dataset(source, 16, 15, 0, epochs=1, augment="none"):
-        yield from zip(images.numpy(), labels.numpy(), strict=True)
+    for images, labels in train_dataset(
+        source, 16, 15, 0, epochs=1, augmentation=AUGMENTATIONS["none"]
+    ):
+        yield from zip(images.numpy(), labels.numpy().argmax(1), strict=True)
 
 
 def test_labels_stay_with_their_pictures(source):
@@ -121,7 +146,7 @@ def test_evaluation_is_load_image_then_preprocess_input(source):
 def test_shapes_and_types_are_static(source):
     images, labels = train_dataset(source, (16, 24), 4, 0, epochs=1).element_spec
     assert images == tf.TensorSpec((4, 16, 24, 3), tf.float32)
-    assert labels == tf.TensorSpec((4,), tf.int32)
+    assert labels == tf.TensorSpec((4, 3), tf.float32)
     images, labels = eval_dataset(source, (16, 24), 4).element_spec
     assert images == tf.TensorSpec((None, 16, 24, 3), tf.float32)
 
@@ -147,7 +172,6 @@ def test_mean_and_deviation_may_be_others(source):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"augment": "strong"}, "Received: augment='strong'"),
         ({"batch_size": 16}, "1 to the 15 training pictures of .*Received: batch_size=16"),
         ({"batch_size": 0}, "Received: batch_size=0"),
         ({"start_step": 8}, "`start_step` must be 0 to 6.*Received: start_step=8"),
@@ -160,6 +184,40 @@ def test_arguments_are_checked_before_any_work(source, change, message):
     settings = {"image_size": 16, "batch_size": 4, "seed": 0, "epochs": 2} | change
     with pytest.raises(ValueError, match=message):
         train_dataset(source, **settings)
+
+
+def test_batches_are_mixed_as_their_step_says(source):
+    """Pixels are mixed before they are normalised, labels after they are smoothed."""
+    plain = dataclasses.replace(AUGMENTATIONS["none"], smoothing=0.1)
+    mixing = Mixing(probability=0.75)
+    settings = {"epochs": 2, "mean": (0, 0, 0), "std": (1 / 255,) * 3}  # gives pixels
+    pure = train_dataset(source, 16, 5, 7, augmentation=plain, **settings)
+    mixed = train_dataset(
+        source, 16, 5, 7, augmentation=dataclasses.replace(plain, mixing=mixing), **settings
+    )
+    alike = 0
+    for step, ((images, targets), got) in enumerate(zip(pure, mixed, strict=True)):
+        seed, _ = split_seed(batch_seed(7, step // 3, step % 3), 2)
+        mix = draw_mix(mixing, 16, 16, seed)
+        pixels = tf.cast(tf.round(images), tf.uint8)
+        expected = mix_pixels(pixels, tf.reverse(pixels, (0,)), mix)
+        np.testing.assert_allclose(got[0], expected, atol=1e-3)
+        np.testing.assert_allclose(got[1], mix_targets(targets, mix), atol=1e-6)
+        alike += np.array_equal(expected, pixels)
+    assert alike < 4
+
+
+def test_erasing_is_on_normalised_values(source):
+    plain = AUGMENTATIONS["none"]
+    erasing = Erasing(probability=1.0, mode="const")
+    pure = train_dataset(source, 16, 5, 7, epochs=1, augmentation=plain)
+    erased = train_dataset(
+        source, 16, 5, 7, epochs=1, augmentation=dataclasses.replace(plain, erasing=erasing)
+    )
+    for (before, _), (after, _) in zip(pure, erased, strict=True):
+        gone = (before != after).numpy()
+        assert gone.any(axis=(1, 2, 3)).all() and not gone.all(axis=(1, 2, 3)).any()
+        assert not after.numpy()[gone].any()
 
 
 def test_evaluations_arguments_are_checked_too(source):

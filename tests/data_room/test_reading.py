@@ -4,7 +4,14 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import Source, eval_dataset, open_source, picture_errors, train_dataset
+from t2t_keras.data import (
+    AUGMENTATIONS,
+    Source,
+    eval_dataset,
+    open_source,
+    picture_errors,
+    train_dataset,
+)
 from t2t_keras.data.splits import FileSplit
 from t2t_keras.errors import DataError
 from tests.pictures import encode, ramp, unreadable_kinds
@@ -96,7 +103,7 @@ def test_a_damaged_record_file_is_no_silent_loss(tmp_path, digits_dir, digits):
     records.write_bytes(data)
     source = open_source("digits", copied)
     with pytest.raises(DataError, match=r"a record of the split 'train' of 'digits' in .*tfds"):
-        _run(train_dataset(source, 16, 100, 0, epochs=2, augment="none"))
+        _run(train_dataset(source, 16, 100, 0, epochs=2, augmentation=AUGMENTATIONS["none"]))
 
 
 def test_other_errors_pass_through():
@@ -114,7 +121,7 @@ def test_an_error_comes_out_of_fit(root):
     model.compile("sgd", "mse")
     dataset = train_dataset(open_source(root), 16, 5, 0, epochs=1)
     with pytest.raises(DataError, match=r"pear/003.jpg: "), picture_errors():
-        model.fit(dataset.map(lambda images, labels: (images, tf.one_hot(labels, 3))), verbose=0)
+        model.fit(dataset, verbose=0)
 
 
 def test_all_good_is_no_error(root):

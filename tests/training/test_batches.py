@@ -13,20 +13,9 @@ def labelled(count, batch_size):
     return tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(batch_size)
 
 
-def test_smoothing_is_spread_over_all_classes():
-    (_, targets), *_ = with_targets(labelled(2, 2), classes=4, smoothing=0.1)
-    expected = [[0.925, 0.025, 0.025, 0.025], [0.025, 0.925, 0.025, 0.025]]
-    np.testing.assert_allclose(targets, expected, rtol=1e-6)
-
-
-def test_without_smoothing_targets_are_one_hot():
-    (_, targets), *_ = with_targets(labelled(4, 4), classes=4, smoothing=0.0)
-    np.testing.assert_array_equal(targets, np.eye(4))
-
-
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_all_batches_are_full_and_fillers_weigh_nothing(count):
-    full = padded(with_targets(labelled(count, 4), 4, 0.0), 4, count)
+    full = padded(with_targets(labelled(count, 4), 4), 4, count)
     pictures, targets, weights = (np.concatenate(part) for part in zip(*full, strict=True))
     assert len(pictures) == len(targets) == len(weights) == -(-count // 4) * 4
     assert not weights[count:].any() and not pictures[count:].any()
@@ -40,7 +29,7 @@ def test_loss_and_accuracy_of_a_ragged_set_are_exact():
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), head])
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(loss=loss, weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
-    targets = with_targets(labelled(7, 4), 4, 0.0)
+    targets = with_targets(labelled(7, 4), 4)
     got = model.evaluate(padded(targets, 4, 7), verbose=0, return_dict=True)
     pictures, wanted = (np.concatenate(part) for part in zip(*targets, strict=True))
     logits = model.predict(pictures, verbose=0)

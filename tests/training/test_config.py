@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from t2t_keras.data import AUGMENTATIONS, Augmentation, Erasing, Mixing, RandAugmentConfig
 from t2t_keras.training import TrainConfig, make_config
 
 GOOD = make_config()
@@ -30,6 +31,13 @@ GOOD = make_config()
         ("precision", "float64"),
         ("monitor", "loss"),
         ("augment", "heavy"),
+        ("color_jitter", -0.1),
+        ("erasing", 1.1),
+        ("erasing_mode", "black"),
+        ("mixup", -0.1),
+        ("cutmix", float("nan")),
+        ("mixup_prob", 2.0),
+        ("mixup_switch_prob", -1.0),
         ("warmup_lr", 1.0),
         ("image_size", 224),
         ("image_size", (16,)),
@@ -45,6 +53,26 @@ def test_a_setting_out_of_range_is_named(name, value):
 def test_held_out_pictures_need_the_data_set_s_own_splits():
     with pytest.raises(ValueError, match="`held_out` must be 0 beside"):
         dataclasses.replace(GOOD, validation_split=0.1)
+
+
+def test_a_rand_augment_that_cannot_be_read_is_refused():
+    with pytest.raises(ValueError, match="RandAugment's .*Received: 'rand-m9-x1'"):
+        dataclasses.replace(GOOD, rand_augment="rand-m9-x1")
+
+
+def test_the_augmentation_is_what_the_settings_say():
+    assert GOOD.augmentation == dataclasses.replace(AUGMENTATIONS["light"], smoothing=0.1)
+    config = make_config(dataset="cifar10", mixup=0.0, mixup_prob=0.5, erasing_mode="rand")
+    assert config.augmentation == Augmentation(
+        rand_augment=RandAugmentConfig(magnitude=9, magnitude_std=0.5, increasing=True),
+        color_jitter=0.4,
+        mixing=Mixing(mixup_alpha=0.0, cutmix_alpha=1.0, probability=0.5),
+        erasing=Erasing(probability=0.25, mode="rand"),
+        smoothing=0.1,
+    )
+    off = {"rand_augment": "none", "color_jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0}
+    plain = make_config(dataset="cifar10", smoothing=0.0, **off)
+    assert plain.augmentation == AUGMENTATIONS["crop_flip"]
 
 
 def test_settings_are_frozen():

@@ -27,6 +27,10 @@ def test_the_authors_settings(model, lr, weight_decay):
     assert (config.epochs, config.warmup_epochs, config.cooldown_epochs) == (300, 10, 10)
     assert (config.min_lr, config.warmup_lr, config.seed) == (1e-5, 1e-6, 42)
     assert (config.image_size, config.crop_pct, config.augment) == ((224, 224), 0.9, "crop_flip")
+    assert (config.rand_augment, config.color_jitter) == ("rand-m9-mstd0.5-inc1", 0.4)
+    assert (config.erasing, config.erasing_mode) == (0.25, "pixel")
+    assert (config.mixup, config.cutmix) == (0.8, 1.0)
+    assert (config.mixup_prob, config.mixup_switch_prob) == (1.0, 0.5)
 
 
 def test_without_a_word_the_digits_are_trained():

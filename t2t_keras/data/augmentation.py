@@ -1,0 +1,168 @@
+"""What a training picture goes through, and in which order: that of timm 0.3.4."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from t2t_keras.data.colour_jitter import colour_jitter
+from t2t_keras.data.crops import (
+    CROP_AREA,
+    CROP_RATIO,
+    Range,
+    evaluation_crop,
+    light_crop,
+    random_flip,
+    random_resized_crop,
+)
+from t2t_keras.data.erasing import Erasing, erase_picture
+from t2t_keras.data.mixup import Mixing, draw_mix, mix_pixels, mix_targets
+from t2t_keras.data.normalise import Colour, normalise
+from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
+from t2t_keras.data.seeds import split_seed
+from t2t_keras.images.resize import Size
+
+CROPS = ("none", "light", "random_resized")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Everything a training picture and its label go through.
+
+    Args:
+        crop: "none" (the evaluation's), "light" (shifts and scales, for digits) or
+            "random_resized", as for ImageNet.
+        area: Share of the picture's area that a random resized crop keeps, within (0, 1].
+        ratio: Its width over its height, above 0.
+        flip: Probability of mirroring left and right, in [0, 1].
+        rand_augment: What RandAugment draws; None is none.
+        color_jitter: Range of the changes of brightness, contrast and saturation, at least 0;
+            only used without `rand_augment`.
+        mixing: Mixup and cutmix; None is neither.
+        erasing: Random erasing; None is none.
+        smoothing: Share of each label that is spread evenly over all classes, in [0, 1).
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+
+    crop: str = "random_resized"
+    area: Range = CROP_AREA
+    ratio: Range = CROP_RATIO
+    flip: float = 0.5
+    rand_augment: RandAugmentConfig | None = None
+    color_jitter: float = 0.0
+    mixing: Mixing | None = None
+    erasing: Erasing | None = None
+    smoothing: float = 0.0
+
+    def __post_init__(self):
+        area, ratio = self.area, self.ratio
+        finite = float("inf")
+        checks = {
+            "crop": (self.crop in CROPS, f"one of {', '.join(CROPS)}"),
+            "area": (0 < area[0] <= area[1] <= 1, "a range within (0, 1]"),
+            "ratio": (0 < ratio[0] <= ratio[1] < finite, "a range of finite numbers above 0"),
+            "flip": (0 <= self.flip <= 1, "in [0, 1]"),
+            "color_jitter": (0 <= self.color_jitter < finite, "at least 0 and finite"),
+            "smoothing": (0 <= self.smoothing < 1, "in [0, 1)"),
+        }
+        for name, (holds, expected) in checks.items():
+            if not holds:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(crop="none", flip=0.0),
+    "light": Augmentation(crop="light", flip=0.0),
+    "crop_flip": Augmentation(),
+}
+
+
+def augment_picture(
+    image: tf.Tensor,
+    target: Size,
+    crop_pct: float,
+    augmentation: Augmentation,
+    crop_seed: tf.Tensor,
+    look_seed: tf.Tensor,
+    mean: Colour,
+) -> tf.Tensor:
+    """What one picture goes through before it is in a batch.
+
+    Args:
+        image: (h, w, 3) uint8.
+        target: (height, width) to come out.
+        crop_pct: Of the evaluation's crop, which "none" and "light" build on.
+        augmentation: What to do.
+        crop_seed: (2,) int64, of the crop.
+        look_seed: (2,) int64, of everything after it.
+        mean: Of each channel, in 0..1: what RandAugment puts where it moves a picture away.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    image = _cropped(image, target, crop_pct, augmentation, crop_seed)
+    flip_seed, colour_seed = split_seed(look_seed, 2)
+    if augmentation.flip:
+        image = random_flip(image, flip_seed, augmentation.flip)
+    if augmentation.rand_augment is not None:
+        fill = tuple(min(round(255 * channel), 255) for channel in mean)
+        return rand_augment(image, augmentation.rand_augment, colour_seed, fill)
+    if augmentation.color_jitter:
+        return colour_jitter(image, augmentation.color_jitter, colour_seed)
+    return image
+
+
+def augment_batch(
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    augmentation: Augmentation,
+    seed: tf.Tensor,
+    mean: Colour,
+    std: Colour,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mixes, normalises and erases a batch.
+
+    Args:
+        images: (B, H, W, 3) uint8; H and W static. B may be odd.
+        targets: (B, classes) float32, smoothed already.
+        augmentation: What to do.
+        seed: (2,) int64 of the batch.
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+
+    Returns:
+        (B, H, W, 3) float32 and (B, classes) float32.
+    """
+    mixing, erasing = augmentation.mixing, augmentation.erasing
+    if mixing is None and erasing is None:
+        return normalise(images, mean, std), targets
+    mix_seed, erasing_seed = split_seed(seed, 2)
+    count = tf.shape(images)[0]
+    seeds = tf.random.split(erasing_seed, count)
+    mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
+
+    # Picture by picture: what lies between the steps stays in the processor's cache.
+    def finished(place):
+        image = images[place]
+        if mix is not None:
+            image = mix_pixels(image, images[count - 1 - place], mix)
+        image = normalise(image, mean, std)
+        return image if erasing is None else erase_picture(image, erasing, seeds[place])
+
+    made = tf.map_fn(
+        finished,
+        tf.range(count),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
+    )
+    made = tf.ensure_shape(made, images.shape)
+    return made, targets if mix is None else mix_targets(targets, mix)
+
+
+def _cropped(image, target, crop_pct, augmentation, seed):
+    if augmentation.crop == "none":
+        return evaluation_crop(image, target, crop_pct)
+    if augmentation.crop == "light":
+        return light_crop(image, target, crop_pct, seed)
+    return random_resized_crop(image, target, seed, augmentation.area, augmentation.ratio)

@@ -1,0 +1,205 @@
+"""RandAugment as timm 0.3.4 does it, from its configuration string, in a graph."""
+
+import dataclasses
+import math
+import re
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from t2t_keras.data import colour_ops, geometric_ops
+from t2t_keras.data.seeds import split_seed
+from t2t_keras.images.constants import MEAN_COLOUR
+
+OPS = (
+    "AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color",
+    "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY",
+)  # fmt: skip
+WEIGHTS = (
+    *(0.025, 0.005, 0.0, 0.3, 0.0, 0.005, 0.005, 0.025),
+    *(0.005, 0.005, 0.025, 0.2, 0.2, 0.1, 0.1),
+)  # of `OPS`, where the configuration says w0
+
+_MAX_MAGNITUDE = 10.0
+_PROBABILITY = 0.5  # of a drawn op to be applied
+_FORM = "rand-m9-n2-mstd0.5-inc1-w0"
+_KEYS = {"m": "magnitude", "n": "count", "mstd": "magnitude_std", "inc": "increasing", "w": "w"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandAugmentConfig:
+    """What RandAugment draws.
+
+    Args:
+        magnitude: Mean of the magnitudes, from 0; above 10 counts as 10.
+        count: Ops a picture, from 0.
+        magnitude_std: Standard deviation of the magnitudes, from 0; however large, the
+            distribution stays a normal one whose ends are moved to 0 and 10.
+        increasing: Whether the ops grow stronger with the magnitude; where not, some go the other
+            way, and the four enhancements run from 0.1 at 0 to 1.9 at 10.
+        weighted: Whether ops are drawn by `WEIGHTS`, without replacement.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    magnitude: int = 10
+    count: int = 2
+    magnitude_std: float = 0.0
+    increasing: bool = False
+    weighted: bool = False
+
+    def __post_init__(self):
+        for name in ("magnitude", "count", "magnitude_std"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")
+        weighted_ops = sum(weight > 0 for weight in WEIGHTS)
+        if self.weighted and self.count > weighted_ops:
+            raise ValueError(
+                f"`count` must be 0 to {weighted_ops} where ops are drawn by weight, without "
+                f"replacement. Received: count={self.count}"
+            )
+
+
+def parse_rand_augment(text: str) -> RandAugmentConfig:
+    """Reads timm's configuration string, such as "rand-m9-mstd0.5-inc1".
+
+    `m`, `n` and `mstd` are numbers, `inc` is 0 or 1, `w` can only be 0; sections may stand in any
+    order. Stricter than timm 0.3.4, which passes over a section without a number, takes the first
+    or last of two, and reads inc0 as inc1.
+
+    Raises:
+        ValueError: `text` is no such string, or a number is out of range.
+    """
+    head, *sections = text.split("-")
+    if head != "rand":
+        raise ValueError(f"RandAugment must read like {_FORM!r}. Received: {text!r}")
+    values = {}
+    for section in sections:
+        match = re.fullmatch(r"([a-z]+)(.*)", section)
+        if match is None or match[1] not in _KEYS:
+            raise ValueError(
+                f"RandAugment's sections are {', '.join(_KEYS)}, each with a number, as in "
+                f"{_FORM!r}; {section!r} is none. Received: {text!r}"
+            )
+        if _KEYS[match[1]] in values:
+            raise ValueError(f"RandAugment's {match[1]!r} stands there twice. Received: {text!r}")
+        values[_KEYS[match[1]]] = _number(*match.groups(), text)
+    if "w" in values:
+        del values["w"]
+        values["weighted"] = True
+    return RandAugmentConfig(**values)
+
+
+def _number(key: str, digits: str, text: str) -> int | float | bool:
+    form, meaning = {
+        "mstd": (r"\d+(\.\d*)?(e[+]?\d+)?", "a number"),
+        "inc": ("[01]", "0 or 1"),
+        "w": ("0", "0, the only set of weights"),
+    }.get(key, (r"\d+", "a whole number"))
+    if re.fullmatch(form, digits) is None:
+        raise ValueError(
+            f"RandAugment's {key!r} must be {meaning}; it is {digits!r}. Received: {text!r}"
+        )
+    return {"mstd": float, "inc": lambda digit: digit == "1"}.get(key, int)(digits)
+
+
+class Draws(NamedTuple):
+    """What one picture draws; every field is (count,)."""
+
+    op: tf.Tensor  # int32 index into `OPS`
+    applied: tf.Tensor  # bool
+    magnitude: tf.Tensor  # float64 in 0..10
+    negative: tf.Tensor  # bool, the sign of a signed op
+    bicubic: tf.Tensor  # bool, the filter of a geometric op
+
+
+def draw_ops(config: RandAugmentConfig, seed: tf.Tensor) -> Draws:
+    """Draws the ops of one picture from its stateless seed."""
+    op_seed, magnitude_seed, choice_seed = split_seed(seed, 3)
+    if config.weighted:
+        uniform = tf.random.stateless_uniform((len(OPS),), op_seed, minval=1e-30)
+        # The largest of the weights' logarithms, with Gumbel noise added, are such a draw.
+        keys = tf.math.log(tf.constant(WEIGHTS)) - tf.math.log(-tf.math.log(uniform))
+        op = tf.math.top_k(keys, config.count).indices
+    else:
+        op = tf.random.stateless_uniform((config.count,), op_seed, 0, len(OPS), tf.int32)
+    noise = tf.random.stateless_normal((config.count,), magnitude_seed, dtype=tf.float64)
+    magnitude = config.magnitude + config.magnitude_std * noise
+    applied, negative, bicubic = tf.unstack(
+        tf.random.stateless_uniform((3, config.count), choice_seed) < _PROBABILITY
+    )
+    return Draws(op, applied, tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE), negative, bicubic)
+
+
+def rand_augment(
+    image: tf.Tensor,
+    config: RandAugmentConfig,
+    seed: tf.Tensor,
+    fill: tuple[int, int, int] = MEAN_COLOUR,
+) -> tf.Tensor:
+    """Applies the ops that the seed draws, one after the other.
+
+    Args:
+        image: (h, w, 3) uint8.
+        config: What to draw.
+        seed: Stateless seed of this picture.
+        fill: Colour of what a geometric op brings in from outside.
+
+    Returns:
+        uint8 of the same shape.
+
+    Reference: arXiv:1909.13719; timm 0.3.4, `rand_augment_transform`.
+    """
+    drawn = draw_ops(config, seed)
+    shape = image.shape
+    for op, applied, magnitude, negative, bicubic in zip(
+        *(tf.unstack(field, config.count) for field in drawn), strict=True
+    ):
+        op = tf.where(applied, op, len(OPS))
+        image = _applied(image, op, magnitude, negative, bicubic, config.increasing, fill)
+    return tf.ensure_shape(image, shape)
+
+
+# One trace for all pictures, layers and pipelines of a process.
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((None, None, 3), tf.uint8),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((), tf.float64),
+        tf.TensorSpec((), tf.bool),
+        tf.TensorSpec((), tf.bool),
+        tf.TensorSpec((), tf.bool),
+        tf.TensorSpec((3,), tf.uint8),
+    ],
+    autograph=False,
+)
+def _applied(image, op, magnitude, negative, bicubic, increasing, fill):
+    """The picture after the op of that index; unchanged past the last one."""
+    share = magnitude / _MAX_MAGNITUDE
+    signed = tf.where(negative, -share, share)
+    bits, threshold = tf.cast(share * 4, tf.int32), tf.cast(share * 256, tf.int32)
+    bits = tf.where(increasing, 4 - bits, bits)
+    threshold = tf.where(increasing, 256 - threshold, threshold)
+    factor = tf.cast(tf.where(increasing, 1.0 + signed * 0.9, share * 1.8 + 0.1), tf.float32)
+    height, width = (tf.cast(side, tf.float64) for side in tf.unstack(tf.shape(image)[:2]))
+    outside: dict[str, Any] = {"bicubic": bicubic, "fill": fill}
+    branches = {
+        "AutoContrast": lambda: colour_ops.auto_contrast(image),
+        "Equalize": lambda: colour_ops.equalize(image),
+        "Invert": lambda: colour_ops.invert(image),
+        "Rotate": lambda: geometric_ops.rotate(image, signed * 30.0, **outside),
+        "Posterize": lambda: colour_ops.posterize(image, bits),
+        "Solarize": lambda: colour_ops.solarize(image, threshold),
+        "SolarizeAdd": lambda: colour_ops.solarize_add(image, tf.cast(share * 110, tf.int32)),
+        "Color": lambda: colour_ops.color(image, factor),
+        "Contrast": lambda: colour_ops.contrast(image, factor),
+        "Brightness": lambda: colour_ops.brightness(image, factor),
+        "Sharpness": lambda: colour_ops.sharpness(image, factor),
+        "ShearX": lambda: geometric_ops.shear_x(image, signed * 0.3, **outside),
+        "ShearY": lambda: geometric_ops.shear_y(image, signed * 0.3, **outside),
+        "TranslateX": lambda: geometric_ops.translate_x(image, signed * 0.45 * width, **outside),
+        "TranslateY": lambda: geometric_ops.translate_y(image, signed * 0.45 * height, **outside),
+    }
+    return tf.switch_case(op, [*(branches[name] for name in OPS), lambda: image])
