@@ -3,7 +3,7 @@
 import keras
 
 from t2t_keras.training.averaging import AveragedMixin
-from t2t_keras.training.gradients import SummedMixin, LossScale
+from t2t_keras.training.gradients import LossScale, SummedMixin
 from t2t_keras.training.update_rules import PaperLamb, TorchSGD
 from t2t_keras.weights.mapping import official_entries
 
