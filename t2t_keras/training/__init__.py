@@ -1,5 +1,7 @@
 """Training and evaluating a model: settings, recipes and the run itself."""
 
+from t2t_keras.training.accumulation import accumulating, check_parts
+from t2t_keras.training.averaging import averaged_weights
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.optimizer import build_optimizer, undecayed_variables
 from t2t_keras.training.recipes import make_config, model_names, settings_of, variant_of
@@ -13,7 +15,10 @@ __all__ = [
     "Scores",
     "TrainConfig",
     "TrainResult",
+    "accumulating",
+    "averaged_weights",
     "build_optimizer",
+    "check_parts",
     "evaluate",
     "make_config",
     "model_names",

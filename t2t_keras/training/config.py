@@ -16,6 +16,7 @@ from t2t_keras.variants import Variant
 
 MONITORS = ("val_accuracy", "val_loss")
 NOT_USED = "none"
+OPTIMIZERS = ("adamw", "sgd", "lamb")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -30,11 +31,11 @@ class TrainConfig:
         model: A model's name, or sizes of one's own.
         image_size: (height, width) in pixels.
         batch_size: Pictures in a batch, over all devices; at least 1.
-        epochs: Length of the cosine; at least 1.
+        epochs: Length of the first cosine; at least 1.
         warmup_epochs: Epochs of linear warm-up, within the cosine's.
         cooldown_epochs: Epochs at `min_lr` after the cosine's.
         lr: Peak learning rate; above 0.
-        weight_decay: AdamW's; at least 0.
+        weight_decay: Of the optimizer, in its own sense; at least 0.
         drop_path_rate: Of stochastic depth in the deepest block, in [0, 1).
         augment: Crops in training, a name in `AUGMENTATIONS`: "none", "light" or "crop_flip".
         rand_augment: RandAugment's configuration, such as "rand-m9-mstd0.5-inc1", or "none".
@@ -49,6 +50,13 @@ class TrainConfig:
             neither alpha is 0.
         min_lr: Learning rate at the end.
         warmup_lr: Learning rate of the first warm-up epoch.
+        lr_cycle_mul: How many times as long as the one before each cosine is; at least 1.
+        lr_cycle_limit: Number of cosines, each after the first a restart; at least 1.
+        lr_cycle_decay: What share of the one before's rates each cosine has, in (0, 1].
+        optimizer: "adamw", "sgd" or "lamb", as `build_optimizer` takes it.
+        clip_grad: Highest norm over all gradients; above 0, or None for no limit.
+        ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
+        accumulate: Parts that each device takes its share of a batch in; at least 1.
         smoothing: Share of each label spread over all classes, in [0, 1).
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
         held_out: Share of TFDS' "train" split, in [0, 1), that the best weights are chosen on, so
@@ -91,6 +99,13 @@ class TrainConfig:
     mixup_switch_prob: float = 0.5
     min_lr: float = 1e-5
     warmup_lr: float = 1e-6
+    lr_cycle_mul: float = 1.0
+    lr_cycle_limit: int = 1
+    lr_cycle_decay: float = 0.1
+    optimizer: str = "adamw"
+    clip_grad: float | None = None
+    ema_decay: float = 0.0
+    accumulate: int = 1
     smoothing: float = 0.1
     crop_pct: float = DEFAULT_CROP_PCT
     held_out: float = 0.0
@@ -108,6 +123,7 @@ class TrainConfig:
     def __post_init__(self):
         self._check_size()
         self._check_numbers()
+        self._check_steps()
         if self.warmup_epochs > self.epochs:
             raise ValueError(
                 f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
@@ -177,6 +193,15 @@ class TrainConfig:
             self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         for name in ("drop_path_rate", "smoothing", "held_out", "validation_split"):
             self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+
+    def _check_steps(self) -> None:
+        self._require("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
+        for name in ("lr_cycle_mul", "lr_cycle_limit", "accumulate"):
+            self._require(name, 1 <= getattr(self, name) < float("inf"), "at least 1")
+        self._require("lr_cycle_decay", 0 < self.lr_cycle_decay <= 1, "in (0, 1]")
+        self._require("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        clips = self.clip_grad is None or 0 < self.clip_grad < float("inf")
+        self._require("clip_grad", clips, "above 0 and finite, or None")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

@@ -1,4 +1,4 @@
-"""The authors' learning rate: set once per epoch, with warm-up, cosine and cool-down."""
+"""The authors' learning rate: set once per epoch, with warm-up, cosine, restarts and cool-down."""
 
 import dataclasses
 import math
@@ -12,18 +12,23 @@ class EpochRates:
     """The learning rate of every epoch.
 
     It rises linearly from `warmup_lr` over the first `warmup_epochs`, then follows a cosine from
-    `lr` to `min_lr` that is counted from epoch 0, so the warm-up is not a prefix; `cooldown_epochs`
-    at `min_lr` come after `epochs`.
+    `lr` to `min_lr` that is counted from epoch 0, so the warm-up is not a prefix. `cycle_limit`
+    cosines come one after the other, each with a restart; `cooldown_epochs` at `min_lr` follow.
 
     Args:
-        lr: Peak rate, the one the cosine starts from at epoch 0.
-        min_lr: Rate the cosine ends in.
+        lr: Peak rate, the one the first cosine starts from at epoch 0.
+        min_lr: Rate the first cosine ends in, and the cool-down's.
         warmup_lr: Rate of epoch 0 where there is a warm-up.
-        epochs: Length of the cosine; at least 1.
+        epochs: Length of the first cosine; at least 1.
         warmup_epochs: At least 0.
         cooldown_epochs: At least 0.
+        cycle_mul: How many times as long as the one before each cosine is; at least 1.
+        cycle_limit: Number of cosines; at least 1.
+        cycle_decay: What share of the one before's rates, `min_lr` too, each cosine has.
 
-    Reference: timm 0.3.4, `CosineLRScheduler` as its `create_scheduler` calls it.
+    Reference: timm 0.3.4, `CosineLRScheduler` as its `create_scheduler` calls it (there
+    `lr_cycle_mul`, `lr_cycle_limit` and `decay_rate`). It finds an epoch's cosine by a rounded
+    logarithm, and so starts some of them (the sixth where `cycle_mul=3`) an epoch too late.
     """
 
     lr: float
@@ -32,19 +37,29 @@ class EpochRates:
     epochs: int
     warmup_epochs: int
     cooldown_epochs: int
+    cycle_mul: float = 1.0
+    cycle_limit: int = 1
+    cycle_decay: float = 0.1
 
     @property
     def total_epochs(self) -> int:
-        return self.epochs + self.cooldown_epochs
+        cosines = sum(self.cycle_mul**cycle for cycle in range(self.cycle_limit))
+        return math.floor(self.epochs * cosines) + self.cooldown_epochs
 
     def at(self, epoch: int) -> float:
         """The rate of an epoch, counted from 0."""
         if epoch < self.warmup_epochs:
             return self.warmup_lr + epoch * (self.lr - self.warmup_lr) / self.warmup_epochs
-        if epoch >= self.epochs:
-            return self.min_lr
-        cosine = 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
-        return self.min_lr + (self.lr - self.min_lr) * cosine
+        start, length = 0.0, float(self.epochs)
+        for cycle in range(self.cycle_limit):
+            if epoch < start + length:
+                lowest, highest = (
+                    rate * self.cycle_decay**cycle for rate in (self.min_lr, self.lr)
+                )
+                cosine = 0.5 * (1 + math.cos(math.pi * (epoch - start) / length))
+                return lowest + (highest - lowest) * cosine
+            start, length = start + length, length * self.cycle_mul
+        return self.min_lr
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

@@ -3,8 +3,20 @@ import numpy as np
 import pytest
 
 from t2t_keras import T2TViT
-from t2t_keras.training.optimizer import build_optimizer, undecayed_variables
+from t2t_keras.training.config import OPTIMIZERS
+from t2t_keras.training.gradients import LossScale
+from t2t_keras.training.model import precision
+from t2t_keras.training.optimizer import (
+    _MAKERS,
+    SGD,
+    AdamW,
+    Lamb,
+    build_optimizer,
+    undecayed_variables,
+)
+from t2t_keras.training.schedule import PerEpoch
 from tests.tiny import tiny_model, tiny_variant
+from tests.training.conftest import TINY
 
 
 def undecayed(model):
@@ -31,19 +43,100 @@ def test_a_ghost_block_s_factors_decay_as_the_authors_do():
     assert not undecayed(model) & {scale.path for scale in scales}
 
 
-def test_a_step_without_gradients_shrinks_what_decays_and_nothing_else():
-    model = tiny_model()
+@pytest.mark.parametrize(
+    ("name", "left"),
+    # Of 1.0 at a rate of 0.1 and a decay of 0.5: 0.1 x 0.5; 0.1 x (0.5 + 0.9 x 0.5); 0.1 x 1.
+    [("adamw", 0.95), ("sgd", 0.905), ("lamb", 0.9)],
+)
+def test_a_step_without_gradients_shrinks_what_decays_and_nothing_else(name, left):
+    model = T2TViT(TINY, weights=None, classes=3)
     for variable in model.trainable_variables:
         variable.assign(np.ones(variable.shape))
-    optimizer = build_optimizer(model, learning_rate=0.1, weight_decay=0.5)
+    optimizer = build_optimizer(model, 0.1, 0.5, name)
     optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables],
                     model.trainable_variables)  # fmt: skip
     kept = undecayed(model)
     for variable in model.trainable_variables:
-        expected = 1.0 if variable.path in kept else 1.0 - 0.1 * 0.5
+        expected = 1.0 if variable.path in kept else left
         np.testing.assert_allclose(variable, expected, rtol=1e-6, err_msg=variable.path)
 
 
+WEIGHTS = ([1.0, -2.0, 0.5], [0.25, -0.75])
+GRADIENTS = (
+    ([0.5, -1.0, 2.0], [1.0, -0.5]),  # norm 2.55
+    ([-1.5, 0.25, 1.0], [0.5, 0.5]),  # norm 1.95
+    ([2.0, 0.75, -0.5], [-0.25, 1.5]),  # norm 2.67
+)
+# After these three steps at rates of 0.1, 0.1 and 0.04, the first weight decaying by 0.3:
+# `torch.optim.AdamW`, `torch.optim.SGD(nesterov=True)`, that after `clip_grad_norm_`, timm 1.0.31's
+# `Lamb(max_grad_norm=None)`.
+EXPECTED = [
+    (AdamW, {"epsilon": 1e-8}, [0.8720232, -1.7203085, 0.2543228], [0.0342356, -0.679073]),
+    (SGD, {}, [0.8616405, -1.4845941, -0.3295136], [-0.14236, -0.82512]),
+    (SGD, {"clip_grad": 2.0}, [0.9300939, -1.5309868, -0.2176726], [-0.0824287, -0.8288842]),
+    (Lamb, {}, [0.8617743, -1.6658759, 0.1886245], [0.0342359, -0.6790732]),
+]
+
+
+def stepped(optimizer, scale=1.0):
+    """What the weights are after three steps on gradients that are `scale` times as large."""
+    weights = [keras.Variable(values) for values in WEIGHTS]
+    optimizer.exclude_from_weight_decay(var_list=weights[1:])
+    optimizer.build(weights)
+    for gradients in GRADIENTS:
+        optimizer.apply([scale * keras.ops.array(values) for values in gradients], weights)
+    return np.concatenate([keras.ops.convert_to_numpy(weight) for weight in weights])
+
+
+@pytest.mark.parametrize(("kind", "options", "first", "second"), EXPECTED)
+def test_steps_are_those_of_torch_and_timm(kind, options, first, second):
+    rates = PerEpoch((0.1, 0.04), steps_per_epoch=2)
+    after = stepped(kind(rates, weight_decay=0.3, **options))
+    np.testing.assert_allclose(after, [*first, *second], rtol=0, atol=2e-6)
+
+
+def test_scaled_gradients_are_clipped_unscaled():
+    def optimizer():
+        return SGD(0.1, weight_decay=0.3, clip_grad=2.0)
+
+    scaled = LossScale(optimizer(), initial_scale=1024.0)
+    inner = scaled.inner_optimizer
+    scaled.exclude_from_weight_decay = inner.exclude_from_weight_decay
+    np.testing.assert_allclose(stepped(scaled, 1024.0), stepped(optimizer()), rtol=1e-6)
+    assert int(scaled.iterations) == 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_overflow_skips_the_step_and_halves_the_scale(bad):
+    weight = keras.Variable([1.0, 2.0])
+    optimizer = LossScale(SGD(0.1, ema_decay=0.5, clip_grad=1.0, weight_decay=0.5))
+    optimizer.build([weight])
+    inner = [keras.ops.convert_to_numpy(v) for v in optimizer.inner_optimizer.variables]
+    optimizer.apply([keras.ops.array([1.0, bad])], [weight])
+    assert weight.numpy().tolist() == [1.0, 2.0]
+    for variable, before in zip(optimizer.inner_optimizer.variables, inner, strict=True):
+        np.testing.assert_array_equal(variable, before)
+    assert float(optimizer.dynamic_scale) == 2.0**14
+
+
+def test_only_float16_has_its_loss_scaled():
+    with precision("float16"):
+        model = T2TViT(TINY, weights=None, classes=3)
+    optimizer = build_optimizer(model, 0.1, 0.05, ema_decay=0.5, clip_grad=1.0)
+    model.compile(optimizer)
+    assert model.optimizer is optimizer and isinstance(optimizer, LossScale)
+    inner = optimizer.inner_optimizer
+    assert isinstance(inner, AdamW) and (inner.ema_decay, inner.clip_grad) == (0.5, 1.0)
+    model.compile(AdamW(0.1))  # what Keras would have put around it
+    assert type(model.optimizer) is LossScale.__bases__[0]
+
+
+def test_an_unknown_name_brings_the_known_ones():
+    assert tuple(_MAKERS) == OPTIMIZERS
+    with pytest.raises(ValueError, match="one of adamw, sgd, lamb. Received: name=adam"):
+        build_optimizer(None, 0.1, 0.0, "adam")
+
+
 def test_the_moments_are_torch_s():
-    optimizer = build_optimizer(tiny_model(), 1e-3, 0.05)
+    optimizer = build_optimizer(T2TViT(TINY, weights=None, classes=3), 1e-3, 0.05)
     assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-8)

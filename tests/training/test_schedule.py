@@ -32,6 +32,49 @@ def test_310_epochs_run_in_all():
     assert AUTHORS.total_epochs == 310
 
 
+# `create_scheduler` of timm 0.3.4, stepped as its training script does, wrote these.
+RESTARTS = {
+    (4, 1, 2.0, 3, 0.1): """
+        1e-06 0.000428241161 0.000255 8.17588386e-05
+        5e-05 4.81350485e-05 4.28241161e-05 3.48757441e-05
+        2.55e-05 1.61242559e-05 8.17588386e-06 2.86495145e-06
+        5e-06 4.95292394e-06 4.81350485e-06 4.58710055e-06 4.28241161e-06 3.91114707e-06
+        3.48757441e-06 3.02797129e-06 2.55e-06 2.07202871e-06 1.61242559e-06 1.18885293e-06
+        8.17588386e-07 5.1289945e-07 2.86495145e-07 1.47076063e-07
+        1e-05 1e-05""",
+    (4, 6, 1.5, 3, 0.5): """
+        1e-06 8.41666667e-05 0.000167333333 0.0002505 0.000333666667 0.000416833333
+        0.00018875 0.0001275 6.625e-05 2.1411888e-05
+        0.000125 0.000121306173 0.000110670222 9.4375e-05 7.43859509e-05 5.31140491e-05
+        3.3125e-05 1.68297779e-05 6.19382698e-06
+        1e-05 1e-05""",
+    (3, 0, 1.0, 3, 0.1): """
+        0.0005 0.0003775 0.0001325 5e-05 3.775e-05 1.325e-05 5e-06 3.775e-06 1.325e-06
+        1e-05 1e-05""",
+    (5, 0, 1.1, 2, 1.0): """
+        0.0005 0.000453209164 0.000330709164 0.000179290836 5.67908364e-05
+        0.0005 0.000461107116 0.000356776678 0.000220132865 9.45591202e-05
+        1.99242215e-05 1e-05""",
+}
+
+
+@pytest.mark.parametrize("given", RESTARTS)
+def test_restarts_are_those_of_timm(given):
+    epochs, warmup_epochs, cycle_mul, cycle_limit, cycle_decay = given
+    rates = EpochRates(
+        **{"lr": 5e-4, "min_lr": 1e-5, "warmup_lr": 1e-6, "cooldown_epochs": 2},
+        epochs=epochs,
+        warmup_epochs=warmup_epochs,
+        cycle_mul=cycle_mul,
+        cycle_limit=cycle_limit,
+        cycle_decay=cycle_decay,
+    )
+    expected = [float(rate) for rate in RESTARTS[given].split()]
+    assert [rates.at(epoch) for epoch in range(rates.total_epochs)] == pytest.approx(
+        expected, rel=1e-8
+    )
+
+
 def test_without_a_warm_up_the_first_epoch_has_the_peak():
     rates = EpochRates(
         lr=0.1, min_lr=0.0, warmup_lr=1e-6, epochs=2, warmup_epochs=0, cooldown_epochs=0

@@ -1,0 +1,109 @@
+"""Training on batches that are too large for a device: in parts, with one step for all of them."""
+
+import keras
+import tensorflow as tf
+
+
+def check_parts(batch_size: int, replicas: int, parts: int) -> None:
+    """Raises a ValueError where a batch cannot be shared out among devices and their parts."""
+    whole = replicas * parts
+    if batch_size % whole == 0:
+        return
+    nearest = max(round(batch_size / whole), 1) * whole
+    raise ValueError(
+        f"`batch_size` counts the pictures of all {replicas} devices and all their {parts} parts "
+        f"(--accumulate) and must be a multiple of {whole}; {nearest} is the nearest. "
+        f"Received: batch_size={batch_size}"
+    )
+
+
+def accumulating(model: keras.Model, parts: int) -> keras.Model:
+    """A model of the same layers whose training step takes its batch in parts.
+
+    Args:
+        model: A functional model with one output, as this package's functions build it.
+        parts: Number of equal parts of each device's batch; 1 gives `model` itself.
+
+    Raises:
+        ValueError: `parts` is below 1, or Keras runs on another backend than TensorFlow.
+    """
+    if parts < 1:
+        raise ValueError(f"`parts` must be at least 1. Received: parts={parts}")
+    if parts == 1:
+        return model
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Batches in parts need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, or "
+            f"take --accumulate=1. Received: parts={parts}"
+        )
+    whole = AccumulatingModel(model.inputs, model.outputs, name=model.name, parts=parts)
+    whole.dtype_policy = model.dtype_policy
+    return whole
+
+
+class AccumulatingModel(keras.Model):
+    """A functional model that sums the gradients of a batch's parts and takes one step.
+
+    Schedule, weight average and step count see one step, as they would for the whole batch, and
+    without dropout its result is the same but for rounding. Keras' own
+    `gradient_accumulation_steps` counts every part, and fails in any `MirroredStrategy`.
+
+    Args:
+        parts: Number of equal parts; must divide the batch of each device.
+        inputs, outputs, name: As for `keras.Model`; one output, a loss that is a mean over the
+            batch.
+    """
+
+    def __init__(self, *args, parts: int, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.parts = parts
+
+    def train_step(self, data):
+        gradients, loss, y_pred = self._sums(tf.nest.map_structure(self._in_parts, data))
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        loss_metric = next(metric for metric in self.metrics if metric.name == "loss")
+        loss_metric.update_state(loss * replicas, sample_weight=tf.shape(y_pred)[0])
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _in_parts(self, values):
+        """(B, ...) as (parts, B / parts, ...)."""
+        size = values.shape[0]
+        if size is not None and size % self.parts:
+            raise ValueError(
+                f"The batch of each device must be a multiple of the {self.parts} parts it is "
+                f"trained in (--accumulate). Received: batch of {size}"
+            )
+        return tf.reshape(values, tf.concat([[self.parts, -1], tf.shape(values)[1:]], axis=0))
+
+    def _sums(self, data):
+        """The whole batch's gradients, loss and predictions, one part after the other."""
+
+        def add_part(part, gradients, loss, predictions):
+            more, more_loss, y_pred = self._of_part(
+                tf.nest.map_structure(lambda values: values[part], data)
+            )
+            gradients = [sum(pair) for pair in zip(gradients, more, strict=True)]
+            return part + 1, gradients, loss + more_loss, predictions.write(part, y_pred)
+
+        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self.trainable_variables]
+        predictions = tf.TensorArray(self.outputs[0].dtype, self.parts)
+        _, gradients, loss, predictions = tf.while_loop(
+            lambda part, *_: part < self.parts,
+            add_part,
+            (tf.constant(0), zeros, tf.constant(0.0), predictions),
+            parallel_iterations=1,  # memory is what this is about
+            maximum_iterations=self.parts,
+        )
+        y_pred = predictions.stack()
+        shape = tf.concat([[-1], tf.shape(y_pred)[2:]], axis=0)
+        return gradients, loss, tf.reshape(y_pred, shape)
+
+    def _of_part(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight) / self.parts
+            scaled = self.optimizer.scale_loss(loss)
+        return tape.gradient(scaled, self.trainable_variables), loss, y_pred

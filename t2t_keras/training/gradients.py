@@ -1,0 +1,75 @@
+"""Gradients of all devices: their sum, its norm, and loss scaling by it."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+def sum_over_devices(gradients: list) -> list:
+    """Sums gradients over the devices of a `MirroredStrategy`, in a step that runs on each of them.
+
+    Args:
+        gradients: Those of this device; None where a variable has none.
+    """
+    context = None
+    if keras.backend.backend() == "tensorflow":
+        context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return gradients
+    given = [gradient for gradient in gradients if gradient is not None]
+    sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, given))
+    return [None if gradient is None else next(sums) for gradient in gradients]
+
+
+def clipped(gradients: list, limit: float) -> list:
+    """Shrinks gradients together so that the norm over all of them is at most `limit`.
+
+    Reference: `torch.nn.utils.clip_grad_norm_`, which divides by a norm that is 1e-6 larger.
+    """
+    squares = [ops.sum(ops.square(gradient)) for gradient in gradients if gradient is not None]
+    factor = limit / ops.maximum(ops.sqrt(sum(squares)), limit)
+    return [None if gradient is None else gradient * factor for gradient in gradients]
+
+
+class SummedMixin:
+    """Sums the gradients over all devices first of all, and clips the sum.
+
+    Keras sums last, and would clip what each device has alone; its `LossScaleOptimizer` looks for
+    overflow on the first device alone and takes that of the others into the weights.
+
+    Args:
+        clip_grad: Highest norm over all gradients; None clips nothing.
+    """
+
+    def __init__(self, *args, clip_grad: float | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.clip_grad = clip_grad
+        self.sums_gradients = True
+
+    def apply(self, grads, trainable_variables=None):
+        grads = sum_over_devices(grads) if self.sums_gradients else grads
+        grads = grads if self.clip_grad is None else clipped(grads, self.clip_grad)
+        super().apply(grads, trainable_variables)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Where Keras sums; by then it is done."""
+        return grads_and_vars
+
+    def get_config(self):
+        return {**super().get_config(), "clip_grad": self.clip_grad}
+
+
+@keras.saving.register_keras_serializable(package="t2t_keras")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Dynamic loss scaling, around an optimizer with a `SummedMixin`.
+
+    A step in which a gradient of any device is not finite is skipped: the inner optimizer, with
+    all it counts and averages, sees nothing of it.
+    """
+
+    def __init__(self, inner_optimizer, **kwargs):
+        super().__init__(inner_optimizer, **kwargs)
+        self.inner_optimizer.sums_gradients = False
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply(sum_over_devices(grads), trainable_variables)

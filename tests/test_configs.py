@@ -1,0 +1,83 @@
+"""Every flag file under `configs/` is a run that the authors describe; its model can be built."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from t2t_keras.commands.settings import train_config
+from t2t_keras.training import TrainConfig, model_names, variant_of
+from t2t_keras.training.config import OPTIMIZERS
+from t2t_keras.training.model import build_model, precision
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "configs").iterdir())
+# The authors' README: learning rate and weight decay of each model, at 512 pictures a batch.
+AUTHORS = {
+    "t2t_vit_7": (1e-3, 0.03),
+    "t2t_vit_10": (1e-3, 0.03),
+    "t2t_vit_12": (1e-3, 0.03),
+    "t2t_vit_14": (5e-4, 0.05),
+    "t2t_vit_14_384": (5e-4, 0.05),
+    "t2t_vit_19": (5e-4, 0.065),
+    "t2t_vit_24": (5e-4, 0.065),
+    "t2t_vit_t_14": (5e-4, 0.05),
+    "t2t_vit_t_19": (5e-4, 0.065),
+    "t2t_vit_t_24": (5e-4, 0.065),
+}
+
+
+@pytest.fixture(scope="module")
+def configs() -> dict[str, TrainConfig]:
+    """What each file asks for, read in a process of its own as `train_keras.py` reads it."""
+    code = (
+        "import json, sys, train_keras; from train_keras import FLAGS\n"
+        "own = [f.name for f in FLAGS.get_flags_for_module('train_keras')]\n"
+        "names = [n for n in own if n not in train_keras._NOT_SETTINGS]\n"
+        "settings = {'optimizers': FLAGS['optimizer'].parser.enum_values}\n"
+        "for path in sys.argv[1:]:\n"
+        "    FLAGS.unparse_flags(); assert FLAGS(['', '--flagfile=' + path]) == ['']\n"
+        "    settings[path] = {name: FLAGS[name].value for name in names}\n"
+        "print(json.dumps(settings))"
+    )
+    script = [sys.executable, "-c", code, *FILES]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads(done.stdout)
+    assert settings.pop("optimizers") == list(OPTIMIZERS)
+    return {Path(path).stem: train_config(given) for path, given in settings.items()}
+
+
+def test_every_command_of_the_authors_has_a_file(configs):
+    assert configs.keys() == AUTHORS.keys() | {"t2t_vit_14_384_finetune"}
+    assert {path.suffix for path in FILES} == {".flags"}
+    for name, (lr, weight_decay) in AUTHORS.items():
+        config = configs[name]
+        assert (config.lr, config.weight_decay, config.batch_size) == (lr, weight_decay, 512)
+        assert (config.model, config.dataset) == (name.removesuffix("_384"), "imagenet2012")
+        assert config.image_size == ((384, 384) if name.endswith("_384") else (224, 224))
+        assert (config.epochs, config.warmup_epochs, config.cooldown_epochs) == (300, 10, 10)
+        assert (config.optimizer, config.ema_decay) == ("adamw", 0.99996)
+        assert (config.precision, config.weights) == ("float16", None)
+
+
+def test_the_larger_size_starts_from_the_released_weights(configs):
+    config = configs["t2t_vit_14_384_finetune"]
+    assert (config.weights, config.image_size, config.crop_pct) == ("imagenet", (384, 384), 1.0)
+    assert (config.epochs, config.lr, config.min_lr) == (30, 5e-6, 5e-6)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_its_model_can_be_built(path, configs):
+    config = configs[path.stem]
+    assert config.model in model_names()
+    shallow = dataclasses.replace(variant_of(config.model), depth=1)  # a whole one takes seconds
+    with precision(config.precision):
+        model = build_model(
+            *(dataclasses.replace(config, model=shallow), 1000, None, config.drop_path_rate)
+        )
+    assert model.input_shape == (None, *config.image_size, 3)
+    assert model.output_shape == (None, 1000)

@@ -1,0 +1,33 @@
+"""The loss that runs use, `CategoricalCrossentropy(from_logits=True)`, on soft targets."""
+
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras.training.model import precision
+from tests.tiny import tiny_model
+
+
+def by_hand(targets, logits) -> float:
+    """timm 0.3.4's `SoftTargetCrossEntropy`, in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return (-targets * log_shares).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_soft_targets_are_compared_in_float32(dtype):
+    random = np.random.default_rng(0)
+    # Mixed and smoothed: no class without a share, sums that are 1 but for rounding.
+    targets = random.dirichlet(np.full(10, 0.2), 6).astype(np.float32)
+    logits = (50 * random.normal(size=(6, 10))).astype(dtype)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, logits)
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    assert float(loss) == pytest.approx(by_hand(targets, logits), rel=1e-6)
+
+
+def test_a_float16_model_gives_float32_logits():
+    with precision("float16"):
+        model = tiny_model()
+    assert model.get_layer("head").compute_dtype == "float16"
+    assert model.outputs[0].dtype == "float32"

@@ -1,0 +1,51 @@
+"""Steps on one and on two CPU devices, as JSON: needs a fresh process."""
+
+import json
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.training import accumulating, averaged_weights
+from t2t_keras.training.distribution import make_strategy
+from t2t_keras.training.gradients import LossScale
+from t2t_keras.training.optimizer import SGD
+from tests.training.steps import PICTURES, TARGETS, compiled
+
+DEVICES = ("cpu:0", "cpu:1")
+BROKEN = PICTURES.copy()
+BROKEN[-1] = np.inf  # in the second device's half
+
+
+def run(count: int, batches: list, parts: int = 1, precision: str = "float32") -> dict:
+    """A run of some batches, one epoch each, on so many devices."""
+    with make_strategy(DEVICES[:count]).scope():
+        optimizer = SGD(0.1, weight_decay=0.01, ema_decay=0.5, clip_grad=0.1)
+        optimizer = LossScale(optimizer) if precision == "float16" else optimizer
+        model = compiled(optimizer, precision, lambda model: accumulating(model, parts))
+    pictures = tf.data.Dataset.from_tensor_slices((np.stack(batches), [TARGETS] * len(batches)))
+    history = model.fit(
+        pictures.repeat(), epochs=len(batches), steps_per_epoch=1, shuffle=False, verbose=0
+    ).history
+    own = model.get_weights()
+    with averaged_weights(model):
+        averages = model.get_weights()
+    back = all((kept == own).all() for kept, own in zip(model.get_weights(), own, strict=True))
+    return {
+        "history": history,
+        "weights": [weight.tolist() for weight in own],
+        "averages": [average.tolist() for average in averages],
+        "back": back,
+        "steps": int(tf.convert_to_tensor(optimizer.iterations)),
+    }
+
+
+if __name__ == "__main__":
+    make_strategy(DEVICES)  # first of all, while the CPU can still be split
+    good = [PICTURES, PICTURES]
+    report = {
+        "one": run(1, good),
+        "two in parts": run(2, good, parts=2),
+        "two in float16, one skipped": run(2, [PICTURES, BROKEN, PICTURES], precision="float16"),
+    }
+    sys.stdout.write(json.dumps(report))
