@@ -1,5 +1,6 @@
 """Data sets and the batches made of them, in tf.data."""
 
+from t2t_keras.data.batch_names import batch_names
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -16,6 +17,7 @@ from t2t_keras.data.sources import Source, is_folder, open_source
 __all__ = [
     "AUGMENTATIONS",
     "Source",
+    "batch_names",
     "batch_seed",
     "decode_picture",
     "eval_dataset",
