@@ -23,10 +23,15 @@ flags.DEFINE_string("run_name", None, "Folder of this run (default: time, model 
 flags.DEFINE_integer(
     "verbose",
     None,
-    "Keras' progress: 0 none, 1 a bar, 2 a line an epoch (default: 1 on a terminal, else 2).",
+    "0: a line an epoch; 1: Keras' bar too; 2: a line every --log_every steps (default: 1 on a "
+    "terminal, else 2).",
     lower_bound=0,
     upper_bound=2,
 )
+flags.DEFINE_boolean(
+    "resume", True, "Go on with --run_name, or with the newest unfinished run of these settings."
+)
+flags.DEFINE_list("override", [], "Settings that a run may change as it goes on, as lr,epochs.")
 flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
 # From here on: fields of TrainConfig. None stands for the recipe's value.
@@ -123,8 +128,12 @@ flags.DEFINE_integer("seed", None, "Of weights, order, crops and dropout (defaul
 flags.DEFINE_boolean(
     "jit_compile", None, "Compile with XLA, on one device: slower to start (default: for digits)."
 )
+flags.DEFINE_integer(
+    "save_every", None, "Steps between checkpoints; each epoch ends with one (default: 0, none)."
+)
+flags.DEFINE_integer("log_every", None, "Steps between lines with --verbose=2 (default: 50).")
 
-_NOT_SETTINGS = ("mode", "output_dir", "run_name", "verbose", "debug")
+_NOT_SETTINGS = ("mode", "output_dir", "run_name", "verbose", "resume", "override", "debug")
 
 
 def main(argv) -> int:
@@ -142,6 +151,8 @@ def main(argv) -> int:
             output_dir=FLAGS.output_dir,
             run_name=FLAGS.run_name,
             verbose=FLAGS.verbose,
+            resume=FLAGS.resume,
+            override=tuple(FLAGS.override),
         ),
         debug=FLAGS.debug,
     )

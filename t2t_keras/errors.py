@@ -1,5 +1,7 @@
 """The errors a user can meet that are not a wrong argument; a wrong argument is a `ValueError`."""
 
+import signal
+
 
 class T2TError(Exception):
     """Base of this package's errors: the message names the file or flag, the fault and the fix."""
@@ -27,3 +29,15 @@ class ResumeError(T2TError, RuntimeError):
 
 class ExportError(T2TError, RuntimeError):
     """A model cannot be exported to where it was asked to go."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A signal stopped a run, whose state is on disk; no `Exception`, so that nothing catches it.
+
+    Args:
+        number: The signal's.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"Stopped by {signal.Signals(number).name}.")
+        self.number = number

@@ -103,6 +103,13 @@ def remove_leftovers(final: Path) -> None:
                 _remove(path)
 
 
+def remove_all_leftovers(folder: Path) -> None:
+    """Removes what killed writers left in a folder that no other process is writing to."""
+    for path in folder.glob(f".part-{'[0-9a-f]' * 2 * _TOKEN_BYTES}-*"):
+        logger.info("Removing %s, left by an interrupted run.", path)
+        _remove(path)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Holds the lock of `path` against other processes and threads; waits while one has it.

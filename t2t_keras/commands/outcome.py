@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Callable
 
-from t2t_keras.errors import T2TError
+from t2t_keras.errors import RunInterrupted, T2TError
 
 EXPECTED_ERRORS = (T2TError, ValueError, OSError)
-_INTERRUPTED = 130  # what shells expect after Ctrl-C
+_SIGNALLED = 128  # shells expect this and the signal's number
+_INTERRUPTED = 130  # after Ctrl-C
 
 
 def say(text: str) -> None:
@@ -29,6 +30,9 @@ def exit_code(work: Callable[[], int], debug: bool) -> int:
             raise
         sys.stderr.write(f"error: {error}\n(--debug shows where)\n")
         return 1
+    except RunInterrupted as stopped:
+        sys.stderr.write(f"\n{stopped}\n")
+        return _SIGNALLED + stopped.number
     except KeyboardInterrupt:
         if debug:
             raise

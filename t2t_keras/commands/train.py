@@ -1,11 +1,14 @@
 """The work of `train_keras.py`: a run, its files and what is said about it."""
 
+import contextlib
 import dataclasses
 import json
 import logging
+import os
+import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +23,26 @@ from t2t_keras.commands.settings import (
     evaluation_config,
     train_config,
 )
+from t2t_keras.errors import RunInterrupted
 from t2t_keras.export import export_saved_model
 from t2t_keras.files import atomic_path
 from t2t_keras.training import TrainConfig, TrainResult, evaluate, train
+from t2t_keras.training.run_folder import (
+    changed_settings,
+    check_override,
+    plain_settings,
+    settings_in,
+    sole_run,
+    unfinished_run,
+)
 from t2t_keras.visualize import plot_confusion, plot_curves
 from t2t_keras.weights.convert import write_model
 
+_log = logging.getLogger(__name__)
+
 CURVES_NAME = "curves.png"
 CONFUSION_NAME = "confusion_matrix.png"
+_VERSION = 1  # of the SavedModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,8 +54,10 @@ class TrainCommand:
         settings: Fields of `TrainConfig` that were given; None stands for the recipe's value.
         output_dir: Folder of all runs.
         run_name: The run's folder in it; None makes one of time, model and size.
-        verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line an epoch; None is 1 on a terminal
-            and 2 elsewhere.
+        verbose: 0 a line an epoch, 1 Keras' bar too, 2 a line every `log_every` steps; None is 1
+            on a terminal and 2 elsewhere.
+        resume: Whether a run that was interrupted goes on.
+        override: Names of settings in which it may differ from how it was started.
     """
 
     mode: str
@@ -48,6 +65,8 @@ class TrainCommand:
     output_dir: str
     run_name: str | None = None
     verbose: int | None = None
+    resume: bool = True
+    override: tuple[str, ...] = ()
 
 
 def run(command: TrainCommand, debug: bool = False) -> int:
@@ -91,47 +110,83 @@ def _evaluate(command: TrainCommand) -> int:
 def _train(command: TrainCommand) -> int:
     started = time.monotonic()
     config = train_config(command.settings)
+    check_override(command.override)
     folder = _run_folder(command, config)
-    result = train(config, folder, _verbose(command))
-    version = _write_files(config, result, folder)
-    lines = samples(version, result)
-    with atomic_path(folder / METRICS_NAME) as part:
+    with sole_run(folder), _how_to_go_on(folder):
+        if command.resume and _is_finished(folder, config):
+            say(f"{folder}: this run is finished, and nothing is missing.")
+            return 0
+        result = train(
+            config,
+            *(folder, _verbose(command)),
+            resume=command.resume,
+            override=command.override,
+        )
+        version = _write_files(config, result, folder)
+        lines = samples(version, result)
         seconds = time.monotonic() - started
-        part.write_text(json.dumps(metrics(config, result, seconds), indent=2) + "\n")
-    say("\n".join([*summary(config, result, seconds), *lines, *next_steps(folder, config)]))
+        with atomic_path(folder / METRICS_NAME) as part:
+            part.write_text(json.dumps(metrics(config, result, seconds), indent=2) + "\n")
+        say("\n".join([*summary(config, result, seconds), *lines, *next_steps(folder, config)]))
     return 0
 
 
 def _run_folder(command: TrainCommand, config: TrainConfig) -> Path:
-    """Where the run goes; made later, when everything else has been checked.
+    """Where the run goes: a run that was asked for by name, one to go on with, or a new one.
 
     Raises:
-        ValueError: It exists, or the name is none.
+        ValueError: The name is none.
     """
+    output_dir = Path(command.output_dir)
+    if command.run_name is not None:
+        if not command.run_name or Path(command.run_name).name != command.run_name:
+            raise ValueError(
+                "`run_name` must be the plain name of a folder. "
+                f"Received: run_name={command.run_name}"
+            )
+        return output_dir / command.run_name
+    found = unfinished_run(output_dir, config, METRICS_NAME) if command.resume else None
+    if found is not None:
+        _log.info("%s: an unfinished run of these settings. --noresume starts afresh.", found)
+        return found
     size = "x".join(map(str, sorted(set(config.image_size))))
-    made_up = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{size}"
-    name = made_up if command.run_name is None else command.run_name
-    if not name or Path(name).name != name:
-        raise ValueError(
-            f"`run_name` must be the plain name of a folder. Received: run_name={command.run_name}"
-        )
-    folder = Path(command.output_dir) / name
-    if folder.exists():
-        raise ValueError(
-            f"{folder}: this run exists already. Give another --run_name or --output_dir, or "
-            "remove it."
-        )
-    return folder
+    return output_dir / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{size}"
+
+
+def _is_finished(folder: Path, config: TrainConfig) -> bool:
+    """Whether a run of these settings has written all that it should."""
+    names = (METRICS_NAME, MODEL_NAME, CURVES_NAME, CONFUSION_NAME, str(_VERSION))
+    if not all((folder / name).exists() for name in names):
+        return False
+    return not changed_settings(settings_in(folder), plain_settings(config))
+
+
+@contextlib.contextmanager
+def _how_to_go_on(folder: Path) -> Iterator[None]:
+    """Says how a run goes on that is stopped inside."""
+    try:
+        yield
+    except RunInterrupted:
+        given = [arg for arg in sys.argv[1:] if not arg.startswith(("--run_name", "--noresume"))]
+        command = [os.path.relpath(sys.executable), *sys.argv[:1], *given]
+        say(f"Nothing is lost. Go on with:\n  {shlex.join(command)} --run_name={folder.name}")
+        raise
 
 
 def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes the models and plots; returns the SavedModel's folder."""
+    """Writes the models and plots that are not there yet; returns the SavedModel's folder."""
     names = result.sources.training.class_names
     title = (
         f"{config.model} on {config.dataset}: {result.scores.accuracy:.2%} of "
         f"{result.scores.pictures} test pictures"
     )
-    write_model(result.model, folder / MODEL_NAME)
-    plot_curves(result.history, folder / CURVES_NAME, title, result.best_epoch)
-    plot_confusion(result.scores.confusion, names, folder / CONFUSION_NAME, title)
-    return export_saved_model(result.model, names, folder, 1, config.crop_pct)
+    for name, write in (
+        (MODEL_NAME, lambda path: write_model(result.model, path)),
+        (CURVES_NAME, lambda path: plot_curves(result.history, path, title, result.best_epoch)),
+        (CONFUSION_NAME, lambda path: plot_confusion(result.scores.confusion, names, path, title)),
+    ):
+        if not (folder / name).exists():
+            write(folder / name)
+    if (folder / str(_VERSION)).exists():
+        return folder / str(_VERSION)
+    return export_saved_model(result.model, names, folder, _VERSION, config.crop_pct)

@@ -7,6 +7,7 @@ from t2t_keras.data.augmentation import (
     augment_picture,
 )
 from t2t_keras.data.colour_jitter import colour_jitter
+from t2t_keras.data.batch_names import batch_names
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -35,6 +36,7 @@ __all__ = [
     "augment_picture",
     "RandAugmentConfig",
     "Source",
+    "batch_names",
     "batch_seed",
     "colour_jitter",
     "decode_picture",

@@ -1,15 +1,21 @@
-"""What happens during `fit` beside training."""
+"""What happens during `fit` beside training and saying so."""
 
-import logging
+import contextlib
+import csv
 import math
-import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from t2t_keras.errors import TrainingError
+from t2t_keras.files import atomic_path
+from t2t_keras.training.averaging import averaged_weights
 from t2t_keras.training.schedule import EpochRates
-
-_log = logging.getLogger(__name__)
+from t2t_keras.training.standing import Standing
+from t2t_keras.training.variable_state import Arrays, captured, restore, weight_variables
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
@@ -17,28 +23,36 @@ class StopAtNonFinite(keras.callbacks.Callback):
 
     Stands before what keeps weights: the last step of an epoch shows in the validation loss alone.
 
+    Args:
+        standing: Where the run stands; moved on after this callback.
+        explain: (epoch, step in it), both from 0, -> what else to say, in whole sentences.
+
     Raises:
         TrainingError: Names the epoch and step.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+    def __init__(self, standing: Standing, explain: Callable[[int, int], str]):
+        super().__init__()
+        self.standing = standing
+        self.explain = explain
 
     def on_train_batch_end(self, batch, logs=None):
-        steps = self.params["steps"]
-        self._require_finite("loss", logs["loss"], f", step {batch + 1} of {steps}")
+        self._require_finite("loss", logs["loss"], self.standing.step_in_epoch)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._require_finite("validation loss", logs["val_loss"], "")
+        self._require_finite("validation loss", logs["val_loss"], None)
 
-    def _require_finite(self, what, loss, where):
+    def _require_finite(self, what: str, loss, step: int | None) -> None:
         loss = float(loss)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The {what} became {loss} in epoch {self.epoch + 1}{where}. No weights were "
-                "saved. Try a lower --lr, a longer --warmup_epochs, or --precision=float32 if it "
-                "is another."
-            )
+        if math.isfinite(loss):
+            return
+        epoch, steps = self.standing.epoch, self.standing.steps_per_epoch
+        where = "" if step is None else f", step {step + 1} of {steps}"
+        last = steps - 1 if step is None else step
+        raise TrainingError(
+            f"The {what} became {loss} in epoch {epoch + 1}{where}. {self.explain(epoch, last)} "
+            "Try a lower --lr, a longer --warmup_epochs, or --precision=float32 if it is another."
+        )
 
 
 class LogRate(keras.callbacks.Callback):
@@ -52,64 +66,96 @@ class LogRate(keras.callbacks.Callback):
         logs["learning_rate"] = self.rates.at(epoch)
 
 
+class AveragedScores(keras.callbacks.Callback):
+    """Measures the weights' average too: puts `val_ema_loss` and so on into each epoch's logs.
+
+    Args:
+        validation: What `fit` measures the weights themselves on.
+    """
+
+    def __init__(self, validation: tf.data.Dataset):
+        super().__init__()
+        self.validation = validation
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged_weights(self.model):
+            scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+        logs.update({f"val_ema_{name}": value for name, value in scores.items()})
+
+
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch, in memory.
+    """Keeps the weights of the best epoch.
 
     Args:
         monitor: What is best: "val_accuracy", the highest, or "val_loss", the lowest. Of equal
             accuracies the one with the lowest loss counts.
+        averaged: Whether it is the weights' average that is measured and kept; stands behind
+            `AveragedScores` then.
+
+    Attributes:
+        epoch: The best one, from 0; None before there is one.
+        logs: What was logged at its end.
+        weights: Key -> array.
     """
 
-    def __init__(self, monitor: str = "val_accuracy"):
+    def __init__(self, monitor: str = "val_accuracy", averaged: bool = False):
         super().__init__()
         self.monitor = monitor
-        self.epoch = None
+        self.averaged = averaged
+        self.epoch: int | None = None
         self.logs: dict[str, float] = {}
-        self._weights = None
+        self.weights: Arrays = {}
 
     def on_epoch_end(self, epoch, logs=None):
         if self.epoch is None or self._rank(logs) > self._rank(self.logs):
             self.epoch = epoch
             self.logs = dict(logs)
-            self._weights = self.model.get_weights()
+            lent = averaged_weights if self.averaged else contextlib.nullcontext
+            with lent(self.model):
+                self.weights = captured(weight_variables(self.model))
 
-    def restore(self) -> None:
-        """Gives the model the weights that were kept."""
-        self.model.set_weights(self._weights)
+    def go_on(self, epoch: int, logs: Mapping[str, float], weights: Mapping[str, np.ndarray]):
+        """Takes up what another process had kept."""
+        self.epoch, self.logs, self.weights = epoch, dict(logs), dict(weights)
 
-    def _rank(self, logs: dict[str, float]) -> tuple[float, float]:
-        accuracy = logs["val_accuracy"] if self.monitor == "val_accuracy" else 0.0
-        return accuracy, -logs["val_loss"]
+    def restore(self, model: keras.Model) -> None:
+        """Gives a model the weights that were kept."""
+        restore(weight_variables(model), self.weights)
+
+    def _rank(self, logs: Mapping[str, float]) -> tuple[float, float]:
+        accuracy, loss = self.scores(logs)
+        return (accuracy if self.monitor == "val_accuracy" else 0.0), -loss
+
+    def scores(self, logs: Mapping[str, float]) -> tuple[float, float]:
+        """Validation accuracy and loss of the weights that would be kept."""
+        prefix = "val_ema_" if self.averaged else "val_"
+        return logs[f"{prefix}accuracy"], logs[f"{prefix}loss"]
 
 
-class EpochLine(keras.callbacks.Callback):
-    """Logs after each epoch how the run stands and how long it will still take."""
+class LogFile(keras.callbacks.Callback):
+    """Writes the history as CSV, a line an epoch; always the whole file, so that it has no gaps.
 
-    def __init__(self, best: BestWeights):
+    Args:
+        path: The file.
+        standing: Holds the history; moved on before this callback.
+    """
+
+    def __init__(self, path: Path, standing: Standing):
         super().__init__()
-        self.best = best
+        self.path = path
+        self.standing = standing
 
     def on_train_begin(self, logs=None):
-        self.ends = []
+        self._write()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.ends.append(time.monotonic())
-        left = self.params["epochs"] - epoch - 1
-        _log.info(
-            "epoch %d of %d: validation accuracy %.4f, loss %.4f; best %s: epoch %d%s",
-            *(epoch + 1, self.params["epochs"], logs["val_accuracy"], logs["val_loss"]),
-            *(self.best.monitor.removeprefix("val_"), self.best.epoch + 1),
-            f"; {_duration(left * self._epoch_seconds())} left" if left and epoch else "",
-        )
+        self._write()
 
-    def _epoch_seconds(self) -> float:
-        """The mean without the first epoch, most of which is compilation."""
-        return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    def _write(self) -> None:
+        history = self.standing.history
+        if not history:
+            return
+        with atomic_path(self.path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["epoch", *sorted(history[-1])], extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows({"epoch": epoch, **logs} for epoch, logs in enumerate(history))

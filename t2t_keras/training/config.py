@@ -73,6 +73,8 @@ class TrainConfig:
         devices: Such as ("cpu:0", "cpu:1"); none stands for all GPUs, else the CPU.
         seed: Of weights, order, crops and dropout.
         jit_compile: Whether XLA compiles the steps; where there are several devices it does not.
+        save_every: Steps between two checkpoints, at least 0; every epoch ends with one anyway.
+        log_every: Steps between two lines about the progress; at least 1.
 
     Raises:
         ValueError: A setting is out of range.
@@ -119,6 +121,8 @@ class TrainConfig:
     devices: tuple[str, ...] = ()
     seed: int = 42
     jit_compile: bool = False
+    save_every: int = 0
+    log_every: int = 50
 
     def __post_init__(self):
         self._check_size()
@@ -179,9 +183,9 @@ class TrainConfig:
             )
 
     def _check_numbers(self) -> None:
-        for name in ("batch_size", "epochs"):
+        for name in ("batch_size", "epochs", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_epochs", "cooldown_epochs", "seed"):
+        for name in ("warmup_epochs", "cooldown_epochs", "seed", "save_every"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("min_lr", "warmup_lr", "weight_decay", "color_jitter", "mixup", "cutmix"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0 and finite")

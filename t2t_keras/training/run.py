@@ -1,41 +1,58 @@
-"""Training and evaluating: the one place that calls `fit` and `predict`."""
+"""Training and evaluating a model: a run from its settings to its scores."""
 
-import contextlib
 import dataclasses
+import logging
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data import (
     Source,
-    eval_dataset,
-    picture_errors,
+    batch_names,
     steps_per_epoch,
     train_dataset,
 )
-from t2t_keras.errors import DataError, TrainingError
-from t2t_keras.training.batches import kept_if_small, padded, with_targets
-from t2t_keras.training.callbacks import BestWeights, EpochLine, LogRate, StopAtNonFinite
-from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.distribution import check_global_batch, compiles, make_strategy
-from t2t_keras.training.model import (
-    build_model,
-    check_run_weights,
-    inference_copy,
-    load_run_weights,
-    precision,
+from t2t_keras.errors import ResumeError, RunInterrupted
+from t2t_keras.training.batches import kept_if_small
+from t2t_keras.training.blame import blame
+from t2t_keras.training.callbacks import (
+    AveragedScores,
+    BestWeights,
+    LogFile,
+    LogRate,
+    StopAtNonFinite,
 )
-from t2t_keras.training.optimizer import build_optimizer
-from t2t_keras.training.schedule import EpochRates, PerEpoch
-from t2t_keras.training.scores import Scores, score
-from t2t_keras.training.sources import RunSources, open_sources, open_test_source
+from t2t_keras.training.compiled import compiled_model, epoch_rates
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.evaluation import (
+    checked_strategy,
+    known_errors,
+    measure,
+    validation_batches,
+)
+from t2t_keras.training.fitting import fit_to_end
+from t2t_keras.training.keep_checkpoints import KeepCheckpoints
+from t2t_keras.training.model import inference_copy
+from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
+from t2t_keras.training.run_folder import (
+    CHECKPOINTS_NAME,
+    LOG_NAME,
+    open_run,
+    plain_settings,
+    sole_run,
+    write_settings,
+)
+from t2t_keras.training.schedule import EpochRates
+from t2t_keras.training.scores import Scores
+from t2t_keras.training.signals import StopSignals
+from t2t_keras.training.sources import RunSources, open_sources
+from t2t_keras.training.standing import Standing
 
-LOG_NAME = "log.csv"
+_log = logging.getLogger(__name__)
+
 TENSORBOARD_NAME = "tensorboard"
 
 
@@ -62,133 +79,158 @@ class TrainResult:
     replicas: int
 
 
-def train(config: TrainConfig, folder: str | os.PathLike, verbose: int = 0) -> TrainResult:
+def train(
+    config: TrainConfig,
+    folder: str | os.PathLike,
+    verbose: int = 0,
+    *,
+    resume: bool = True,
+    override: Collection[str] = (),
+) -> TrainResult:
     """Trains a model, keeps its best weights and measures them on the test pictures.
 
+    A run that was interrupted goes on where it stood, and ends as if nothing had happened.
+
     Args:
         config: The settings.
-        folder: Made here; gets `log.csv` and TensorBoard's events.
-        verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line an epoch.
+        folder: Made where it is missing; gets checkpoints, `log.csv` and TensorBoard's events.
+        verbose: 0 a line an epoch, in the log; 1 Keras' bar too; 2 a line every `log_every` steps.
+        resume: Whether a run in `folder` goes on; else there must not be one.
+        override: Names of settings that may be others than those the run was started with.
 
     Raises:
-        ValueError: A setting does not fit the data set or this machine.
+        ValueError: A setting does not fit the data set or this machine, or `folder` holds
+            something else.
         DataError: The data set, or a picture in it, cannot be used.
         CheckpointError: The weights to start from are damaged or do not fit.
-        TrainingError: The loss became no number, or memory is full.
-        FileExistsError: `folder` exists.
+        TrainingError: The loss became no number, memory is full or a checkpoint cannot be written.
+        ResumeError: The run in `folder` has other settings, is at work in another process, or has
+            no whole checkpoint.
+        RunInterrupted: SIGTERM or Ctrl-C came; what was trained is in a checkpoint.
     """
-    folder = Path(folder)
-    strategy = _checked_strategy(config)
-    sources = open_sources(config)
-    steps = steps_per_epoch(sources.training, config.batch_size)
-    keras.utils.set_random_seed(config.seed)
-    rates = EpochRates(
-        lr=config.lr,
-        min_lr=config.min_lr,
-        warmup_lr=config.warmup_lr,
-        epochs=config.epochs,
-        warmup_epochs=config.warmup_epochs,
-        cooldown_epochs=config.cooldown_epochs,
-    )
-    with strategy.scope():
-        model = _compiled_model(config, sources.training.num_classes, rates, steps)
-    folder.mkdir(parents=True)
-    best = BestWeights(config.monitor)
-    started = time.monotonic()
-    with _known_errors():
-        history = model.fit(
-            _training_batches(config, sources.training, rates.total_epochs),
-            validation_data=kept_if_small(_validation_batches(config, sources.training)),
-            epochs=rates.total_epochs,
-            steps_per_epoch=steps,
-            shuffle=False,  # the batches come in an order of their own
-            verbose=verbose,
-            callbacks=_callbacks(best, rates, folder, verbose),
-        ).history
-    fit_seconds = time.monotonic() - started
-    best.restore()
-    return TrainResult(
-        model=inference_copy(model, config),
-        sources=sources,
-        history=history,
-        best_epoch=best.epoch,
-        scores=_measure(model, config, sources.test, verbose),
-        fit_seconds=fit_seconds,
-        replicas=strategy.num_replicas_in_sync,
-    )
+    folder, signals = Path(folder), StopSignals()
+    with sole_run(folder), signals.listening():
+        checkpoint = open_run(folder, config, resume, override)
+        strategy = checked_strategy(config)
+        sources = open_sources(config)
+        steps = steps_per_epoch(sources.training, config.batch_size)
+        rates = epoch_rates(config)
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope():
+            model = compiled_model(config, sources.training.num_classes, rates, steps)
+        standing = Standing(steps, rates.total_epochs)
+        best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
+        keeper = KeepCheckpoints(
+            folder / CHECKPOINTS_NAME,
+            *(standing, best, signals),
+            every=config.save_every,
+            settings=plain_settings(config),
+        )
+        if checkpoint is not None:
+            keeper.go_on(model, checkpoint)
+            _announce(folder, standing)
+        write_settings(folder, config)
+        try:
+            with known_errors():
+                _fit(model, config, sources.training, keeper, rates, folder, verbose)
+        except RunInterrupted:
+            keeper.write_waiting()
+            raise
+        best.restore(model)
+        return TrainResult(
+            model=inference_copy(model, config),
+            sources=sources,
+            history=_by_name(standing.history),
+            best_epoch=best.epoch,
+            scores=measure(model, config, sources.test, int(verbose == 1)),
+            fit_seconds=standing.seconds,
+            replicas=strategy.num_replicas_in_sync,
+        )
 
 
-def evaluate(
-    config: TrainConfig, class_names: Sequence[str] | None = None, verbose: int = 0
-) -> Scores:
-    """Measures the run's `weights` on the evaluation pictures of its data set.
-
-    Args:
-        config: The settings.
-        class_names: The classes the weights were trained on, where they are known.
-        verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line.
+def _announce(folder: Path, standing: Standing) -> None:
+    """Says from where a run goes on.
 
     Raises:
-        ValueError: A setting does not fit the data set or this machine.
-        DataError: The data set, or a picture in it, cannot be used, or its classes are others.
-        CheckpointError: The weights are damaged or do not fit.
+        ResumeError: It has trained longer than it is to train now.
     """
-    strategy = _checked_strategy(config)
-    source = open_test_source(config)
-    if class_names is not None and tuple(class_names) != source.class_names:
-        raise DataError(
-            f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
-            f"{config.weights} are {_short(class_names)}. Evaluate on a data set of the same "
-            "classes, in the same order."
+    if standing.epoch > standing.epochs or (standing.finished and standing.step_in_epoch):
+        raise ResumeError(
+            f"{folder}: the run is in epoch {standing.epoch + 1} already, and "
+            f"--override=epochs asks for {standing.epochs} in all. Give more --epochs."
         )
-    with strategy.scope(), precision(config.precision):
-        model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
-        load_run_weights(model, config, whole=True)
-        model.compile(jit_compile=compiles(config.jit_compile, strategy))
-    return _measure(model, config, source, verbose)
+    if standing.finished:
+        _log.info("%s: all %d epochs are trained.", folder, standing.epochs)
+        return
+    _log.info(
+        "%s: goes on in epoch %d of %d, after step %d of %d.",
+        *(folder, standing.epoch + 1, standing.epochs),
+        *(standing.step_in_epoch, standing.steps_per_epoch),
+    )
 
 
-def _short(names: Sequence[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:3])}, ...)"
+def _by_name(history: list[dict[str, float]]) -> dict[str, list[float]]:
+    return {name: [logs[name] for logs in history] for name in history[-1]}
 
 
-def _checked_strategy(config: TrainConfig) -> tf.distribute.MirroredStrategy:
-    check_run_weights(config)
-    strategy = make_strategy(config.devices)
-    check_global_batch(config.batch_size, strategy.num_replicas_in_sync)
-    return strategy
-
-
-def _compiled_model(
-    config: TrainConfig, classes: int, rates: EpochRates, steps: int
-) -> keras.Model:
-    with precision(config.precision):
-        model = build_model(config, classes, None, config.drop_path_rate)
-        load_run_weights(model, config, whole=False)
-        schedule = PerEpoch(tuple(map(rates.at, range(rates.total_epochs))), steps)
-        model.compile(
-            build_optimizer(model, schedule, config.weight_decay),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            weighted_metrics=[
-                keras.metrics.CategoricalAccuracy(name="accuracy"),
-                keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5_accuracy"),
-            ],
-            jit_compile=compiles(config.jit_compile, tf.distribute.get_strategy()),
-        )
-    return model
+def _fit(
+    model: keras.Model,
+    config: TrainConfig,
+    source: Source,
+    keeper: KeepCheckpoints,
+    rates: EpochRates,
+    folder: Path,
+    verbose: int,
+) -> None:
+    standing = keeper.standing
+    if standing.finished:
+        return
+    validation = kept_if_small(validation_batches(config, source))
+    fit_to_end(
+        model,
+        lambda step: _training_batches(config, source, standing.epochs, step),
+        validation,
+        standing,
+        _callbacks(config, source, validation, keeper, rates, folder, verbose),
+        keeper.epoch_logs,
+    )
 
 
 def _callbacks(
-    best: BestWeights, rates: EpochRates, folder: Path, verbose: int
+    config: TrainConfig,
+    source: Source,
+    validation: tf.data.Dataset,
+    keeper: KeepCheckpoints,
+    rates: EpochRates,
+    folder: Path,
+    verbose: int,
 ) -> list[keras.callbacks.Callback]:
-    # Keras would put its bar last, and our line would break into it.
-    bar = [keras.callbacks.ProgbarLogger()] if verbose else []
-    log = keras.callbacks.CSVLogger(folder / LOG_NAME)
-    events = keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False)
-    return [StopAtNonFinite(), LogRate(rates), best, *bar, EpochLine(best), log, events]
+    """In the order they are called in: nothing is kept or shown before it was found finite."""
+    standing, best = keeper.standing, keeper.best
+
+    def explain(epoch: int, step: int) -> str:
+        names = batch_names(source, config.batch_size, config.seed, epoch, step)
+        return blame(names, folder, keeper.last_path)
+
+    pace = Pace(standing, config.batch_size)
+    return [
+        StopAtNonFinite(standing, explain),
+        LogRate(rates),
+        *([AveragedScores(validation)] if best.averaged else []),
+        best,
+        *([Bar(pace)] if verbose == 1 else []),
+        keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
+        keeper,
+        LogFile(folder / LOG_NAME, standing),
+        pace,
+        EpochLine(best, pace),
+        *([StepLine(pace, rates, config.log_every)] if verbose == 2 else []),
+    ]
 
 
-def _training_batches(config: TrainConfig, source: Source, epochs: int) -> tf.data.Dataset:
+def _training_batches(
+    config: TrainConfig, source: Source, epochs: int, start_step: int
+) -> tf.data.Dataset:
     return train_dataset(
         source,
         config.image_size,
@@ -196,33 +238,6 @@ def _training_batches(config: TrainConfig, source: Source, epochs: int) -> tf.da
         config.seed,
         epochs=epochs,
         augmentation=config.augmentation,
+        start_step=start_step,
         crop_pct=config.crop_pct,
     )
-
-
-def _validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
-    """Every evaluation picture with its weight; label smoothing belongs to training alone."""
-    batches = eval_dataset(source, config.image_size, config.batch_size, crop_pct=config.crop_pct)
-    targets = with_targets(batches, source.num_classes)
-    return padded(targets, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
-
-
-def _measure(model: keras.Model, config: TrainConfig, source: Source, verbose: int) -> Scores:
-    with _known_errors():
-        batches = _validation_batches(config, source)
-        logits = model.predict(batches, verbose=verbose)[: source.num_eval]
-        labels = source.evaluation().map(lambda example: example["label"])
-        return score(logits, np.fromiter(labels.as_numpy_iterator(), np.int64))
-
-
-@contextlib.contextmanager
-def _known_errors() -> Iterator[None]:
-    """Names the picture that cannot be read, and the setting that memory hangs on."""
-    try:
-        with picture_errors():
-            yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise TrainingError(
-            "Memory is full. Give a smaller --batch_size, --image_size or model, or "
-            "--precision=bfloat16."
-        ) from error

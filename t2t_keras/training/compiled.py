@@ -1,0 +1,62 @@
+"""The model of a run, ready for `fit`: weights, optimizer, loss and metrics."""
+
+import keras
+import tensorflow as tf
+
+from t2t_keras.training.accumulation import accumulating
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.distribution import compiles
+from t2t_keras.training.model import build_model, load_run_weights, precision
+from t2t_keras.training.optimizer import build_optimizer
+from t2t_keras.training.schedule import EpochRates, PerEpoch
+from t2t_keras.training.spread_seeds import spread_seeds
+
+
+def epoch_rates(config: TrainConfig) -> EpochRates:
+    """The learning rate of every epoch of a run."""
+    return EpochRates(
+        lr=config.lr,
+        min_lr=config.min_lr,
+        warmup_lr=config.warmup_lr,
+        epochs=config.epochs,
+        warmup_epochs=config.warmup_epochs,
+        cooldown_epochs=config.cooldown_epochs,
+        cycle_mul=config.lr_cycle_mul,
+        cycle_limit=config.lr_cycle_limit,
+        cycle_decay=config.lr_cycle_decay,
+    )
+
+
+def compiled_model(
+    config: TrainConfig, classes: int, rates: EpochRates, steps_per_epoch: int
+) -> keras.Model:
+    """Builds the model of a run inside its strategy's scope, with the weights it starts from.
+
+    Raises:
+        CheckpointError: The weights to start from are damaged or do not fit.
+        DownloadError: They cannot be fetched.
+        ValueError: A setting does not fit Keras' backend.
+    """
+    with precision(config.precision):
+        model = build_model(config, classes, None, config.drop_path_rate)
+        load_run_weights(model, config, whole=False)
+        model = accumulating(model, config.accumulate)
+        schedule = PerEpoch(tuple(map(rates.at, range(rates.total_epochs))), steps_per_epoch)
+        model.compile(
+            build_optimizer(
+                model,
+                schedule,
+                config.weight_decay,
+                config.optimizer,
+                ema_decay=config.ema_decay,
+                clip_grad=config.clip_grad,
+            ),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5_accuracy"),
+            ],
+            jit_compile=compiles(config.jit_compile, tf.distribute.get_strategy()),
+        )
+    spread_seeds(model)
+    return model

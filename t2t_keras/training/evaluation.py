@@ -1,0 +1,92 @@
+"""How good a run's model is, and what stands in the way of saying so."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.data import Source, eval_dataset, picture_errors
+from t2t_keras.errors import DataError, TrainingError
+from t2t_keras.training.batches import padded, with_targets
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.distribution import check_global_batch, compiles, make_strategy
+from t2t_keras.training.model import build_model, check_run_weights, load_run_weights, precision
+from t2t_keras.training.scores import Scores, score
+from t2t_keras.training.sources import open_test_source
+
+
+def checked_strategy(config: TrainConfig) -> tf.distribute.MirroredStrategy:
+    """The devices of a run whose weights, devices and batch go together.
+
+    Raises:
+        ValueError: They do not.
+    """
+    check_run_weights(config)
+    strategy = make_strategy(config.devices)
+    check_global_batch(config.batch_size, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
+    """Every evaluation picture with its weight; label smoothing belongs to training alone."""
+    batches = eval_dataset(source, config.image_size, config.batch_size, crop_pct=config.crop_pct)
+    targets = with_targets(batches, source.num_classes)
+    return padded(targets, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
+
+
+@contextlib.contextmanager
+def known_errors() -> Iterator[None]:
+    """Names the picture that cannot be read, and the setting that memory hangs on."""
+    try:
+        with picture_errors():
+            yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            "Memory is full. Give a smaller --batch_size, --image_size or model, or "
+            "--precision=bfloat16."
+        ) from error
+
+
+def measure(model: keras.Model, config: TrainConfig, source: Source, verbose: int) -> Scores:
+    """Scores of a model that gives logits, on the evaluation pictures."""
+    with known_errors():
+        batches = validation_batches(config, source)
+        logits = model.predict(batches, verbose=verbose)[: source.num_eval]
+        labels = source.evaluation().map(lambda example: example["label"])
+        return score(logits, np.fromiter(labels.as_numpy_iterator(), np.int64))
+
+
+def evaluate(
+    config: TrainConfig, class_names: Sequence[str] | None = None, verbose: int = 0
+) -> Scores:
+    """Measures the run's `weights` on the evaluation pictures of its data set.
+
+    Args:
+        config: The settings.
+        class_names: The classes the weights were trained on, where they are known.
+        verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line.
+
+    Raises:
+        ValueError: A setting does not fit the data set or this machine.
+        DataError: The data set, or a picture in it, cannot be used, or its classes are others.
+        CheckpointError: The weights are damaged or do not fit.
+    """
+    strategy = checked_strategy(config)
+    source = open_test_source(config)
+    if class_names is not None and tuple(class_names) != source.class_names:
+        raise DataError(
+            f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
+            f"{config.weights} are {_short(class_names)}. Evaluate on a data set of the same "
+            "classes, in the same order."
+        )
+    with strategy.scope(), precision(config.precision):
+        model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
+        load_run_weights(model, config, whole=True)
+        model.compile(jit_compile=compiles(config.jit_compile, strategy))
+    return measure(model, config, source, verbose)
+
+
+def _short(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names[:3])}, ...)"

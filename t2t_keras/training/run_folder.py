@@ -1,0 +1,223 @@
+"""A run's folder: who works in it, which run it holds, and whether that run may go on."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from t2t_keras.errors import ResumeError
+from t2t_keras.files import atomic_path, remove_all_leftovers
+from t2t_keras.training.checkpoints import Checkpoint, newest_checkpoint
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.recipes import settings_of
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINTS_NAME = "checkpoints"
+LOCK_NAME = ".lock"
+LOG_NAME = "log.csv"
+SETTINGS_NAME = "settings.json"
+_held: set[Path] = set()
+
+# What may change without a word, and what a run cannot change at all: the state would not fit, or
+# the batches would be others than those that were counted.
+_FREE = ("devices", "log_every", "save_every")
+_FIXED = (
+    *("dataset", "train_split", "eval_split", "validation_split", "held_out"),
+    *("model", "image_size", "batch_size", "seed", "precision"),
+)
+
+
+@contextlib.contextmanager
+def sole_run(folder: Path) -> Iterator[None]:
+    """Makes a run's folder and keeps other processes out of it; removes it if it stays empty.
+
+    The lock is the process': inside it, asking again is fine, and the system frees it with the
+    process. A file system without locks brings a warning.
+
+    Raises:
+        ResumeError: Another process works there; names it.
+        OSError: The folder cannot be made.
+    """
+    path = folder.absolute()
+    if path in _held:
+        yield
+        return
+    made = [parent for parent in (path, *path.parents) if not parent.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    lock = path / LOCK_NAME
+    with open(lock, "a+", encoding="utf-8") as file:
+        _acquire(file, folder)
+        _held.add(path)
+        try:
+            yield
+        finally:
+            _held.discard(path)
+            if made and [path.name for path in path.iterdir()] == [LOCK_NAME]:
+                lock.unlink()
+                with contextlib.suppress(OSError):
+                    for parent in made:
+                        parent.rmdir()
+
+
+def is_busy(folder: Path) -> bool:
+    """Whether another process works in a run's folder."""
+    try:
+        with open(folder / LOCK_NAME, "r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _acquire(file, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        raise ResumeError(
+            f"{folder}: another run works in this folder ({file.read().strip()}). Wait for it, or "
+            "give another --run_name."
+        ) from error
+    except OSError as error:
+        _log.warning("Working in %s without a lock: %s", folder, error)
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+
+
+def plain_settings(config: TrainConfig) -> dict[str, Any]:
+    """Every setting, as it comes back from JSON."""
+    return json.loads(json.dumps(settings_of(config), default=os.fspath))
+
+
+def write_settings(folder: Path, config: TrainConfig) -> None:
+    """Says in a run's folder which run it is."""
+    with atomic_path(folder / SETTINGS_NAME) as part:
+        part.write_text(json.dumps(plain_settings(config), indent=2) + "\n", encoding="utf-8")
+
+
+def open_run(
+    folder: Path, config: TrainConfig, resume: bool = True, override: Collection[str] = ()
+) -> Checkpoint | None:
+    """Looks for a run to go on with; call it inside `sole_run`.
+
+    Args:
+        folder: The run's.
+        config: The settings asked for.
+        resume: Whether a run that is there may go on.
+        override: Names of settings that may be others than the run's.
+
+    Returns:
+        Its newest checkpoint; None where a run starts from the beginning.
+
+    Raises:
+        ValueError: A run is there and may not go on, or something else is.
+        ResumeError: The run has other settings, or no whole checkpoint.
+    """
+    remove_all_leftovers(folder)
+    if not {path.name for path in folder.iterdir()} - {LOCK_NAME}:
+        return None
+    if not resume or not (folder / SETTINGS_NAME).is_file():
+        what = "is no run that could go on" if resume else "this run exists already"
+        raise ValueError(
+            f"{folder}: {what}. Give another --run_name or --output_dir, or remove it."
+        )
+    kept = folder / CHECKPOINTS_NAME
+    if kept.is_dir():
+        remove_all_leftovers(kept)
+    checkpoint = newest_checkpoint(kept)
+    if checkpoint is None and (folder / LOG_NAME).exists():
+        raise ResumeError(
+            f"{folder}: {LOG_NAME} tells of epochs, but there is no checkpoint to go on from. "
+            f"Bring {kept} back from a backup, or start afresh under another --run_name."
+        )
+    then = settings_in(folder) if checkpoint is None else checkpoint.progress["settings"]
+    _check_settings(folder, then, plain_settings(config), override)
+    return checkpoint
+
+
+def settings_in(folder: Path) -> dict[str, Any]:
+    """The settings of the run in a folder.
+
+    Raises:
+        ResumeError: They cannot be read.
+    """
+    path = folder / SETTINGS_NAME
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResumeError(
+            f"{path}: cannot be read ({error}). Start afresh under another --run_name."
+        ) from error
+
+
+def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Name -> (old, new) of what differs; a setting that did not exist then had its default."""
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(TrainConfig)
+        if field.default is not dataclasses.MISSING
+    }
+    names = [name for name in (*now, *(then.keys() - now.keys())) if name not in _FREE]
+    pairs = {name: (then.get(name, defaults.get(name)), now.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def check_override(names: Collection[str]) -> None:
+    """Raises a ValueError where a name is no setting, or one that a run cannot change."""
+    allowed = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in _FIXED]
+    if wrong := [name for name in names if name not in allowed]:
+        raise ValueError(
+            f"`override` must name settings that a run can change: {', '.join(allowed)}. "
+            f"Received: override={','.join(wrong)}"
+        )
+
+
+def _check_settings(
+    folder: Path, then: Mapping[str, Any], now: Mapping[str, Any], override: Collection[str]
+) -> None:
+    changed = changed_settings(then, now)
+    refused = {name for name in changed if name in _FIXED or name not in override}
+    if not refused:
+        for name, (old, new) in changed.items():
+            _log.info("%s: --%s was %s and is %s from here on.", folder, name, old, new)
+        return
+    lines = [
+        f"  --{name} was {changed[name][0]}, now {changed[name][1]}"
+        + (" (cannot change within a run)" if name in _FIXED else "")
+        for name in changed
+    ]
+    allowed = ",".join(name for name in changed if name not in _FIXED)
+    advice = "" if refused & {*_FIXED} else f", or allow the change with --override={allowed}"
+    raise ResumeError(
+        f"{folder}: the run there has other settings. Give the old ones or another "
+        f"--run_name{advice}.\n" + "\n".join(lines)
+    )
+
+
+def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) -> Path | None:
+    """The newest run of the same settings that is neither finished nor at work.
+
+    Args:
+        output_dir: Folder of all runs.
+        config: The settings.
+        finished_name: The file that marks a finished run.
+    """
+    now = plain_settings(config)
+    found = sorted(output_dir.glob(f"*/{SETTINGS_NAME}"), key=lambda path: path.stat().st_mtime)
+    for folder in (path.parent for path in reversed(found)):
+        if (folder / finished_name).exists() or is_busy(folder):
+            continue
+        with contextlib.suppress(ResumeError):
+            if not changed_settings(settings_in(folder), now):
+                return folder
+    return None

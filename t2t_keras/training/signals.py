@@ -1,0 +1,49 @@
+"""SIGTERM and Ctrl-C, which a run answers at a moment when nothing is lost."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+from t2t_keras.errors import RunInterrupted
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """Remembers the first signal to stop; a second one ends the process at once.
+
+    Attributes:
+        asked: The signal, once there was one.
+        deferred: While True, a signal is only remembered: batches have been trained on that are
+            not on disk yet.
+    """
+
+    def __init__(self):
+        self.asked: int | None = None
+        self.deferred = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Answers signals inside; only the main thread can, in others nothing changes."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def raise_if_asked(self) -> None:
+        """Raises a RunInterrupted if there was a signal."""
+        if self.asked is not None:
+            raise RunInterrupted(self.asked)
+
+    def _heard(self, number: int, frame) -> None:
+        self.asked = number
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        if not self.deferred:
+            self.raise_if_asked()

@@ -1,0 +1,127 @@
+"""Every variable of a run as arrays under keys that are the same in every process.
+
+Variables are taken as they come: weights, seeds, slots, moving averages, loss scale and metrics.
+Where the devices' own values of a variable differ, each is kept.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.errors import ResumeError
+
+_COUNTED = re.compile(r"(?<=seed_generator)_\d+(?=/)")  # counts all that a process ever made
+_OPTIMIZER_COUNT = re.compile(r"^([a-z_]*[a-z])_\d+(?=/)")
+_SHOWN = 5
+
+Arrays = dict[str, np.ndarray]
+Variables = dict[str, keras.Variable]
+
+
+def model_variables(model: keras.Model) -> Variables:
+    """Weights and seeds."""
+    return _named("model", model.variables)
+
+
+def weight_variables(model: keras.Model) -> Variables:
+    """The weights alone, under the keys of `model_variables`."""
+    return _named("model", model.weights)
+
+
+def optimizer_variables(model: keras.Model) -> Variables:
+    """All that a built optimizer keeps."""
+    return _named("optimizer", model.optimizer.variables)
+
+
+def metric_variables(model: keras.Model) -> Variables:
+    """The running sums of loss and metrics, which Keras makes when `fit` begins."""
+    return _named("metrics", model.metrics_variables)
+
+
+def _named(group: str, variables: Iterable[keras.Variable]) -> Variables:
+    named: Variables = {}
+    for variable in variables:
+        path = _COUNTED.sub("", variable.path)
+        if group == "optimizer":
+            path = _OPTIMIZER_COUNT.sub(r"\1", path)
+        key, count = f"{group}/{path}", 1
+        while key in named:
+            count += 1
+            key = f"{group}/{path}:{count}"
+        named[key] = variable
+    return named
+
+
+def captured(variables: Mapping[str, keras.Variable]) -> Arrays:
+    """Copies of the variables' values: KEY, and KEY@1 and so on where other devices' differ."""
+    arrays: Arrays = {}
+    for key, variable in variables.items():
+        first, *others = (np.array(part.numpy()) for part in _parts(variable))
+        arrays[key] = first
+        if _is_shared_sum(variable) or any(other.tobytes() != first.tobytes() for other in others):
+            arrays |= {f"{key}@{index}": other for index, other in enumerate(others, 1)}
+    return arrays
+
+
+def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    """Gives variables what was captured, all of them or none.
+
+    A run that goes on with another number of devices gets the sum of what each had summed up, and
+    the first one's value of everything else.
+
+    Args:
+        variables: As they were named when they were captured.
+        arrays: What `captured` gave; keys of other groups are left alone.
+
+    Raises:
+        ResumeError: Keys, shapes or dtypes are others.
+    """
+    groups = {key.split("/")[0] for key in variables}
+    ours = {key: array for key, array in arrays.items() if key.split("/")[0] in groups}
+    _check(variables, {key: array for key, array in ours.items() if "@" not in key})
+    by_device: dict[str, list[np.ndarray]] = {}
+    for key in sorted(ours):
+        by_device.setdefault(key.split("@")[0], []).append(ours[key])
+    for key, variable in variables.items():
+        _assign(variable, by_device[key])
+
+
+def _check(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    expected = {key: (tuple(v.shape), v.dtype) for key, v in variables.items()}
+    found = {key: (array.shape, array.dtype.name) for key, array in arrays.items()}
+    if expected == found:
+        return
+    missing = [f"- {key} {expected[key]}" for key in expected if expected[key] != found.get(key)]
+    surplus = [f"+ {key} {found[key]}" for key in found if found[key] != expected.get(key)]
+    shown = [line for lines in (missing, surplus) for line in lines[:_SHOWN]]
+    raise ResumeError(
+        f"The checkpoint is of another model or optimizer: {len(missing)} variables of this run "
+        f"are missing in it (-), {len(surplus)} of its own have no place (+). Start with the "
+        "settings and the version of the run.\n" + "\n".join(shown)
+    )
+
+
+def _assign(variable: keras.Variable, arrays: list[np.ndarray]) -> None:
+    parts = _parts(variable)
+    if len(arrays) != len(parts) and _is_shared_sum(variable):
+        arrays = [sum(arrays), *[np.zeros_like(arrays[0])] * (len(parts) - 1)]
+    if len(arrays) != len(parts):
+        arrays = [arrays[0]] * len(parts)
+    for part, array in zip(parts, arrays, strict=True):
+        part.assign(array)
+
+
+def _parts(variable: keras.Variable) -> tuple[tf.Variable, ...]:
+    """A variable's value on each device."""
+    value = variable.value
+    if not isinstance(value, tf.distribute.DistributedValues):
+        return (value,)
+    return value.distribute_strategy.experimental_local_results(value)
+
+
+def _is_shared_sum(variable: keras.Variable) -> bool:
+    """Whether each device adds up its own share."""
+    return variable.value.synchronization == tf.VariableSynchronization.ON_READ
