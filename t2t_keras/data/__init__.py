@@ -6,8 +6,8 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_picture,
 )
-from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.batch_names import batch_names
+from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
