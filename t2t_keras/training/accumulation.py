@@ -4,19 +4,6 @@ import keras
 import tensorflow as tf
 
 
-def check_parts(batch_size: int, replicas: int, parts: int) -> None:
-    """Raises a ValueError where a batch cannot be shared out among devices and their parts."""
-    whole = replicas * parts
-    if batch_size % whole == 0:
-        return
-    nearest = max(round(batch_size / whole), 1) * whole
-    raise ValueError(
-        f"`batch_size` counts the pictures of all {replicas} devices and all their {parts} parts "
-        f"(--accumulate) and must be a multiple of {whole}; {nearest} is the nearest. "
-        f"Received: batch_size={batch_size}"
-    )
-
-
 def accumulating(model: keras.Model, parts: int) -> keras.Model:
     """A model of the same layers whose training step takes its batch in parts.
 
