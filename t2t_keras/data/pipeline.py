@@ -129,7 +129,7 @@ def eval_dataset(
         std: Of each channel, in 0..1.
 
     Returns:
-        Batches (images, labels) of known number: images as `train_dataset`'s and (B,) int32.
+        Batches (images, targets) of known number, as `train_dataset`'s; the targets are one-hot.
 
     Raises:
         ValueError: An argument is out of range.
@@ -154,7 +154,7 @@ def eval_dataset(
     )
 
     def finished(images, labels):
-        return normalise(images, mean, std), labels
+        return normalise(images, mean, std), soft_targets(labels, source.num_classes)
 
     return _mapped(batches, finished, -(-split.size // batch_size))
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from t2t_keras.data import Source, eval_dataset, picture_errors
 from t2t_keras.errors import DataError, TrainingError
-from t2t_keras.training.batches import padded, with_targets
+from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.distribution import check_global_batch, compiles, make_strategy
 from t2t_keras.training.model import build_model, check_run_weights, load_run_weights, precision
@@ -36,8 +36,7 @@ def checked_strategy(config: TrainConfig, parts: int = 1) -> tf.distribute.Mirro
 def validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
     """Every evaluation picture with its weight; label smoothing belongs to training alone."""
     batches = eval_dataset(source, config.image_size, config.batch_size, crop_pct=config.crop_pct)
-    targets = with_targets(batches, source.num_classes)
-    return padded(targets, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
+    return padded(batches, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
 
 
 @contextlib.contextmanager
