@@ -44,16 +44,15 @@ def solarize_add(image: tf.Tensor, added: Any) -> tf.Tensor:
     return tf.where(values < 128, more, image)
 
 
-@_compiled(input_signature=[_PICTURE])
 def auto_contrast(image: tf.Tensor) -> tf.Tensor:
     """`ImageOps.autocontrast`: stretches every channel to 0..255."""
-    lowest = tf.cast(tf.reduce_min(image, (0, 1)), tf.float64)
-    highest = tf.cast(tf.reduce_max(image, (0, 1)), tf.float64)
+    lowest, highest = tf.unstack(tf.cast(_extremes(image), tf.float64))
+    levels = tf.range(256, dtype=tf.float64)[:, None]
     scale = 255.0 / tf.maximum(highest - lowest, 1.0)
-    # As Pillow rounds, which (values - lowest) * scale does not.
-    stretched = tf.cast(image, tf.float64) * scale + -lowest * scale
-    stretched = tf.cast(tf.clip_by_value(stretched, 0.0, 255.0), tf.uint8)
-    return tf.where(highest > lowest, stretched, image)
+    # Pillow's own roundings: XLA would round once, and so send whole levels one up.
+    stretched = tf.clip_by_value(levels * scale + -lowest * scale, 0.0, 255.0)
+    table = tf.cast(tf.where(highest > lowest, stretched, levels), tf.uint8)
+    return _look_up(image, tf.reshape(table, (-1,)))
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
@@ -106,6 +105,12 @@ def _blended(degenerate: Any, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 def _grey(image: tf.Tensor) -> tf.Tensor:
     weighted = tf.reduce_sum(tf.cast(image, tf.int32) * _GREY_WEIGHTS, -1)
     return tf.bitwise.right_shift(weighted + 32768, 16)
+
+
+@_compiled(input_signature=[_PICTURE])
+def _extremes(image: tf.Tensor) -> tf.Tensor:
+    """Each channel's lowest and highest value, (2, 3) uint8."""
+    return tf.stack([tf.reduce_min(image, (0, 1)), tf.reduce_max(image, (0, 1))])
 
 
 @_compiled(input_signature=[_PICTURE])
