@@ -166,11 +166,7 @@ def rand_augment(
 @tf.function(
     input_signature=[
         tf.TensorSpec((None, None, 3), tf.uint8),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((), tf.float64),
-        tf.TensorSpec((), tf.bool),
-        tf.TensorSpec((), tf.bool),
-        tf.TensorSpec((), tf.bool),
+        *(tf.TensorSpec((), kind) for kind in (tf.int32, tf.float64, tf.bool, tf.bool, tf.bool)),
         tf.TensorSpec((3,), tf.uint8),
     ],
     autograph=False,
