@@ -1,8 +1,7 @@
 """Pillow's colour operations in a graph, on one (h, w, 3) uint8 RGB picture.
 
-Values are Pillow's, rounding included. XLA compiles each op when it is first met with a size of
-picture: as plain graph operations they take several times as long, and the branches not taken of
-`rand_augment` alone cost more than Pillow's work.
+Values are Pillow's, rounding included. XLA compiles each op when it first meets a size of picture:
+the same as plain graph operations takes several times as long.
 """
 
 import functools
