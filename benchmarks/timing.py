@@ -12,7 +12,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(what: str, others: Callable, ours: Callable, rounds: int) -> tuple[float, float]:
+def compare(what: str, others: Callable, ours: Callable, rounds: int) -> None:
     """Writes the median times of both and the median of the ratios, pair by pair.
 
     Args:
@@ -20,9 +20,6 @@ def compare(what: str, others: Callable, ours: Callable, rounds: int) -> tuple[f
         others: Does the work the other way; waits until its result is there.
         ours: Does it the way of this package.
         rounds: Pairs timed, after one warm-up of each.
-
-    Returns:
-        The median times of the others and of ours, in ms.
     """
     others(), ours()
     pairs = [(_seconds(others), _seconds(ours)) for _ in range(rounds)]
@@ -30,4 +27,3 @@ def compare(what: str, others: Callable, ours: Callable, rounds: int) -> tuple[f
     ratio = statistics.median(other / own for other, own in pairs)
     sys.stdout.write(f"{what}: other {slow:.0f} ms, ours {fast:.0f} ms, ratio {ratio:.2f}\n")
     sys.stdout.flush()
-    return slow, fast
