@@ -53,6 +53,14 @@ def test_again_it_is_the_same_run(finished, tiny_config, tmp_path):
     assert train(tiny_config(), tmp_path / "run").history == finished[0].history
 
 
+def test_a_run_with_all_of_the_authors_augmentation(tiny_config, tmp_path):
+    recipe = make_config(dataset="imagenet2012")
+    fields = {"rand_augment": recipe.rand_augment, "color_jitter": recipe.color_jitter}
+    config = tiny_config(epochs=1, **fields)
+    assert config.augmentation == recipe.augmentation
+    assert np.isfinite(train(config, tmp_path / "run").history["loss"]).all()
+
+
 def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
     one, _ = finished
     script = [sys.executable, "-m", "tests.training.two_devices", pictures, tmp_path / "run"]
