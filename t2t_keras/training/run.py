@@ -27,6 +27,7 @@ from t2t_keras.training.evaluation import (
     measure,
     validation_batches,
 )
+from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import (
@@ -133,7 +134,10 @@ def train(
         callbacks = _callbacks(config, sources.training, keeper, rates, folder, verbose)
         try:
             with known_errors():
-                _fit(model, config, sources.training, keeper, callbacks)
+                _fit(
+                    *(model, config, sources.training),
+                    *(keeper, callbacks, folder / TENSORBOARD_NAME),
+                )
         except RunInterrupted:
             keeper.write_waiting()
             raise
@@ -236,18 +240,20 @@ def _fit(
     source: Source,
     keeper: KeepCheckpoints,
     callbacks: list[keras.callbacks.Callback],
+    tensorboard: Path,
 ) -> None:
     standing = keeper.standing
     if standing.finished:
         return
-    fit_to_end(
-        model,
-        lambda step: _training_batches(config, source, standing.epochs, step),
-        kept_if_small(validation_batches(config, source)),
-        standing,
-        callbacks,
-        keeper.epoch_logs,
-    )
+
+    def batches(step: int) -> tf.data.Dataset:
+        made = _training_batches(config, source, standing.epochs, step)
+        if step == 0:
+            log_first_batch(made, tensorboard)
+        return made
+
+    validation = kept_if_small(validation_batches(config, source))
+    fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
 
 
 def _training_batches(
