@@ -33,6 +33,7 @@ from t2t_keras.training.evaluation import (
     measure,
     validation_batches,
 )
+from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import inference_copy
@@ -185,15 +186,16 @@ def _fit(
     standing = keeper.standing
     if standing.finished:
         return
+
+    def batches(step: int) -> tf.data.Dataset:
+        made = _training_batches(config, source, standing.epochs, step)
+        if step == 0:
+            log_first_batch(made, folder / TENSORBOARD_NAME)
+        return made
+
     validation = kept_if_small(validation_batches(config, source))
-    fit_to_end(
-        model,
-        lambda step: _training_batches(config, source, standing.epochs, step),
-        validation,
-        standing,
-        _callbacks(config, source, validation, keeper, rates, folder, verbose),
-        keeper.epoch_logs,
-    )
+    callbacks = _callbacks(config, source, validation, keeper, rates, folder, verbose)
+    fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
 
 
 def _callbacks(
