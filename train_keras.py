@@ -95,6 +95,11 @@ flags.DEFINE_float(
 )
 flags.DEFINE_string("train_split", None, "TFDS split to train on, as train[:90%].")
 flags.DEFINE_string("eval_split", None, "TFDS split to evaluate on.")
+flags.DEFINE_enum(
+    "on_bad_image", None, ["stop", "skip"], "What a picture that cannot be read does: stop the run "
+    "before it begins, or be left out and listed in skipped_files.txt (default: stop)."
+)  # fmt: skip
+flags.DEFINE_float("max_bad_fraction", None, "Share that may be left out (default: 0.01).")
 flags.DEFINE_integer("batch_size", None, "Pictures in a batch, over all devices together.")
 flags.DEFINE_integer("epochs", None, "Epochs of the cosine, the warm-up among them.")
 flags.DEFINE_integer("warmup_epochs", None, "Epochs of linear warm-up.")

@@ -1,6 +1,7 @@
 """Data sets and the batches made of them, in tf.data."""
 
 from t2t_keras.data.augmentation import AUGMENTATIONS, Augmentation
+from t2t_keras.data.bad_pictures import ON_BAD_IMAGE, UsableParts, usable_parts
 from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
@@ -23,7 +24,9 @@ __all__ = [
     "ERASING_MODES",
     "Erasing",
     "Mixing",
+    "ON_BAD_IMAGE",
     "Source",
+    "UsableParts",
     "batch_seed",
     "decode_picture",
     "erase_picture",
@@ -45,4 +48,5 @@ __all__ = [
     "split_seed",
     "steps_per_epoch",
     "train_dataset",
+    "usable_parts",
 ]

@@ -94,7 +94,7 @@ def test_an_empty_class_is_named(folder, tmp_path):
     root = tmp_path / "pictures"
     shutil.copytree(folder, root)
     (root / "train" / "quince").mkdir()
-    with pytest.raises(DataError, match=r"train/quince: no pictures in this class folder"):
+    with pytest.raises(DataError, match=r"train/quince: no pictures in this folder"):
         _scan(root)
 
 
