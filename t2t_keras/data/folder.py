@@ -140,6 +140,8 @@ def _scan_classes(folder: Path) -> Pictures:
             "second class folder, or point at the folder above the classes."
         )
     with _ignored_counted(folder) as ignored:
+        beside = [entry for entry in _entries(folder) if entry.name not in names]
+        ignored.update(_why_ignored(entry) or "picture in no class folder" for entry in beside)
         return {name: _pictures(folder / name, ignored) for name in names}
 
 

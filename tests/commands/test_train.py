@@ -13,7 +13,7 @@ from PIL import Image
 
 from t2t_keras.commands import train as module
 from t2t_keras.commands.train import TrainCommand, run
-from t2t_keras.data import AUGMENTATIONS, ERASING_MODES
+from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.training import TrainConfig
 from t2t_keras.training.config import MONITORS, PRECISIONS
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -232,6 +232,7 @@ def test_the_flags_are_the_settings_and_their_choices():
         ("augment", AUGMENTATIONS),
         ("erasing_mode", ERASING_MODES),
         ("monitor", MONITORS),
+        ("on_bad_image", ON_BAD_IMAGE),
         ("precision", PRECISIONS),
     ):
         assert choices[name] == list(allowed)
