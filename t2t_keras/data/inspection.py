@@ -55,7 +55,7 @@ class Inspection:
         whole: Whether every picture was decoded.
         size: Number of examples looked at.
         bad: What cannot be used, in the split's order.
-        emptied: Labels of which nothing is left without `bad`.
+        emptied: Labels of which nothing is left without `bad`, as far as its labels can be read.
     """
 
     fingerprint: str
@@ -137,7 +137,8 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
         return "no JPEG, PNG, WebP, GIF or 24-bit BMP"
     try:
         if whole or not _looks_whole(contents):
-            decode_picture(contents)
+            with tf.device("CPU:0"):  # where tf.data decodes too
+                decode_picture(contents)
     except tf.errors.InvalidArgumentError as error:
         if "too many pixels" in error.message:
             return f"declares more than {MAX_PIXELS:,} pixels"

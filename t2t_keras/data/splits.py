@@ -150,7 +150,8 @@ class RecordSplit:
         return f"record {first + place - self._starts()[number]} of {path}"
 
     def without(self, places: Collection[int]) -> "RecordSplit":
-        kept = np.ones(sum(count for *_, count in self.shards), bool)
+        everything = np.ones(sum(count for *_, count in self.shards), bool)
+        kept = np.array(everything if self.kept is None else self.kept)
         kept[list(places)] = False
         shards, masks = [], []
         for (path, first, count), start in zip(self.shards, self._starts(), strict=True):

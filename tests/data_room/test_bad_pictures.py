@@ -185,6 +185,7 @@ def test_the_rest_of_the_records_comes_in_an_order_of_its_own_seed(tmp_path, goo
     whole = RecordSplit("mine", 40, tuple(shards), parse, 40)
     left = usable(whole, "skip", 0.1).splits["train"]
     assert left.size == 37 and left.kept.sum() == 37
+    assert left.without([0, 1]).size == 35
     fixed = [key.numpy() for key in left.keys(None)]
     assert sorted(fixed) == sorted(
         good[record]

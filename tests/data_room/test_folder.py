@@ -88,8 +88,7 @@ def test_odd_names_are_read_and_the_rest_is_counted(tmp_path, caplog):
     assert _counts(found.evaluation) == {"été à la mer": 1, "猫": 6}
     assert (
         "1 .tif, 2 .txt, 3 broken link or special file, 1 folder, 2 hidden, "
-        "1 picture in no class folder, 1 without suffix"
-        in caplog.text
+        "1 picture in no class folder, 1 without suffix" in caplog.text
     )
 
 
