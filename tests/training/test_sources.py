@@ -39,12 +39,13 @@ def test_stop_comes_before_the_run(config):
         usable_sources(open_sources(stopping), stopping)
 
 
-def test_held_out_pictures_are_a_part_beside_the_test(tmp_path):
-    config = make_config(data_dir=str(tmp_path))
-    sources, parts = usable_sources(open_sources(config), config)
+def test_test_pictures_of_their_own_are_a_part_beside_the_held_out_ones(config):
+    opened = open_sources(config)
+    held_out = dataclasses.replace(opened.training, eval_split=opened.training.train_split)
+    sources, parts = usable_sources(dataclasses.replace(opened, training=held_out), config)
     sizes = {name: found.size for name, found in parts.inspections.items()}
-    assert sizes == {"train": 1293, "evaluation": 144, "test": 360}
-    assert (sources.training.num_eval, sources.test.num_eval) == (144, 360)
+    assert sizes == {"train": 18, "evaluation": 18, "test": 7}
+    assert (sources.training.num_eval, sources.test.num_eval) == (17, 6)
 
 
 def test_an_evaluation_skips_and_otherwise_finds_out_by_itself(config):
