@@ -57,6 +57,8 @@ _ENUMS = {
     "with mirroring.",
     "erasing_mode": "What erases: the mean, a colour, or noise (default: pixel).",
     "monitor": "What the best weights are best in.",
+    "on_bad_image": "What a picture that cannot be read does: stop the run before it begins, or be "
+    "left out and listed in skipped_files.txt (default: stop).",
     "optimizer": "What steps (default: adamw).",
     "precision": "What to compute in; weights are float32 always (default: float32).",
 }
@@ -64,6 +66,7 @@ _VALUES = {
     "augment": ["none", "light", "crop_flip"],
     "erasing_mode": ["const", "rand", "pixel"],
     "monitor": ["val_accuracy", "val_loss"],
+    "on_bad_image": ["stop", "skip"],
     "optimizer": ["adamw", "sgd", "lamb"],
     "precision": ["float32", "bfloat16", "float16"],
 }
@@ -91,6 +94,7 @@ _FLOATS = {
     "lr": "Peak learning rate; the authors' is for --batch_size=512.",
     "lr_cycle_decay": "Rates of a cosine over those of the one before (default: 0.1).",
     "lr_cycle_mul": "Length of a cosine over that of the one before (default: 1).",
+    "max_bad_fraction": "Share of the pictures that may be left out (default: 0.01).",
     "min_lr": "Last learning rate (default: 1e-5).",
     "mixup": "Mixup's alpha; 0 is none.",
     "mixup_prob": "Probability that a batch is mixed (default: 1).",
