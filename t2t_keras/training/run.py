@@ -49,7 +49,7 @@ from t2t_keras.training.run_folder import (
 from t2t_keras.training.schedule import EpochRates
 from t2t_keras.training.scores import Scores
 from t2t_keras.training.signals import StopSignals
-from t2t_keras.training.sources import RunSources, open_sources
+from t2t_keras.training.sources import RunSources, open_sources, usable_sources
 from t2t_keras.training.standing import Standing
 
 _log = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ def train(
     with sole_run(folder), signals.listening():
         checkpoint = open_run(folder, config, resume, override)
         strategy = checked_strategy(config, config.accumulate)
-        sources = open_sources(config)
+        kept = None if checkpoint is None else folder
+        sources, parts = usable_sources(open_sources(config), config, kept)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
@@ -131,6 +132,7 @@ def train(
             keeper.go_on(model, checkpoint)
             _announce(folder, standing)
         write_settings(folder, config)
+        parts.write(folder)
         try:
             with known_errors():
                 _fit(model, config, sources.training, keeper, rates, folder, verbose)
