@@ -23,7 +23,7 @@ from t2t_keras.commands.settings import (
     evaluation_config,
     train_config,
 )
-from t2t_keras.errors import RunInterrupted
+from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.export import export_saved_model
 from t2t_keras.files import atomic_path
 from t2t_keras.training import TrainConfig, TrainResult, evaluate, train
@@ -113,7 +113,7 @@ def _train(command: TrainCommand) -> int:
     check_override(command.override)
     folder = _run_folder(command, config)
     with sole_run(folder), _how_to_go_on(folder):
-        if command.resume and _is_finished(folder, config):
+        if command.resume and _is_complete(folder, config):
             say(f"{folder}: this run is finished, and nothing is missing.")
             return 0
         result = train(
@@ -153,12 +153,22 @@ def _run_folder(command: TrainCommand, config: TrainConfig) -> Path:
     return output_dir / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{size}"
 
 
-def _is_finished(folder: Path, config: TrainConfig) -> bool:
-    """Whether a run of these settings has written all that it should."""
-    names = (METRICS_NAME, MODEL_NAME, CURVES_NAME, CONFUSION_NAME, str(_VERSION))
-    if not all((folder / name).exists() for name in names):
+def _is_complete(folder: Path, config: TrainConfig) -> bool:
+    """Whether a run of these settings has written all that it should.
+
+    Raises:
+        ResumeError: It is finished, with other settings.
+    """
+    if not (folder / METRICS_NAME).exists():
         return False
-    return not changed_settings(settings_in(folder), plain_settings(config))
+    if changed := changed_settings(settings_in(folder), plain_settings(config)):
+        lines = [f"  --{name} was {old}, now {new}" for name, (old, new) in changed.items()]
+        raise ResumeError(
+            f"{folder}: this run is finished, with other settings. Give another --run_name, and "
+            f"--weights={folder} to start from what it learned.\n" + "\n".join(lines)
+        )
+    names = (MODEL_NAME, CURVES_NAME, CONFUSION_NAME, str(_VERSION))
+    return all((folder / name).exists() for name in names)
 
 
 @contextlib.contextmanager
@@ -174,7 +184,7 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
 
 
 def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes the models and plots that are not there yet; returns the SavedModel's folder."""
+    """Writes the models and plots that are missing or stale; returns the SavedModel's folder."""
     names = result.sources.training.class_names
     title = (
         f"{config.model} on {config.dataset}: {result.scores.accuracy:.2%} of "
@@ -185,8 +195,10 @@ def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path
         (CURVES_NAME, lambda path: plot_curves(result.history, path, title, result.best_epoch)),
         (CONFUSION_NAME, lambda path: plot_confusion(result.scores.confusion, names, path, title)),
     ):
-        if not (folder / name).exists():
+        if result.fitted or not (folder / name).exists():
             write(folder / name)
-    if (folder / str(_VERSION)).exists():
-        return folder / str(_VERSION)
-    return export_saved_model(result.model, names, folder, _VERSION, config.crop_pct)
+    first = folder / str(_VERSION)
+    if first.exists() and not result.fitted:
+        return first
+    version = None if first.exists() else _VERSION
+    return export_saved_model(result.model, names, folder, version, config.crop_pct)

@@ -67,8 +67,9 @@ class TrainResult:
         history: Of each logged quantity, its value in every epoch.
         best_epoch: Epoch of the weights kept, from 0.
         scores: On the test pictures.
-        fit_seconds: How long `fit` took.
+        fit_seconds: How long `fit` took, in earlier processes too.
         replicas: Number of devices.
+        fitted: Whether anything was trained; False where a run had come to its end before.
     """
 
     model: keras.Model
@@ -78,6 +79,7 @@ class TrainResult:
     scores: Scores
     fit_seconds: float
     replicas: int
+    fitted: bool = True
 
 
 def train(
@@ -148,6 +150,7 @@ def train(
             scores=measure(model, config, sources.test, int(verbose == 1)),
             fit_seconds=standing.seconds,
             replicas=strategy.num_replicas_in_sync,
+            fitted=checkpoint is None or checkpoint.step < standing.step,
         )
 
 
