@@ -26,7 +26,7 @@ _held: set[Path] = set()
 
 # What may change without a word, and what a run cannot change at all: the state would not fit, or
 # the batches would be others than those that were counted.
-_FREE = ("devices", "log_every", "save_every")
+_FREE = ("devices", "log_every", "max_bad_fraction", "on_bad_image", "save_every")
 _FIXED = (
     *("dataset", "train_split", "eval_split", "validation_split", "held_out"),
     *("model", "image_size", "batch_size", "seed", "precision"),

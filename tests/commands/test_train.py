@@ -80,6 +80,7 @@ def test_a_run_leaves_everything_it_should(finished):
         "checkpoints",
         "confusion_matrix.png",
         "curves.png",
+        "inspection.json",
         "log.csv",
         "metrics.json",
         "model.keras",
