@@ -1,6 +1,6 @@
 """Training and evaluating a model: settings, recipes and the run itself."""
 
-from t2t_keras.training.accumulation import accumulating, check_parts
+from t2t_keras.training.accumulation import accumulating
 from t2t_keras.training.averaging import averaged_weights
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.evaluation import evaluate
@@ -19,7 +19,6 @@ __all__ = [
     "accumulating",
     "averaged_weights",
     "build_optimizer",
-    "check_parts",
     "evaluate",
     "make_config",
     "model_names",

@@ -4,19 +4,6 @@ import keras
 import tensorflow as tf
 
 
-def check_parts(batch_size: int, replicas: int, parts: int) -> None:
-    """Raises a ValueError where a batch cannot be shared out among devices and their parts."""
-    whole = replicas * parts
-    if batch_size % whole == 0:
-        return
-    nearest = max(round(batch_size / whole), 1) * whole
-    raise ValueError(
-        f"`batch_size` counts the pictures of all {replicas} devices and all their {parts} parts "
-        f"(--accumulate) and must be a multiple of {whole}; {nearest} is the nearest. "
-        f"Received: batch_size={batch_size}"
-    )
-
-
 def accumulating(model: keras.Model, parts: int) -> keras.Model:
     """A model of the same layers whose training step takes its batch in parts.
 
@@ -59,8 +46,9 @@ class AccumulatingModel(keras.Model):
         self.parts = parts
 
     def train_step(self, data):
-        gradients, loss, y_pred = self._sums(tf.nest.map_structure(self._in_parts, data))
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        given = (values for values in (x, y, sample_weight) if values is not None)
+        gradients, loss, y_pred = self._sums([self._in_parts(values) for values in given])
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         loss_metric = next(metric for metric in self.metrics if metric.name == "loss")
         loss_metric.update_state(loss * replicas, sample_weight=tf.shape(y_pred)[0])
@@ -77,13 +65,11 @@ class AccumulatingModel(keras.Model):
             )
         return tf.reshape(values, tf.concat([[self.parts, -1], tf.shape(values)[1:]], axis=0))
 
-    def _sums(self, data):
+    def _sums(self, in_parts):
         """The whole batch's gradients, loss and predictions, one part after the other."""
 
         def add_part(part, gradients, loss, predictions):
-            more, more_loss, y_pred = self._of_part(
-                tf.nest.map_structure(lambda values: values[part], data)
-            )
+            more, more_loss, y_pred = self._of_part(*(values[part] for values in in_parts))
             gradients = [sum(pair) for pair in zip(gradients, more, strict=True)]
             return part + 1, gradients, loss + more_loss, predictions.write(part, y_pred)
 
@@ -100,8 +86,7 @@ class AccumulatingModel(keras.Model):
         shape = tf.concat([[-1], tf.shape(y_pred)[2:]], axis=0)
         return gradients, loss, tf.reshape(y_pred, shape)
 
-    def _of_part(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    def _of_part(self, x, y, sample_weight=None):
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight) / self.parts

@@ -40,17 +40,19 @@ def refuse_several_workers(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def check_global_batch(batch_size: int, replicas: int) -> None:
-    """Raises a ValueError where a batch cannot be shared out evenly among the devices.
+def check_global_batch(batch_size: int, replicas: int, parts: int = 1) -> None:
+    """Raises a ValueError where a batch cannot be shared out evenly among devices and their parts.
 
     TensorFlow would train on uneven shares, with wrong weights and no word about it.
     """
-    if batch_size % replicas == 0:
+    whole = replicas * parts
+    if batch_size % whole == 0:
         return
-    nearest = max(round(batch_size / replicas), 1) * replicas
+    nearest = max(round(batch_size / whole), 1) * whole
+    in_parts = f" times {parts} parts (--accumulate)" if parts > 1 else ""
     raise ValueError(
         f"`batch_size` counts the pictures of all devices and must be a multiple of the {replicas} "
-        f"devices; {nearest} is the nearest. Received: batch_size={batch_size}"
+        f"devices{in_parts}; {nearest} is the nearest. Received: batch_size={batch_size}"
     )
 
 

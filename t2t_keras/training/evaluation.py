@@ -17,15 +17,19 @@ from t2t_keras.training.scores import Scores, score
 from t2t_keras.training.sources import open_test_source
 
 
-def checked_strategy(config: TrainConfig) -> tf.distribute.MirroredStrategy:
+def checked_strategy(config: TrainConfig, parts: int = 1) -> tf.distribute.MirroredStrategy:
     """The devices of a run whose weights, devices and batch go together.
+
+    Args:
+        config: The settings.
+        parts: Number of parts that each device takes its share of a batch in.
 
     Raises:
         ValueError: They do not.
     """
     check_run_weights(config)
     strategy = make_strategy(config.devices)
-    check_global_batch(config.batch_size, strategy.num_replicas_in_sync)
+    check_global_batch(config.batch_size, strategy.num_replicas_in_sync, parts)
     return strategy
 
 

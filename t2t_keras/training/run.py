@@ -111,7 +111,7 @@ def train(
     folder, signals = Path(folder), StopSignals()
     with sole_run(folder), signals.listening():
         checkpoint = open_run(folder, config, resume, override)
-        strategy = checked_strategy(config)
+        strategy = checked_strategy(config, config.accumulate)
         sources = open_sources(config)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training import accumulating, check_parts
+from t2t_keras.training import accumulating
 from t2t_keras.training.gradients import LossScale
 from t2t_keras.training.optimizer import SGD
 from t2t_keras.training.schedule import PerEpoch
@@ -64,13 +64,6 @@ def test_one_part_is_the_model_itself():
     assert accumulating(model, 1) is model
     with pytest.raises(ValueError, match="Received: parts=0"):
         accumulating(model, 0)
-
-
-@pytest.mark.parametrize(("batch_size", "nearest"), [(100, 96), (1, 8), (12, 16)])
-def test_a_batch_that_cannot_be_shared_out_brings_the_nearest(batch_size, nearest):
-    check_parts(64, 2, 4)
-    with pytest.raises(ValueError, match=rf"multiple of 8; {nearest} is.*batch_size={batch_size}"):
-        check_parts(batch_size, replicas=2, parts=4)
 
 
 def test_a_batch_that_does_not_fall_into_the_parts_is_refused():

@@ -24,8 +24,15 @@ def test_an_uneven_batch_brings_the_nearest_even_one(batch_size, replicas, neare
         check_global_batch(batch_size, replicas)
 
 
+@pytest.mark.parametrize(("batch_size", "nearest"), [(100, 96), (1, 8), (12, 16)])
+def test_a_batch_in_parts_must_fill_them(batch_size, nearest):
+    with pytest.raises(ValueError, match=rf"2 devices times 4 parts.*; {nearest} is the nearest"):
+        check_global_batch(batch_size, replicas=2, parts=4)
+
+
 def test_an_even_batch_passes():
     check_global_batch(64, 8)
+    check_global_batch(64, 2, parts=4)
 
 
 @pytest.mark.parametrize("devices", [("tpu:0",), ("cpu",), ("cpu:0", "cpu:0"), ("CPU:0", "cpu:0")])
