@@ -76,8 +76,8 @@ def train_dataset(
     Returns:
         `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, targets):
         (size, height, width, 3) float32, normalised, and (size, classes) float32, as labels are
-        smoothed and mixed; `size` is `share.size(batch_size)`. Iterate inside `picture_errors()` to be told the file that
-        cannot be read.
+        smoothed and mixed; `size` is `share.size(batch_size)`. Iterate inside `picture_errors()` to
+        be told the file that cannot be read.
 
     Raises:
         ValueError: An argument is out of range.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import Share, soft_targets
+from t2t_keras.data import WHOLE, Share, soft_targets
 
 _MEMORY = 64 * 2**20  # bytes
 
@@ -20,7 +20,7 @@ def with_targets(batches: tf.data.Dataset, classes: int) -> tf.data.Dataset:
 
 
 def padded(
-    batches: tf.data.Dataset, batch_size: int, count: int, share: Share
+    batches: tf.data.Dataset, batch_size: int, count: int, share: Share = WHOLE
 ) -> tf.data.Dataset:
     """Fills the last batch up with pictures of weight 0, so that every device gets a full share.
 

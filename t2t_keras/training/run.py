@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from t2t_keras.data import (
+    Share,
     Source,
     batch_names,
     steps_per_epoch,
@@ -27,8 +28,9 @@ from t2t_keras.training.callbacks import (
 )
 from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.devices import Devices
 from t2t_keras.training.evaluation import (
-    checked_strategy,
+    checked_devices,
     known_errors,
     measure,
     validation_batches,
@@ -36,13 +38,12 @@ from t2t_keras.training.evaluation import (
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import inference_copy
+from t2t_keras.training.open_together import open_run_of, sole_run_of
 from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.run_folder import (
     CHECKPOINTS_NAME,
     LOG_NAME,
-    open_run,
     plain_settings,
-    sole_run,
     write_settings,
 )
 from t2t_keras.training.schedule import EpochRates
@@ -109,15 +110,15 @@ def train(
         RunInterrupted: SIGTERM or Ctrl-C came; what was trained is in a checkpoint.
     """
     folder, signals = Path(folder), StopSignals()
-    with sole_run(folder), signals.listening():
-        checkpoint = open_run(folder, config, resume, override)
-        strategy = checked_strategy(config, config.accumulate)
-        sources = open_sources(config)
+    devices = checked_devices(config, config.accumulate)
+    processes = devices.processes
+    with sole_run_of(processes, folder), signals.listening():
+        checkpoint = open_run_of(processes, folder, config, resume, override)
+        sources = processes.in_turn(lambda: open_sources(config))  # it may write them first
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
-        with strategy.scope():
-            model = compiled_model(config, sources.training.num_classes, rates, steps)
+        model = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
         best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
         keeper = KeepCheckpoints(
@@ -125,14 +126,16 @@ def train(
             *(standing, best, signals),
             every=config.save_every,
             settings=plain_settings(config),
+            processes=processes,
         )
         if checkpoint is not None:
             keeper.go_on(model, checkpoint)
             _announce(folder, standing)
-        write_settings(folder, config)
+        if processes.first:
+            write_settings(folder, config)
         try:
-            with known_errors():
-                _fit(model, config, sources.training, keeper, rates, folder, verbose)
+            with known_errors(), devices.fitting():
+                _fit(model, config, sources.training, keeper, rates, folder, verbose, devices)
         except RunInterrupted:
             keeper.write_waiting()
             raise
@@ -142,10 +145,20 @@ def train(
             sources=sources,
             history=_by_name(standing.history),
             best_epoch=best.epoch,
-            scores=measure(model, config, sources.test, int(verbose == 1)),
+            scores=_scores(model, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
-            replicas=strategy.num_replicas_in_sync,
+            replicas=devices.replicas,
         )
+
+
+def _scores(
+    model: keras.Model, config: TrainConfig, source: Source, verbose: int, devices: Devices
+) -> Scores:
+    """Measured on all devices, but by each of several processes alone: `predict` cannot do else."""
+    if devices.processes.count > 1:
+        return measure(inference_copy(model, config, activation=None), config, source, verbose)
+    with devices.fitting():
+        return measure(model, config, source, verbose)
 
 
 def _announce(folder: Path, standing: Standing) -> None:
@@ -181,14 +194,16 @@ def _fit(
     rates: EpochRates,
     folder: Path,
     verbose: int,
+    devices: Devices,
 ) -> None:
     standing = keeper.standing
     if standing.finished:
         return
-    validation = kept_if_small(validation_batches(config, source))
+    share = devices.share
+    validation = kept_if_small(validation_batches(config, source, share))
     fit_to_end(
         model,
-        lambda step: _training_batches(config, source, standing.epochs, step),
+        lambda step: _training_batches(config, source, standing.epochs, step, share),
         validation,
         standing,
         _callbacks(config, source, validation, keeper, rates, folder, verbose),
@@ -209,15 +224,22 @@ def _callbacks(
     standing, best = keeper.standing, keeper.best
 
     def explain(epoch: int, step: int) -> str:
+        if not keeper.processes.first:
+            return "Process 0 names the batch."
         names = batch_names(source, config.batch_size, config.seed, epoch, step)
         return blame(names, folder, keeper.last_path)
 
     pace = Pace(standing, config.batch_size)
-    return [
+    found = [
         StopAtNonFinite(standing, explain),
         LogRate(rates),
         *([AveragedScores(validation)] if best.averaged else []),
         best,
+    ]
+    if not keeper.processes.first:
+        return [*found, keeper]
+    return [
+        *found,
         *([Bar(pace)] if verbose == 1 else []),
         keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
         keeper,
@@ -229,7 +251,7 @@ def _callbacks(
 
 
 def _training_batches(
-    config: TrainConfig, source: Source, epochs: int, start_step: int
+    config: TrainConfig, source: Source, epochs: int, start_step: int, share: Share
 ) -> tf.data.Dataset:
     return train_dataset(
         source,
@@ -240,4 +262,5 @@ def _training_batches(
         augmentation=config.augmentation,
         start_step=start_step,
         crop_pct=config.crop_pct,
+        share=share,
     )
