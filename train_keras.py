@@ -32,114 +32,102 @@ flags.DEFINE_boolean(
     "resume", True, "Go on with --run_name, or with the newest unfinished run of these settings."
 )
 flags.DEFINE_list("override", [], "Settings that a run may change as it goes on, as lr,epochs.")
+flags.DEFINE_string(
+    "coordinator",
+    None,
+    "HOST:PORT of process 0, where several train together with KERAS_BACKEND=jax; auto asks the "
+    "cluster's own environment.",
+)
+flags.DEFINE_integer("num_processes", None, "Number of processes that train together.")
+flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
-# From here on: fields of TrainConfig. None stands for the recipe's value.
-flags.DEFINE_string(
-    "dataset",
-    None,
-    "digits; a folder with train/CLASS/* and val/CLASS/*, or CLASS/*; or a TFDS name such as "
-    "cifar10 (default: digits).",
-)
-flags.DEFINE_string("data_dir", None, "Root of TFDS data sets (default: TFDS' own).")
-flags.DEFINE_string(
-    "model",
-    None,
-    "t2t_vit_digits (the digits' default), t2t_vit_7 (the others'), t2t_vit_10, _12, _14, _19, "
-    "_24, t2t_vit_t_14, _t_19, _t_24, t2t_vit_14_resnext, _14_wide, _14_se, t2t_vit_16_ghost, "
-    "t2t_vit_dense or t2t_vit_c_14.",
-)
-flags.DEFINE_string(
-    "weights",
-    None,
-    "What to start from or to evaluate: imagenet (the authors' release, downloaded), a file "
-    "(.weights.h5, .keras, .safetensors, .pth, .pth.tar) or a run's folder (default: random).",
-)
-flags.DEFINE_list(
-    "image_size", None, "Side of the pictures in pixels, or height,width (default: the model's)."
-)
-flags.DEFINE_float(
-    "crop_pct",
-    None,
-    "Share of the resized side the evaluation's centre crop keeps (default: 0.9, the digits' 1).",
-)
-flags.DEFINE_enum(
-    "augment", None, ["none", "light", "crop_flip"], "Random crops in training: none, small "
-    "shifts and scales, or random resized crops with mirroring."
-)  # fmt: skip
-flags.DEFINE_string(
-    "rand_augment", None, "RandAugment's configuration, as rand-m9-mstd0.5-inc1, or none."
-)
-flags.DEFINE_float(
-    "color_jitter", None, "Range of brightness, contrast and saturation, without RandAugment."
-)
-flags.DEFINE_float("erasing", None, "Probability of random erasing.")
-flags.DEFINE_enum(
-    "erasing_mode", None, ["const", "rand", "pixel"], "What erases: the mean, a colour, or noise "
-    "(default: pixel)."
-)  # fmt: skip
-flags.DEFINE_float("mixup", None, "Mixup's alpha; 0 is none.")
-flags.DEFINE_float("cutmix", None, "Cutmix's alpha; 0 is none.")
-flags.DEFINE_float("mixup_prob", None, "Probability that a batch is mixed (default: 1).")
-flags.DEFINE_float(
-    "mixup_switch_prob", None, "Share of cutmix where --mixup and --cutmix are on (default: 0.5)."
-)
-flags.DEFINE_float(
-    "held_out",
-    None,
-    "Share of a TFDS data set's training pictures to choose the best weights on, so that the test "
-    "pictures stay unseen; 0 chooses on the test pictures.",
-)
-flags.DEFINE_enum(
-    "monitor", None, ["val_accuracy", "val_loss"], "What the best weights are best in."
-)
-flags.DEFINE_float(
-    "validation_split",
-    None,
-    "Share of the training pictures to test on, for a data set without test pictures.",
-)
-flags.DEFINE_string("train_split", None, "TFDS split to train on, as train[:90%].")
-flags.DEFINE_string("eval_split", None, "TFDS split to evaluate on.")
-flags.DEFINE_integer("batch_size", None, "Pictures in a batch, over all devices together.")
-flags.DEFINE_integer("epochs", None, "Epochs of the (first) cosine, the warm-up among them.")
-flags.DEFINE_integer("warmup_epochs", None, "Epochs of linear warm-up.")
-flags.DEFINE_integer("cooldown_epochs", None, "Epochs at --min_lr after the cosine's.")
-flags.DEFINE_float("lr", None, "Peak learning rate; the authors' is for --batch_size=512.")
-flags.DEFINE_float("min_lr", None, "Last learning rate (default: 1e-5).")
-flags.DEFINE_float("warmup_lr", None, "First learning rate of the warm-up (default: 1e-6).")
-flags.DEFINE_float("lr_cycle_mul", None, "Length of a cosine over the one before's (default: 1).")
-flags.DEFINE_integer("lr_cycle_limit", None, "Number of cosines (default: 1).")
-flags.DEFINE_float("lr_cycle_decay", None, "Rates of a cosine over the last one's (default: 0.1).")
-flags.DEFINE_enum("optimizer", None, ["adamw", "sgd", "lamb"], "What steps (default: adamw).")
-flags.DEFINE_float("weight_decay", None, "The optimizer's weight decay; sgd's is an L2 term.")
-flags.DEFINE_float("clip_grad", None, "Highest norm of all gradients together (default: no limit).")
-flags.DEFINE_float("ema_decay", None, "Of the weights' average, as 0.99996 (default: 0, none).")
-flags.DEFINE_integer("accumulate", None, "Parts each device takes a batch in (default: 1).")
-flags.DEFINE_float("drop_path_rate", None, "Stochastic depth in the deepest block.")
-flags.DEFINE_float("smoothing", None, "Label smoothing (default: 0.1).")
-flags.DEFINE_enum(
-    "precision", None, ["float32", "bfloat16", "float16"], "What to compute in; weights are "
-    "float32 always (default: float32)."
-)  # fmt: skip
-flags.DEFINE_list(
-    "devices", None, "Devices, as gpu:0,gpu:1 or cpu:0,cpu:1 (default: all GPUs, else the CPU)."
-)
-flags.DEFINE_integer("seed", None, "Of weights, order, crops and dropout (default: 42).")
-flags.DEFINE_boolean(
-    "jit_compile", None, "Compile with XLA, on one device: slower to start (default: for digits)."
-)
-flags.DEFINE_integer(
-    "save_every", None, "Steps between checkpoints; each epoch ends with one (default: 0, none)."
-)
-flags.DEFINE_integer("log_every", None, "Steps between lines with --verbose=2 (default: 50).")
-
-_NOT_SETTINGS = ("mode", "output_dir", "run_name", "verbose", "resume", "override", "debug")
+# Fields of TrainConfig and what --help says of them, by kind; None stands for the recipe's value.
+_STRINGS = {
+    "dataset": "digits; a folder with train/CLASS/* and val/CLASS/*, or CLASS/*; or a TFDS name "
+    "such as cifar10 (default: digits).",
+    "data_dir": "Root of TFDS data sets (default: TFDS' own).",
+    "eval_split": "TFDS split to evaluate on.",
+    "model": "t2t_vit_digits (the digits' default), t2t_vit_7 (the others'), t2t_vit_10, _12, _14, "
+    "_19, _24, t2t_vit_t_14, _t_19, _t_24, t2t_vit_14_resnext, _14_wide, _14_se, "
+    "t2t_vit_16_ghost, t2t_vit_dense or t2t_vit_c_14.",
+    "rand_augment": "RandAugment's configuration, as rand-m9-mstd0.5-inc1, or none.",
+    "train_split": "TFDS split to train on, as train[:90%].",
+    "weights": "What to start from or to evaluate: imagenet (the authors' release, downloaded), a "
+    "file (.weights.h5, .keras, .safetensors, .pth, .pth.tar) or a run's folder (default: random).",
+}
+_LISTS = {
+    "devices": "Devices, as gpu:0,gpu:1 or cpu:0,cpu:1 (default: all GPUs, else the CPU).",
+    "image_size": "Side of the pictures in pixels, or height,width (default: the model's).",
+}
+_ENUMS = {
+    "augment": "Random crops in training: none, small shifts and scales, or random resized crops "
+    "with mirroring.",
+    "erasing_mode": "What erases: the mean, a colour, or noise (default: pixel).",
+    "monitor": "What the best weights are best in.",
+    "optimizer": "What steps (default: adamw).",
+    "precision": "What to compute in; weights are float32 always (default: float32).",
+}
+_VALUES = {
+    "augment": ["none", "light", "crop_flip"],
+    "erasing_mode": ["const", "rand", "pixel"],
+    "monitor": ["val_accuracy", "val_loss"],
+    "optimizer": ["adamw", "sgd", "lamb"],
+    "precision": ["float32", "bfloat16", "float16"],
+}
+_INTEGERS = {
+    "accumulate": "Parts each device takes its share of a batch in (default: 1).",
+    "batch_size": "Pictures in a batch, over all devices together.",
+    "cooldown_epochs": "Epochs at --min_lr after the cosine's.",
+    "epochs": "Epochs of the (first) cosine, the warm-up among them.",
+    "log_every": "Steps between lines with --verbose=2 (default: 50).",
+    "lr_cycle_limit": "Number of cosines (default: 1).",
+    "save_every": "Steps between checkpoints; each epoch ends with one (default: 0, none).",
+    "seed": "Of weights, order, crops and dropout (default: 42).",
+    "warmup_epochs": "Epochs of linear warm-up.",
+}
+_FLOATS = {
+    "clip_grad": "Highest norm of all gradients together (default: no limit).",
+    "color_jitter": "Range of brightness, contrast and saturation, without RandAugment.",
+    "crop_pct": "Share of the resized side the evaluation's crop keeps (default: 0.9, digits 1).",
+    "cutmix": "Cutmix's alpha; 0 is none.",
+    "drop_path_rate": "Stochastic depth in the deepest block.",
+    "ema_decay": "Of the weights' moving average, as 0.99996 (default: 0, none).",
+    "erasing": "Probability of random erasing.",
+    "held_out": "Share of a TFDS data set's training pictures to choose the best weights on, so "
+    "that the test pictures stay unseen; 0 chooses on the test pictures.",
+    "lr": "Peak learning rate; the authors' is for --batch_size=512.",
+    "lr_cycle_decay": "Rates of a cosine over those of the one before (default: 0.1).",
+    "lr_cycle_mul": "Length of a cosine over that of the one before (default: 1).",
+    "min_lr": "Last learning rate (default: 1e-5).",
+    "mixup": "Mixup's alpha; 0 is none.",
+    "mixup_prob": "Probability that a batch is mixed (default: 1).",
+    "mixup_switch_prob": "Share of cutmix where --mixup and --cutmix are on (default: 0.5).",
+    "smoothing": "Label smoothing (default: 0.1).",
+    "validation_split": "Share of the training pictures to test on, where there are no others.",
+    "warmup_lr": "First learning rate of the warm-up (default: 1e-6).",
+    "weight_decay": "The optimizer's weight decay; sgd's is an L2 term.",
+}
+_BOOLEANS = {
+    "jit_compile": "Compile with XLA, on one device: slower to start (default: for digits).",
+}
+for _define, _texts in (
+    (flags.DEFINE_string, _STRINGS),
+    (flags.DEFINE_list, _LISTS),
+    (flags.DEFINE_integer, _INTEGERS),
+    (flags.DEFINE_float, _FLOATS),
+    (flags.DEFINE_boolean, _BOOLEANS),
+):
+    for _name, _text in _texts.items():
+        _define(_name, None, _text)
+for _name, _text in _ENUMS.items():
+    flags.DEFINE_enum(_name, None, _VALUES[_name], _text)
+SETTINGS = (*_STRINGS, *_LISTS, *_ENUMS, *_INTEGERS, *_FLOATS, *_BOOLEANS)
 
 
 def main(argv) -> int:
     if len(argv) > 1:
         raise SystemExit(f"error: unexpected argument {argv[1]!r}: every setting is a --flag=VALUE")
-    own = [flag.name for flag in FLAGS.get_key_flags_for_module(argv[0])]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
     from t2t_keras.commands import train as command
@@ -147,12 +135,15 @@ def main(argv) -> int:
     return command.run(
         command.TrainCommand(
             mode=FLAGS.mode,
-            settings={name: FLAGS[name].value for name in own if name not in _NOT_SETTINGS},
+            settings={name: FLAGS[name].value for name in SETTINGS},
             output_dir=FLAGS.output_dir,
             run_name=FLAGS.run_name,
             verbose=FLAGS.verbose,
             resume=FLAGS.resume,
             override=tuple(FLAGS.override),
+            coordinator=FLAGS.coordinator,
+            num_processes=FLAGS.num_processes,
+            process_id=FLAGS.process_id,
         ),
         debug=FLAGS.debug,
     )

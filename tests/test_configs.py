@@ -35,8 +35,7 @@ def configs() -> dict[str, TrainConfig]:
     """What each file asks for, read in a process of its own as `train_keras.py` reads it."""
     code = (
         "import json, sys, train_keras; from train_keras import FLAGS\n"
-        "own = [f.name for f in FLAGS.get_flags_for_module('train_keras')]\n"
-        "names = [n for n in own if n not in train_keras._NOT_SETTINGS]\n"
+        "names = train_keras.SETTINGS\n"
         "settings = {'optimizers': FLAGS['optimizer'].parser.enum_values}\n"
         "for path in sys.argv[1:]:\n"
         "    FLAGS.unparse_flags(); assert FLAGS(['', '--flagfile=' + path]) == ['']\n"

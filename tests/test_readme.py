@@ -101,10 +101,11 @@ def command_lines() -> list[str]:
 
 def flags_of(script: str) -> set[str]:
     """The flags a script defines, and the names absl gives the negated ones."""
-    source = (ROOT / script).read_text("utf-8")
-    defined = re.findall(r"DEFINE_(\w+)\(\s*\"(\w+)\"", source)
-    negated = {f"no{name}" for kind, name in defined if kind in ("bool", "boolean")}
-    return {name for _, name in defined} | negated | {"flagfile", "help"}
+    done = subprocess.run(
+        [sys.executable, ROOT / script, "--helpshort"], capture_output=True, text=True, check=False
+    )
+    named = re.findall(r"^ +--\[?(no)?\]?(\w+): ", done.stdout, re.MULTILINE)
+    return {f"{no}{name}" for sign, name in named for no in {sign, ""}} | {"flagfile", "help"}
 
 
 def test_every_flag_of_a_command_exists():

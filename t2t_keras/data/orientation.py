@@ -19,8 +19,10 @@ def jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
     Returns:
         () int32, 1 to 8; 1, upright, where nothing valid is said.
     """
-    # Most files of a data set have no EXIF block, and looking for the mark alone is quick.
-    marked = tf.strings.regex_full_match(contents, rb"\C*Exif\x00\x00\C*")
+    # Most files of a data set have no EXIF block. Looking for the mark alone is quick, and quicker
+    # by replacing than by matching the whole file.
+    rest = tf.strings.regex_replace(contents, rb"Exif\x00\x00", b"", replace_global=False)
+    marked = tf.strings.length(rest) < tf.strings.length(contents)
     return tf.cond(marked, lambda: _segment_orientation(contents), lambda: 1)
 
 

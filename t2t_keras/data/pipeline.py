@@ -138,7 +138,7 @@ def eval_dataset(
             them may have a batch less than another.
 
     Returns:
-        Batches (images, labels) of known number: images as `train_dataset`'s and (B,) int32.
+        Batches (images, targets) of known number, as `train_dataset`'s; the targets are one-hot.
 
     Raises:
         ValueError: An argument is out of range.
@@ -165,7 +165,7 @@ def eval_dataset(
     )
 
     def finished(images, labels):
-        return normalise(images, mean, std), labels
+        return normalise(images, mean, std), soft_targets(labels, source.num_classes)
 
     pictures = len(range(share.index, split.size, share.count))
     return _mapped(batches, finished, -(-pictures // size))

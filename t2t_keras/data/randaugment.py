@@ -158,7 +158,7 @@ def rand_augment(
         *(tf.unstack(field, config.count) for field in drawn), strict=True
     ):
         op = tf.where(applied, op, len(OPS))
-        image = _applied(image, op, magnitude, negative, bicubic, config.increasing, fill)
+        image = apply_op(image, op, magnitude, negative, bicubic, config.increasing, fill)
     return tf.ensure_shape(image, shape)
 
 
@@ -166,17 +166,24 @@ def rand_augment(
 @tf.function(
     input_signature=[
         tf.TensorSpec((None, None, 3), tf.uint8),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((), tf.float64),
-        tf.TensorSpec((), tf.bool),
-        tf.TensorSpec((), tf.bool),
-        tf.TensorSpec((), tf.bool),
+        *(tf.TensorSpec((), kind) for kind in (tf.int32, tf.float64, tf.bool, tf.bool, tf.bool)),
         tf.TensorSpec((3,), tf.uint8),
     ],
     autograph=False,
 )
-def _applied(image, op, magnitude, negative, bicubic, increasing, fill):
-    """The picture after the op of that index; unchanged past the last one."""
+def apply_op(
+    image: tf.Tensor,
+    op: tf.Tensor,
+    magnitude: tf.Tensor,
+    negative: tf.Tensor,
+    bicubic: tf.Tensor,
+    increasing: tf.Tensor,
+    fill: tf.Tensor,
+) -> tf.Tensor:
+    """The picture after the op of that index in `OPS`; unchanged past the last one.
+
+    The other arguments are those of `Draws`, one each, of `RandAugmentConfig` and `rand_augment`.
+    """
     share = magnitude / _MAX_MAGNITUDE
     signed = tf.where(negative, -share, share)
     bits, threshold = tf.cast(share * 4, tf.int32), tf.cast(share * 256, tf.int32)

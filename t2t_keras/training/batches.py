@@ -1,22 +1,13 @@
-"""What `fit` and `evaluate` are fed: targets in place of labels, and no ragged batch."""
+"""What `evaluate` is fed: no ragged batch, and no small set read twice."""
 
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import WHOLE, Share, soft_targets
+from t2t_keras.data import WHOLE, Share
 
 _MEMORY = 64 * 2**20  # bytes
-
-
-def with_targets(batches: tf.data.Dataset, classes: int) -> tf.data.Dataset:
-    """Makes (pictures, (B, classes) float32 targets) of (pictures, (B,) int32 labels)."""
-
-    def encode(images, labels):
-        return images, soft_targets(labels, classes)
-
-    return batches.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def padded(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
 from t2t_keras.errors import DataError, TrainingError
-from t2t_keras.training.batches import padded, with_targets
+from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Devices, make_devices
 from t2t_keras.training.distribution import check_global_batch
@@ -42,8 +42,7 @@ def validation_batches(
     batches = eval_dataset(
         source, config.image_size, config.batch_size, crop_pct=config.crop_pct, share=share
     )
-    targets = with_targets(batches, source.num_classes)
-    return padded(targets, config.batch_size, source.num_eval, share).prefetch(tf.data.AUTOTUNE)
+    return padded(batches, config.batch_size, source.num_eval, share).prefetch(tf.data.AUTOTUNE)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -114,16 +114,22 @@ def present_processes() -> Processes:
 
 
 def join_processes(
-    coordinator: str | None, num_processes: int | None = None, process_id: int | None = None
-) -> None:
+    coordinator: str | None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    devices: Sequence[str] = (),
+) -> Processes:
     """Makes this process one of several; call it before anything is computed.
 
     Args:
         coordinator: HOST:PORT of process 0, on which it will listen; "auto" takes all three from
-            the cluster's own environment (TPU pods, Slurm, Kubernetes, Open MPI); None leaves the
-            process alone.
+            the cluster's own environment (TPU pods, Slurm, Kubernetes, Open MPI).
         num_processes: How many there are.
         process_id: This one's number, from 0.
+        devices: What each of them is to use, as for `make_devices`.
+
+    Returns:
+        This process alone where nothing is given.
 
     Raises:
         ValueError: The arguments do not go together, Keras does not run on JAX, or there is no
@@ -133,10 +139,13 @@ def join_processes(
     """
     given = (coordinator, num_processes, process_id)
     if given == (None, None, None):
-        return
+        return ALONE
     _check(*given)
     import jax
 
+    from t2t_keras.training.data_parallel import prepare_jax
+
+    prepare_jax(devices)
     if coordinator == FROM_CLUSTER:
         _log.info("Waiting up to %d s for the other processes of this cluster.", _START)
         where = {}
@@ -165,6 +174,7 @@ def join_processes(
             f"--coordinator={coordinator}: process {process_id} cannot join ({error}). Give an "
             "address of process 0's machine with a free port, the same to all."
         ) from error
+    return present_processes()
 
 
 def _check(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -213,21 +223,25 @@ class LeavingAtOnce:
     They notice: a step fails, or after 60 s without a sign of life JAX ends them.
     """
 
-    def __init__(self, processes: Processes):
-        self.processes = processes
-
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        if error is None or self.processes.count == 1:
-            return
-        traceback.print_exception(error)
-        self.leave(1)
+        if error is not None and _joined():
+            traceback.print_exception(error)
+            self.leave(1)
 
     def leave(self, code: int) -> None:
-        """Ends this process with an exit code other than 0, if there are others."""
-        if code and self.processes.count > 1:
+        """Ends this process, if there are others and the exit code is not 0."""
+        if code and _joined():
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+
+def _joined() -> bool:
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.distributed.is_initialized()

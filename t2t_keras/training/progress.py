@@ -47,10 +47,10 @@ class Pace(keras.callbacks.Callback):
 
     def left(self) -> str:
         """How long the run will still take, validation included; empty where nobody knows."""
-        if self._run is None or self.standing.step == self._run[1] or self.standing.finished:
+        steps = self.standing.epochs * self.standing.steps_per_epoch - self.standing.step
+        if self._run is None or self.standing.step == self._run[1] or not steps:
             return ""
         per_step = (time.monotonic() - self._run[0]) / (self.standing.step - self._run[1])
-        steps = self.standing.epochs * self.standing.steps_per_epoch - self.standing.step
         return f"{_duration(steps * per_step)} left"
 
 
@@ -89,12 +89,13 @@ class StepLine(keras.callbacks.Callback):
         standing = self.pace.standing
         if standing.step % self.every:
             return
-        left = self.pace.left()
+        left, speed = self.pace.left(), self.pace.images_per_second
         _log.info(
-            "epoch %d of %d, step %d of %d: loss %.4f, %.0f images/s, learning rate %.3g%s",
+            "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
             *(standing.epoch + 1, standing.epochs),
             *(standing.step_in_epoch, standing.steps_per_epoch),
-            *(logs["loss"], self.pace.images_per_second, self.rates.at(standing.epoch)),
+            *(logs["loss"], f", {speed:.3g} images/s" if speed else ""),
+            self.rates.at(standing.epoch),
             left and f", {left}",
         )
 

@@ -167,10 +167,10 @@ def _announce(folder: Path, standing: Standing) -> None:
     Raises:
         ResumeError: It has trained longer than it is to train now.
     """
-    if standing.epoch > standing.epochs or (standing.finished and standing.step_in_epoch):
+    if standing.step > standing.epochs * standing.steps_per_epoch:
         raise ResumeError(
-            f"{folder}: the run is in epoch {standing.epoch + 1} already, and "
-            f"--override=epochs asks for {standing.epochs} in all. Give more --epochs."
+            f"{folder}: {standing.step / standing.steps_per_epoch:.3g} epochs are trained already, "
+            f"and {standing.epochs} are asked for. Give more --epochs."
         )
     if standing.finished:
         _log.info("%s: all %d epochs are trained.", folder, standing.epochs)

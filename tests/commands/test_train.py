@@ -1,7 +1,10 @@
+import dataclasses
 import json
 import logging
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +17,9 @@ from PIL import Image
 from t2t_keras.commands import train as module
 from t2t_keras.commands.train import TrainCommand, run
 from t2t_keras.data import AUGMENTATIONS, ERASING_MODES
+from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig
-from t2t_keras.training.config import MONITORS, PRECISIONS
+from t2t_keras.training.config import MONITORS, OPTIMIZERS, PRECISIONS
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
 from tests.pictures import make_folder
@@ -71,12 +75,15 @@ def finished(pictures, tmp_path_factory):
 
 def test_a_run_leaves_everything_it_should(finished):
     assert {path.name for path in finished.iterdir()} == {
+        ".lock",
         "1",
+        "checkpoints",
         "confusion_matrix.png",
         "curves.png",
         "log.csv",
         "metrics.json",
         "model.keras",
+        "settings.json",
         "tensorboard",
     }
     for name in ("confusion_matrix.png", "curves.png"):
@@ -123,8 +130,44 @@ def test_a_data_set_of_other_classes_cannot_be_evaluated(finished, tmp_path, cap
 
 
 def test_a_run_that_exists_is_left_alone(finished, pictures, capsys):
-    assert run(asked_for(finished.parent, dataset=str(pictures), **SETTINGS)) == 1
+    asked = asked_for(finished.parent, dataset=str(pictures), **SETTINGS)
+    assert run(dataclasses.replace(asked, resume=False)) == 1
     assert "this run exists already" in capsys.readouterr().err
+    assert run(dataclasses.replace(asked, settings={**asked.settings, "lr": 1e-4})) == 1
+    assert "--lr was 0.0005, now 0.0001" in capsys.readouterr().err
+
+
+def test_a_finished_run_makes_up_for_what_is_missing(finished, pictures, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / "first")
+    asked = asked_for(tmp_path, dataset=str(pictures), **SETTINGS)
+    assert run(asked) == 0
+    assert "this run is finished, and nothing is missing" in capsys.readouterr().out
+    kept = (tmp_path / "first" / "model.keras").stat()
+    for name in ("curves.png", "metrics.json"):
+        (tmp_path / "first" / name).unlink()
+    # Without a name the run is found by its settings: it is not finished any more.
+    assert run(dataclasses.replace(asked, run_name=None)) == 0
+    assert {path.name for path in (tmp_path / "first").iterdir()} == {
+        path.name for path in finished.iterdir()
+    }
+    assert (tmp_path / "first" / "model.keras").stat() == kept
+    old, new = (
+        json.loads((f / "metrics.json").read_text()) for f in (finished, tmp_path / "first")
+    )
+    assert {**old, "seconds": 0} == {**new, "seconds": 0}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_with_how_to_go_on(number, code, tmp_path, monkeypatch, capsys):
+    def stopped(*args, **kwargs):
+        raise RunInterrupted(number)
+
+    monkeypatch.setattr(module, "train", stopped)
+    monkeypatch.setattr("sys.argv", ["train_keras.py", "--epochs=3", "--noresume"])
+    assert run(asked_for(tmp_path, run_name="that", dataset="digits")) == code
+    output = capsys.readouterr()
+    assert "train_keras.py --epochs=3 --run_name=that\n" in output.out
+    assert f"Stopped by {number.name}" in output.err
 
 
 ERRORS = {
@@ -172,15 +215,14 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
         raise KeyboardInterrupt
 
     def write_half(config, result, folder):
-        folder.mkdir(parents=True)
         write_model(load_model(finished / "model.keras"), folder / "model.keras")
 
-    monkeypatch.setattr(module, "train", lambda config, folder, verbose: None)
+    monkeypatch.setattr(module, "train", lambda *args, **kwargs: None)
     monkeypatch.setattr(module, "_write_files", write_half)
     monkeypatch.setattr("keras.Model.save", interrupted)
     assert run(asked_for(tmp_path / "runs", dataset="digits")) == 130
     assert "interrupted" in capsys.readouterr().err
-    assert list((tmp_path / "runs" / "first").iterdir()) == []
+    assert not (tmp_path / "runs").exists()
 
 
 def script(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -219,19 +261,20 @@ def test_the_flags_are_the_settings_and_their_choices():
     """In a process of its own: `convert_weights.py` defines flags of the same names."""
     code = (
         "import json, sys, train_keras; from absl import flags\n"
-        "own = flags.FLAGS.get_flags_for_module('train_keras')\n"
+        "own = [flags.FLAGS[name] for name in train_keras.SETTINGS]\n"
         "choices = {flag.name: getattr(flag.parser, 'enum_values', None) for flag in own}\n"
-        "print(json.dumps([choices, train_keras._NOT_SETTINGS, 'tensorflow' in sys.modules]))"
+        "print(json.dumps([choices, 'tensorflow' in sys.modules]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=SCRIPT.parent, capture_output=True, text=True, check=True
     )
-    choices, not_settings, tensorflow_loaded = json.loads(done.stdout)
-    assert choices.keys() - not_settings == TrainConfig.__dataclass_fields__.keys()
+    choices, tensorflow_loaded = json.loads(done.stdout)
+    assert choices.keys() == TrainConfig.__dataclass_fields__.keys()
     for name, allowed in (
         ("augment", AUGMENTATIONS),
         ("erasing_mode", ERASING_MODES),
         ("monitor", MONITORS),
+        ("optimizer", OPTIMIZERS),
         ("precision", PRECISIONS),
     ):
         assert choices[name] == list(allowed)

@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from t2t_keras.data import evaluation_crop, light_crop, random_flip, random_resized_crop
@@ -112,6 +113,19 @@ def test_where_no_window_fits_the_centre_is_taken():
     _, left, height, width = _where(crops)
     np.testing.assert_allclose(width / height, 4 / 3, atol=0.15)
     np.testing.assert_allclose(left + width / 2, 100, atol=2)
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (300, 400)])
+def test_a_random_crop_has_pillow_s_pixels(shape):
+    image = noise(*shape)
+    crops = _many(random_resized_crop, image, (96, 96), 12, area=(1.0, 1.0), ratio=(4 / 3, 4 / 3))
+    pillow = [
+        np.asarray(Image.fromarray(image).resize((96, 96), kind)).astype(int)
+        for kind in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
+    ]
+    off = np.stack([np.abs(crops - wanted).max(axis=(1, 2, 3)) for wanted in pillow])
+    assert off.min(axis=0).max() <= 1
+    assert set(off.argmin(axis=0)) == {0, 1}
 
 
 def test_both_filters_are_used():

@@ -1,13 +1,13 @@
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import batch_seed, example_seed, order_seed, split_seed
+from t2t_keras.data import batch_seed, example_seed, look_seed, order_seed, split_seed
 
 
 def test_seeds_differ_by_every_argument_and_by_purpose():
     seeds = [order_seed(s, e) for s in (0, 1) for e in range(5)]
-    seeds += [f(s, e, i) for f in (batch_seed, example_seed) for s in (0, 1) for e in range(5)
-              for i in range(20)]  # fmt: skip
+    for purpose in (batch_seed, example_seed, look_seed):
+        seeds += [purpose(s, e, i) for s in (0, 1) for e in range(5) for i in range(20)]
     assert all(seed.shape == (2,) and seed.dtype == tf.int64 for seed in seeds)
     assert len({tuple(seed.numpy()) for seed in seeds}) == len(seeds)
 

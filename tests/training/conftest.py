@@ -26,6 +26,8 @@ FIELDS = {
     "cooldown_epochs": 0,
     "lr": 1e-2,
     "drop_path_rate": 0.0,
+    "rand_augment": "none",  # its graph takes seconds to start, in every run
+    "color_jitter": 0.0,
     "devices": ("cpu:0",),
 }
 COUNTS = {"train": {"ash": 5, "elm": 6, "oak": 7}, "val": {"ash": 2, "elm": 2, "oak": 3}}

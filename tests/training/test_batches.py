@@ -4,18 +4,18 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras.training import batches as module
-from t2t_keras.training.batches import kept_if_small, padded, with_targets
+from t2t_keras.training.batches import kept_if_small, padded
 
 
 def labelled(count, batch_size):
     pictures = np.arange(count * 12, dtype=np.float32).reshape(count, 2, 2, 3)
-    labels = np.arange(count, dtype=np.int32) % 4
-    return tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(batch_size)
+    targets = np.eye(4, dtype=np.float32)[np.arange(count) % 4]
+    return tf.data.Dataset.from_tensor_slices((pictures, targets)).batch(batch_size)
 
 
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_all_batches_are_full_and_fillers_weigh_nothing(count):
-    full = padded(with_targets(labelled(count, 4), 4), 4, count)
+    full = padded(labelled(count, 4), 4, count)
     pictures, targets, weights = (np.concatenate(part) for part in zip(*full, strict=True))
     assert len(pictures) == len(targets) == len(weights) == -(-count // 4) * 4
     assert not weights[count:].any() and not pictures[count:].any()
@@ -29,7 +29,7 @@ def test_loss_and_accuracy_of_a_ragged_set_are_exact():
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), head])
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(loss=loss, weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
-    targets = with_targets(labelled(7, 4), 4)
+    targets = labelled(7, 4)
     got = model.evaluate(padded(targets, 4, 7), verbose=0, return_dict=True)
     pictures, wanted = (np.concatenate(part) for part in zip(*targets, strict=True))
     logits = model.predict(pictures, verbose=0)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.errors import CheckpointError, DataError
+from t2t_keras.errors import CheckpointError, DataError, ResumeError
 from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
 from t2t_keras.training.model import build_model, load_run_weights
@@ -51,6 +52,14 @@ def test_log_and_events_are_written(finished):
 
 def test_again_it_is_the_same_run(finished, tiny_config, tmp_path):
     assert train(tiny_config(), tmp_path / "run").history == finished[0].history
+
+
+def test_a_run_with_all_of_the_authors_augmentation(tiny_config, tmp_path):
+    recipe = make_config(dataset="imagenet2012")
+    fields = {"rand_augment": recipe.rand_augment, "color_jitter": recipe.color_jitter}
+    config = tiny_config(epochs=1, **fields)
+    assert config.augmentation == recipe.augmentation
+    assert np.isfinite(train(config, tmp_path / "run").history["loss"]).all()
 
 
 def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
@@ -151,7 +160,23 @@ def test_memory_that_is_full_brings_advice(tiny_config, tmp_path, monkeypatch):
         train(tiny_config(), tmp_path / "run")
 
 
-def test_a_run_never_goes_where_one_is(tiny_config, tmp_path):
-    (tmp_path / "run").mkdir()
-    with pytest.raises(FileExistsError):
-        train(tiny_config(), tmp_path / "run")
+def test_a_finished_run_trains_no_more_and_gives_the_same_again(finished, tiny_config, monkeypatch):
+    result, folder = finished
+    monkeypatch.setattr(keras.Model, "fit", None)
+    again = train(tiny_config(), folder)
+    assert again.history == result.history and again.best_epoch == result.best_epoch
+    assert again.scores.loss == result.scores.loss
+    np.testing.assert_equal(again.model.get_weights(), result.model.get_weights())
+    with pytest.raises(ResumeError, match="--lr was 0.01, now 0.02"):
+        train(tiny_config(lr=0.02), folder)
+    with pytest.raises(ValueError, match="this run exists already"):
+        train(tiny_config(), folder, resume=False)
+
+
+def test_a_run_that_trained_longer_than_it_may_is_refused(finished, tiny_config, tmp_path):
+    folder = Path(shutil.copytree(finished[1], tmp_path / "run"))
+    shorter = tiny_config(epochs=2)
+    with pytest.raises(ResumeError, match="--epochs was 3, now 2"):
+        train(shorter, folder)
+    with pytest.raises(ResumeError, match="3 epochs are trained already, and 2 are asked for"):
+        train(shorter, folder, override=["epochs"])

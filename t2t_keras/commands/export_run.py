@@ -1,0 +1,60 @@
+"""The SavedModel of a run, which TensorFlow writes, whatever backend the run had."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from t2t_keras.errors import ExportError
+from t2t_keras.export import export_saved_model
+
+
+def export_run(
+    model: keras.Model,
+    model_path: Path,
+    class_names: Sequence[str],
+    version: int,
+    crop_pct: float,
+) -> Path:
+    """Writes VERSION beside a run's model, as `export_saved_model` does.
+
+    Args:
+        model: The run's model.
+        model_path: The same model as a `.keras` file.
+        class_names: Its classes' names.
+        version: At least 1.
+        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        ExportError: The version exists already, or cannot be written.
+    """
+    rest = (list(class_names), os.fspath(model_path.parent), version, crop_pct)
+    if keras.backend.backend() == "tensorflow":
+        return export_saved_model(model, *rest)
+    surroundings = {
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, json.dumps([os.fspath(model_path), *rest])],
+        env={**os.environ, **surroundings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ExportError(f"{model_path}: a SavedModel cannot be made of it.\n{done.stderr}")
+    return model_path.parent / str(version)
+
+
+if __name__ == "__main__":
+    path, *asked = json.loads(sys.argv[1])
+    export_saved_model(keras.saving.load_model(path), *asked)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import ImageOps
+
+from t2t_keras.data import colour_ops
+from tests.data_room.pillow_ops import enhanced, levels_off, pictures, solarized_add
+from tests.pictures import noise
+
+FACTORS = (0.0, 0.1, 0.19, 0.5, 0.937, 1.0, 1.27, 1.81, 1.9, 2.5)
+CASES = {
+    "auto_contrast": [(colour_ops.auto_contrast, ImageOps.autocontrast)],
+    "equalize": [(colour_ops.equalize, ImageOps.equalize)],
+    "invert": [(colour_ops.invert, ImageOps.invert)],
+    "posterize": [
+        (lambda x, bits=bits: colour_ops.posterize(x, bits), lambda p, b=bits: _posterized(p, b))
+        for bits in range(9)
+    ],
+    "solarize": [
+        (
+            lambda x, threshold=threshold: colour_ops.solarize(x, threshold),
+            lambda p, threshold=threshold: ImageOps.solarize(p, threshold),
+        )
+        for threshold in (0, 1, 26, 100, 128, 255, 256)
+    ],
+    "solarize_add": [
+        (lambda x, added=added: colour_ops.solarize_add(x, added), solarized_add(added))
+        for added in (0, 1, 55, 110, 200)
+    ],
+    **{
+        name: [
+            (lambda x, f=factor, op=name: getattr(colour_ops, op)(x, f), enhanced(title, factor))
+            for factor in FACTORS
+        ]
+        for name, title in (
+            ("color", "Color"),
+            ("contrast", "Contrast"),
+            ("brightness", "Brightness"),
+            ("sharpness", "Sharpness"),
+        )
+    },
+}
+
+
+def _posterized(picture, bits):
+    return picture.point([level & (256 - 2 ** (8 - bits)) for level in range(256)] * 3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_are_pillows(name):
+    for number, (mine, theirs) in enumerate(CASES[name]):
+        for kind, picture in pictures().items():
+            off = levels_off(mine, theirs, picture)
+            assert off.max() <= 1 and (off > 0).mean() < 1e-3, (kind, number)
+
+
+def test_the_table_of_posterize_is_pillows():
+    for bits in (1, 4, 8):
+        off = levels_off(
+            lambda x, bits=bits: colour_ops.posterize(x, bits),
+            lambda p, bits=bits: ImageOps.posterize(p, bits),
+            noise(48, 64),
+        )
+        assert off.max() == 0
+
+
+def test_slivers():
+    picture = noise(2, 5)
+    for name in ("auto_contrast", "equalize"):
+        off = levels_off(*CASES[name][0], picture)
+        assert off.max() == 0, name
+    np.testing.assert_array_equal(colour_ops.sharpness(tf.constant(picture), 0.1), picture)

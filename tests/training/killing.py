@@ -1,0 +1,183 @@
+"""A small real run that is killed again and again, and has to end as if it never was.
+
+TensorFlow's import takes longer than such a run: one process imports it, touches nothing of it, and
+forks every life of a run.
+"""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import tensorflow as tf
+
+from t2t_keras import Variant
+from t2t_keras.training import TrainConfig, make_config, train
+from t2t_keras.training.recipes import SMALL_VARIANTS
+from tests.pictures import make_folder
+from tests.training.damage import DAMAGES
+
+LONGEST_LIFE = 300.0  # seconds
+
+
+@dataclasses.dataclass
+class Tally:
+    """What was done to the runs.
+
+    Args:
+        kills: SIGKILLs.
+        in_save: Of them, those that left a half-written checkpoint.
+        damaged: Of them, those after which the newest checkpoint was damaged.
+        runs: Runs that came to their end.
+        different: Runs that ended otherwise than the undisturbed one.
+    """
+
+    kills: int = 0
+    in_save: int = 0
+    damaged: int = 0
+    runs: int = 0
+    different: int = 0
+
+
+def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 1) -> TrainConfig:
+    """A run with shuffling, drop path and random crops: 4 epochs of 6 steps.
+
+    Args:
+        root: Gets the pictures.
+        stem: "convolution", or "performer", which has dropout in it and takes longer to build.
+        precision: As `TrainConfig` has it.
+        replicas: Number of devices.
+    """
+    # Two blocks: the first one of a model never drops its branches.
+    SMALL_VARIANTS["killed"] = Variant(
+        embed_dim=16,
+        depth=2,
+        num_heads=2,
+        mlp_ratio=1.0,
+        token_dim=8,
+        token_type=stem,
+        image_size=16,
+    )
+    pictures = root / "pictures"
+    if not pictures.exists():
+        for part, count in (("train", 26), ("val", 6)):
+            make_folder(pictures / part, {"ash": count, "elm": count}, size=16)
+    return make_config(
+        dataset=str(pictures),
+        model="killed",
+        batch_size=8,
+        epochs=4,
+        warmup_epochs=1,
+        cooldown_epochs=0,
+        drop_path_rate=0.2,
+        augment="crop_flip",
+        save_every=1,
+        precision=precision,
+        devices=tuple(f"cpu:{index}" for index in range(replicas)),
+    )
+
+
+def fork(config: TrainConfig, folder: Path) -> int:
+    """Starts a life of a run; returns its process id."""
+    if pid := os.fork():
+        return pid
+    with open(folder.with_suffix(".out"), "ab", buffering=0) as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    code = 1
+    # Optimising graphs that run for a second costs seconds, and an undisturbed run has the same.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        train(config, folder, verbose=2)
+        code = 0
+    except BaseException:  # noqa: BLE001 - a forked child must not go on in its parent's code
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def ended(pid: int) -> int | None:
+    """The exit code of a life that is over."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def live(config: TrainConfig, folder: Path) -> None:
+    """Lets a run go on to its end."""
+    code = os.waitstatus_to_exitcode(os.waitpid(fork(config, folder), 0)[1])
+    if code:
+        raise RuntimeError(folder.with_suffix(".out").read_text())
+
+
+def live_and_die(config: TrainConfig, folder: Path, dice: random.Random) -> bool:
+    """Lets a run go on for a while and kills it; False where it came to its end before."""
+    saves = dice.randint(1, 4)
+    in_save = dice.random() < 0.6
+    pause = dice.uniform(0.0, 0.008 if in_save else 0.1)
+    early = dice.uniform(0.0, 4.0) if dice.random() < 0.1 else LONGEST_LIFE
+    checkpoints, seen = folder / "checkpoints", set()
+    pid, started = fork(config, folder), time.monotonic()
+    while len(seen) < saves and time.monotonic() - started < early:
+        if (code := ended(pid)) is not None:
+            if code:
+                raise RuntimeError(folder.with_suffix(".out").read_text())
+            return False
+        if checkpoints.is_dir():
+            seen |= {name for name in os.listdir(checkpoints) if name.startswith(".part-")}
+        time.sleep(0.0005 if seen else 0.01)
+    time.sleep(pause)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return True
+
+
+def outcome(folder: Path) -> dict[str, bytes]:
+    """All that a run ended with, but for times."""
+    last = max((folder / "checkpoints").glob("step-*"))
+    progress = json.loads((last / "progress.json").read_text())
+    del progress["seconds"]
+    return {
+        "name": last.name.encode(),
+        "state": (last / "state.safetensors").read_bytes(),
+        "best": (last / "best.safetensors").read_bytes(),
+        "progress": json.dumps(progress).encode(),
+        "log": (folder / "log.csv").read_bytes(),
+    }
+
+
+def kill_runs(root: Path, config: TrainConfig, kills: int, seed: int) -> Tally:
+    """Kills runs `kills` times in all, and compares each with one that was left alone.
+
+    A third of the kills comes at any moment of a step or validation, most of the others in the
+    middle of a save, a few before the run has begun to go on.
+
+    Args:
+        root: Where the runs go; empty.
+        config: Theirs.
+        kills: SIGKILLs.
+        seed: Decides when, and what is damaged.
+    """
+    dice, tally = random.Random(seed), Tally()
+    undisturbed = root / "undisturbed"
+    live(config, undisturbed)
+    expected = outcome(undisturbed)
+    while tally.kills < kills:
+        folder = root / f"run-{tally.runs}"
+        while tally.kills < kills and live_and_die(config, folder, dice):
+            tally.kills += 1
+            kept = folder / "checkpoints"
+            tally.in_save += bool(list(kept.glob(".part-*")))
+            whole = sorted(kept.glob("step-*"))
+            if len(whole) > 1 and dice.random() < 0.35:
+                DAMAGES[dice.choice(sorted(DAMAGES))](whole[-1], dice)
+                tally.damaged += 1
+        live(config, folder)
+        tally.runs += 1
+        tally.different += outcome(folder) != expected
+    return tally

@@ -1,0 +1,141 @@
+import random
+import resource
+
+import numpy as np
+import pytest
+
+from t2t_keras.errors import ResumeError, TrainingError
+from t2t_keras.training import checkpoints
+from t2t_keras.training.checkpoints import (
+    Checkpoint,
+    checkpoint_path,
+    newest_checkpoint,
+    prune_checkpoints,
+    write_checkpoint,
+)
+from tests.training.damage import DAMAGES
+from tests.training.forked import result_of
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Waiting for the disk is not what is tested here."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def example(step: int, size: int = 2000) -> Checkpoint:
+    dice = np.random.default_rng(step)
+    state = {
+        "model/kernel": dice.standard_normal((size, 2)).astype(np.float32),
+        "model/seed_generator/seed_generator_state": np.array([7, step]),
+        "optimizer/iteration": np.array(step),
+    }
+    history = [{"loss": 0.1 + step / 3}]
+    return Checkpoint(
+        step, state, {"model/kernel": state["model/kernel"] / 3}, {"history": history}
+    )
+
+
+def same(one: Checkpoint, two: Checkpoint) -> bool:
+    if (one.step, one.progress) != (two.step, two.progress):
+        return False
+    pairs = ((one.state, two.state), (one.best, two.best))
+    return all(
+        a.keys() == b.keys()
+        and all(a[k].dtype == b[k].dtype and a[k].tobytes() == b[k].tobytes() for k in a)
+        for a, b in pairs
+    )
+
+
+def test_what_is_read_is_what_was_written(tmp_path):
+    write_checkpoint(tmp_path / "kept", example(3))
+    assert same(newest_checkpoint(tmp_path / "kept"), example(3))
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"step-00000003"}
+
+
+def test_where_nothing_was_kept_a_run_starts(tmp_path):
+    assert newest_checkpoint(tmp_path / "nowhere") is None
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_500_damages_give_the_state_before_or_an_error(tmp_path, caplog):
+    dice, outcomes = random.Random(0), []
+    for _ in range(500):
+        for step in (1, 2):
+            write_checkpoint(tmp_path, example(step, size=600))
+        both = dice.random() < 0.2
+        for step in (1, 2) if both else (2,):
+            DAMAGES[dice.choice(sorted(DAMAGES))](checkpoint_path(tmp_path, step), dice)
+        try:
+            found = newest_checkpoint(tmp_path)
+        except ResumeError as error:
+            assert str(tmp_path) in str(error) and "--run_name" in str(error)
+            outcomes.append(None)
+            continue
+        # A page of zeros may fall on zeros, and both may be deleted.
+        assert found is None or same(found, example(found.step, size=600))
+        outcomes.append(found and found.step)
+    assert outcomes.count(1) > 350 and outcomes.count(None) > 70
+    assert "step-00000002: is damaged or incomplete" in caplog.text
+
+
+def test_folders_that_were_swapped_are_seen(tmp_path):
+    one, two = (write_checkpoint(tmp_path, example(step)) for step in (1, 2))
+    one.rename(tmp_path / "aside")
+    two.rename(one)
+    (tmp_path / "aside").rename(two)
+    with pytest.raises(ResumeError, match="holds no whole checkpoint"):
+        newest_checkpoint(tmp_path)
+
+
+def test_another_format_names_the_version_to_use(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, example(1))
+    monkeypatch.setattr(checkpoints, "FORMAT", 7)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
+    write_checkpoint(tmp_path, example(2))
+    monkeypatch.undo()
+    with pytest.raises(ResumeError, match="step-00000002: was written by t2t_keras 9.9"):
+        newest_checkpoint(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_replaced_when_the_run_comes_by_again(tmp_path):
+    for step in (1, 2):
+        write_checkpoint(tmp_path, example(step))
+    (tmp_path / "step-00000002" / "manifest.json").unlink()
+    write_checkpoint(tmp_path, example(2))
+    assert same(newest_checkpoint(tmp_path), example(2))
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path):
+    for step in (1, 2, 3, 4, 9):
+        write_checkpoint(tmp_path, example(step, size=1))
+    prune_checkpoints(tmp_path, step=4, best_step=1)  # 9 is what was damaged and gone back from
+    assert {path.name[-1] for path in tmp_path.iterdir()} == {"1", "3", "4"}
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_says_what_is_needed(tmp_path):
+    folder, limits = tmp_path / "kept", [0, 1, 100, 1000, *range(2000, 33_001, 1500)]
+    write_checkpoint(folder, example(1))
+
+    def fill() -> list[str]:
+        said = []
+        for limit in limits:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            with pytest.raises(TrainingError) as error:
+                write_checkpoint(folder, example(2))
+            said.append(str(error.value))
+        return said
+
+    code, said = result_of(fill)
+    assert code == 0 and len(said) == len(limits) > 20
+    for line in said:
+        assert line.startswith(f"{folder}: the checkpoint of step 2 cannot be written")
+        assert f"needs {example(2).nbytes:,} bytes" in line
+    assert [path.name for path in folder.iterdir()] == ["step-00000001"]
+    assert same(newest_checkpoint(folder), example(1))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "kept").write_text("in the way")
+    with pytest.raises(TrainingError, match="kept: the checkpoint of step 1 cannot be written"):
+        write_checkpoint(tmp_path / "kept", example(1))

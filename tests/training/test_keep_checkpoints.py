@@ -1,0 +1,112 @@
+"""Stopping and going on, with a model small enough to try every step."""
+
+import signal
+
+import numpy as np
+import pytest
+
+from t2t_keras.errors import ResumeError, RunInterrupted, TrainingError
+from t2t_keras.training.checkpoints import newest_checkpoint
+from tests.training.toy import EPOCHS, STEPS, At, Toy, contents
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Waiting for the disk is not what is tested here."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    Toy(folder).run()
+    return contents(folder)
+
+
+def test_an_undisturbed_run_keeps_the_last_two_and_the_best(tmp_path):
+    toy = Toy(tmp_path, every=1).run()
+    total = STEPS * EPOCHS
+    best = (toy.best.epoch + 1) * STEPS
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {f"step-{step:08d}" for step in (best, total - 1, total)}
+
+
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [(signal.SIGTERM, step) for step in (1, STEPS, STEPS + 1, STEPS * EPOCHS)]
+    + [(signal.SIGINT, 2)],
+)
+def test_a_signal_loses_no_step(number, step, undisturbed, tmp_path):
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(RunInterrupted) as stopped:
+        Toy(tmp_path).run(At("begin", step, lambda: signal.raise_signal(number)))
+    assert stopped.value.number == number
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+    assert newest_checkpoint(tmp_path / "checkpoints").step == step
+    Toy(tmp_path).run()
+    assert contents(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize(("event", "count"), [("test", 1), ("test", EPOCHS), ("epoch", 2)])
+def test_a_signal_in_a_validation_loses_the_validation_alone(event, count, undisturbed, tmp_path):
+    with pytest.raises(RunInterrupted):
+        at = At(event, count * 2 if event == "test" else count, lambda: signal.raise_signal(15))
+        Toy(tmp_path).run(at)
+    kept = newest_checkpoint(tmp_path / "checkpoints")
+    assert (kept.step, len(kept.progress["history"])) == (count * STEPS, count - 1)
+    again = Toy(tmp_path)
+    with pytest.raises(RunInterrupted):  # and once more, in the validation that is made up for
+        again.run(At("test", 1, lambda: signal.raise_signal(15)))
+    Toy(tmp_path).run()
+    assert contents(tmp_path) == undisturbed
+
+
+def test_a_run_is_stopped_in_every_epoch_twice(undisturbed, tmp_path):
+    for _ in range(2 * EPOCHS):
+        with pytest.raises(RunInterrupted):
+            Toy(tmp_path).run(At("begin", 2, lambda: signal.raise_signal(signal.SIGTERM)))
+    assert contents(tmp_path)["step"] == STEPS * EPOCHS
+    Toy(tmp_path).run()
+    assert contents(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("poison", "ema", "loss_scaled"),
+    [(0, False, False), (1, True, False), (STEPS - 1, False, True), (STEPS + 1, True, True)],
+)
+def test_no_number_stops_a_run_with_finite_checkpoints(poison, ema, loss_scaled, tmp_path):
+    epoch, step = divmod(poison, STEPS)
+    with pytest.raises(TrainingError, match=f"epoch {epoch + 1}, step {step + 1} of 4. Explained"):
+        Toy(tmp_path, every=1, poison=poison, ema=ema, loss_scaled=loss_scaled).run()
+    kept = newest_checkpoint(tmp_path / "checkpoints")
+    assert (kept.step if kept else 0) == poison
+    if kept:
+        assert all(np.isfinite(array).all() for array in kept.state.values())
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
+    toy = Toy(tmp_path, every=2)
+    with pytest.raises(TrainingError, match="model/.*kernel is not finite any more after step 6"):
+        toy.run(At("end", 6, lambda: toy.model.layers[-1].kernel.assign([[np.inf]] * 3)))
+    assert newest_checkpoint(tmp_path / "checkpoints").step == STEPS
+
+
+def test_steps_that_the_loss_scale_skips_do_not_stop_a_run(tmp_path):
+    toy = Toy(tmp_path, loss_scaled=True)
+
+    def overflow():
+        toy.model.optimizer.dynamic_scale.assign(3e38)
+
+    toy.run(At("begin", 3, overflow))
+    assert toy.standing.finished
+    assert float(toy.model.optimizer.dynamic_scale.numpy()) < 3e38
+
+
+def test_the_state_of_another_optimizer_is_refused_before_anything_changes(tmp_path):
+    Toy(tmp_path, ema=True).run()
+    kept = newest_checkpoint(tmp_path / "checkpoints")
+    other = Toy(tmp_path / "other")
+    before = other.model.get_weights()
+    with pytest.raises(ResumeError, match="model or optimizer: 0 .* missing in it .-., 2 of its"):
+        other.keeper.go_on(other.model, kept)
+    np.testing.assert_equal(other.model.get_weights(), before)

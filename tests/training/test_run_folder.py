@@ -1,0 +1,177 @@
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from t2t_keras.errors import ResumeError
+from t2t_keras.training import make_config
+from t2t_keras.training.checkpoints import Checkpoint, write_checkpoint
+from t2t_keras.training.run_folder import (
+    check_override,
+    is_busy,
+    open_run,
+    plain_settings,
+    sole_run,
+    unfinished_run,
+    write_settings,
+)
+from tests.training.forked import forked
+
+BASE = {"dataset": "digits", "model": "t2t_vit_7", "image_size": 32}
+
+
+def begun(folder: Path, checkpoint: bool = False, **settings) -> Path:
+    """The folder of a run that was started with these settings."""
+    folder.mkdir(parents=True)
+    config = make_config(**{**BASE, **settings})
+    write_settings(folder, config)
+    if checkpoint:
+        progress = {"settings": plain_settings(config)}
+        write_checkpoint(folder / "checkpoints", Checkpoint(5, {}, {}, progress))
+    return folder
+
+
+def test_a_second_run_in_a_folder_is_refused_and_told_who_is_there(tmp_path):
+    folder = begun(tmp_path / "run")
+
+    def hold(pipe: int) -> None:
+        with sole_run(folder):
+            os.write(pipe, b"held")
+            signal.pause()
+
+    other, pipe = forked(hold)
+    assert os.read(pipe, 4) == b"held"
+    assert is_busy(folder)
+    with pytest.raises(ResumeError, match=f"another run works .*process {other} on"):
+        with sole_run(folder):
+            pass
+    assert unfinished_run(tmp_path, make_config(**BASE), "metrics.json") is None
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+    assert not is_busy(folder)
+    with sole_run(folder), sole_run(folder):
+        assert f"process {os.getpid()} on" in (folder / ".lock").read_text()
+    assert unfinished_run(tmp_path, make_config(**BASE), "metrics.json") == folder
+
+
+def test_a_folder_that_stays_empty_is_removed(tmp_path):
+    with pytest.raises(ValueError), sole_run(tmp_path / "runs" / "one"):
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+    with sole_run(tmp_path / "runs" / "one"):
+        (tmp_path / "runs" / "one" / "log.csv").touch()
+    assert (tmp_path / "runs" / "one" / "log.csv").exists()
+
+
+def test_a_run_starts_goes_on_or_is_refused(tmp_path):
+    config = make_config(**BASE)
+    (tmp_path / "empty").mkdir()
+    assert open_run(tmp_path / "empty", config) is None
+    assert open_run(begun(tmp_path / "begun"), config) is None
+    assert open_run(begun(tmp_path / "on", checkpoint=True), config).step == 5
+    with pytest.raises(ValueError, match="on: this run exists already"):
+        open_run(tmp_path / "on", config, resume=False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="other: is no run that could go on"):
+        open_run(tmp_path / "other", config)
+
+
+def test_a_run_whose_checkpoints_are_gone_never_starts_from_random_weights(tmp_path):
+    folder = begun(tmp_path / "run")
+    (folder / "log.csv").touch()
+    with pytest.raises(ResumeError, match="log.csv tells of epochs, but there is no checkpoint"):
+        open_run(folder, make_config(**BASE))
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "step-00000007").mkdir()
+    with pytest.raises(ResumeError, match="holds no whole checkpoint"):
+        open_run(folder, make_config(**BASE))
+
+
+def test_what_a_killed_save_left_is_cleared(tmp_path):
+    folder = begun(tmp_path / "run", checkpoint=True)
+    left = [folder / ".part-0123abcd-log.csv", folder / "checkpoints" / ".part-0123abcd-step-6"]
+    for path in left:
+        path.mkdir()
+    assert open_run(folder, make_config(**BASE)).step == 5
+    assert not any(path.exists() for path in left)
+
+
+FIXED = {
+    "dataset": "cifar10",
+    "model": "t2t_vit_10",
+    "image_size": 48,
+    "batch_size": 32,
+    "seed": 1,
+    "precision": "float16",
+    "held_out": 0.2,
+    "train_split": "train[:50%]",
+}
+WITH_LEAVE = {
+    "lr": 1e-4,
+    "epochs": 50,
+    "weight_decay": 0.1,
+    "drop_path_rate": 0.3,
+    "augment": "crop_flip",
+    "smoothing": 0.0,
+    "monitor": "val_accuracy",
+    "jit_compile": False,
+    "min_lr": 0.0,
+    "data_dir": "elsewhere",
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+@pytest.mark.parametrize("from_checkpoint", [True, False])
+def test_a_run_cannot_change_what_its_state_hangs_on(name, from_checkpoint, tmp_path):
+    folder = begun(tmp_path / "run", from_checkpoint)
+    before = plain_settings(make_config(**BASE))[name]
+    with_split = {"eval_split": "test", "held_out": 0.0} if name == "train_split" else {}
+    config = make_config(**{**BASE, name: FIXED[name], **with_split})
+    message = f"--{name} was .*{before if name != 'image_size' else ''}.*cannot change within a run"
+    with pytest.raises(ResumeError, match=message) as refused:
+        open_run(folder, config, override=[name])
+    assert json.dumps(plain_settings(config)[name]).strip('"').replace("null", "None") in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize("name", WITH_LEAVE)
+def test_other_settings_change_with_leave_alone(name, tmp_path, caplog):
+    folder = begun(tmp_path / "run", checkpoint=True)
+    old = plain_settings(make_config(**BASE))[name]
+    config = make_config(**{**BASE, name: WITH_LEAVE[name]})
+    with pytest.raises(ResumeError) as refused:
+        open_run(folder, config)
+    assert f"--{name} was {old}, now {WITH_LEAVE[name]}" in str(refused.value)
+    assert f"--override={name}" in str(refused.value)
+    with caplog.at_level(logging.INFO, "t2t_keras"):
+        assert open_run(folder, config, override=[name]).step == 5
+    assert f"--{name} was {old} and is {WITH_LEAVE[name]} from here on" in caplog.text
+
+
+@pytest.mark.parametrize("given", [{"save_every": 7}, {"log_every": 7}, {"devices": ("cpu:1",)}])
+def test_some_settings_change_freely(given, tmp_path):
+    folder = begun(tmp_path / "run", checkpoint=True)
+    assert open_run(folder, make_config(**BASE, **given)).step == 5
+
+
+@pytest.mark.parametrize("name", ["lrr", "seed"])
+def test_an_override_that_cannot_be_is_refused(name):
+    with pytest.raises(ValueError, match=f"`override` must name .*Received: override={name}"):
+        check_override(["lr", name])
+
+
+def test_the_newest_unfinished_run_of_the_same_settings_is_found(tmp_path):
+    for age, (name, settings) in enumerate(
+        {"old": {}, "new": {}, "done": {}, "other": {"lr": 1e-4}}.items()
+    ):
+        os.utime(begun(tmp_path / name, **settings) / "settings.json", (age, age))
+    (tmp_path / "done" / "metrics.json").touch()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "settings.json").write_text("{")
+    assert unfinished_run(tmp_path, make_config(**BASE), "metrics.json") == tmp_path / "new"
+    assert unfinished_run(tmp_path / "nowhere", make_config(**BASE), "metrics.json") is None
