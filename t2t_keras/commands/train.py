@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import absl.logging
+import keras
 
 from t2t_keras.commands.export_run import export_run
 from t2t_keras.commands.outcome import exit_code, say
@@ -190,7 +191,8 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
         yield
     except RunInterrupted:
         given = [arg for arg in sys.argv[1:] if not arg.startswith(("--run_name", "--noresume"))]
-        command = [os.path.relpath(sys.executable), *sys.argv[:1], *given]
+        on = [] if keras.backend.backend() == "tensorflow" else ["KERAS_BACKEND=jax"]
+        command = [*on, os.path.relpath(sys.executable), *sys.argv[:1], *given]
         say(f"Nothing is lost. Go on with:\n  {shlex.join(command)} --run_name={folder.name}")
         raise
 

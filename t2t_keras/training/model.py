@@ -69,12 +69,15 @@ def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> No
         )
 
 
-def inference_copy(
-    trained: keras.Model, config: TrainConfig, activation: str | None = "softmax"
-) -> keras.Model:
-    """A float32 copy of a trained model on one device, giving probabilities; None: logits."""
+def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
+    """A float32 copy of a trained model on one device, giving probabilities."""
     classes = trained.output_shape[-1]
     with precision("float32"):
-        copy = build_model(config, classes, activation, drop_path_rate=0.0)
+        copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
     copy.set_weights(trained.get_weights())
     return copy
+
+
+def with_logits(model: keras.Model) -> keras.Model:
+    """The same model without its last activation."""
+    return keras.Model(model.input, model.get_layer("head").output)

@@ -37,7 +37,7 @@ from t2t_keras.training.evaluation import (
 )
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
-from t2t_keras.training.model import inference_copy
+from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of
 from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.run_folder import (
@@ -140,23 +140,29 @@ def train(
             keeper.write_waiting()
             raise
         best.restore(model)
+        copy = inference_copy(model, config)
         return TrainResult(
-            model=inference_copy(model, config),
+            model=copy,
             sources=sources,
             history=_by_name(standing.history),
             best_epoch=best.epoch,
-            scores=_scores(model, config, sources.test, int(verbose == 1), devices),
+            scores=_scores(model, copy, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
             replicas=devices.replicas,
         )
 
 
 def _scores(
-    model: keras.Model, config: TrainConfig, source: Source, verbose: int, devices: Devices
+    model: keras.Model,
+    copy: keras.Model,
+    config: TrainConfig,
+    source: Source,
+    verbose: int,
+    devices: Devices,
 ) -> Scores:
-    """Measured on all devices, but by each of several processes alone: `predict` cannot do else."""
+    """Of the model, or of its copy where `predict` would need devices of other processes."""
     if devices.processes.count > 1:
-        return measure(inference_copy(model, config, activation=None), config, source, verbose)
+        return measure(with_logits(copy), config, source, verbose)
     with devices.fitting():
         return measure(model, config, source, verbose)
 
