@@ -32,12 +32,7 @@ flags.DEFINE_boolean(
     "resume", True, "Go on with --run_name, or with the newest unfinished run of these settings."
 )
 flags.DEFINE_list("override", [], "Settings that a run may change as it goes on, as lr,epochs.")
-flags.DEFINE_string(
-    "coordinator",
-    None,
-    "HOST:PORT of process 0, where several train together with KERAS_BACKEND=jax; auto asks the "
-    "cluster's own environment.",
-)
+flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0 of several on JAX; or auto.")
 flags.DEFINE_integer("num_processes", None, "Number of processes that train together.")
 flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
@@ -65,6 +60,8 @@ _ENUMS = {
     "with mirroring.",
     "erasing_mode": "What erases: the mean, a colour, or noise (default: pixel).",
     "monitor": "What the best weights are best in.",
+    "on_bad_image": "What a picture that cannot be read does: stop the run before it begins, or be "
+    "left out and listed in skipped_files.txt (default: stop).",
     "optimizer": "What steps (default: adamw).",
     "precision": "What to compute in; weights are float32 always (default: float32).",
 }
@@ -72,6 +69,7 @@ _VALUES = {
     "augment": ["none", "light", "crop_flip"],
     "erasing_mode": ["const", "rand", "pixel"],
     "monitor": ["val_accuracy", "val_loss"],
+    "on_bad_image": ["stop", "skip"],
     "optimizer": ["adamw", "sgd", "lamb"],
     "precision": ["float32", "bfloat16", "float16"],
 }
@@ -99,6 +97,7 @@ _FLOATS = {
     "lr": "Peak learning rate; the authors' is for --batch_size=512.",
     "lr_cycle_decay": "Rates of a cosine over those of the one before (default: 0.1).",
     "lr_cycle_mul": "Length of a cosine over that of the one before (default: 1).",
+    "max_bad_fraction": "Share of the pictures that may be left out (default: 0.01).",
     "min_lr": "Last learning rate (default: 1e-5).",
     "mixup": "Mixup's alpha; 0 is none.",
     "mixup_prob": "Probability that a batch is mixed (default: 1).",
@@ -141,9 +140,7 @@ def main(argv) -> int:
             verbose=FLAGS.verbose,
             resume=FLAGS.resume,
             override=tuple(FLAGS.override),
-            coordinator=FLAGS.coordinator,
-            num_processes=FLAGS.num_processes,
-            process_id=FLAGS.process_id,
+            together=(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id),
         ),
         debug=FLAGS.debug,
     )

@@ -127,6 +127,24 @@ def locked(path: Path) -> Iterator[bool]:
         yield _acquire(lock.fileno(), path)
 
 
+def try_lock(descriptor: int, path: Path) -> bool:
+    """Locks an open file, until it is closed, unless another process has it locked.
+
+    Args:
+        descriptor: Of the open file.
+        path: What it stands for, in a warning where the system or file system has no locks; that
+            counts as locked.
+    """
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        logger.warning("Working on %s without a lock: %s", path, error)
+    return True
+
+
 def _acquire(descriptor: int, path: Path) -> bool:
     if fcntl is None:
         return False

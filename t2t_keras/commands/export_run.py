@@ -11,22 +11,23 @@ import keras
 
 from t2t_keras.errors import ExportError
 from t2t_keras.export import export_saved_model
+from t2t_keras.export.saved_model import next_version
 
 
 def export_run(
     model: keras.Model,
     model_path: Path,
     class_names: Sequence[str],
-    version: int,
+    version: int | None,
     crop_pct: float,
 ) -> Path:
-    """Writes VERSION beside a run's model, as `export_saved_model` does.
+    """Writes a version beside a run's model, as `export_saved_model` does.
 
     Args:
         model: The run's model.
         model_path: The same model as a `.keras` file.
         class_names: Its classes' names.
-        version: At least 1.
+        version: At least 1; None is the next free one.
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
 
     Returns:
@@ -35,7 +36,9 @@ def export_run(
     Raises:
         ExportError: The version exists already, or cannot be written.
     """
-    rest = (list(class_names), os.fspath(model_path.parent), version, crop_pct)
+    folder = model_path.parent
+    version = next_version(folder) if version is None else version
+    rest = (list(class_names), os.fspath(folder), version, crop_pct)
     if keras.backend.backend() == "tensorflow":
         return export_saved_model(model, *rest)
     surroundings = {
@@ -52,7 +55,7 @@ def export_run(
     )
     if done.returncode:
         raise ExportError(f"{model_path}: a SavedModel cannot be made of it.\n{done.stderr}")
-    return model_path.parent / str(version)
+    return folder / str(version)
 
 
 if __name__ == "__main__":

@@ -74,9 +74,10 @@ def samples(version: Path, result: TrainResult) -> list[str]:
 def next_steps(folder: Path, config: TrainConfig) -> list[str]:
     """Where everything is, and commands to go on with."""
     python = os.path.relpath(sys.executable)
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     return [
         "",
-        f"Everything is in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
+        f"Everything is in {folder}: {', '.join(names)}",
         "Next:",
         f"  {python} train_keras.py --mode=eval --weights={folder}",
         f"  {python} -m tensorboard.main --logdir={folder}",

@@ -25,7 +25,7 @@ from t2t_keras.commands.settings import (
     evaluation_config,
     train_config,
 )
-from t2t_keras.errors import RunInterrupted
+from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.files import atomic_path
 from t2t_keras.training import TrainConfig, TrainResult, evaluate, train
 from t2t_keras.training.open_together import sole_run_of
@@ -60,9 +60,7 @@ class TrainCommand:
             on a terminal and 2 elsewhere.
         resume: Whether a run that was interrupted goes on.
         override: Names of settings in which it may differ from how it was started.
-        coordinator: HOST:PORT of process 0, where several train together, or "auto".
-        num_processes: How many do.
-        process_id: This one's number, from 0.
+        together: Coordinator, number of processes and this one's, as `join_processes` takes them.
     """
 
     mode: str
@@ -72,9 +70,7 @@ class TrainCommand:
     verbose: int | None = None
     resume: bool = True
     override: tuple[str, ...] = ()
-    coordinator: str | None = None
-    num_processes: int | None = None
-    process_id: int | None = None
+    together: tuple[str | None, int | None, int | None] = (None, None, None)
 
 
 def run(command: TrainCommand, debug: bool = False) -> int:
@@ -109,10 +105,10 @@ def _verbose(command: TrainCommand) -> int:
 
 
 def _evaluate(command: TrainCommand) -> int:
-    if command.coordinator is not None:
+    if command.together[0] is not None:
         raise ValueError(
             "`coordinator` must be left out with --mode=eval: one process evaluates, on all its "
-            f"devices. Received: coordinator={command.coordinator}"
+            f"devices. Received: coordinator={command.together[0]}"
         )
     config = evaluation_config(command.settings)
     scores = evaluate(config, class_names_of(config.weights), _verbose(command))
@@ -127,14 +123,12 @@ def _train(command: TrainCommand) -> int:
     started = time.monotonic()
     config = train_config(command.settings)
     check_override(command.override)
-    processes = join_processes(
-        command.coordinator, command.num_processes, command.process_id, config.devices
-    )
+    processes = join_processes(*command.together, config.devices)
     if not processes.first:
         logging.getLogger("t2t_keras").setLevel(logging.WARNING)
     folder = Path(processes.from_first(lambda: os.fspath(_run_folder(command, config))))
     with sole_run_of(processes, folder), _how_to_go_on(folder):
-        if processes.from_first(lambda: command.resume and _is_finished(folder, config)):
+        if processes.from_first(lambda: command.resume and _is_complete(folder, config)):
             say(f"{folder}: this run is finished, and nothing is missing.")
             return 0
         result = train(
@@ -176,12 +170,22 @@ def _run_folder(command: TrainCommand, config: TrainConfig) -> Path:
     return output_dir / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{size}"
 
 
-def _is_finished(folder: Path, config: TrainConfig) -> bool:
-    """Whether a run of these settings has written all that it should."""
-    names = (METRICS_NAME, MODEL_NAME, CURVES_NAME, CONFUSION_NAME, str(_VERSION))
-    if not all((folder / name).exists() for name in names):
+def _is_complete(folder: Path, config: TrainConfig) -> bool:
+    """Whether a run of these settings has written all that it should.
+
+    Raises:
+        ResumeError: It is finished, with other settings.
+    """
+    if not (folder / METRICS_NAME).exists():
         return False
-    return not changed_settings(settings_in(folder), plain_settings(config))
+    if changed := changed_settings(settings_in(folder), plain_settings(config)):
+        lines = [f"  --{name} was {old}, now {new}" for name, (old, new) in changed.items()]
+        raise ResumeError(
+            f"{folder}: this run is finished, with other settings. Give another --run_name, and "
+            f"--weights={folder} to start from what it learned.\n" + "\n".join(lines)
+        )
+    names = (MODEL_NAME, CURVES_NAME, CONFUSION_NAME, str(_VERSION))
+    return all((folder / name).exists() for name in names)
 
 
 @contextlib.contextmanager
@@ -198,7 +202,7 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
 
 
 def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes the models and plots that are not there yet; returns the SavedModel's folder."""
+    """Writes the models and plots that are missing or stale; returns the SavedModel's folder."""
     names = result.sources.training.class_names
     title = (
         f"{config.model} on {config.dataset}: {result.scores.accuracy:.2%} of "
@@ -209,8 +213,10 @@ def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path
         (CURVES_NAME, lambda path: plot_curves(result.history, path, title, result.best_epoch)),
         (CONFUSION_NAME, lambda path: plot_confusion(result.scores.confusion, names, path, title)),
     ):
-        if not (folder / name).exists():
+        if result.fitted or not (folder / name).exists():
             write(folder / name)
-    if (folder / str(_VERSION)).exists():
-        return folder / str(_VERSION)
-    return export_run(result.model, folder / MODEL_NAME, names, _VERSION, config.crop_pct)
+    first = folder / str(_VERSION)
+    if first.exists() and not result.fitted:
+        return first
+    version = None if first.exists() else _VERSION
+    return export_run(result.model, folder / MODEL_NAME, names, version, config.crop_pct)

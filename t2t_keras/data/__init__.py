@@ -6,6 +6,7 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_picture,
 )
+from t2t_keras.data.bad_pictures import ON_BAD_IMAGE, UsableParts, usable_parts
 from t2t_keras.data.batch_names import batch_names
 from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
@@ -40,6 +41,8 @@ __all__ = [
     "Source",
     "WHOLE",
     "batch_names",
+    "ON_BAD_IMAGE",
+    "UsableParts",
     "batch_seed",
     "colour_jitter",
     "decode_picture",
@@ -65,4 +68,5 @@ __all__ = [
     "split_seed",
     "steps_per_epoch",
     "train_dataset",
+    "usable_parts",
 ]

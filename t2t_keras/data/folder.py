@@ -1,12 +1,15 @@
 """Pictures in folders, one a class: what lies there, checked before anything is read."""
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from t2t_keras.data.imagenet_layout import LABELS_NAME, find_labels, picture_root, read_labels
 from t2t_keras.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
@@ -29,6 +32,9 @@ class FolderPictures:
 def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> FolderPictures:
     """Lists ROOT/train/CLASS/* and ROOT/val/CLASS/*, or splits ROOT/CLASS/*.
 
+    ImageNet is also read as Kaggle hands it out: ROOT/ILSVRC/Data/CLS-LOC/train/CLASS/*, with
+    val/* beside it and its labels in ROOT/LOC_val_solution.csv.
+
     Args:
         root: An existing folder.
         validation_split: Share of each class to evaluate on where there is no such folder;
@@ -39,8 +45,11 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
         DataError: The folder holds no usable data set; the message names what is wrong and where.
         ValueError: `validation_split` is given beside a folder of evaluation pictures.
     """
+    root = picture_root(root)
     folders = _parts(root)
     evaluation = next((folders[name] for name in EVAL_FOLDERS if name in folders), None)
+    if evaluation is None:
+        evaluation = _flat_evaluation(root, TRAIN_FOLDER in folders and not validation_split)
     if TRAIN_FOLDER not in folders and evaluation is None:
         return _scan_classes_only(root, validation_split, evaluation_only)
     if evaluation is not None and validation_split:
@@ -49,7 +58,7 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
             f"Received: validation_split={validation_split}"
         )
     if evaluation_only and evaluation is not None:
-        return FolderPictures({}, _scan_classes(evaluation))
+        return FolderPictures({}, _scan_evaluation(evaluation))
     if TRAIN_FOLDER not in folders:
         raise DataError(
             f"{root}: there is {evaluation.name}/ but no {TRAIN_FOLDER}/ with class folders. "
@@ -58,16 +67,59 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
     train = _scan_classes(folders[TRAIN_FOLDER])
     if evaluation is None:
         return _split(folders[TRAIN_FOLDER], train, validation_split)
-    pictures = FolderPictures(train, _scan_classes(evaluation))
+    pictures = FolderPictures(train, _scan_evaluation(evaluation))
     _check_same_classes(folders[TRAIN_FOLDER], evaluation, pictures)
     return pictures
 
 
 def _parts(root: Path) -> dict[str, Path]:
     """Folders named as parts of a data set; one without folders of its own is a class: a train."""
+    return {name: folder for name, folder in _named(root).items() if _subfolders(folder)}
+
+
+def _named(root: Path) -> dict[str, Path]:
     named = {name.casefold(): root / name for name in _subfolders(root)}
-    names = (TRAIN_FOLDER, *EVAL_FOLDERS)
-    return {name: named[name] for name in names if name in named and _subfolders(named[name])}
+    return {name: named[name] for name in (TRAIN_FOLDER, *EVAL_FOLDERS) if name in named}
+
+
+def _flat_evaluation(root: Path, needed: bool) -> Path | None:
+    """A folder of evaluation pictures without class folders whose labels lie in a table.
+
+    Raises:
+        DataError: It is needed, and there are pictures but no table.
+    """
+    named = _named(root)
+    flat = [named[name] for name in EVAL_FOLDERS if name in named and not _subfolders(named[name])]
+    labelled = next((folder for folder in flat if find_labels(folder)), None)
+    if needed and flat and labelled is None:
+        raise DataError(
+            f"{flat[0]}: holds no class folders, and there is no {LABELS_NAME} in it or above it, "
+            "which names the classes of ImageNet's pictures (the numbers of its ground-truth file "
+            "do not). Add that file, put each class's pictures in a folder of its own, or give "
+            "`validation_split`, for example 0.1."
+        )
+    return labelled
+
+
+def _scan_evaluation(folder: Path) -> Pictures:
+    return _scan_classes(folder) if _subfolders(folder) else _scan_flat(folder)
+
+
+def _scan_flat(folder: Path) -> Pictures:
+    table = find_labels(folder)
+    labels = read_labels(table)
+    with _ignored_counted(folder) as ignored:
+        paths = _pictures(folder, ignored)
+    classes: Pictures = {name: [] for name in sorted(set(labels.values()))}
+    unknown = [path for path in paths if Path(path).stem not in labels]
+    if unknown:
+        raise DataError(
+            f"{unknown[0]}: has no label in {table}, nor have {len(unknown) - 1} more of the "
+            f"{len(paths)} pictures. Add them to the table, or remove the pictures."
+        )
+    for path in paths:
+        classes[labels[Path(path).stem]].append(path)
+    return {name: found for name, found in classes.items() if found}
 
 
 def _scan_classes_only(root: Path, share: float, evaluation_only: bool) -> FolderPictures:
@@ -87,12 +139,19 @@ def _scan_classes(folder: Path) -> Pictures:
             f"{folder}: holds one class only, {names[0]!r}; there is nothing to tell apart. Add a "
             "second class folder, or point at the folder above the classes."
         )
+    with _ignored_counted(folder) as ignored:
+        beside = [entry for entry in _entries(folder) if entry.name not in names]
+        ignored.update(_why_ignored(entry) or "picture in no class folder" for entry in beside)
+        return {name: _pictures(folder / name, ignored) for name in names}
+
+
+@contextlib.contextmanager
+def _ignored_counted(folder: Path) -> Iterator[collections.Counter]:
     ignored: collections.Counter = collections.Counter()
-    classes = {name: _pictures(folder / name, ignored) for name in names}
+    yield ignored
     if ignored:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
         _log.warning("%s: ignored beside the pictures: %s", folder, kinds)
-    return classes
 
 
 def _pictures(folder: Path, ignored: collections.Counter) -> list[str]:
@@ -105,7 +164,7 @@ def _pictures(folder: Path, ignored: collections.Counter) -> list[str]:
             ignored[kind] += 1
     if not paths:
         raise DataError(
-            f"{folder}: no pictures in this class folder. Formats read: {', '.join(SUFFIXES)}; "
+            f"{folder}: no pictures in this folder. Formats read: {', '.join(SUFFIXES)}; "
             "fill or remove the folder."
         )
     return sorted(paths)

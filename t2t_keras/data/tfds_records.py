@@ -102,7 +102,7 @@ def record_split(builder: Any, name: str) -> RecordSplit:
     """One split of a prepared data set, given by TFDS' name or slice of it.
 
     Raises:
-        DataError: There is no such split, it is empty, or its files are not TFRecords.
+        DataError: There is no such split, it is empty, or its files are missing or no TFRecords.
     """
     info = builder.info
     try:
@@ -120,6 +120,7 @@ def record_split(builder: Any, name: str) -> RecordSplit:
             "Only TFRecord files are read; prepare it again with TFDS' default file format."
         )
     shards = tuple((os.fspath(part.filename), part.skip, part.take) for part in instructions)
+    _check_readable([path for path, *_ in shards])
     whole = sum(part.num_bytes for part in info.splits.values())
     record_bytes = max(whole // max(info.splits.total_num_examples, 1), 1)
     return RecordSplit(
@@ -129,6 +130,18 @@ def record_split(builder: Any, name: str) -> RecordSplit:
         parse=_parser(info),
         window=max(min(_WINDOW_BYTES // record_bytes, split.num_examples), 1),
     )
+
+
+def _check_readable(paths: list[str]) -> None:
+    """Refuses a file that cannot be opened: `ignore_errors` would try it again without end."""
+    folders = {os.path.dirname(path) for path in paths}
+    there = {os.path.join(at, name) for at in folders for name in tf.io.gfile.listdir(at)}
+    for path in paths:
+        if path not in there or ("://" not in path and not os.access(path, os.R_OK)):
+            raise DataError(
+                f"{path}: is missing or may not be read. Check its permissions, or remove "
+                f"{os.path.dirname(path)} and prepare the data set again."
+            )
 
 
 def _parser(info: Any):

@@ -6,6 +6,7 @@ import os
 from t2t_keras.data import (
     AUGMENTATIONS,
     ERASING_MODES,
+    ON_BAD_IMAGE,
     Augmentation,
     Erasing,
     Mixing,
@@ -68,6 +69,10 @@ class TrainConfig:
         train_split: TFDS split or slice to train on, given with `eval_split`.
         eval_split: TFDS split or slice to evaluate on.
         data_dir: Root of TFDS data sets; None is TFDS' own.
+        on_bad_image: What becomes of pictures that cannot be used: "stop" ends the run before it
+            begins, "skip" leaves them out.
+        max_bad_fraction: Share of the training or evaluation pictures, in [0, 1), that "skip" may
+            leave out.
         weights: What the model starts from: None (random), "imagenet" or a file.
         precision: "float32", "bfloat16" or "float16"; weights are float32 in all three.
         devices: Such as ("cpu:0", "cpu:1"); none stands for all GPUs, else the CPU.
@@ -116,6 +121,8 @@ class TrainConfig:
     train_split: str | None = None
     eval_split: str | None = None
     data_dir: str | None = None
+    on_bad_image: str = "stop"
+    max_bad_fraction: float = 0.01
     weights: str | os.PathLike | None = None
     precision: str = "float32"
     devices: tuple[str, ...] = ()
@@ -138,6 +145,7 @@ class TrainConfig:
             "monitor": MONITORS,
             "augment": AUGMENTATIONS,
             "erasing_mode": ERASING_MODES,
+            "on_bad_image": ON_BAD_IMAGE,
         }
         for name, allowed in names.items():
             self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
@@ -195,7 +203,8 @@ class TrainConfig:
         self._require("crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
         for name in ("erasing", "mixup_prob", "mixup_switch_prob"):
             self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        for name in ("drop_path_rate", "smoothing", "held_out", "validation_split"):
+        shares = ("drop_path_rate", "smoothing", "held_out", "validation_split")
+        for name in (*shares, "max_bad_fraction"):
             self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
 
     def _check_steps(self) -> None:

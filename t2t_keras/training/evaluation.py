@@ -16,7 +16,7 @@ from t2t_keras.training.distribution import check_global_batch
 from t2t_keras.training.model import build_model, check_run_weights, load_run_weights, precision
 from t2t_keras.training.processes import lost_process
 from t2t_keras.training.scores import Scores, score
-from t2t_keras.training.sources import open_test_source
+from t2t_keras.training.sources import open_test_source, usable_test_source
 
 
 def checked_devices(config: TrainConfig, parts: int = 1) -> Devices:
@@ -85,7 +85,7 @@ def evaluate(
         CheckpointError: The weights are damaged or do not fit.
     """
     devices = checked_devices(config)
-    source = open_test_source(config)
+    source = usable_test_source(open_test_source(config), config)
     if class_names is not None and tuple(class_names) != source.class_names:
         raise DataError(
             f"{config.dataset}: its classes are {_short(source.class_names)}, those of "

@@ -68,7 +68,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self._last: int | None = None
         self._metrics: dict[str, np.ndarray] = {}
         self._waiting: Checkpoint | None = None
-        self._started = time.monotonic()
+        self._started = 0.0
 
     def go_on(self, model: keras.Model, checkpoint: Checkpoint) -> None:
         """Takes up a run: the model, its built optimizer, the standing and the best weights.
@@ -91,6 +91,9 @@ class KeepCheckpoints(keras.callbacks.Callback):
     def last_path(self) -> Path | None:
         """Where the newest checkpoint lies; None before there is one."""
         return None if self._last is None else checkpoint_path(self.folder, self._last)
+
+    def on_train_begin(self, logs=None):
+        self._started = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.signals.deferred = self.standing.steps_left > 0

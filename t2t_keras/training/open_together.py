@@ -1,14 +1,16 @@
-"""A run's folder, which the first of several processes holds and all read."""
+"""What several processes open alike: the run's folder, which the first one holds, and the data."""
 
 import contextlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from t2t_keras.errors import CheckpointError, ResumeError
+from t2t_keras.data import UsableParts
+from t2t_keras.errors import CheckpointError, DataError, ResumeError
 from t2t_keras.training.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.processes import Processes
 from t2t_keras.training.run_folder import CHECKPOINTS_NAME, open_run, sole_run
+from t2t_keras.training.sources import RunSources, open_sources, usable_sources
 
 
 @contextlib.contextmanager
@@ -48,3 +50,24 @@ def open_run_of(
             f"{error} Process 0 goes on from there, and process {processes.number} must read it "
             "too: --output_dir must be a folder that all machines share."
         ) from error
+
+
+def usable_sources_of(
+    processes: Processes, config: TrainConfig, kept: Path | None
+) -> tuple[RunSources, UsableParts]:
+    """`usable_sources` of `open_sources`, the same in all processes.
+
+    Raises:
+        DataError: As those do, or the processes do not find as many pictures.
+    """
+    opened = processes.in_turn(lambda: open_sources(config))  # a data set may be written first
+    sources, parts = usable_sources(opened, config, kept)
+    sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
+    most = [processes.highest(size) for size in sizes]
+    if processes.highest(int(sizes != most)):
+        raise DataError(
+            f"{config.dataset}: process {processes.number} finds {sizes} pictures to train, "
+            f"validate and test on, and the most found are {most}. Every machine must have the "
+            "same data set."
+        )
+    return sources, parts

@@ -35,10 +35,11 @@ from t2t_keras.training.evaluation import (
     measure,
     validation_batches,
 )
+from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import inference_copy, with_logits
-from t2t_keras.training.open_together import open_run_of, sole_run_of
+from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
 from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.run_folder import (
     CHECKPOINTS_NAME,
@@ -49,7 +50,7 @@ from t2t_keras.training.run_folder import (
 from t2t_keras.training.schedule import EpochRates
 from t2t_keras.training.scores import Scores
 from t2t_keras.training.signals import StopSignals
-from t2t_keras.training.sources import RunSources, open_sources
+from t2t_keras.training.sources import RunSources
 from t2t_keras.training.standing import Standing
 
 _log = logging.getLogger(__name__)
@@ -67,8 +68,9 @@ class TrainResult:
         history: Of each logged quantity, its value in every epoch.
         best_epoch: Epoch of the weights kept, from 0.
         scores: On the test pictures.
-        fit_seconds: How long `fit` took.
+        fit_seconds: How long `fit` took, in earlier processes too.
         replicas: Number of devices.
+        fitted: Whether anything was trained; False where a run had come to its end before.
     """
 
     model: keras.Model
@@ -78,6 +80,7 @@ class TrainResult:
     scores: Scores
     fit_seconds: float
     replicas: int
+    fitted: bool = True
 
 
 def train(
@@ -114,7 +117,8 @@ def train(
     processes = devices.processes
     with sole_run_of(processes, folder), signals.listening():
         checkpoint = open_run_of(processes, folder, config, resume, override)
-        sources = processes.in_turn(lambda: open_sources(config))  # it may write them first
+        kept = None if checkpoint is None else folder
+        sources, parts = usable_sources_of(processes, config, kept)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
@@ -133,6 +137,7 @@ def train(
             _announce(folder, standing)
         if processes.first:
             write_settings(folder, config)
+            parts.write(folder)
         try:
             with known_errors(), devices.fitting():
                 _fit(model, config, sources.training, keeper, rates, folder, verbose, devices)
@@ -149,6 +154,7 @@ def train(
             scores=_scores(model, copy, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
             replicas=devices.replicas,
+            fitted=checkpoint is None or checkpoint.step < standing.step,
         )
 
 
@@ -205,16 +211,17 @@ def _fit(
     standing = keeper.standing
     if standing.finished:
         return
-    share = devices.share
+    share, first = devices.share, devices.processes.first
+
+    def batches(step: int) -> tf.data.Dataset:
+        made = _training_batches(config, source, standing.epochs, step, share)
+        if step == 0 and first:
+            log_first_batch(made, folder / TENSORBOARD_NAME)
+        return made
+
     validation = kept_if_small(validation_batches(config, source, share))
-    fit_to_end(
-        model,
-        lambda step: _training_batches(config, source, standing.epochs, step, share),
-        validation,
-        standing,
-        _callbacks(config, source, validation, keeper, rates, folder, verbose),
-        keeper.epoch_logs,
-    )
+    callbacks = _callbacks(config, source, validation, keeper, rates, folder, verbose)
+    fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
 
 
 def _callbacks(

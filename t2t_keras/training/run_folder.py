@@ -2,17 +2,16 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import logging
 import os
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from t2t_keras.errors import ResumeError
-from t2t_keras.files import atomic_path, remove_all_leftovers
+from t2t_keras.files import atomic_path, remove_all_leftovers, try_lock
 from t2t_keras.training.checkpoints import Checkpoint, newest_checkpoint
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.recipes import settings_of
@@ -68,27 +67,19 @@ def sole_run(folder: Path) -> Iterator[None]:
 
 def is_busy(folder: Path) -> bool:
     """Whether another process works in a run's folder."""
-    try:
-        with open(folder / LOCK_NAME, "r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
+    if not (folder / LOCK_NAME).exists():
         return False
-    return False
+    with open(folder / LOCK_NAME, "rb") as file:
+        return not try_lock(file.fileno(), folder)
 
 
-def _acquire(file, folder: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+def _acquire(file: TextIO, folder: Path) -> None:
+    if not try_lock(file.fileno(), folder):
         file.seek(0)
         raise ResumeError(
             f"{folder}: another run works in this folder ({file.read().strip()}). Wait for it, or "
             "give another --run_name."
-        ) from error
-    except OSError as error:
-        _log.warning("Working in %s without a lock: %s", folder, error)
+        )
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
@@ -185,6 +176,9 @@ def check_override(names: Collection[str]) -> None:
 def _check_settings(
     folder: Path, then: Mapping[str, Any], now: Mapping[str, Any], override: Collection[str]
 ) -> None:
+    for name in _FREE:
+        if then.get(name) != now.get(name):
+            _log.info("%s: %s was %s, now %s.", folder, name, then.get(name), now.get(name))
     changed = changed_settings(then, now)
     refused = {name for name in changed if name in _FIXED or name not in override}
     if not refused:

@@ -1,8 +1,9 @@
 """The pictures of a run: to train on, to choose the best weights on, and to test on at the end."""
 
 import dataclasses
+from pathlib import Path
 
-from t2t_keras.data import Source, is_folder, open_source
+from t2t_keras.data import Source, UsableParts, is_folder, open_source, usable_parts
 from t2t_keras.training.config import TrainConfig
 
 
@@ -50,6 +51,56 @@ def open_test_source(config: TrainConfig) -> Source:
         validation_split=config.validation_split,
         eval_split=config.eval_split,
         evaluation_only=not config.validation_split,
+    )
+
+
+def usable_sources(
+    sources: RunSources, config: TrainConfig, kept: Path | None = None
+) -> tuple[RunSources, UsableParts]:
+    """Looks at every picture of a run once, before it costs anything.
+
+    Args:
+        sources: As `open_sources` makes them.
+        config: Says what to do about bad pictures.
+        kept: The run's folder where it goes on, so that unchanged files are not looked at again.
+
+    Returns:
+        The sources without what is left out, and what the run's folder is told with `write`.
+
+    Raises:
+        DataError: A picture cannot be used; when skipping, too many, or all of a class.
+        ResumeError: The run that goes on was started with other pictures.
+    """
+    training, test = sources.training, sources.test
+    splits = {"train": training.train_split, "evaluation": training.eval_split}
+    if test is not training:
+        splits["test"] = test.eval_split
+    parts = _usable(splits, training, config, kept)
+    used = parts.splits
+    training = dataclasses.replace(
+        training, train_split=used["train"], eval_split=used["evaluation"]
+    )
+    if "test" not in used:
+        return dataclasses.replace(sources, training=training, test=training), parts
+    test = dataclasses.replace(test, eval_split=used["test"])
+    return dataclasses.replace(sources, training=training, test=test), parts
+
+
+def usable_test_source(source: Source, config: TrainConfig) -> Source:
+    """The same for a data set that is only evaluated on: once, so that only skipping needs a look.
+
+    Raises:
+        DataError: When skipping, too many pictures cannot be used, or all of a class.
+    """
+    if config.on_bad_image == "stop":
+        return source
+    parts = _usable({"evaluation": source.eval_split}, source, config, None)
+    return dataclasses.replace(source, eval_split=parts.splits["evaluation"])
+
+
+def _usable(splits, source: Source, config: TrainConfig, kept: Path | None) -> UsableParts:
+    return usable_parts(
+        splits, source.class_names, config.on_bad_image, config.max_bad_fraction, kept
     )
 
 

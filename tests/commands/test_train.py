@@ -16,7 +16,7 @@ from PIL import Image
 
 from t2t_keras.commands import train as module
 from t2t_keras.commands.train import TrainCommand, run
-from t2t_keras.data import AUGMENTATIONS, ERASING_MODES
+from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig
 from t2t_keras.training.config import MONITORS, OPTIMIZERS, PRECISIONS
@@ -275,6 +275,7 @@ def test_the_flags_are_the_settings_and_their_choices():
         ("erasing_mode", ERASING_MODES),
         ("monitor", MONITORS),
         ("optimizer", OPTIMIZERS),
+        ("on_bad_image", ON_BAD_IMAGE),
         ("precision", PRECISIONS),
     ):
         assert choices[name] == list(allowed)

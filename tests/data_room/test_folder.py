@@ -81,12 +81,14 @@ def test_odd_names_are_read_and_the_rest_is_counted(tmp_path, caplog):
     (tmp_path / "猫" / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "猫" / "loop.jpg").symlink_to(tmp_path / "猫" / "loop.jpg")
     (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    shutil.copy(source, tmp_path / "stray.jpg")
     with caplog.at_level(logging.WARNING):
         found = _scan(tmp_path, evaluation_only=True)
     assert _counts(found.evaluation) == {"été à la mer": 1, "猫": 6}
     assert (
-        "1 .tif, 2 .txt, 2 broken link or special file, 1 folder, 1 hidden, 1 without suffix"
-        in caplog.text
+        "1 .tif, 2 .txt, 3 broken link or special file, 1 folder, 2 hidden, "
+        "1 picture in no class folder, 1 without suffix" in caplog.text
     )
 
 
@@ -94,7 +96,7 @@ def test_an_empty_class_is_named(folder, tmp_path):
     root = tmp_path / "pictures"
     shutil.copytree(folder, root)
     (root / "train" / "quince").mkdir()
-    with pytest.raises(DataError, match=r"train/quince: no pictures in this class folder"):
+    with pytest.raises(DataError, match=r"train/quince: no pictures in this folder"):
         _scan(root)
 
 

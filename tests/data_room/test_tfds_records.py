@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from t2t_keras.data.digits import prepare_digits
@@ -66,3 +68,12 @@ def test_an_unknown_name_lists_near_ones_and_the_way_to_folders(tmp_path):
 
 def test_a_small_set_is_permuted_whole(builder):
     assert record_split(builder, "train").window == 1437
+
+
+def test_a_missing_shard_is_named(builder, digits_dir, tmp_path):
+    copied = shutil.copytree(digits_dir, tmp_path / "tfds")
+    (shard,) = copied.glob("digits/1.0.0/digits-train*")
+    shard.unlink()
+    with pytest.raises(DataError, match=r"digits-train.*: is missing .*prepare the data set again"):
+        record_split(prepare_digits(copied), "train")
+    assert record_split(prepare_digits(copied), "test").size == 360

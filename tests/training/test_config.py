@@ -34,6 +34,8 @@ GOOD = make_config()
         ("color_jitter", -0.1),
         ("erasing", 1.1),
         ("erasing_mode", "black"),
+        ("on_bad_image", "ignore"),
+        ("max_bad_fraction", 1.0),
         ("mixup", -0.1),
         ("cutmix", float("nan")),
         ("mixup_prob", 2.0),

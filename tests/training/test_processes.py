@@ -43,7 +43,9 @@ def test_other_errors_pass():
         raise ValueError("no Gloo here")
 
 
-@pytest.mark.parametrize(("batch_size", "devices", "nearest"), [(6, 2, 8), (12, 16, 16), (9, 6, 12)])
+@pytest.mark.parametrize(
+    ("batch_size", "devices", "nearest"), [(6, 2, 8), (12, 16, 16), (9, 6, 12)]
+)
 def test_each_of_two_processes_needs_pairs(batch_size, devices, nearest):
     with pytest.raises(ValueError, match=rf"and of 4, twice the processes; {nearest} is the near"):
         check_global_batch(batch_size, devices, processes=2)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from t2t_keras.errors import CheckpointError, DataError, ResumeError
 from t2t_keras.images import load_image, preprocess_input
@@ -47,7 +48,11 @@ def test_log_and_events_are_written(finished):
     assert len(rows) == 3
     assert {"epoch", "loss", "accuracy", "val_loss", "learning_rate"} <= set(header.split(","))
     assert result.history["learning_rate"] == pytest.approx([1e-6, 0.0075025, 0.0025075])
-    assert list((folder / "tensorboard" / "train").iterdir())
+    events = EventAccumulator(str(folder / "tensorboard" / "train"), {"images": 0, "tensors": 0})
+    tags = events.Reload().Tags()["tensors"]
+    assert {"first_batch", "epoch_loss", "epoch_learning_rate"} <= set(tags)
+    (images,) = events.Tensors("first_batch")
+    assert len(images.tensor_proto.string_val) == 2 + 4  # their size, and one batch
 
 
 def test_again_it_is_the_same_run(finished, tiny_config, tmp_path):
@@ -75,6 +80,8 @@ def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
     # 7 test pictures in batches of 4: the last one has 3, not 4 to share out.
     assert two["test_loss"] == pytest.approx(one.scores.loss, rel=1e-5)
     assert two["confusion"] == one.scores.confusion.tolist()
+    assert two["masks"][0] != two["masks"][1]
+    assert two["same"] and two["counted_whole"]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -11,6 +11,7 @@ from t2t_keras.training.checkpoints import newest_checkpoint
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.signals import StopSignals
+from t2t_keras.training.spread_seeds import spread_seeds
 from t2t_keras.training.standing import Standing
 
 STEPS, EPOCHS, BATCH = 4, 3, 2
@@ -42,7 +43,7 @@ class At(keras.callbacks.Callback):
         self._count("epoch")
 
 
-def _compiled(loss_scaled: bool, ema: bool) -> keras.Model:
+def _compiled(loss_scaled: bool, ema: bool, eager: bool) -> keras.Model:
     inputs = keras.Input((3,))
     outputs = keras.layers.Dropout(0.4, seed=1)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, name="dense")(outputs))
@@ -50,7 +51,7 @@ def _compiled(loss_scaled: bool, ema: bool) -> keras.Model:
     if loss_scaled:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0)
     metrics = [keras.metrics.MeanSquaredError("accuracy")]
-    model.compile(optimizer, "mse", weighted_metrics=metrics, run_eagerly=True)
+    model.compile(optimizer, "mse", weighted_metrics=metrics, run_eagerly=eager)
     optimizer.build(model.trainable_variables)
     return model
 
@@ -64,6 +65,7 @@ class Toy:
         poison: The step, over all epochs, whose inputs are NaN.
         loss_scaled: Whether it has float16's optimizer.
         ema: Whether it keeps a moving average.
+        strategy: Its devices; None is the CPU, and quick for so few steps.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class Toy:
         poison: int | None = None,
         loss_scaled: bool = False,
         ema: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
     ):
         keras.utils.set_random_seed(0)
-        with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
-            self.model = _compiled(loss_scaled, ema)
+        with (strategy or tf.distribute.OneDeviceStrategy("/cpu:0")).scope():
+            self.model = _compiled(loss_scaled, ema, eager=strategy is None)
+        spread_seeds(self.model)
         self.folder, self.poison = folder, poison
         self.signals = StopSignals()
         self.standing, self.best = Standing(STEPS, EPOCHS), BestWeights("val_loss")

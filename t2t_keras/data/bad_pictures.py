@@ -1,0 +1,195 @@
+"""What becomes of pictures that cannot be used: the run stops, or does without exactly these."""
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from t2t_keras.data.inspection import (
+    BadPicture,
+    Inspection,
+    fingerprint,
+    inspect_split,
+)
+from t2t_keras.data.splits import Split
+from t2t_keras.errors import DataError, ResumeError
+from t2t_keras.files import atomic_path
+
+ON_BAD_IMAGE = ("stop", "skip")
+INSPECTION_NAME = "inspection.json"
+SKIPPED_NAME = "skipped_files.txt"
+
+_SHOWN = 5
+_MEND = "Replace or remove them (of TFDS, remove the data set's folder, and it is prepared again)"
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UsableParts:
+    """The parts of a data set with what is wrong in them known, and left out where asked for.
+
+    Args:
+        splits: Part, such as "train" -> its pictures that can be used.
+        inspections: Part -> what was found.
+        skipping: Whether bad pictures are left out; there are none otherwise.
+    """
+
+    splits: Mapping[str, Split]
+    inspections: Mapping[str, Inspection]
+    skipping: bool
+
+    def write(self, folder: Path) -> None:
+        """Writes `inspection.json` and, if something was left out, `skipped_files.txt`.
+
+        A line of the second is part, name and reason, with tabs between; a tab, line end or
+        backslash in a name is escaped.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        found = {part: dataclasses.asdict(one) for part, one in self.inspections.items()}
+        with atomic_path(folder / INSPECTION_NAME) as path:
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="ascii")
+        lines = [
+            "\t".join((part, bad.name.translate(_ESCAPES), bad.reason)) + "\n"
+            for part, inspection in self.inspections.items()
+            for bad in inspection.bad
+        ]
+        if not (self.skipping and lines):
+            (folder / SKIPPED_NAME).unlink(missing_ok=True)
+            return
+        with atomic_path(folder / SKIPPED_NAME) as path:
+            path.write_bytes(os.fsencode("".join(lines)))
+
+
+def usable_parts(
+    splits: Mapping[str, Split],
+    class_names: tuple[str, ...],
+    on_bad_image: str = "stop",
+    max_bad_fraction: float = 0.01,
+    kept: Path | None = None,
+) -> UsableParts:
+    """Looks at every picture of some splits once and stops at, or leaves out, the bad ones.
+
+    To leave out exactly the bad ones, "skip" decodes every picture, however many there are;
+    "stop" does so up to `inspection.WHOLE_LIMIT` and looks at the ends of files in larger sets,
+    where damage in the middle of a file stops the run when it comes up in training.
+
+    Args:
+        splits: Part, such as "train" -> its pictures, with nothing left out yet.
+        class_names: In the order of the labels.
+        on_bad_image: "stop" or "skip".
+        max_bad_fraction: Share of a part that may be left out, in [0, 1).
+        kept: The folder of a run that goes on, where `UsableParts.write` has left what it found;
+            where the files have not changed since, they are not looked at again.
+
+    Raises:
+        DataError: A picture cannot be used; when skipping, too many, or all of a class.
+        ResumeError: The run that goes on was started with other pictures.
+        ValueError: `on_bad_image` or `max_bad_fraction` is out of range.
+    """
+    if on_bad_image not in ON_BAD_IMAGE:
+        raise ValueError(
+            f"`on_bad_image` must be one of {', '.join(ON_BAD_IMAGE)}. "
+            f"Received: on_bad_image={on_bad_image}"
+        )
+    if not 0 <= max_bad_fraction < 1:
+        raise ValueError(
+            f"`max_bad_fraction` must be in [0, 1). Received: max_bad_fraction={max_bad_fraction}"
+        )
+    skipping = on_bad_image == "skip"
+    earlier = {} if kept is None else _read(kept / INSPECTION_NAME)
+    found = {
+        part: _still_true(earlier.get(part), split, whole=skipping)
+        or inspect_split(split, len(class_names), whole=skipping or None)
+        for part, split in splits.items()
+    }
+    if not skipping:
+        _refuse(found)
+    for part, inspection in found.items():
+        _check_rest(part, inspection, class_names, max_bad_fraction)
+        _check_same(kept, part, earlier.get(part, inspection), inspection)
+    usable = {part: _without(part, split, found[part]) for part, split in splits.items()}
+    return UsableParts(usable, found, skipping)
+
+
+def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspection | None:
+    """What was found earlier, if that was enough and of the same files."""
+    if earlier is None or (whole and not earlier.whole):
+        return None
+    return earlier if earlier.fingerprint == fingerprint(split) else None
+
+
+def _refuse(inspections: Mapping[str, Inspection]) -> None:
+    bad = [picture for inspection in inspections.values() for picture in inspection.bad]
+    if not bad:
+        return
+    total = sum(inspection.size for inspection in inspections.values())
+    raise DataError(
+        f"{bad[0].name}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be used. "
+        f"{_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
+    )
+
+
+def _check_rest(
+    part: str, inspection: Inspection, class_names: tuple[str, ...], max_fraction: float
+) -> None:
+    lost = len(inspection.bad)
+    if lost > max_fraction * inspection.size or lost == inspection.size:
+        raise DataError(
+            f"--max_bad_fraction={max_fraction:g} is exceeded: {lost:,} of the "
+            f"{inspection.size:,} pictures of the part {part!r} cannot be used. {_MEND}, or raise "
+            f"it.{_listed(inspection.bad)}"
+        )
+    if inspection.emptied:
+        names = ", ".join(repr(class_names[label]) for label in inspection.emptied[:_SHOWN])
+        raise DataError(
+            f"--on_bad_image=skip leaves no picture in the part {part!r} of {names}. "
+            f"{_MEND}.{_listed(inspection.bad)}"
+        )
+
+
+def _check_same(folder: Path | None, part: str, earlier: Inspection, now: Inspection) -> None:
+    """The order of a run's pictures hangs on their number and on which are left out."""
+    used, usable = (one.size - len(one.bad) for one in (earlier, now))
+    if (earlier.size, earlier.bad_places) != (now.size, now.bad_places):
+        raise ResumeError(
+            f"{folder}: the run was started with {used:,} pictures of the part {part!r}, of "
+            f"{earlier.size:,}; now they are {usable:,} of {now.size:,}, or others. Bring back the "
+            f"files it was started with, or start another run with --run_name.{_listed(now.bad)}"
+        )
+
+
+def _without(part: str, split: Split, inspection: Inspection) -> Split:
+    if not inspection.bad:
+        return split
+    message = "%d of %d pictures of the part %r are left out, see %s:%s"
+    counts = (len(inspection.bad), inspection.size, part, SKIPPED_NAME)
+    _log.warning(message, *counts, _listed(inspection.bad))
+    return split.without(inspection.bad_places)
+
+
+def _listed(bad: tuple[BadPicture, ...] | list[BadPicture]) -> str:
+    lines = [f"\n  {picture.name}: {picture.reason}" for picture in bad[:_SHOWN]]
+    more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    return "".join(lines) + more
+
+
+def _read(path: Path) -> dict[str, Inspection]:
+    """What `UsableParts.write` left; nothing where it cannot be read, which costs another look."""
+    try:
+        return {part: _inspection(one) for part, one in json.loads(path.read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        _log.warning("%s: cannot be used (%s); the pictures are checked again.", path, error)
+        return {}
+
+
+def _inspection(found: dict) -> Inspection:
+    bad = tuple(BadPicture(**picture) for picture in found["bad"])
+    return Inspection(**{**found, "bad": bad, "emptied": tuple(found["emptied"])})

@@ -1,0 +1,29 @@
+import numpy as np
+
+from t2t_keras.data import batch_names, open_source, steps_per_epoch, train_dataset
+from tests.pictures import encode
+
+
+def test_the_names_are_those_of_the_batch_s_pictures(tmp_path):
+    """Every picture is one grey of its own, and its file is called so."""
+    for part, step in (("train", 20), ("val", 100)):
+        for name in ("ash", "elm"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for grey in range(40 if name == "ash" else 45, 250, step):
+                picture = encode(np.full((8, 8, 3), grey, np.uint8), "PNG")
+                (tmp_path / part / name / f"{grey}.png").write_bytes(picture)
+    source = open_source(tmp_path)
+    steps = steps_per_epoch(source, 6)
+    zero_one = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    batches = train_dataset(source, 8, 6, seed=3, epochs=2, augment="none", **zero_one)
+    for number, (images, _) in enumerate(batches.as_numpy_iterator()):
+        epoch, step = divmod(number, steps)
+        names = batch_names(source, 6, 3, epoch, step)
+        greys = [int(name.split("/")[-1].removesuffix(".png")) for name in names]
+        assert greys == np.rint(images[:, 4, 4, 0] * 255).astype(int).tolist()
+
+
+def test_records_say_which_places_they_had(digits):
+    (line,) = batch_names(digits, 32, 0, 1, 2)
+    assert line.endswith("places 64 to 95 of the order of epoch 2, from 0")
+    assert "digits" in line
