@@ -32,6 +32,9 @@ flags.DEFINE_boolean(
     "resume", True, "Go on with --run_name, or with the newest unfinished run of these settings."
 )
 flags.DEFINE_list("override", [], "Settings that a run may change as it goes on, as lr,epochs.")
+flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0 of several on JAX; or auto.")
+flags.DEFINE_integer("num_processes", None, "Number of processes that train together.")
+flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
 # Fields of TrainConfig and what --help says of them, by kind; None stands for the recipe's value.
@@ -137,6 +140,7 @@ def main(argv) -> int:
             verbose=FLAGS.verbose,
             resume=FLAGS.resume,
             override=tuple(FLAGS.override),
+            together=(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id),
         ),
         debug=FLAGS.debug,
     )

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import absl.logging
+import keras
 
+from t2t_keras.commands.export_run import export_run
 from t2t_keras.commands.outcome import exit_code, say
 from t2t_keras.commands.report import accuracies, metrics, next_steps, samples, summary
 from t2t_keras.commands.settings import (
@@ -24,15 +26,15 @@ from t2t_keras.commands.settings import (
     train_config,
 )
 from t2t_keras.errors import ResumeError, RunInterrupted
-from t2t_keras.export import export_saved_model
 from t2t_keras.files import atomic_path
 from t2t_keras.training import TrainConfig, TrainResult, evaluate, train
+from t2t_keras.training.open_together import sole_run_of
+from t2t_keras.training.processes import LeavingAtOnce, join_processes
 from t2t_keras.training.run_folder import (
     changed_settings,
     check_override,
     plain_settings,
     settings_in,
-    sole_run,
     unfinished_run,
 )
 from t2t_keras.visualize import plot_confusion, plot_curves
@@ -58,6 +60,7 @@ class TrainCommand:
             on a terminal and 2 elsewhere.
         resume: Whether a run that was interrupted goes on.
         override: Names of settings in which it may differ from how it was started.
+        together: Coordinator, number of processes and this one's, as `join_processes` takes them.
     """
 
     mode: str
@@ -67,6 +70,7 @@ class TrainCommand:
     verbose: int | None = None
     resume: bool = True
     override: tuple[str, ...] = ()
+    together: tuple[str | None, int | None, int | None] = (None, None, None)
 
 
 def run(command: TrainCommand, debug: bool = False) -> int:
@@ -78,7 +82,10 @@ def run(command: TrainCommand, debug: bool = False) -> int:
     """
     _show_log()
     work = _evaluate if command.mode == "eval" else _train
-    return exit_code(lambda: work(command), debug)
+    with LeavingAtOnce() as leaving:
+        code = exit_code(lambda: work(command), debug)
+        leaving.leave(code)
+    return code
 
 
 def _show_log() -> None:
@@ -98,6 +105,11 @@ def _verbose(command: TrainCommand) -> int:
 
 
 def _evaluate(command: TrainCommand) -> int:
+    if command.together[0] is not None:
+        raise ValueError(
+            "`coordinator` must be left out with --mode=eval: one process evaluates, on all its "
+            f"devices. Received: coordinator={command.together[0]}"
+        )
     config = evaluation_config(command.settings)
     scores = evaluate(config, class_names_of(config.weights), _verbose(command))
     say(
@@ -111,9 +123,12 @@ def _train(command: TrainCommand) -> int:
     started = time.monotonic()
     config = train_config(command.settings)
     check_override(command.override)
-    folder = _run_folder(command, config)
-    with sole_run(folder), _how_to_go_on(folder):
-        if command.resume and _is_complete(folder, config):
+    processes = join_processes(*command.together, config.devices)
+    if not processes.first:
+        logging.getLogger("t2t_keras").setLevel(logging.WARNING)
+    folder = Path(processes.from_first(lambda: os.fspath(_run_folder(command, config))))
+    with sole_run_of(processes, folder), _how_to_go_on(folder):
+        if processes.from_first(lambda: command.resume and _is_complete(folder, config)):
             say(f"{folder}: this run is finished, and nothing is missing.")
             return 0
         result = train(
@@ -122,6 +137,8 @@ def _train(command: TrainCommand) -> int:
             resume=command.resume,
             override=command.override,
         )
+        if not processes.first:
+            return 0
         version = _write_files(config, result, folder)
         lines = samples(version, result)
         seconds = time.monotonic() - started
@@ -178,7 +195,8 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
         yield
     except RunInterrupted:
         given = [arg for arg in sys.argv[1:] if not arg.startswith(("--run_name", "--noresume"))]
-        command = [os.path.relpath(sys.executable), *sys.argv[:1], *given]
+        on = [] if keras.backend.backend() == "tensorflow" else ["KERAS_BACKEND=jax"]
+        command = [*on, os.path.relpath(sys.executable), *sys.argv[:1], *given]
         say(f"Nothing is lost. Go on with:\n  {shlex.join(command)} --run_name={folder.name}")
         raise
 
@@ -201,4 +219,4 @@ def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path
     if first.exists() and not result.fitted:
         return first
     version = None if first.exists() else _VERSION
-    return export_saved_model(result.model, names, folder, version, config.crop_pct)
+    return export_run(result.model, folder / MODEL_NAME, names, version, config.crop_pct)

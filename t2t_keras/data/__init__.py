@@ -23,6 +23,7 @@ from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
 from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
 from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed, split_seed
+from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.data.sources import Source, is_folder, open_source
 from t2t_keras.data.targets import soft_targets
 
@@ -36,7 +37,9 @@ __all__ = [
     "augment_batch",
     "augment_picture",
     "RandAugmentConfig",
+    "Share",
     "Source",
+    "WHOLE",
     "batch_names",
     "ON_BAD_IMAGE",
     "UsableParts",

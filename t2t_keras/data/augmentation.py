@@ -19,6 +19,7 @@ from t2t_keras.data.mixup import Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
 from t2t_keras.data.seeds import split_seed
+from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.images.resize import Size
 
 CROPS = ("none", "light", "random_resized")
@@ -121,16 +122,18 @@ def augment_batch(
     seed: tf.Tensor,
     mean: Colour,
     std: Colour,
+    share: Share = WHOLE,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes, normalises and erases a batch.
+    """Mixes, normalises and erases a batch, or a process' share of it.
 
     Args:
-        images: (B, H, W, 3) uint8; H and W static. B may be odd.
+        images: (B, H, W, 3) uint8; H and W static, B too where it is a share. B may be odd.
         targets: (B, classes) float32, smoothed already.
         augmentation: What to do.
-        seed: (2,) int64 of the batch.
+        seed: (2,) int64 of the whole batch.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
+        share: Which rows of the batch these are.
 
     Returns:
         (B, H, W, 3) float32 and (B, classes) float32.
@@ -140,7 +143,9 @@ def augment_batch(
         return normalise(images, mean, std), targets
     mix_seed, erasing_seed = split_seed(seed, 2)
     count = tf.shape(images)[0]
-    seeds = tf.random.split(erasing_seed, count)
+    seeds = tf.random.split(erasing_seed, count * share.count)
+    if share.count > 1:
+        seeds = tf.gather(seeds, share.rows(images.shape[0] * share.count))
     mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
 
     # Picture by picture: what lies between the steps stays in the processor's cache.

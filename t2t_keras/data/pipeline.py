@@ -7,6 +7,7 @@ on where a run was interrupted. Pictures stay uint8 up to the batch, and are nor
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data.augmentation import (
@@ -20,6 +21,7 @@ from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.reading import read_batches
 from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed
+from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.data.sources import Source
 from t2t_keras.data.targets import soft_targets
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
@@ -52,6 +54,7 @@ def train_dataset(
     crop_pct: float = DEFAULT_CROP_PCT,
     mean: Colour = IMAGENET_MEAN,
     std: Colour = IMAGENET_STD,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """All training batches of a run, from `start_step` on.
 
@@ -68,12 +71,13 @@ def train_dataset(
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
+        share: What this process takes of every batch, where several train together.
 
     Returns:
         `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, targets):
-        (batch_size, height, width, 3) float32, normalised, and (batch_size, classes) float32, as
-        labels are smoothed and mixed. Iterate inside `picture_errors()` to be told the file that
-        cannot be read.
+        (size, height, width, 3) float32, normalised, and (size, classes) float32, as labels are
+        smoothed and mixed; `size` is `share.size(batch_size)`. Iterate inside `picture_errors()` to
+        be told the file that cannot be read.
 
     Raises:
         ValueError: An argument is out of range.
@@ -83,6 +87,7 @@ def train_dataset(
         raise ValueError(
             f"`start_step` must be 0 to {epochs * steps}, the run's steps. Received: {start_step=}"
         )
+    size = share.size(batch_size)
     target = target_size(image_size)
     cover_size(target, crop_pct)
     split = source.train_split
@@ -94,18 +99,19 @@ def train_dataset(
         return augment_picture(image, target, crop_pct, augmentation, *seeds, mean), label
 
     def finished(step, batch):
-        images, labels = (tf.ensure_shape(x, (batch_size, *x.shape[1:])) for x in batch)
+        images, labels = (tf.ensure_shape(x, (size, *x.shape[1:])) for x in batch)
         targets = soft_targets(labels, source.num_classes, augmentation.smoothing)
         drawn = batch_seed(seed, step // steps, step % steps)
-        return augment_batch(images, targets, augmentation, drawn, mean, std)
+        return augment_batch(images, targets, augmentation, drawn, mean, std, share)
 
     left = functools.partial(
         _left_of_run, seed=seed, epochs=epochs, per_epoch=steps * batch_size,
         start=start_step * batch_size,
     )  # fmt: skip
-    batches = read_batches(
-        left(split.keys), left(split.names), work, target, source.num_classes, batch_size
+    keys, names = (
+        _rows(left(elements), share, batch_size) for elements in (split.keys, split.names)
     )
+    batches = read_batches(keys, names, work, target, source.num_classes, size)
     return _mapped(batches.enumerate(start_step), finished, epochs * steps - start_step)
 
 
@@ -117,6 +123,7 @@ def eval_dataset(
     crop_pct: float = DEFAULT_CROP_PCT,
     mean: Colour = IMAGENET_MEAN,
     std: Colour = IMAGENET_STD,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Every evaluation picture once, in a fixed order, preprocessed as `load_image` does.
 
@@ -127,6 +134,8 @@ def eval_dataset(
         crop_pct: Share of the resized side that the crop keeps, in (0, 1].
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
+        share: What this process takes of every batch, where several evaluate together; one of
+            them may have a batch less than another.
 
     Returns:
         Batches (images, targets) of known number, as `train_dataset`'s; the targets are one-hot.
@@ -146,17 +155,20 @@ def eval_dataset(
 
     def listed(elements: tf.data.Dataset) -> tf.data.Dataset:
         epoch = tf.constant(0, tf.int64)
-        return elements.enumerate().map(lambda place, element: (epoch, place, element))
+        listed = elements.enumerate().map(lambda place, element: (epoch, place, element))
+        return listed.shard(share.count, share.index)
 
+    size = share.size(batch_size)
     batches = read_batches(
         *(listed(split.keys(None)), listed(split.names(None))),
-        *(work, target, source.num_classes, batch_size),
+        *(work, target, source.num_classes, size),
     )
 
     def finished(images, labels):
         return normalise(images, mean, std), soft_targets(labels, source.num_classes)
 
-    return _mapped(batches, finished, -(-split.size // batch_size))
+    pictures = len(range(share.index, split.size, share.count))
+    return _mapped(batches, finished, -(-pictures // size))
 
 
 def _left_of_run(
@@ -175,6 +187,14 @@ def _left_of_run(
         return numbered.map(lambda place, element: (epoch, place, element))
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).skip(skipped)
+
+
+def _rows(elements: tf.data.Dataset, share: Share, batch_size: int) -> tf.data.Dataset:
+    """Those (epoch, place, element) that lie in a share of their batch."""
+    if share.count == 1:
+        return elements
+    held = np.isin(np.arange(batch_size), share.rows(batch_size))
+    return elements.filter(lambda epoch, place, element: tf.gather(held, place % batch_size))
 
 
 def _mapped(batches: tf.data.Dataset, finished: Callable, count: int) -> tf.data.Dataset:

@@ -112,7 +112,8 @@ def export_saved_model(
         The folder of the version.
 
     Raises:
-        ExportError: The version exists already, or cannot be written.
+        ExportError: The version exists already or cannot be written, or Keras runs on another
+            backend than TensorFlow.
         ValueError: The names are not the model's classes, its picture size is open, or `version`
             is below 1.
     """
@@ -137,6 +138,11 @@ def export_saved_model(
 
 
 def _check(model: keras.Model, class_names: Sequence[str], version: int | None) -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(
+            "A SavedModel needs Keras' TensorFlow backend. Save the model as a .keras file, and "
+            "load it where KERAS_BACKEND=tensorflow is set."
+        )
     if version is not None and version < 1:
         raise ValueError(f"`version` must be at least 1. Received: version={version}")
     if len(class_names) != model.output_shape[-1]:

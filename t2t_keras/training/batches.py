@@ -5,32 +5,43 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from t2t_keras.data import WHOLE, Share
+
 _MEMORY = 64 * 2**20  # bytes
 
 
-def padded(batches: tf.data.Dataset, batch_size: int, count: int) -> tf.data.Dataset:
+def padded(
+    batches: tf.data.Dataset, batch_size: int, count: int, share: Share = WHOLE
+) -> tf.data.Dataset:
     """Fills the last batch up with pictures of weight 0, so that every device gets a full share.
 
     Keras divides a batch's loss by its pictures, the fillers too, and averages over the batches:
     the weight of the others makes up for that, and loss and weighted metrics are exact.
 
     Args:
-        batches: (pictures, (B, classes) targets); the last batch may be smaller.
-        batch_size: Of every batch that comes out.
-        count: Pictures in all.
+        batches: (pictures, (B, classes) targets); the last batch may be smaller, or missing where
+            other processes have one.
+        batch_size: Over all processes.
+        count: Pictures in all, over all processes.
+        share: What this process takes.
 
     Returns:
-        (pictures, targets, (batch_size,) float32 weights).
+        (pictures, targets, (size,) float32 weights), as many in every process; `size` is
+        `share.size(batch_size)`.
     """
-    total = -(-count // batch_size) * batch_size
+    steps, size = -(-count // batch_size), share.size(batch_size)
+    weight = steps * batch_size / count
 
     def fill(images, targets):
-        missing = batch_size - tf.shape(images)[0]
-        weights = tf.fill((batch_size - missing,), total / count)
-        parts = (images, targets, tf.cast(weights, tf.float32))
-        return tuple(_filled(part, missing, batch_size) for part in parts)
+        there = tf.shape(images)[0]
+        weights = tf.cast(tf.fill((there,), weight), tf.float32)
+        return tuple(_filled(part, size - there, size) for part in (images, targets, weights))
 
-    return batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+    filled = batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+    if len(filled) == steps:
+        return filled
+    fillers = tuple(tf.zeros(spec.shape, spec.dtype) for spec in filled.element_spec)
+    return filled.concatenate(tf.data.Dataset.from_tensors(fillers).repeat(steps - len(filled)))
 
 
 def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor:

@@ -1,11 +1,10 @@
 """The model of a run, ready for `fit`: weights, optimizer, loss and metrics."""
 
 import keras
-import tensorflow as tf
 
 from t2t_keras.training.accumulation import accumulating
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.distribution import compiles
+from t2t_keras.training.devices import Devices
 from t2t_keras.training.model import build_model, load_run_weights, precision
 from t2t_keras.training.optimizer import build_optimizer
 from t2t_keras.training.schedule import EpochRates, PerEpoch
@@ -28,16 +27,16 @@ def epoch_rates(config: TrainConfig) -> EpochRates:
 
 
 def compiled_model(
-    config: TrainConfig, classes: int, rates: EpochRates, steps_per_epoch: int
+    config: TrainConfig, classes: int, rates: EpochRates, steps_per_epoch: int, devices: Devices
 ) -> keras.Model:
-    """Builds the model of a run inside its strategy's scope, with the weights it starts from.
+    """Builds the model of a run on its devices, with the weights it starts from.
 
     Raises:
         CheckpointError: The weights to start from are damaged or do not fit.
         DownloadError: They cannot be fetched.
         ValueError: A setting does not fit Keras' backend.
     """
-    with precision(config.precision):
+    with devices.building(), precision(config.precision):
         model = build_model(config, classes, None, config.drop_path_rate)
         load_run_weights(model, config, whole=False)
         model = accumulating(model, config.accumulate)
@@ -56,7 +55,7 @@ def compiled_model(
                 keras.metrics.CategoricalAccuracy(name="accuracy"),
                 keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5_accuracy"),
             ],
-            jit_compile=compiles(config.jit_compile, tf.distribute.get_strategy()),
+            jit_compile=devices.compiles(config.jit_compile),
         )
     spread_seeds(model)
     return model

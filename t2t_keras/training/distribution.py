@@ -1,18 +1,15 @@
 """Which devices a run uses, as one `MirroredStrategy`."""
 
 import json
-import logging
+import math
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
-_log = logging.getLogger(__name__)
-
-_DEVICE = re.compile(r"(cpu|gpu):(\d+)")
+from t2t_keras.training.device_names import parsed_devices, too_late
 
 
 def refuse_several_workers(environment: Mapping[str, str] = os.environ) -> None:
@@ -35,47 +32,29 @@ def refuse_several_workers(environment: Mapping[str, str] = os.environ) -> None:
         raise ValueError(
             f"TF_CONFIG names {len(workers)} machines, and Keras 3 cannot train on several with "
             "TensorFlow. Unset it to train on all devices of this machine, or use Keras' JAX "
-            "backend with `jax.distributed` and `keras.distribution.DataParallel`. "
+            "backend: KERAS_BACKEND=jax python train_keras.py --coordinator=HOST:PORT "
+            "--num_processes=N --process_id=I on each machine. "
             f"Received: TF_CONFIG={text}"
         )
 
 
-def check_global_batch(batch_size: int, replicas: int, parts: int = 1) -> None:
+def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes: int = 1) -> None:
     """Raises a ValueError where a batch cannot be shared out evenly among devices and their parts.
 
-    TensorFlow would train on uneven shares, with wrong weights and no word about it.
+    TensorFlow would train on uneven shares, with wrong weights and no word about it; and each of
+    several processes mixes its own pictures in pairs.
     """
-    whole = replicas * parts
+    whole = math.lcm(replicas * parts, 2 * processes if processes > 1 else 1)
     if batch_size % whole == 0:
         return
     nearest = max(round(batch_size / whole), 1) * whole
     in_parts = f" times {parts} parts (--accumulate)" if parts > 1 else ""
+    in_pairs = f" and of {2 * processes}, twice the processes" if processes > 1 else ""
     raise ValueError(
         f"`batch_size` counts the pictures of all devices and must be a multiple of the {replicas} "
-        f"devices{in_parts}; {nearest} is the nearest. Received: batch_size={batch_size}"
+        f"devices{in_parts}{in_pairs}; {nearest} is the nearest. "
+        f"Received: batch_size={batch_size}"
     )
-
-
-def compiles(jit_compile: bool, strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA is to compile a model's steps: as asked for, but never for several devices.
-
-    There each step fails over variables that lie elsewhere (tensorflow/tensorflow issue 53140).
-    """
-    alone = strategy.num_replicas_in_sync == 1
-    if jit_compile and not alone:
-        _log.info("XLA is off: it cannot compile a step for several devices.")
-    return jit_compile and alone
-
-
-def _parsed(devices: Sequence[str]) -> list[tuple[str, int]]:
-    found = [_DEVICE.fullmatch(device.strip().lower()) for device in devices]
-    parsed = [(match[1], int(match[2])) for match in found if match]
-    if len(set(parsed)) < len(devices):
-        raise ValueError(
-            "`devices` must be different names such as cpu:0 or gpu:1. "
-            f"Received: devices={','.join(devices)}"
-        )
-    return parsed
 
 
 def _split_cpu(count: int) -> None:
@@ -87,10 +66,7 @@ def _split_cpu(count: int) -> None:
     except RuntimeError as error:
         present = len(tf.config.list_logical_devices("CPU"))
         if present < count:
-            raise ValueError(
-                f"`devices` asks for {count} CPU devices, but TensorFlow runs with {present} "
-                "in this process. Choose them before anything else runs, or in a fresh process."
-            ) from error
+            raise too_late(count, "TensorFlow", present) from error
 
 
 def make_strategy(devices: Sequence[str] = ()) -> tf.distribute.MirroredStrategy:
@@ -106,14 +82,19 @@ def make_strategy(devices: Sequence[str] = ()) -> tf.distribute.MirroredStrategy
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "Training here needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow. "
+            "Training here needs Keras' TensorFlow or JAX backend: set KERAS_BACKEND=tensorflow. "
             f"Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     refuse_several_workers()
     gpus = len(tf.config.list_physical_devices("GPU"))
     if not devices:
         devices = [f"gpu:{index}" for index in range(gpus)] or ["cpu:0"]
-    parsed = _parsed(devices)
+    parsed = parsed_devices(devices)
+    if "tpu" in dict(parsed):
+        raise ValueError(
+            "`devices` may name TPUs with Keras' JAX backend only: set KERAS_BACKEND=jax. "
+            f"Received: devices={','.join(devices)}"
+        )
     last = Counter({kind: index for kind, index in sorted(parsed)})
     if "gpu" in last and last["gpu"] >= gpus:
         raise ValueError(

@@ -7,17 +7,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import Source, eval_dataset, picture_errors
+from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.distribution import check_global_batch, compiles, make_strategy
+from t2t_keras.training.devices import Devices, make_devices
+from t2t_keras.training.distribution import check_global_batch
 from t2t_keras.training.model import build_model, check_run_weights, load_run_weights, precision
+from t2t_keras.training.processes import lost_process
 from t2t_keras.training.scores import Scores, score
 from t2t_keras.training.sources import open_test_source, usable_test_source
 
 
-def checked_strategy(config: TrainConfig, parts: int = 1) -> tf.distribute.MirroredStrategy:
+def checked_devices(config: TrainConfig, parts: int = 1) -> Devices:
     """The devices of a run whose weights, devices and batch go together.
 
     Args:
@@ -28,24 +30,30 @@ def checked_strategy(config: TrainConfig, parts: int = 1) -> tf.distribute.Mirro
         ValueError: They do not.
     """
     check_run_weights(config)
-    strategy = make_strategy(config.devices)
-    check_global_batch(config.batch_size, strategy.num_replicas_in_sync, parts)
-    return strategy
+    devices = make_devices(config.devices)
+    check_global_batch(config.batch_size, devices.replicas, parts, devices.processes.count)
+    return devices
 
 
-def validation_batches(config: TrainConfig, source: Source) -> tf.data.Dataset:
+def validation_batches(
+    config: TrainConfig, source: Source, share: Share = WHOLE
+) -> tf.data.Dataset:
     """Every evaluation picture with its weight; label smoothing belongs to training alone."""
-    batches = eval_dataset(source, config.image_size, config.batch_size, crop_pct=config.crop_pct)
-    return padded(batches, config.batch_size, source.num_eval).prefetch(tf.data.AUTOTUNE)
+    batches = eval_dataset(
+        source, config.image_size, config.batch_size, crop_pct=config.crop_pct, share=share
+    )
+    return padded(batches, config.batch_size, source.num_eval, share).prefetch(tf.data.AUTOTUNE)
 
 
 @contextlib.contextmanager
 def known_errors() -> Iterator[None]:
     """Names the picture that cannot be read, and the setting that memory hangs on."""
     try:
-        with picture_errors():
+        with picture_errors(), lost_process():
             yield
-    except tf.errors.ResourceExhaustedError as error:
+    except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
         raise TrainingError(
             "Memory is full. Give a smaller --batch_size, --image_size or model, or "
             "--precision=bfloat16."
@@ -76,7 +84,7 @@ def evaluate(
         DataError: The data set, or a picture in it, cannot be used, or its classes are others.
         CheckpointError: The weights are damaged or do not fit.
     """
-    strategy = checked_strategy(config)
+    devices = checked_devices(config)
     source = usable_test_source(open_test_source(config), config)
     if class_names is not None and tuple(class_names) != source.class_names:
         raise DataError(
@@ -84,11 +92,12 @@ def evaluate(
             f"{config.weights} are {_short(class_names)}. Evaluate on a data set of the same "
             "classes, in the same order."
         )
-    with strategy.scope(), precision(config.precision):
+    with devices.building(), precision(config.precision):
         model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
         load_run_weights(model, config, whole=True)
-        model.compile(jit_compile=compiles(config.jit_compile, strategy))
-    return measure(model, config, source, verbose)
+        model.compile(jit_compile=devices.compiles(config.jit_compile))
+    with devices.fitting():
+        return measure(model, config, source, verbose)
 
 
 def _short(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from t2t_keras.training.checkpoints import (
     prune_checkpoints,
     write_checkpoint,
 )
+from t2t_keras.training.processes import ALONE, Processes
 from t2t_keras.training.signals import StopSignals
 from t2t_keras.training.spread_seeds import spread_seeds
 from t2t_keras.training.standing import Standing
@@ -41,6 +42,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         signals: Asks to stop.
         every: Steps between checkpoints within an epoch; 0 for none.
         settings: The run's.
+        processes: The first one writes; a signal to any of them stops all.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         *,
         every: int,
         settings: Mapping[str, Any],
+        processes: Processes = ALONE,
     ):
         super().__init__()
         self.folder = folder
@@ -60,6 +63,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self.signals = signals
         self.every = every
         self.settings = settings
+        self.processes = processes
         self.epoch_logs: dict[str, float] = {}
         self._last: int | None = None
         self._metrics: dict[str, np.ndarray] = {}
@@ -100,10 +104,14 @@ class KeepCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.standing.step += 1
+        self._share_signal()
         if not self.standing.steps_left:
             self.epoch_logs = dict(logs)
             self._waiting = self._checkpoint({})
-            self.signals.deferred = False
+            if self.processes.count > 1:  # one that is lost ends the others in mid-validation
+                self.write_waiting()
+            else:
+                self.signals.deferred = False
             self.signals.raise_if_asked()
         elif self.signals.asked or (self.every and self.standing.step % self.every == 0):
             self._write(self._checkpoint(metric_variables(self.model)))
@@ -111,6 +119,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.signals.deferred = True
+        self._share_signal()
         self._waiting = None
         self.epoch_logs = {}
         self.standing.history.append(dict(logs))
@@ -125,7 +134,13 @@ class KeepCheckpoints(keras.callbacks.Callback):
         if self._waiting is not None:
             self._write(self._waiting)
 
+    def _share_signal(self) -> None:
+        """Has every process stop where one is asked to."""
+        self.signals.asked = self.processes.highest(self.signals.asked or 0) or None
+
     def _checkpoint(self, metrics: Mapping[str, keras.Variable]) -> Checkpoint:
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # within an epoch the variables are empty
         variables = {**model_variables(self.model), **optimizer_variables(self.model), **metrics}
         now = time.monotonic()
         self.standing.seconds += now - self._started
@@ -149,8 +164,10 @@ class KeepCheckpoints(keras.callbacks.Callback):
                     f"written; the last good checkpoint is {kept}. Try a lower --lr, a longer "
                     "--warmup_epochs, or --precision=float32 if it is another."
                 )
-        write_checkpoint(self.folder, checkpoint)
         self._last = checkpoint.step
+        if not self.processes.first:
+            return
+        write_checkpoint(self.folder, checkpoint)
         best = self.best.epoch
         best_step = None if best is None else (best + 1) * self.standing.steps_per_epoch
         prune_checkpoints(self.folder, checkpoint.step, best_step)

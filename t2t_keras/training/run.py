@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from t2t_keras.data import (
+    Share,
     Source,
     batch_names,
     steps_per_epoch,
@@ -27,8 +28,9 @@ from t2t_keras.training.callbacks import (
 )
 from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.devices import Devices
 from t2t_keras.training.evaluation import (
-    checked_strategy,
+    checked_devices,
     known_errors,
     measure,
     validation_batches,
@@ -36,20 +38,19 @@ from t2t_keras.training.evaluation import (
 from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
-from t2t_keras.training.model import inference_copy
+from t2t_keras.training.model import inference_copy, with_logits
+from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
 from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.run_folder import (
     CHECKPOINTS_NAME,
     LOG_NAME,
-    open_run,
     plain_settings,
-    sole_run,
     write_settings,
 )
 from t2t_keras.training.schedule import EpochRates
 from t2t_keras.training.scores import Scores
 from t2t_keras.training.signals import StopSignals
-from t2t_keras.training.sources import RunSources, open_sources, usable_sources
+from t2t_keras.training.sources import RunSources
 from t2t_keras.training.standing import Standing
 
 _log = logging.getLogger(__name__)
@@ -112,16 +113,16 @@ def train(
         RunInterrupted: SIGTERM or Ctrl-C came; what was trained is in a checkpoint.
     """
     folder, signals = Path(folder), StopSignals()
-    with sole_run(folder), signals.listening():
-        checkpoint = open_run(folder, config, resume, override)
-        strategy = checked_strategy(config, config.accumulate)
+    devices = checked_devices(config, config.accumulate)
+    processes = devices.processes
+    with sole_run_of(processes, folder), signals.listening():
+        checkpoint = open_run_of(processes, folder, config, resume, override)
         kept = None if checkpoint is None else folder
-        sources, parts = usable_sources(open_sources(config), config, kept)
+        sources, parts = usable_sources_of(processes, config, kept)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
-        with strategy.scope():
-            model = compiled_model(config, sources.training.num_classes, rates, steps)
+        model = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
         best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
         keeper = KeepCheckpoints(
@@ -129,29 +130,47 @@ def train(
             *(standing, best, signals),
             every=config.save_every,
             settings=plain_settings(config),
+            processes=processes,
         )
         if checkpoint is not None:
             keeper.go_on(model, checkpoint)
             _announce(folder, standing)
-        write_settings(folder, config)
-        parts.write(folder)
+        if processes.first:
+            write_settings(folder, config)
+            parts.write(folder)
         try:
-            with known_errors():
-                _fit(model, config, sources.training, keeper, rates, folder, verbose)
+            with known_errors(), devices.fitting():
+                _fit(model, config, sources.training, keeper, rates, folder, verbose, devices)
         except RunInterrupted:
             keeper.write_waiting()
             raise
         best.restore(model)
+        copy = inference_copy(model, config)
         return TrainResult(
-            model=inference_copy(model, config),
+            model=copy,
             sources=sources,
             history=_by_name(standing.history),
             best_epoch=best.epoch,
-            scores=measure(model, config, sources.test, int(verbose == 1)),
+            scores=_scores(model, copy, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
-            replicas=strategy.num_replicas_in_sync,
+            replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < standing.step,
         )
+
+
+def _scores(
+    model: keras.Model,
+    copy: keras.Model,
+    config: TrainConfig,
+    source: Source,
+    verbose: int,
+    devices: Devices,
+) -> Scores:
+    """Of the model, or of its copy where `predict` would need devices of other processes."""
+    if devices.processes.count > 1:
+        return measure(with_logits(copy), config, source, verbose)
+    with devices.fitting():
+        return measure(model, config, source, verbose)
 
 
 def _announce(folder: Path, standing: Standing) -> None:
@@ -187,18 +206,20 @@ def _fit(
     rates: EpochRates,
     folder: Path,
     verbose: int,
+    devices: Devices,
 ) -> None:
     standing = keeper.standing
     if standing.finished:
         return
+    share, first = devices.share, devices.processes.first
 
     def batches(step: int) -> tf.data.Dataset:
-        made = _training_batches(config, source, standing.epochs, step)
-        if step == 0:
+        made = _training_batches(config, source, standing.epochs, step, share)
+        if step == 0 and first:
             log_first_batch(made, folder / TENSORBOARD_NAME)
         return made
 
-    validation = kept_if_small(validation_batches(config, source))
+    validation = kept_if_small(validation_batches(config, source, share))
     callbacks = _callbacks(config, source, validation, keeper, rates, folder, verbose)
     fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
 
@@ -216,15 +237,22 @@ def _callbacks(
     standing, best = keeper.standing, keeper.best
 
     def explain(epoch: int, step: int) -> str:
+        if not keeper.processes.first:
+            return "Process 0 names the batch."
         names = batch_names(source, config.batch_size, config.seed, epoch, step)
         return blame(names, folder, keeper.last_path)
 
     pace = Pace(standing, config.batch_size)
-    return [
+    found = [
         StopAtNonFinite(standing, explain),
         LogRate(rates),
         *([AveragedScores(validation)] if best.averaged else []),
         best,
+    ]
+    if not keeper.processes.first:
+        return [*found, keeper]
+    return [
+        *found,
         *([Bar(pace)] if verbose == 1 else []),
         keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
         keeper,
@@ -236,7 +264,7 @@ def _callbacks(
 
 
 def _training_batches(
-    config: TrainConfig, source: Source, epochs: int, start_step: int
+    config: TrainConfig, source: Source, epochs: int, start_step: int, share: Share
 ) -> tf.data.Dataset:
     return train_dataset(
         source,
@@ -247,4 +275,5 @@ def _training_batches(
         augmentation=config.augmentation,
         start_step=start_step,
         crop_pct=config.crop_pct,
+        share=share,
     )

@@ -86,7 +86,7 @@ class PerEpoch(keras.optimizers.schedules.LearningRateSchedule):
         self.steps_per_epoch = steps_per_epoch
 
     def __call__(self, step):
-        epoch = ops.floor_divide(ops.cast(step, "int64"), self.steps_per_epoch)
+        epoch = ops.floor_divide(ops.convert_to_tensor(step), self.steps_per_epoch)
         last = ops.minimum(epoch, len(self.rates) - 1)
         return ops.take(ops.convert_to_tensor(self.rates, "float32"), last)
 

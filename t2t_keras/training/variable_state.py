@@ -114,14 +114,18 @@ def _assign(variable: keras.Variable, arrays: list[np.ndarray]) -> None:
         part.assign(array)
 
 
-def _parts(variable: keras.Variable) -> tuple[tf.Variable, ...]:
-    """A variable's value on each device."""
+def _parts(variable: keras.Variable) -> tuple[keras.Variable | tf.Variable, ...]:
+    """What holds a variable's value on each device; JAX's devices never differ."""
     value = variable.value
     if not isinstance(value, tf.distribute.DistributedValues):
-        return (value,)
+        return (variable,)
     return value.distribute_strategy.experimental_local_results(value)
 
 
 def _is_shared_sum(variable: keras.Variable) -> bool:
     """Whether each device adds up its own share."""
-    return variable.value.synchronization == tf.VariableSynchronization.ON_READ
+    value = variable.value
+    return (
+        isinstance(value, tf.distribute.DistributedValues)
+        and value.synchronization == tf.VariableSynchronization.ON_READ
+    )

@@ -1,0 +1,63 @@
+"""The SavedModel of a run, which TensorFlow writes, whatever backend the run had."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from t2t_keras.errors import ExportError
+from t2t_keras.export import export_saved_model
+from t2t_keras.export.saved_model import next_version
+
+
+def export_run(
+    model: keras.Model,
+    model_path: Path,
+    class_names: Sequence[str],
+    version: int | None,
+    crop_pct: float,
+) -> Path:
+    """Writes a version beside a run's model, as `export_saved_model` does.
+
+    Args:
+        model: The run's model.
+        model_path: The same model as a `.keras` file.
+        class_names: Its classes' names.
+        version: At least 1; None is the next free one.
+        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        ExportError: The version exists already, or cannot be written.
+    """
+    folder = model_path.parent
+    version = next_version(folder) if version is None else version
+    rest = (list(class_names), os.fspath(folder), version, crop_pct)
+    if keras.backend.backend() == "tensorflow":
+        return export_saved_model(model, *rest)
+    surroundings = {
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, json.dumps([os.fspath(model_path), *rest])],
+        env={**os.environ, **surroundings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ExportError(f"{model_path}: a SavedModel cannot be made of it.\n{done.stderr}")
+    return folder / str(version)
+
+
+if __name__ == "__main__":
+    path, *asked = json.loads(sys.argv[1])
+    export_saved_model(keras.saving.load_model(path), *asked)

@@ -1,0 +1,30 @@
+"""What devices are called."""
+
+import re
+from collections.abc import Sequence
+
+_DEVICE = re.compile(r"(cpu|gpu|tpu):(\d+)")
+
+
+def parsed_devices(devices: Sequence[str]) -> list[tuple[str, int]]:
+    """(kind, number from 0) of each.
+
+    Raises:
+        ValueError: A name is none, or there twice.
+    """
+    found = [_DEVICE.fullmatch(device.strip().lower()) for device in devices]
+    parsed = [(match[1], int(match[2])) for match in found if match]
+    if len(set(parsed)) < len(devices):
+        raise ValueError(
+            "`devices` must be different names such as cpu:0 or gpu:1. "
+            f"Received: devices={','.join(devices)}"
+        )
+    return parsed
+
+
+def too_late(asked: int, library: str, present: int) -> ValueError:
+    """The error where the CPU cannot be split any more."""
+    return ValueError(
+        f"`devices` asks for {asked} CPU devices, but {library} runs with {present} in this "
+        "process. Choose them before anything else runs, or in a fresh process."
+    )

@@ -1,0 +1,247 @@
+"""The processes that train one model together with JAX, and what they must agree on.
+
+The first one decides and writes files; the others follow it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t_keras.errors import T2TError, TrainingError
+
+_log = logging.getLogger(__name__)
+
+FROM_CLUSTER = "auto"
+# Seconds. JAX ends a process that much later than another one was lost, if no step failed before.
+HEARTBEAT = 60
+_START = 300
+_FINAL_FILES = 3600  # while the first process writes them, the others wait
+_ADDRESS = re.compile(r"[^\s:]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
+# What the libraries that carry data between processes say when one of them is gone.
+_LOST = re.compile(r"Gloo|NCCL|coordination service|UNAVAILABLE|DATA_LOSS|DEADLINE_EXCEEDED")
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """This process, and how many there are.
+
+    Args:
+        number: This one's, from 0.
+        count: At least 1.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this one decides and writes files."""
+        return self.number == 0
+
+    def highest(self, number: int) -> int:
+        """The highest of the processes' numbers; every one of them must ask."""
+        if self.count == 1:
+            return number
+        from jax.experimental import multihost_utils
+
+        return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
+
+    def from_first(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives in the first process, which alone calls it; every process must ask.
+
+        Args:
+            work: Returns what JSON can hold.
+
+        Raises:
+            TrainingError: In the others, where `work` raised an error of ours, a `ValueError` or
+                an `OSError`, which the first one raises itself.
+        """
+        if self.count == 1:
+            return work()
+        if not self.first:
+            answer = json.loads(_broadcast(b""))
+            if "error" in answer:
+                raise TrainingError(f"Process 0 stopped: {answer['error']}")
+            return answer["value"]
+        try:
+            value = work()
+        except (T2TError, ValueError, OSError) as error:
+            _broadcast(json.dumps({"error": str(error)}).encode())
+            raise
+        _broadcast(json.dumps({"value": value}).encode())
+        return value
+
+    def in_turn(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives in each process; the first is through before the others begin.
+
+        Raises:
+            TrainingError: In the others, as `from_first`.
+        """
+        done = []
+        self.from_first(lambda: done.append(work()))
+        return done[0] if done else work()
+
+
+ALONE = Processes()
+
+
+def _broadcast(content: bytes) -> bytes:
+    """The first process' content."""
+    from jax.experimental import multihost_utils
+
+    size = int(multihost_utils.broadcast_one_to_all(np.array(len(content), np.int32)))
+    padded = np.frombuffer(content.ljust(size), np.uint8)
+    return bytes(multihost_utils.broadcast_one_to_all(padded))
+
+
+def present_processes() -> Processes:
+    """The processes that JAX runs in; one alone on other backends."""
+    if keras.backend.backend() != "jax":
+        return ALONE
+    import jax
+
+    return Processes(jax.process_index(), jax.process_count())
+
+
+def join_processes(
+    coordinator: str | None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    devices: Sequence[str] = (),
+) -> Processes:
+    """Makes this process one of several; call it before anything is computed.
+
+    Args:
+        coordinator: HOST:PORT of process 0, on which it will listen; "auto" takes all three from
+            the cluster's own environment (TPU pods, Slurm, Kubernetes, Open MPI).
+        num_processes: How many there are.
+        process_id: This one's number, from 0.
+        devices: What each of them is to use, as for `make_devices`.
+
+    Returns:
+        This process alone where nothing is given.
+
+    Raises:
+        ValueError: The arguments do not go together, Keras does not run on JAX, or there is no
+            cluster.
+        TrainingError: The process cannot listen. Where the others cannot be reached within 300 s,
+            JAX ends the process.
+    """
+    given = (coordinator, num_processes, process_id)
+    if given == (None, None, None):
+        return ALONE
+    _check(*given)
+    import jax
+
+    from t2t_keras.training.data_parallel import prepare_jax
+
+    prepare_jax(devices)
+    if coordinator == FROM_CLUSTER:
+        _log.info("Waiting up to %d s for the other processes of this cluster.", _START)
+        where = {}
+    else:
+        text = "Process %d of %d: waiting up to %d s for the others at %s."
+        _log.info(text, process_id, num_processes, _START, coordinator)
+        where = {
+            "coordinator_address": coordinator,
+            "num_processes": num_processes,
+            "process_id": process_id,
+        }
+    try:
+        jax.distributed.initialize(
+            **where,
+            initialization_timeout=_START,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=_FINAL_FILES,
+        )
+    except ValueError as error:
+        raise ValueError(
+            "`coordinator` must be HOST:PORT, with `num_processes` and `process_id`: the "
+            f"environment names no cluster ({error}). Received: coordinator={coordinator}"
+        ) from error
+    except RuntimeError as error:
+        raise TrainingError(
+            f"--coordinator={coordinator}: process {process_id} cannot join ({error}). Give an "
+            "address of process 0's machine with a free port, the same to all."
+        ) from error
+    return present_processes()
+
+
+def _check(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "`coordinator`, `num_processes` and `process_id` need Keras' JAX backend. Start every "
+            "process as KERAS_BACKEND=jax python train_keras.py --coordinator=HOST:PORT "
+            "--num_processes=N --process_id=I, with I from 0 to N - 1. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()}"
+        )
+    received = f"{coordinator=!s}, {num_processes=}, {process_id=}"
+    if coordinator == FROM_CLUSTER:
+        fits = (num_processes, process_id) == (None, None)
+    else:
+        fits = None not in (coordinator, num_processes, process_id)
+        fits = fits and _ADDRESS.fullmatch(coordinator) and 0 <= process_id < num_processes
+    if not fits:
+        raise ValueError(
+            "`coordinator` must be HOST:PORT, with `process_id` in 0..`num_processes` - 1, or "
+            f"{FROM_CLUSTER} alone. Received: {received}"
+        )
+
+
+@contextlib.contextmanager
+def lost_process() -> Iterator[None]:
+    """Says it in words where a step fails because another process is gone.
+
+    Raises:
+        TrainingError: It does.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        alone = present_processes().count == 1
+        if alone or isinstance(error, T2TError) or not _LOST.search(str(error)):
+            raise
+        raise TrainingError(
+            "Another process of this run has ended; its own output says why. Start all of them "
+            "again: the run goes on from its last checkpoint."
+        ) from error
+
+
+class LeavingAtOnce:
+    """Ends a process that fails inside without waiting for the others, which wait for it.
+
+    They notice: a step fails, or after 60 s without a sign of life JAX ends them.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if error is not None and _joined():
+            traceback.print_exception(error)
+            self.leave(1)
+
+    def leave(self, code: int) -> None:
+        """Ends this process, if there are others and the exit code is not 0."""
+        if code and _joined():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+
+def _joined() -> bool:
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.distributed.is_initialized()

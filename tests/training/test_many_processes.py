@@ -1,0 +1,75 @@
+"""Training on JAX: one process and several give the same, also after they were killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def runs(pictures, tmp_path_factory):
+    """What `jax_processes` reports, and its folder."""
+    pytest.importorskip("jax", reason="the extra [test] alone does not install JAX; [jax] does")
+    root = tmp_path_factory.mktemp("jax")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.training.jax_processes", pictures, root],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            # Compiling well takes longer than running.
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    report = json.loads((root / "report.json").read_text())
+    dead = -signal.SIGKILL
+    assert report["codes"] == {"alone": [0], "killed": [dead, dead], "again": [0, 0]}, done.stdout
+    return report, root
+
+
+def test_two_processes_that_were_killed_end_like_one(runs):
+    report, _ = runs
+    assert report["killed"] == []
+    (alone,), together = report["alone"], report["together"]
+    assert len(together) == 2 and together[0] == together[1]
+    assert (alone["replicas"], together[0]["replicas"]) == (2, 2)
+    assert alone["history"].keys() == together[0]["history"].keys() >= {"loss", "val_ema_loss"}
+    assert np.ptp(alone["history"]["loss"]) > 1e-3
+    for name, values in alone["history"].items():
+        found = together[0]["history"][name]
+        np.testing.assert_allclose(found, values, rtol=0, atol=1e-5, err_msg=name)
+    assert together[0]["test_loss"] == pytest.approx(alone["test_loss"], abs=1e-5)
+    assert together[0]["confusion"] == alone["confusion"]
+    assert np.sum(alone["confusion"]) == 7
+
+
+def test_the_first_process_writes_as_one_does(runs):
+    _, root = runs
+    names = [
+        {path.name for path in (root / run).iterdir() if not path.name.startswith("report")}
+        for run in ("alone", "together")
+    ]
+    assert names[0] == names[1] >= {"checkpoints", "log.csv", "settings.json", "tensorboard"}
+    checkpoints = [
+        sorted(path.name for path in (root / run / "checkpoints").iterdir())
+        for run in ("alone", "together")
+    ]
+    assert checkpoints[0] == checkpoints[1]
+    assert checkpoints[0][-1] == "step-00000004"
+    lines = [(root / run / "log.csv").read_text().splitlines() for run in ("alone", "together")]
+    assert lines[0][0] == lines[1][0] and len(lines[0]) == len(lines[1]) == 3
