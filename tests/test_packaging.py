@@ -24,6 +24,7 @@ NEVER_IMPORTED = {  # what pooch, TFDS, requests and Keras import, or need in th
     "tqdm",
     "urllib3",
 }
+OPTIONAL = {"jax"}  # imported where Keras' backend asks for it; an extra
 FORBIDDEN = {"tensorflow-addons", "tfa-nightly", "timm", "torch", "torchvision"}
 
 
@@ -53,7 +54,8 @@ def _imported() -> set[str]:
 def test_what_is_imported_is_required_and_no_more(setup):
     required = _names(setup["options"]["install_requires"])
     imported = {DISTRIBUTIONS.get(name, name) for name in _imported()}
-    assert sorted(required) == sorted(imported | NEVER_IMPORTED)
+    assert sorted(required) == sorted(imported - OPTIONAL | NEVER_IMPORTED)
+    assert OPTIONAL <= imported & set(setup["options.extras_require"])
 
 
 def test_every_requirement_has_a_floor(setup):

@@ -40,6 +40,7 @@ from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
+from t2t_keras.training.processes import Processes
 from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.run_folder import (
     CHECKPOINTS_NAME,
@@ -117,21 +118,13 @@ def train(
     processes = devices.processes
     with sole_run_of(processes, folder), signals.listening():
         checkpoint = open_run_of(processes, folder, config, resume, override)
-        kept = None if checkpoint is None else folder
-        sources, parts = usable_sources_of(processes, config, kept)
+        sources, parts = usable_sources_of(processes, config, checkpoint and folder)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
         model = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
-        best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
-        keeper = KeepCheckpoints(
-            folder / CHECKPOINTS_NAME,
-            *(standing, best, signals),
-            every=config.save_every,
-            settings=plain_settings(config),
-            processes=processes,
-        )
+        keeper = _keeper(config, folder, standing, signals, processes)
         if checkpoint is not None:
             keeper.go_on(model, checkpoint)
             _announce(folder, standing)
@@ -144,18 +137,36 @@ def train(
         except RunInterrupted:
             keeper.write_waiting()
             raise
-        best.restore(model)
+        keeper.best.restore(model)
         copy = inference_copy(model, config)
         return TrainResult(
             model=copy,
             sources=sources,
             history=_by_name(standing.history),
-            best_epoch=best.epoch,
+            best_epoch=keeper.best.epoch,
             scores=_scores(model, copy, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
             replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < standing.step,
         )
+
+
+def _keeper(
+    config: TrainConfig,
+    folder: Path,
+    standing: Standing,
+    signals: StopSignals,
+    processes: Processes,
+) -> KeepCheckpoints:
+    return KeepCheckpoints(
+        folder / CHECKPOINTS_NAME,
+        standing,
+        BestWeights(config.monitor, averaged=config.ema_decay > 0),
+        signals,
+        every=config.save_every,
+        settings=plain_settings(config),
+        processes=processes,
+    )
 
 
 def _scores(
