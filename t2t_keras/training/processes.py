@@ -49,12 +49,17 @@ class Processes:
         return self.number == 0
 
     def highest(self, number: int) -> int:
-        """The highest of the processes' numbers; every one of them must ask."""
+        """The highest of the processes' numbers; every one of them must ask.
+
+        Raises:
+            TrainingError: One of them has ended.
+        """
         if self.count == 1:
             return number
         from jax.experimental import multihost_utils
 
-        return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
+        with lost_process():
+            return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
 
     def from_first(self, work: Callable[[], Any]) -> Any:
         """What `work` gives in the first process, which alone calls it; every process must ask.
@@ -99,9 +104,10 @@ def _broadcast(content: bytes) -> bytes:
     """The first process' content."""
     from jax.experimental import multihost_utils
 
-    size = int(multihost_utils.broadcast_one_to_all(np.array(len(content), np.int32)))
-    padded = np.frombuffer(content.ljust(size), np.uint8)
-    return bytes(multihost_utils.broadcast_one_to_all(padded))
+    with lost_process():
+        size = int(multihost_utils.broadcast_one_to_all(np.array(len(content), np.int32)))
+        padded = np.frombuffer(content.ljust(size), np.uint8)
+        return bytes(multihost_utils.broadcast_one_to_all(padded))
 
 
 def present_processes() -> Processes:
