@@ -130,7 +130,7 @@ def _refuse(inspections: Mapping[str, Inspection]) -> None:
         return
     total = sum(inspection.size for inspection in inspections.values())
     raise DataError(
-        f"{bad[0].name}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be used. "
+        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be used. "
         f"{_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
     )
 
@@ -174,9 +174,14 @@ def _without(part: str, split: Split, inspection: Inspection) -> Split:
 
 
 def _listed(bad: tuple[BadPicture, ...] | list[BadPicture]) -> str:
-    lines = [f"\n  {picture.name}: {picture.reason}" for picture in bad[:_SHOWN]]
+    lines = [f"\n  {_printable(picture.name)}: {picture.reason}" for picture in bad[:_SHOWN]]
     more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     return "".join(lines) + more
+
+
+def _printable(name: str) -> str:
+    """A file's name need not be text, and what is no text cannot be logged."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _read(path: Path) -> dict[str, Inspection]:

@@ -155,11 +155,12 @@ def test_a_run_does_not_go_on_with_other_pictures(split, tmp_path):
         usable(split.without([4, 5]), "skip", 0.2, kept=tmp_path)
 
 
-def test_names_that_are_no_text_are_kept_and_listed(split, tmp_path):
+def test_names_that_are_no_text_are_kept_and_listed(split, tmp_path, caplog):
     name = os.fsencode(tmp_path) + b"/not\xfftext\t.png"
     with open(name, "wb"):
         odd = FileSplit(tf.concat([split.paths, [name]], 0), tf.concat([split.labels, [0]], 0))
     parts = usable(odd, "skip", 0.2)
+    assert r"/not\udcfftext" in caplog.text and caplog.text.encode("utf-8")
     parts.write(tmp_path)
     line = b"train\t" + name.replace(b"\t", rb"\t") + b"\tempty\n"
     assert (tmp_path / "skipped_files.txt").read_bytes() == line
