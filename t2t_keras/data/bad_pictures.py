@@ -130,8 +130,8 @@ def _refuse(inspections: Mapping[str, Inspection]) -> None:
         return
     total = sum(inspection.size for inspection in inspections.values())
     raise DataError(
-        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be used. "
-        f"{_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
+        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be "
+        f"used. {_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
     )
 
 
