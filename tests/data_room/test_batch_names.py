@@ -1,6 +1,12 @@
 import numpy as np
 
-from t2t_keras.data import batch_names, open_source, steps_per_epoch, train_dataset
+from t2t_keras.data import (
+    AUGMENTATIONS,
+    batch_names,
+    open_source,
+    steps_per_epoch,
+    train_dataset,
+)
 from tests.pictures import encode
 
 
@@ -14,8 +20,9 @@ def test_the_names_are_those_of_the_batch_s_pictures(tmp_path):
                 (tmp_path / part / name / f"{grey}.png").write_bytes(picture)
     source = open_source(tmp_path)
     steps = steps_per_epoch(source, 6)
+    still = AUGMENTATIONS["none"]
     zero_one = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
-    batches = train_dataset(source, 8, 6, seed=3, epochs=2, augment="none", **zero_one)
+    batches = train_dataset(source, 8, 6, seed=3, epochs=2, augmentation=still, **zero_one)
     for number, (images, _) in enumerate(batches.as_numpy_iterator()):
         epoch, step = divmod(number, steps)
         names = batch_names(source, 6, 3, epoch, step)
