@@ -56,22 +56,22 @@ _LISTS = {
     "image_size": "Side of the pictures in pixels, or height,width (default: the model's).",
 }
 _ENUMS = {
-    "augment": "Random crops in training: none, small shifts and scales, or random resized crops "
-    "with mirroring.",
-    "erasing_mode": "What erases: the mean, a colour, or noise (default: pixel).",
-    "monitor": "What the best weights are best in.",
-    "on_bad_image": "What a picture that cannot be read does: stop the run before it begins, or be "
-    "left out and listed in skipped_files.txt (default: stop).",
-    "optimizer": "What steps (default: adamw).",
-    "precision": "What to compute in; weights are float32 always (default: float32).",
-}
-_VALUES = {
-    "augment": ["none", "light", "crop_flip"],
-    "erasing_mode": ["const", "rand", "pixel"],
-    "monitor": ["val_accuracy", "val_loss"],
-    "on_bad_image": ["stop", "skip"],
-    "optimizer": ["adamw", "sgd", "lamb"],
-    "precision": ["float32", "bfloat16", "float16"],
+    "augment": (
+        ["none", "light", "crop_flip"],
+        "Random crops: none, small shifts and scales, or random resized crops with mirroring.",
+    ),
+    "erasing_mode": (["const", "rand", "pixel"], "What to erase with (default: pixel)."),
+    "monitor": (["val_accuracy", "val_loss"], "What the best weights are best in."),
+    "on_bad_image": (
+        ["stop", "skip"],
+        "Whether an unreadable picture stops the run before it begins, or is left out and listed "
+        "in skipped_files.txt (default: stop).",
+    ),
+    "optimizer": (["adamw", "sgd", "lamb"], "What steps (default: adamw)."),
+    "precision": (
+        ["float32", "bfloat16", "float16"],
+        "What to compute in; weights are float32 always (default: float32).",
+    ),
 }
 _INTEGERS = {
     "accumulate": "Parts each device takes its share of a batch in (default: 1).",
@@ -119,8 +119,8 @@ for _define, _texts in (
 ):
     for _name, _text in _texts.items():
         _define(_name, None, _text)
-for _name, _text in _ENUMS.items():
-    flags.DEFINE_enum(_name, None, _VALUES[_name], _text)
+for _name, (_values, _text) in _ENUMS.items():
+    flags.DEFINE_enum(_name, None, _values, _text)
 SETTINGS = (*_STRINGS, *_LISTS, *_ENUMS, *_INTEGERS, *_FLOATS, *_BOOLEANS)
 
 

@@ -1,6 +1,7 @@
 """The errors a user can meet that are not a wrong argument; a wrong argument is a `ValueError`."""
 
 import signal
+from typing import Any
 
 
 class T2TError(Exception):
@@ -41,3 +42,17 @@ class RunInterrupted(KeyboardInterrupt):
     def __init__(self, number: int):
         super().__init__(f"Stopped by {signal.Signals(number).name}.")
         self.number = number
+
+
+def require(settings: Any, name: str, holds: bool, expected: str) -> None:
+    """Raises the ValueError of a field that is out of its range.
+
+    Args:
+        settings: What has the field.
+        name: The field's.
+        holds: Whether it is as it should be.
+        expected: How it should be, behind "must be".
+    """
+    if not holds:
+        value = getattr(settings, name)
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")

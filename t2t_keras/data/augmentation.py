@@ -1,6 +1,7 @@
 """What a training picture goes through, and in which order: that of timm 0.3.4."""
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
@@ -20,6 +21,7 @@ from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.data.share import WHOLE, Share
+from t2t_keras.errors import require
 from t2t_keras.images.resize import Size
 
 CROPS = ("none", "light", "random_resized")
@@ -58,19 +60,16 @@ class Augmentation:
 
     def __post_init__(self):
         area, ratio = self.area, self.ratio
-        finite = float("inf")
         checks = {
             "crop": (self.crop in CROPS, f"one of {', '.join(CROPS)}"),
             "area": (0 < area[0] <= area[1] <= 1, "a range within (0, 1]"),
-            "ratio": (0 < ratio[0] <= ratio[1] < finite, "a range of finite numbers above 0"),
+            "ratio": (0 < ratio[0] <= ratio[1] < math.inf, "a range of finite numbers above 0"),
             "flip": (0 <= self.flip <= 1, "in [0, 1]"),
-            "color_jitter": (0 <= self.color_jitter < finite, "at least 0 and finite"),
+            "color_jitter": (0 <= self.color_jitter < math.inf, "at least 0 and finite"),
             "smoothing": (0 <= self.smoothing < 1, "in [0, 1)"),
         }
         for name, (holds, expected) in checks.items():
-            if not holds:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+            require(self, name, holds, expected)
 
 
 AUGMENTATIONS = {

@@ -9,6 +9,7 @@ import math
 import tensorflow as tf
 
 from t2t_keras.data.seeds import split_seed
+from t2t_keras.errors import require
 
 ERASING_MODES = ("const", "rand", "pixel")
 _TRIES = 10
@@ -50,9 +51,7 @@ class Erasing:
             "max_count": (self.max_count >= 1, "at least 1"),
         }
         for name, (holds, expected) in checks.items():
-            if not holds:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+            require(self, name, holds, expected)
 
 
 def erase_picture(image: tf.Tensor, settings: Erasing, seed: tf.Tensor) -> tf.Tensor:

@@ -6,11 +6,13 @@ Reference: arXiv:1710.09412 and arXiv:1905.04899; timm 0.3.4, `FastCollateMixup`
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from t2t_keras.data.seeds import split_seed
+from t2t_keras.errors import require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,23 +37,15 @@ class Mixing:
 
     def __post_init__(self):
         for name in ("mixup_alpha", "cutmix_alpha"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(
-                    f"`{name}` must be at least 0 and finite. Received: {name}={value}"
-                )
+            holds = 0 <= getattr(self, name) < math.inf
+            require(self, name, holds, "at least 0 and finite")
         if self.mixup_alpha == self.cutmix_alpha == 0:
             raise ValueError(
                 "`mixup_alpha` or `cutmix_alpha` must be above 0; leave mixing out to mix nothing. "
                 "Received: mixup_alpha=0, cutmix_alpha=0"
             )
         for name in ("probability", "switch_probability"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            value = getattr(self, name)
-            raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+            require(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
 
     @property
     def cutmix_share(self) -> float:

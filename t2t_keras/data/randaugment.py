@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from t2t_keras.data import colour_ops, geometric_ops
 from t2t_keras.data.seeds import split_seed
+from t2t_keras.errors import require
 from t2t_keras.images.constants import MEAN_COLOUR
 
 OPS = (
@@ -51,9 +52,7 @@ class RandAugmentConfig:
 
     def __post_init__(self):
         for name in ("magnitude", "count", "magnitude_std"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")
+            require(self, name, 0 <= getattr(self, name) < math.inf, "0 or more")
         weighted_ops = sum(weight > 0 for weight in WEIGHTS)
         if self.weighted and self.count > weighted_ops:
             raise ValueError(

@@ -177,7 +177,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
-    for path in reversed(_sorted(folder)):
+    for path in reversed(_by_step(folder).values()):
         try:
             return read_checkpoint(path)
         except _OtherFormatError as error:
@@ -192,13 +192,14 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 def prune_checkpoints(folder: Path, step: int, best_step: int | None) -> None:
     """Removes all but the last two up to `step` and the best; what is ahead of it is damaged."""
-    steps = {int(_NAME.fullmatch(path.name)[1]): path for path in _sorted(folder)}
+    steps = _by_step(folder)
     kept = {best_step, *[number for number in steps if number <= step][-_KEPT:]}
     for number, path in steps.items():
         if number not in kept:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _sorted(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]))
+def _by_step(folder: Path) -> dict[int, Path]:
+    """Step -> where its checkpoint lies, the oldest first."""
+    named = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return dict(sorted((int(match[1]), path) for match, path in named))

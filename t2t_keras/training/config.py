@@ -1,6 +1,7 @@
 """The settings of one run, checked as soon as they are made."""
 
 import dataclasses
+import math
 import os
 
 from t2t_keras.data import (
@@ -12,6 +13,7 @@ from t2t_keras.data import (
     Mixing,
     parse_rand_augment,
 )
+from t2t_keras.errors import require
 from t2t_keras.images.constants import DEFAULT_CROP_PCT
 from t2t_keras.variants import Variant
 
@@ -148,7 +150,7 @@ class TrainConfig:
             "on_bad_image": ON_BAD_IMAGE,
         }
         for name, allowed in names.items():
-            self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+            require(self, name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
         if self.rand_augment != NOT_USED:
             parse_rand_augment(self.rand_augment)
         splits_given = (self.train_split, self.eval_split, self.validation_split or None)
@@ -192,31 +194,26 @@ class TrainConfig:
 
     def _check_numbers(self) -> None:
         for name in ("batch_size", "epochs", "log_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+            require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_epochs", "cooldown_epochs", "seed", "save_every"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
+            require(self, name, getattr(self, name) >= 0, "at least 0")
         for name in ("min_lr", "warmup_lr", "weight_decay", "color_jitter", "mixup", "cutmix"):
-            self._require(name, 0 <= getattr(self, name) < float("inf"), "at least 0 and finite")
-        self._require("lr", 0 < self.lr < float("inf"), "above 0 and finite")
+            require(self, name, 0 <= getattr(self, name) < math.inf, "at least 0 and finite")
+        require(self, "lr", 0 < self.lr < math.inf, "above 0 and finite")
         for name in ("min_lr", "warmup_lr"):
-            self._require(name, getattr(self, name) <= self.lr, f"at most `lr`, {self.lr}")
-        self._require("crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
+            require(self, name, getattr(self, name) <= self.lr, f"at most `lr`, {self.lr}")
+        require(self, "crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
         for name in ("erasing", "mixup_prob", "mixup_switch_prob"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+            require(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         shares = ("drop_path_rate", "smoothing", "held_out", "validation_split")
         for name in (*shares, "max_bad_fraction"):
-            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+            require(self, name, 0 <= getattr(self, name) < 1, "in [0, 1)")
 
     def _check_steps(self) -> None:
-        self._require("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
+        require(self, "optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         for name in ("lr_cycle_mul", "lr_cycle_limit", "accumulate"):
-            self._require(name, 1 <= getattr(self, name) < float("inf"), "at least 1")
-        self._require("lr_cycle_decay", 0 < self.lr_cycle_decay <= 1, "in (0, 1]")
-        self._require("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
-        clips = self.clip_grad is None or 0 < self.clip_grad < float("inf")
-        self._require("clip_grad", clips, "above 0 and finite, or None")
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            value = getattr(self, name)
-            raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+            require(self, name, 1 <= getattr(self, name) < math.inf, "at least 1")
+        require(self, "lr_cycle_decay", 0 < self.lr_cycle_decay <= 1, "in (0, 1]")
+        require(self, "ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        clips = self.clip_grad is None or 0 < self.clip_grad < math.inf
+        require(self, "clip_grad", clips, "above 0 and finite, or None")
