@@ -17,12 +17,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.training.killing import Tally, kill_runs, settings
+from tests.training.killing import Tally, kill_runs, live, outcome, settings
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=100, help="SIGKILLs in all")
+    parser.add_argument("--kills", type=int, default=100, help="SIGKILLs and SIGTERMs in all")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=0, help="decides when, and what is damaged")
     parser.add_argument("--stem", default="performer", help="performer or convolution")
@@ -33,12 +33,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         config = settings(root, asked.stem, asked.precision, asked.replicas)
+        live(config, root / "undisturbed")
+        expected = outcome(root / "undisturbed")
         jobs = []
         for job in range(asked.jobs):
             kills = asked.kills // asked.jobs + (job < asked.kills % asked.jobs)
             (root / str(job)).mkdir()
             if not (pid := os.fork()):
-                tally = kill_runs(root / str(job), config, kills, asked.seed + job)
+                tally = kill_runs(root / str(job), config, kills, asked.seed + job, expected)
                 (root / f"{job}.json").write_text(json.dumps(dataclasses.asdict(tally)))
                 os._exit(0)
             jobs.append(pid)

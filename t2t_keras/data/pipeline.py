@@ -42,6 +42,8 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
     return source.num_train // batch_size
 
 
+# The graph code has no Python conditions on tensors: converting it would take seconds.
+@tf.autograph.experimental.do_not_convert
 def train_dataset(
     source: Source,
     image_size: int | Size,
@@ -115,6 +117,7 @@ def train_dataset(
     return _mapped(batches.enumerate(start_step), finished, epochs * steps - start_step)
 
 
+@tf.autograph.experimental.do_not_convert
 def eval_dataset(
     source: Source,
     image_size: int | Size,

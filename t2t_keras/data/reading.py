@@ -46,12 +46,9 @@ def read_batches(
         where a picture cannot be read or a label is out of range.
     """
 
-    # The graph code has no Python conditions on tensors: converting it would take seconds.
-    @tf.autograph.experimental.do_not_convert
     def made(epoch, place, key):
         return (epoch, place, *work(epoch, place, key))
 
-    @tf.autograph.experimental.do_not_convert
     def checked(asked, got):
         epochs, places, called = asked
         count = tf.size(places)

@@ -10,6 +10,7 @@ from t2t_keras.data import WHOLE, Share
 _MEMORY = 64 * 2**20  # bytes
 
 
+@tf.autograph.experimental.do_not_convert  # no Python conditions on tensors
 def padded(
     batches: tf.data.Dataset, batch_size: int, count: int, share: Share = WHOLE
 ) -> tf.data.Dataset:

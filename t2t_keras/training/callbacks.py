@@ -8,11 +8,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from t2t_keras.errors import TrainingError
 from t2t_keras.files import atomic_path
 from t2t_keras.training.averaging import averaged_weights
+from t2t_keras.training.devices import Batches
 from t2t_keras.training.schedule import EpochRates
 from t2t_keras.training.standing import Standing
 from t2t_keras.training.variable_state import Arrays, captured, restore, weight_variables
@@ -73,7 +73,7 @@ class AveragedScores(keras.callbacks.Callback):
         validation: What `fit` measures the weights themselves on.
     """
 
-    def __init__(self, validation: tf.data.Dataset):
+    def __init__(self, validation: Batches):
         super().__init__()
         self.validation = validation
 

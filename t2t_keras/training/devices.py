@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import keras
+import tensorflow as tf
 
 from t2t_keras.data import Share
 from t2t_keras.training.distribution import make_strategy
+from t2t_keras.training.feeding import feed
 from t2t_keras.training.processes import ALONE, Processes, present_processes
 
 _log = logging.getLogger(__name__)
+
+Batches = tf.data.Dataset | tf.distribute.DistributedDataset
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +28,7 @@ class Devices:
         replicas: Number of devices that share each batch, those of all processes together.
         building: Makes a context to build and compile the run's model in.
         fitting: Makes a context to call its `fit`, `evaluate` and `predict` in.
+        feed: Makes of a data set what these are to be given.
         always_compiled: Whether there is no way to run but compiled by XLA.
         processes: Those that train together, each with as many devices.
     """
@@ -31,6 +36,7 @@ class Devices:
     replicas: int
     building: Callable[[], AbstractContextManager]
     fitting: Callable[[], AbstractContextManager]
+    feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches
     always_compiled: bool = False
     processes: Processes = ALONE
 
@@ -65,7 +71,10 @@ def make_devices(names: Sequence[str] = ()) -> Devices:
     if keras.backend.backend() == "jax":
         return _jax_devices(names)
     strategy = make_strategy(names)
-    return Devices(strategy.num_replicas_in_sync, strategy.scope, contextlib.nullcontext)
+    return Devices(
+        *(strategy.num_replicas_in_sync, strategy.scope, contextlib.nullcontext),
+        feed=functools.partial(feed, strategy),
+    )
 
 
 def _jax_devices(names: Sequence[str]) -> Devices:
@@ -81,4 +90,6 @@ def _jax_devices(names: Sequence[str]) -> Devices:
         scope = contextlib.nullcontext
     else:
         scope = functools.partial(jax.default_device, chosen[0])
-    return Devices(len(chosen), scope, scope, True, present_processes())
+    return Devices(
+        *(len(chosen), scope, scope), always_compiled=True, processes=present_processes()
+    )

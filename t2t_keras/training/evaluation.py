@@ -1,7 +1,7 @@
 """How good a run's model is, and what stands in the way of saying so."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Devices, make_devices
+from t2t_keras.training.devices import Batches, Devices, make_devices
 from t2t_keras.training.distribution import check_global_batch
 from t2t_keras.training.model import build_model, check_run_weights, load_run_weights, precision
 from t2t_keras.training.processes import lost_process
@@ -60,10 +60,16 @@ def known_errors() -> Iterator[None]:
         ) from error
 
 
-def measure(model: keras.Model, config: TrainConfig, source: Source, verbose: int) -> Scores:
-    """Scores of a model that gives logits, on the evaluation pictures."""
+def measure(
+    model: keras.Model,
+    config: TrainConfig,
+    source: Source,
+    verbose: int,
+    feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches,
+) -> Scores:
+    """Scores of a model that gives logits, on the evaluation pictures; `feed` is its devices'."""
     with known_errors():
-        batches = validation_batches(config, source)
+        batches = feed(validation_batches(config, source))
         logits = model.predict(batches, verbose=verbose)[: source.num_eval]
         labels = source.evaluation().map(lambda example: example["label"])
         return score(logits, np.fromiter(labels.as_numpy_iterator(), np.int64))
@@ -97,7 +103,7 @@ def evaluate(
         load_run_weights(model, config, whole=True)
         model.compile(jit_compile=devices.compiles(config.jit_compile))
     with devices.fitting():
-        return measure(model, config, source, verbose)
+        return measure(model, config, source, verbose, devices.feed)
 
 
 def _short(names: Sequence[str]) -> str:

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 
 import keras
-import tensorflow as tf
 
+from t2t_keras.training.devices import Batches
 from t2t_keras.training.standing import Standing
 
 
 def fit_to_end(
     model: keras.Model,
-    batches: Callable[[int], tf.data.Dataset],
-    validation: tf.data.Dataset,
+    batches: Callable[[int], Batches],
+    validation: Batches,
     standing: Standing,
     callbacks: list[keras.callbacks.Callback],
     epoch_logs: Mapping[str, float],
@@ -48,7 +48,7 @@ def fit_to_end(
 
 def _validate(
     model: keras.Model,
-    validation: tf.data.Dataset,
+    validation: Batches,
     standing: Standing,
     callbacks: list[keras.callbacks.Callback],
     epoch_logs: Mapping[str, float],

@@ -28,7 +28,7 @@ from t2t_keras.training.callbacks import (
 )
 from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Devices
+from t2t_keras.training.devices import Batches, Devices
 from t2t_keras.training.evaluation import (
     checked_devices,
     known_errors,
@@ -181,7 +181,7 @@ def _scores(
     if devices.processes.count > 1:
         return measure(with_logits(copy), config, source, verbose)
     with devices.fitting():
-        return measure(model, config, source, verbose)
+        return measure(model, config, source, verbose, devices.feed)
 
 
 def _announce(folder: Path, standing: Standing) -> None:
@@ -224,13 +224,14 @@ def _fit(
         return
     share, first = devices.share, devices.processes.first
 
-    def batches(step: int) -> tf.data.Dataset:
+    def batches(step: int) -> Batches:
         made = _training_batches(config, source, standing.epochs, step, share)
         if step == 0 and first:
             log_first_batch(made, folder / TENSORBOARD_NAME)
-        return made
+        # No iterator is left at work when the rest of an epoch is over.
+        return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
 
-    validation = kept_if_small(validation_batches(config, source, share))
+    validation = devices.feed(kept_if_small(validation_batches(config, source, share)))
     callbacks = _callbacks(config, source, validation, keeper, rates, folder, verbose)
     fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
 
@@ -238,7 +239,7 @@ def _fit(
 def _callbacks(
     config: TrainConfig,
     source: Source,
-    validation: tf.data.Dataset,
+    validation: Batches,
     keeper: KeepCheckpoints,
     rates: EpochRates,
     folder: Path,

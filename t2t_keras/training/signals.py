@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from t2t_keras.errors import RunInterrupted
+from t2t_keras.errors import RunInterrupted, T2TError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,13 +25,24 @@ class StopSignals:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Answers signals inside; only the main thread can, in others nothing changes."""
+        """Answers signals inside; only the main thread can, in others nothing changes.
+
+        Raises:
+            RunInterrupted: There was a signal. TensorFlow makes another error of it where it comes
+                while a graph is built.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
         try:
             yield
+        except T2TError:
+            raise
+        except Exception as error:
+            if self.asked is not None and not self.deferred:
+                raise RunInterrupted(self.asked) from error
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

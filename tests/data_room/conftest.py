@@ -2,6 +2,9 @@ import pytest
 
 from t2t_keras.data import open_source
 from tests.pictures import make_folder
+from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
+
+__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 
 @pytest.fixture(scope="session")

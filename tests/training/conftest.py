@@ -7,6 +7,9 @@ from t2t_keras.training import make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
 from tests.pictures import make_folder
+from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
+
+__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 # Convolutions in the stem: the performer's has dropout in it, always.
 TINY = Variant(

@@ -17,9 +17,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from t2t_keras import Variant
+from t2t_keras.data import pipeline
+from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.pictures import make_folder
+from tests.quick_graphs import leave_graphs_alone
 from tests.training.damage import DAMAGES
 
 LONGEST_LIFE = 300.0  # seconds
@@ -30,7 +33,8 @@ class Tally:
     """What was done to the runs.
 
     Args:
-        kills: SIGKILLs.
+        kills: SIGKILLs and SIGTERMs.
+        terminated: Of them, the SIGTERMs; each ended with 143 and a checkpoint of its last step.
         in_save: Of them, those that left a half-written checkpoint.
         damaged: Of them, those after which the newest checkpoint was damaged.
         runs: Runs that came to their end.
@@ -38,6 +42,7 @@ class Tally:
     """
 
     kills: int = 0
+    terminated: int = 0
     in_save: int = 0
     damaged: int = 0
     runs: int = 0
@@ -45,11 +50,14 @@ class Tally:
 
 
 def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 1) -> TrainConfig:
-    """A run with shuffling, drop path and random crops: 4 epochs of 6 steps.
+    """A run with everything that is drawn or averaged, in 4 epochs of 6 steps.
+
+    Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix and an average of the
+    weights; of what is drawn for a picture the most costly to build is left out.
 
     Args:
         root: Gets the pictures.
-        stem: "convolution", or "performer", which has dropout in it and takes longer to build.
+        stem: "performer", which has dropout in it, or "convolution", which is quicker to build.
         precision: As `TrainConfig` has it.
         replicas: Number of devices.
     """
@@ -76,6 +84,12 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
         cooldown_epochs=0,
         drop_path_rate=0.2,
         augment="crop_flip",
+        rand_augment="none",
+        color_jitter=0.0,
+        erasing=0.5,
+        mixup=0.8,
+        cutmix=1.0,
+        ema_decay=0.9,
         save_every=1,
         precision=precision,
         devices=tuple(f"cpu:{index}" for index in range(replicas)),
@@ -90,11 +104,14 @@ def fork(config: TrainConfig, folder: Path) -> int:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
     code = 1
-    # Optimising graphs that run for a second costs seconds, and an undisturbed run has the same.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    # Both cost seconds that an undisturbed run would lose too.
+    leave_graphs_alone()
+    pipeline.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
     try:
         train(config, folder, verbose=2)
         code = 0
+    except RunInterrupted as interrupted:
+        code = 128 + interrupted.number
     except BaseException:  # noqa: BLE001 - a forked child must not go on in its parent's code
         traceback.print_exc()
     finally:
@@ -108,15 +125,21 @@ def ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if done else None
 
 
+def _require_success(code: int, folder: Path) -> None:
+    if code:
+        said = folder.with_suffix(".out").read_text()
+        raise RuntimeError(f"A life of {folder.name} ended with {code}.\n{said}")
+
+
 def live(config: TrainConfig, folder: Path) -> None:
     """Lets a run go on to its end."""
-    code = os.waitstatus_to_exitcode(os.waitpid(fork(config, folder), 0)[1])
-    if code:
-        raise RuntimeError(folder.with_suffix(".out").read_text())
+    _require_success(os.waitstatus_to_exitcode(os.waitpid(fork(config, folder), 0)[1]), folder)
 
 
-def live_and_die(config: TrainConfig, folder: Path, dice: random.Random) -> bool:
-    """Lets a run go on for a while and kills it; False where it came to its end before."""
+def live_and_die(
+    config: TrainConfig, folder: Path, dice: random.Random, number: signal.Signals
+) -> bool:
+    """Lets a run go on for a while and sends it a signal; False where it came to its end before."""
     saves = dice.randint(1, 4)
     in_save = dice.random() < 0.6
     pause = dice.uniform(0.0, 0.008 if in_save else 0.1)
@@ -125,15 +148,17 @@ def live_and_die(config: TrainConfig, folder: Path, dice: random.Random) -> bool
     pid, started = fork(config, folder), time.monotonic()
     while len(seen) < saves and time.monotonic() - started < early:
         if (code := ended(pid)) is not None:
-            if code:
-                raise RuntimeError(folder.with_suffix(".out").read_text())
+            _require_success(code, folder)
             return False
         if checkpoints.is_dir():
             seen |= {name for name in os.listdir(checkpoints) if name.startswith(".part-")}
         time.sleep(0.0005 if seen else 0.01)
     time.sleep(pause)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    os.kill(pid, number)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if number == signal.SIGTERM and code != 128 + number:
+        _require_success(code, folder)  # it had come to its end by itself
+        return False
     return True
 
 
@@ -151,29 +176,35 @@ def outcome(folder: Path) -> dict[str, bytes]:
     }
 
 
-def kill_runs(root: Path, config: TrainConfig, kills: int, seed: int) -> Tally:
+def kill_runs(
+    root: Path, config: TrainConfig, kills: int, seed: int, expected: dict[str, bytes]
+) -> Tally:
     """Kills runs `kills` times in all, and compares each with one that was left alone.
 
     A third of the kills comes at any moment of a step or validation, most of the others in the
-    middle of a save, a few before the run has begun to go on.
+    middle of a save, a few before the run has begun to go on. One in six is a SIGTERM.
 
     Args:
         root: Where the runs go; empty.
         config: Theirs.
-        kills: SIGKILLs.
+        kills: Signals sent.
         seed: Decides when, and what is damaged.
+        expected: The `outcome` of a run that was left alone.
     """
     dice, tally = random.Random(seed), Tally()
-    undisturbed = root / "undisturbed"
-    live(config, undisturbed)
-    expected = outcome(undisturbed)
     while tally.kills < kills:
         folder = root / f"run-{tally.runs}"
-        while tally.kills < kills and live_and_die(config, folder, dice):
+        while tally.kills < kills:
+            number = signal.SIGTERM if dice.random() < 1 / 6 else signal.SIGKILL
+            if not live_and_die(config, folder, dice, number):
+                break
             tally.kills += 1
             kept = folder / "checkpoints"
+            if number == signal.SIGTERM:
+                tally.terminated += 1
+                continue
             tally.in_save += bool(list(kept.glob(".part-*")))
-            whole = sorted(kept.glob("step-*"))
+            whole = sorted(path.parent for path in kept.glob("step-*/manifest.json"))
             if len(whole) > 1 and dice.random() < 0.35:
                 DAMAGES[dice.choice(sorted(DAMAGES))](whole[-1], dice)
                 tally.damaged += 1

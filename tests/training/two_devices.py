@@ -11,6 +11,7 @@ import tensorflow as tf
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
+from tests.quick_graphs import leave_graphs_alone
 from tests.training.conftest import FIELDS, TINY
 from tests.training.toy import At, Toy, contents
 
@@ -56,6 +57,7 @@ def stopped_and_resumed(folder: Path) -> dict[str, bool]:
 
 if __name__ == "__main__":
     SMALL_VARIANTS["tiny"] = TINY
+    leave_graphs_alone()
     config = make_config(**{**FIELDS, "dataset": sys.argv[1], "devices": DEVICES})
     folder = Path(sys.argv[2])
     result = train(config, folder)
