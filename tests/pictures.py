@@ -123,3 +123,27 @@ def make_folder(root: Path, counts: dict[str, int], size: int = 12) -> Path:
             data = encode(noise(size, size + 4, seed=100 * number + index), "JPEG")
             (folder / f"{index:03d}.jpg").write_bytes(data)
     return root
+
+
+def make_archive(root: Path, training: dict[str, int], evaluation: int, unlabelled: int = 0):
+    """The folders of ImageNet's archive, as Kaggle hands it out; returns `root`.
+
+    Args:
+        root: Made.
+        training: Class -> number of pictures.
+        evaluation: Number of pictures, of each class in turn.
+        unlabelled: Number of pictures to test on.
+    """
+    deep = root / "ILSVRC" / "Data" / "CLS-LOC"
+    make_folder(deep / "train", training)
+    classes, rows = list(training), ["ImageId,PredictionString"]
+    for part, count in (("val", evaluation), ("test", unlabelled)):
+        (deep / part).mkdir()
+        for number in range(count):
+            name = f"ILSVRC2012_{part}_{number:08d}"
+            (deep / part / f"{name}.JPEG").write_bytes(encode(noise(8, 8), "JPEG"))
+            if part == "val":
+                label = classes[number % len(classes)]
+                rows.append(f"{name},{label} 1 2 30 40 {classes[0]} 5 6 7 8 ")
+    (root / "LOC_val_solution.csv").write_text("\n".join(rows) + "\n")
+    return root

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from t2t_keras import Variant
 from t2t_keras.commands.settings import train_config
-from t2t_keras.training import TrainConfig, model_names, variant_of
+from t2t_keras.training import TrainConfig, model_names, train, variant_of
 from t2t_keras.training.config import OPTIMIZERS
 from t2t_keras.training.model import build_model, precision
+from tests.pictures import make_archive
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "configs").iterdir())
@@ -31,7 +34,7 @@ AUTHORS = {
 
 
 @pytest.fixture(scope="module")
-def configs() -> dict[str, TrainConfig]:
+def settings() -> dict[str, dict]:
     """What each file asks for, read in a process of its own as `train_keras.py` reads it."""
     code = (
         "import json, sys, train_keras; from train_keras import FLAGS\n"
@@ -47,7 +50,17 @@ def configs() -> dict[str, TrainConfig]:
     assert done.returncode == 0, done.stderr
     settings = json.loads(done.stdout)
     assert settings.pop("optimizers") == list(OPTIMIZERS)
-    return {Path(path).stem: train_config(given) for path, given in settings.items()}
+    return {Path(path).stem: given for path, given in settings.items()}
+
+
+@pytest.fixture(scope="module")
+def configs(settings) -> dict[str, TrainConfig]:
+    return {name: train_config(given) for name, given in settings.items()}
+
+
+def shallow(model: str) -> Variant:
+    """With one block in the encoder: a whole one takes seconds to build, and more to train."""
+    return dataclasses.replace(variant_of(model), depth=1)
 
 
 def test_every_command_of_the_authors_has_a_file(configs):
@@ -73,10 +86,30 @@ def test_the_larger_size_starts_from_the_released_weights(configs):
 def test_its_model_can_be_built(path, configs):
     config = configs[path.stem]
     assert config.model in model_names()
-    shallow = dataclasses.replace(variant_of(config.model), depth=1)  # a whole one takes seconds
     with precision(config.precision):
         model = build_model(
-            *(dataclasses.replace(config, model=shallow), 1000, None, config.drop_path_rate)
+            *(
+                dataclasses.replace(config, model=shallow(config.model)),
+                1000,
+                None,
+                config.drop_path_rate,
+            )
         )
     assert model.input_shape == (None, *config.image_size, 3)
     assert model.output_shape == (None, 1000)
+
+
+def test_imagenet_trains_from_a_file(settings, tmp_path):
+    """All of the recipe on 40 pictures in ImageNet's folders; only sizes are smaller."""
+    pictures = make_archive(tmp_path / "imagenet", {"n01440764": 16, "n01443537": 16}, evaluation=8)
+    smaller = {"batch_size": 8, "image_size": ["64"], "epochs": 1, "devices": ["cpu:0"]}
+    given = {**settings["t2t_vit_7"], "dataset": str(pictures), **smaller}
+    config = train_config(given)
+    whole = train_config(settings["t2t_vit_7"])
+    assert config.augmentation == whole.augmentation
+    assert (config.precision, config.ema_decay) == (whole.precision, whole.ema_decay)
+    assert (config.mixup, config.cutmix) == (0.8, 1.0)
+    result = train(dataclasses.replace(config, model=shallow(config.model)), tmp_path / "run")
+    assert (result.sources.training.num_train, result.scores.pictures) == (32, 8)
+    assert np.isfinite(list(result.history.values())).all()
+    assert result.history.keys() >= {"loss", "val_top5_accuracy", "val_ema_loss"}

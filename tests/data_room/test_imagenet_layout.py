@@ -6,27 +6,15 @@ from t2t_keras.data import open_source
 from t2t_keras.data.folder import scan_folder
 from t2t_keras.data.imagenet_layout import find_labels, picture_root, read_labels
 from t2t_keras.errors import DataError
-from tests.pictures import encode, make_folder, noise
+from tests.pictures import make_archive, make_folder
 
 CLASSES = ("n01440764", "n01443537")
 
 
 @pytest.fixture
 def archive(tmp_path):
-    """The folders of ImageNet's archive: 2 + 3 pictures to train on, 5 to evaluate on, 2 without
-    labels."""
-    deep = tmp_path / "imagenet" / "ILSVRC" / "Data" / "CLS-LOC"
-    make_folder(deep / "train", {CLASSES[0]: 2, CLASSES[1]: 3})
-    rows = ["ImageId,PredictionString"]
-    for part, count in (("val", 5), ("test", 2)):
-        (deep / part).mkdir()
-        for number in range(count):
-            name = f"ILSVRC2012_{part}_{number:08d}"
-            (deep / part / f"{name}.JPEG").write_bytes(encode(noise(8, 8), "JPEG"))
-            if part == "val":
-                rows.append(f"{name},{CLASSES[number % 2]} 1 2 30 40 {CLASSES[0]} 5 6 7 8 ")
-    (tmp_path / "imagenet" / "LOC_val_solution.csv").write_text("\n".join(rows) + "\n")
-    return tmp_path / "imagenet"
+    """2 + 3 pictures to train on, 5 to evaluate on, 2 without labels."""
+    return make_archive(tmp_path / "imagenet", dict(zip(CLASSES, (2, 3), strict=True)), 5, 2)
 
 
 @pytest.mark.parametrize("below", ["", "ILSVRC", "ILSVRC/Data/CLS-LOC"])
