@@ -50,12 +50,6 @@ def test_import_is_quick_and_loads_nothing_heavy():
     assert quickest <= MAX_SECONDS
 
 
-def test_the_jax_backend_needs_no_tensorflow():
-    _, added, everything = probe("jax")
-    assert not added & ON_DEMAND
-    assert "tensorflow" not in everything
-
-
 def test_rooms_come_when_they_are_asked_for():
     _, added, everything = probe(
         "tensorflow", "t2t_keras.data, t2t_keras.training, t2t_keras.export"
@@ -70,6 +64,7 @@ def test_visualize_needs_no_tensorflow():
     assert "tensorflow" not in everything
 
 
-def test_star_import_loads_no_room_on_demand():
-    _, _, everything = probe("jax", "from t2t_keras import *; T2TViT14, Variant")
+def test_on_jax_all_names_need_neither_tensorflow_nor_a_room_on_demand():
+    _, added, everything = probe("jax", "from t2t_keras import *; T2TViT14, Variant")
+    assert not added & ON_DEMAND
     assert not everything & {"t2t_keras.data", "t2t_keras.training", "tensorflow"}

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from t2t_keras.errors import RunInterrupted, T2TError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What libraries make of an exception that comes in the middle of their work.
+_OTHER_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
 
 class StopSignals:
@@ -39,7 +41,7 @@ class StopSignals:
             yield
         except T2TError:
             raise
-        except Exception as error:
+        except _OTHER_ERRORS as error:
             if self.asked is not None and not self.deferred:
                 raise RunInterrupted(self.asked) from error
             raise

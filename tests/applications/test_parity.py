@@ -4,12 +4,19 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras import create_model, load_official_checkpoint, read_torch_checkpoint
+from t2t_keras import (
+    VARIANTS,
+    count_macs,
+    create_model,
+    load_official_checkpoint,
+    read_torch_checkpoint,
+)
 from t2t_keras.training.optimizer import build_optimizer
 from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.transfer import load_state
 from tests.conftest import DATA, official_weights
+from tests.models.macs_by_hand import macs_by_hand
 from tests.tiny import tiny_model
 
 FULL_SIZE = [
@@ -33,10 +40,11 @@ FULL_SIZE = [
 
 def test_every_golden_is_tested(golden):
     assert sorted(FULL_SIZE) == sorted(golden)
+    assert VARIANTS.keys() - set(FULL_SIZE) == {"t2t_vit_c_14"}
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)
-def test_full_size_logits(name, golden):
+def test_full_size_counts_and_logits(name, golden):
     expected = golden[name]
     size = expected["image_size"]
     model = create_model(
@@ -48,6 +56,8 @@ def test_full_size_logits(name, golden):
     assert model.count_params() == expected["params"]
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     assert trainable == expected["trainable_params"]
+    if name in VARIANTS:
+        assert count_macs(model) == macs_by_hand(VARIANTS[name])
     load_state(model, {key: official_weights(key, shape) for key, shape in expected["state_dict"]})
     images = np.random.default_rng(0).standard_normal((2, size, size, 3)).astype("float32")
     logits = model.predict(images, verbose=0)

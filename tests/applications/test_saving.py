@@ -18,8 +18,9 @@ import t2t_keras
 for path in pathlib.Path(sys.argv[1]).glob("*.keras"):
     model = keras.saving.load_model(path)
     with np.load(path.with_suffix(".npz")) as inputs:
-        outputs = model.predict_on_batch([inputs[name] for name in sorted(inputs)])
-    np.save(path.with_suffix(".npy"), outputs)
+        given = [inputs[name] for name in sorted(inputs)]
+    outputs = model(given[0] if len(given) == 1 else given)
+    np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(outputs))
 """
 
 VARIANTS = {
@@ -70,7 +71,8 @@ def test_keras_files_in_a_fresh_process(tmp_path):
         inputs = [rng.standard_normal(shape).astype("float32") for shape in shapes]
         model.save(tmp_path / f"{name}.keras")
         np.savez(tmp_path / f"{name}.npz", *inputs)
-        expected[name] = model.predict_on_batch(inputs)
+        outputs = model(inputs[0] if len(inputs) == 1 else inputs)
+        expected[name] = keras.ops.convert_to_numpy(outputs)
     assert expected.keys() == {*VARIANTS, *own.__all__}
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     subprocess.run([sys.executable, "-c", LOAD, tmp_path], check=True, env=environment)
