@@ -59,7 +59,8 @@ def _models() -> dict[str, keras.Model]:
     }
     for layer, *shapes in LAYERS:
         inputs = [keras.Input(shape) for shape in shapes]
-        models[type(layer).__name__] = keras.Model(inputs, layer(*inputs))
+        alone = inputs[0] if len(inputs) == 1 else inputs
+        models[type(layer).__name__] = keras.Model(alone, layer(*inputs))
     return models
 
 
