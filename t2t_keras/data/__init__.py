@@ -5,6 +5,7 @@ from t2t_keras.data.augmentation import (
     Augmentation,
     augment_batch,
     augment_picture,
+    crop_picture,
 )
 from t2t_keras.data.bad_pictures import ON_BAD_IMAGE, UsableParts, usable_parts
 from t2t_keras.data.batch_names import batch_names
@@ -16,7 +17,7 @@ from t2t_keras.data.crops import (
     random_resized_crop,
 )
 from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.erasing import ERASING_MODES, Erasing, erase_picture
+from t2t_keras.data.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase_picture
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
@@ -30,6 +31,7 @@ from t2t_keras.data.targets import soft_targets
 __all__ = [
     "AUGMENTATIONS",
     "Augmentation",
+    "Boxes",
     "ERASING_MODES",
     "Erasing",
     "Mix",
@@ -45,7 +47,9 @@ __all__ = [
     "UsableParts",
     "batch_seed",
     "colour_jitter",
+    "crop_picture",
     "decode_picture",
+    "draw_boxes",
     "draw_mix",
     "erase_picture",
     "eval_dataset",

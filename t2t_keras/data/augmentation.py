@@ -13,10 +13,12 @@ from t2t_keras.data.crops import (
     evaluation_crop,
     light_crop,
     random_flip,
-    random_resized_crop,
+    resized_crop,
 )
-from t2t_keras.data.erasing import Erasing, erase_picture
-from t2t_keras.data.mixup import Mixing, draw_mix, mix_pixels, mix_targets
+from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.decode_window import decode_random_window
+from t2t_keras.data.erasing import Boxes, Erasing, draw_boxes, erase_picture
+from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
 from t2t_keras.data.seeds import split_seed
@@ -79,31 +81,54 @@ AUGMENTATIONS = {
 }
 
 
-def augment_picture(
-    image: tf.Tensor,
+def crop_picture(
+    contents: tf.Tensor,
     target: Size,
     crop_pct: float,
     augmentation: Augmentation,
-    crop_seed: tf.Tensor,
-    look_seed: tf.Tensor,
-    mean: Colour,
+    seed: tf.Tensor,
 ) -> tf.Tensor:
-    """What one picture goes through before it is in a batch.
+    """Decodes one picture, or what its crop keeps of it, and resizes that.
 
     Args:
-        image: (h, w, 3) uint8.
+        contents: () string, the encoded picture.
         target: (height, width) to come out.
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         augmentation: What to do.
-        crop_seed: (2,) int64, of the crop.
-        look_seed: (2,) int64, of everything after it.
-        mean: Of each channel, in 0..1: what RandAugment puts where it moves a picture away.
+        seed: (2,) int64, of the crop.
 
     Returns:
         (height, width, 3) uint8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The picture cannot be read.
     """
-    image = _cropped(image, target, crop_pct, augmentation, crop_seed)
-    flip_seed, colour_seed = split_seed(look_seed, 2)
+    if augmentation.crop == "random_resized":
+        window, bicubic = decode_random_window(
+            contents, seed, augmentation.area, augmentation.ratio
+        )
+        return resized_crop(window, target, bicubic)
+    image = decode_picture(contents)
+    if augmentation.crop == "light":
+        return light_crop(image, target, crop_pct, seed)
+    return evaluation_crop(image, target, crop_pct)
+
+
+def augment_picture(
+    image: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor, mean: Colour
+) -> tf.Tensor:
+    """What one picture goes through between its crop and its batch.
+
+    Args:
+        image: (H, W, 3) uint8.
+        augmentation: What to do.
+        seed: (2,) int64, of everything after the crop.
+        mean: Of each channel, in 0..1: what RandAugment puts where it moves a picture away.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    flip_seed, colour_seed = split_seed(seed, 2)
     if augmentation.flip:
         image = random_flip(image, flip_seed, augmentation.flip)
     if augmentation.rand_augment is not None:
@@ -142,18 +167,23 @@ def augment_batch(
         return normalise(images, mean, std), targets
     mix_seed, erasing_seed = split_seed(seed, 2)
     count = tf.shape(images)[0]
-    seeds = tf.random.split(erasing_seed, count * share.count)
-    if share.count > 1:
-        seeds = tf.gather(seeds, share.rows(images.shape[0] * share.count))
     mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
+    boxes = None
+    if erasing is not None:
+        boxes = draw_boxes(erasing, *images.shape[1:3], count * share.count, erasing_seed)
+        if share.count > 1:
+            rows = share.rows(images.shape[0] * share.count)
+            boxes = Boxes(*(tf.gather(field, rows) for field in boxes))
 
     # Picture by picture: what lies between the steps stays in the processor's cache.
     def finished(place):
-        image = images[place]
-        if mix is not None:
-            image = mix_pixels(image, images[count - 1 - place], mix)
-        image = normalise(image, mean, std)
-        return image if erasing is None else erase_picture(image, erasing, seeds[place])
+        if mix is None:
+            image = normalise(images[place], mean, std)
+        else:
+            image = _mixed(images[place], images[count - 1 - place], mix, mean, std)
+        if boxes is None:
+            return image
+        return erase_picture(image, erasing, Boxes(*(field[place] for field in boxes)))
 
     made = tf.map_fn(
         finished,
@@ -164,9 +194,24 @@ def augment_batch(
     return made, targets if mix is None else mix_targets(targets, mix)
 
 
-def _cropped(image, target, crop_pct, augmentation, seed):
-    if augmentation.crop == "none":
-        return evaluation_crop(image, target, crop_pct)
-    if augmentation.crop == "light":
-        return light_crop(image, target, crop_pct, seed)
-    return random_resized_crop(image, target, seed, augmentation.area, augmentation.ratio)
+def _mixed(image, partner, mix, mean, std):
+    own = tf.cast(mix.own, tf.float64)
+    mixed = _mix_and_normalise(image, partner, own, mix.cut, tf.stack(mix.box), mean, std)
+    return tf.ensure_shape(mixed, image.shape)
+
+
+# XLA does all of it in one pass over the pixels, and compiles it once for a size of picture.
+@tf.function(
+    input_signature=[
+        *[tf.TensorSpec((None, None, 3), tf.uint8)] * 2,
+        tf.TensorSpec((), tf.float64),
+        tf.TensorSpec((), tf.bool),
+        tf.TensorSpec((4,), tf.int32),
+        *[tf.TensorSpec((3,), tf.float32)] * 2,
+    ],
+    jit_compile=True,
+    autograph=False,
+)
+def _mix_and_normalise(image, partner, own, cut, box, mean, std):
+    mix = Mix(own, cut, tuple(tf.unstack(box)))
+    return normalise(mix_pixels(image, partner, mix), mean, std)

@@ -4,7 +4,7 @@ Each takes one (h, w, 3) uint8 picture and a static target (height, width), and 
 (height, width, 3) uint8. The random ones draw everything from the stateless `seed` they get.
 """
 
-import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -46,6 +46,55 @@ def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor)
     return _resized_window(image, resized, offset, target)
 
 
+class Window(NamedTuple):
+    """What a random resized crop keeps of a picture: () int32 each, and () bool.
+
+    Attributes:
+        top: Row it begins at.
+        left: Column it begins at.
+        height: At least 1.
+        width: At least 1.
+        bicubic: Whether it is resized bicubically, not bilinearly.
+    """
+
+    top: tf.Tensor
+    left: tf.Tensor
+    height: tf.Tensor
+    width: tf.Tensor
+    bicubic: tf.Tensor
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.width)
+
+
+def draw_window(
+    height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor, area: Range, ratio: Range
+) -> Window:
+    """Draws what `random_resized_crop` keeps of a picture of this size."""
+    # All numbers in one draw: an op costs more than what it computes here.
+    draws = tf.random.stateless_uniform((2 * _CROP_TRIES + 3,), seed)
+    shares, logs, rest = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 3))
+    full = tf.cast(tf.stack([height, width]), tf.float32)
+    areas = full[0] * full[1] * (area[0] + shares * (area[1] - area[0]))
+    lowest, highest = tf.unstack(tf.math.log(tf.cast(ratio, tf.float32)))
+    ratios = tf.exp(lowest + logs * (highest - lowest))
+    sides = tf.maximum(tf.round(tf.sqrt(tf.stack([areas / ratios, areas * ratios], 1))), 1.0)
+    fits = tf.reduce_all(sides <= full, 1)
+    first = tf.argmax(tf.cast(fits, tf.int32))
+    centre = tf.minimum(full, tf.maximum(tf.round(full[::-1] / (ratio[0], 1 / ratio[1])), 1.0))
+    size = tf.where(fits[first], sides[first], centre)
+    spare = full - size
+    drawn = tf.minimum(tf.floor(rest[:2] * (spare + 1.0)), spare)
+    offset = tf.where(fits[first], drawn, tf.floor(spare / 2.0))
+    whole = tf.cast(tf.concat([offset, size], 0), tf.int32)
+    return Window(*tf.unstack(whole), rest[2] >= 0.5)
+
+
 def random_resized_crop(
     image: tf.Tensor,
     target: Size,
@@ -59,19 +108,16 @@ def random_resized_crop(
     aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
     `evaluation_crop`'s are.
     """
-    shape_seed, place_seed, filter_seed = split_seed(seed, 3)
-    full = tf.unstack(tf.shape(image)[:2])
-    drawn, centre = _window_sizes(shape_seed, full, area, ratio)
-    top, left = _random_offset(place_seed, full, drawn)
-    fits = drawn[0] > 0
-    height, width = (tf.where(fits, drawn[i], centre[i]) for i in (0, 1))
-    top = tf.where(fits, top, (full[0] - height) // 2)
-    left = tf.where(fits, left, (full[1] - width) // 2)
-    window = image[top : top + height, left : left + width]
+    window = draw_window(*tf.unstack(tf.shape(image)[:2]), seed, area, ratio)
+    return resized_crop(image[window.rows, window.columns], target, window.bicubic)
+
+
+def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
+    """An (h, w, 3) uint8 window of a picture resized as `random_resized_crop` does it."""
     return tf.cond(
-        tf.random.stateless_uniform((), filter_seed) < 0.5,
-        lambda: _resized_window(window, target, (0, 0), target, _BILINEAR),
+        bicubic,
         lambda: _resized_window(window, target, (0, 0), target, _BICUBIC),
+        lambda: _resized_window(window, target, (0, 0), target, _BILINEAR),
     )
 
 
@@ -79,24 +125,6 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> 
     """Mirrors left and right with that probability."""
     mirrored = tf.random.stateless_uniform((), seed) < probability
     return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
-
-
-def _window_sizes(seed, full, area, ratio):
-    """The first drawn (height, width) that fits `full`, or zeros; and the centred fallback."""
-    area_seed, ratio_seed = split_seed(seed, 2)
-    height, width = (tf.cast(side, tf.float32) for side in full)
-    areas = height * width * tf.random.stateless_uniform((_CROP_TRIES,), area_seed, *area)
-    logs = (math.log(ratio[0]), math.log(ratio[1]))
-    ratios = tf.exp(tf.random.stateless_uniform((_CROP_TRIES,), ratio_seed, *logs))
-    heights = tf.maximum(tf.cast(tf.round(tf.sqrt(areas / ratios)), tf.int32), 1)
-    widths = tf.maximum(tf.cast(tf.round(tf.sqrt(areas * ratios)), tf.int32), 1)
-    fits = (heights <= full[0]) & (widths <= full[1])
-    first = tf.argmax(tf.cast(fits, tf.int32))
-    any_fits = tf.cast(tf.reduce_any(fits), tf.int32)
-    fallback_height = tf.minimum(height, tf.round(width / ratio[0]))
-    fallback_width = tf.minimum(width, tf.round(height * ratio[1]))
-    fallback = [tf.maximum(tf.cast(x, tf.int32), 1) for x in (fallback_height, fallback_width)]
-    return (heights[first] * any_fits, widths[first] * any_fits), fallback
 
 
 def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
@@ -136,4 +164,7 @@ def _scaled(rows: tf.Tensor, size: int, resized, offset, kernel: str) -> tf.Tens
         kernel_type=kernel,
         antialias=True,
     )
-    return tf.cast(tf.clip_by_value(scaled[0, :, 0] + 0.5, 0.0, 255.5), tf.uint8)
+    rounded = scaled[0, :, 0] + 0.5
+    if kernel != _BILINEAR:  # which stays within the picture's own levels
+        rounded = tf.clip_by_value(rounded, 0.0, 255.5)
+    return tf.cast(rounded, tf.uint8)

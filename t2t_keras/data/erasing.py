@@ -5,6 +5,7 @@ Reference: arXiv:1708.04896; timm 0.3.4, `RandomErasing`.
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -54,64 +55,86 @@ class Erasing:
             require(self, name, holds, expected)
 
 
-def erase_picture(image: tf.Tensor, settings: Erasing, seed: tf.Tensor) -> tf.Tensor:
-    """Erases boxes of one picture, or leaves it as it is.
+class Boxes(NamedTuple):
+    """What a batch of pictures loses; a row a picture, and a column a box.
+
+    Attributes:
+        places: (B, max_count, 4) int32, the top, left, height and width of every box; height and
+            width are 0 where nothing is erased.
+        seeds: (B, max_count, 2) int64, of what the boxes are filled with.
+    """
+
+    places: tf.Tensor
+    seeds: tf.Tensor
+
+
+def draw_boxes(
+    settings: Erasing, height: int, width: int, pictures: tf.Tensor, seed: tf.Tensor
+) -> Boxes:
+    """Draws what so many pictures of this size lose, all of a batch at once.
+
+    Each box is the first of ten draws that is smaller than the picture; there is none where none
+    is.
+    """
+    erased_seed, count_seed, shape_seed, place_seed, noise_seed = split_seed(seed, 5)
+    erased = tf.random.stateless_uniform((pictures,), erased_seed) < settings.probability
+    counts = tf.random.stateless_uniform(
+        (pictures,), count_seed, 1, settings.max_count + 1, tf.int32
+    )
+    sides = _drawn_sides(settings, height, width, counts, shape_seed)
+    fits = tf.reduce_all(sides < (height, width), -1)
+    first = tf.argmax(tf.cast(fits, tf.int32), -1)
+    wanted = erased[:, None] & (tf.range(settings.max_count) < counts[:, None])
+    there = tf.reduce_any(fits, -1) & wanted
+    size = tf.where(there[..., None], tf.gather(sides, first, batch_dims=2), 0)
+    shares = tf.random.stateless_uniform(tf.shape(size), place_seed, dtype=tf.float64)
+    places = tf.cast(shares * tf.cast((height + 1, width + 1) - size, tf.float64), tf.int32)
+    seeds = tf.random.split(noise_seed, pictures * settings.max_count)
+    seeds = tf.reshape(seeds, (pictures, settings.max_count, 2))
+    return Boxes(tf.concat([places, size], -1), seeds)
+
+
+def erase_picture(image: tf.Tensor, settings: Erasing, boxes: Boxes) -> tf.Tensor:
+    """Erases the boxes of one picture.
 
     Args:
         image: (H, W, 3) float32, normalised; H and W static.
-        settings: How often and what.
-        seed: (2,) int64 of the picture.
+        settings: What to fill the boxes with.
+        boxes: What was drawn for it: a row of `draw_boxes`' two fields.
 
     Returns:
         (H, W, 3) float32.
     """
-    erased_seed, count_seed, *box_seeds = split_seed(seed, 2 + settings.max_count)
-    count = tf.random.stateless_uniform((), count_seed, 1, settings.max_count + 1, tf.int32)
-
-    def erased():
-        result = image
-        for place, box_seed in enumerate(box_seeds):
-            result = tf.cond(
-                place < count,
-                lambda before=result, drawn=box_seed: _with_box(before, settings, count, drawn),
-                lambda before=result: before,
-            )
-        return result
-
-    chosen = tf.random.stateless_uniform((), erased_seed) < settings.probability
-    return tf.cond(chosen, erased, lambda: image)
+    for number in range(settings.max_count):
+        box, seed = boxes.places[number], boxes.seeds[number]
+        image = tf.cond(
+            box[2] > 0,
+            lambda before=image, box=box, seed=seed: _with_box(before, settings.mode, box, seed),
+            lambda before=image: before,
+        )
+    return image
 
 
-def draw_box(settings: Erasing, height: int, width: int, count: tf.Tensor, seed: tf.Tensor):
-    """Draws one of `count` boxes: of ten draws the first that is smaller than the picture.
-
-    Returns:
-        (top, left, height, width), () int32 each; height and width are 0 where no draw fits.
-    """
-    area_seed, aspect_seed, place_seed = split_seed(seed, 3)
-    share = tf.random.stateless_uniform((_TRIES,), area_seed, *settings.area, tf.float64)
-    areas = share * (height * width) / tf.cast(count, tf.float64)
-    logs = map(math.log, settings.aspect)
-    aspects = tf.exp(tf.random.stateless_uniform((_TRIES,), aspect_seed, *logs, tf.float64))
-    heights = tf.cast(tf.round(tf.sqrt(areas * aspects)), tf.int32)
-    widths = tf.cast(tf.round(tf.sqrt(areas / aspects)), tf.int32)
-    fits = (heights < height) & (widths < width)
-    first = tf.argmax(tf.cast(fits, tf.int32))
-    box_height, box_width = (tf.where(fits[first], sides[first], 0) for sides in (heights, widths))
-    shares = tf.random.stateless_uniform((2,), place_seed, dtype=tf.float64)
-    spare = tf.stack([height - box_height + 1, width - box_width + 1])
-    top, left = tf.unstack(tf.cast(shares * tf.cast(spare, tf.float64), tf.int32), 2)
-    return top, left, box_height, box_width
+def _drawn_sides(settings, height, width, counts, seed):
+    """Heights and widths of all tries of all boxes, (B, max_count, tries, 2) int32."""
+    shape = (2, tf.size(counts), settings.max_count, _TRIES)
+    draws = tf.random.stateless_uniform(shape, seed, dtype=tf.float64)
+    lowest, highest = settings.area
+    shares = (lowest + draws[0] * (highest - lowest)) * (height * width)
+    areas = shares / tf.cast(counts, tf.float64)[:, None, None]
+    lowest, highest = map(math.log, settings.aspect)
+    aspects = tf.exp(lowest + draws[1] * (highest - lowest))
+    sides = tf.stack([tf.sqrt(areas * aspects), tf.sqrt(areas / aspects)], -1)
+    return tf.cast(tf.round(sides), tf.int32)
 
 
-def _with_box(image: tf.Tensor, settings: Erasing, count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    box_seed, noise_seed = split_seed(seed, 2)
-    top, left, height, width = draw_box(settings, *image.shape[:2], count, box_seed)
+def _with_box(image: tf.Tensor, mode: str, box: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    top, left, height, width = tf.unstack(box)
     shape = (height, width, 3)
-    if settings.mode == "pixel":
-        filling = tf.random.stateless_normal(shape, noise_seed)
-    elif settings.mode == "rand":
-        filling = tf.broadcast_to(tf.random.stateless_normal((3,), noise_seed), shape)
+    if mode == "pixel":
+        filling = tf.random.stateless_normal(shape, seed)
+    elif mode == "rand":
+        filling = tf.broadcast_to(tf.random.stateless_normal((3,), seed), shape)
     else:
         filling = tf.zeros(shape)
     middle = image[top : top + height]

@@ -15,6 +15,7 @@ from t2t_keras.data.augmentation import (
     Augmentation,
     augment_batch,
     augment_picture,
+    crop_picture,
 )
 from t2t_keras.data.crops import evaluation_crop
 from t2t_keras.data.decode import decode_picture
@@ -96,9 +97,9 @@ def train_dataset(
 
     def work(epoch, place, key):
         contents, label = split.read(key)
-        seeds = (example_seed(seed, epoch, place), look_seed(seed, epoch, place))
-        image = decode_picture(contents)
-        return augment_picture(image, target, crop_pct, augmentation, *seeds, mean), label
+        crop_seed = example_seed(seed, epoch, place)
+        image = crop_picture(contents, target, crop_pct, augmentation, crop_seed)
+        return augment_picture(image, augmentation, look_seed(seed, epoch, place), mean), label
 
     def finished(step, batch):
         images, labels = (tf.ensure_shape(x, (size, *x.shape[1:])) for x in batch)

@@ -116,19 +116,19 @@ class Draws(NamedTuple):
 
 def draw_ops(config: RandAugmentConfig, seed: tf.Tensor) -> Draws:
     """Draws the ops of one picture from its stateless seed."""
-    op_seed, magnitude_seed, choice_seed = split_seed(seed, 3)
+    seed, magnitude_seed = split_seed(seed, 2)
+    # All uniform numbers in one draw: an op costs more than what it computes here.
+    parts = (3 * config.count, len(OPS) if config.weighted else config.count)
+    choices, chosen = tf.split(tf.random.stateless_uniform((sum(parts),), seed), parts)
     if config.weighted:
-        uniform = tf.random.stateless_uniform((len(OPS),), op_seed, minval=1e-30)
         # The largest of the weights' logarithms, with Gumbel noise added, are such a draw.
-        keys = tf.math.log(tf.constant(WEIGHTS)) - tf.math.log(-tf.math.log(uniform))
-        op = tf.math.top_k(keys, config.count).indices
+        noise = -tf.math.log(-tf.math.log(tf.maximum(chosen, 1e-30)))
+        op = tf.math.top_k(tf.math.log(tf.constant(WEIGHTS)) + noise, config.count).indices
     else:
-        op = tf.random.stateless_uniform((config.count,), op_seed, 0, len(OPS), tf.int32)
+        op = tf.cast(chosen * len(OPS), tf.int32)
     noise = tf.random.stateless_normal((config.count,), magnitude_seed, dtype=tf.float64)
     magnitude = config.magnitude + config.magnitude_std * noise
-    applied, negative, bicubic = tf.unstack(
-        tf.random.stateless_uniform((3, config.count), choice_seed) < _PROBABILITY
-    )
+    applied, negative, bicubic = tf.unstack(tf.reshape(choices, (3, config.count)) < _PROBABILITY)
     return Draws(op, applied, tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE), negative, bicubic)
 
 
