@@ -17,7 +17,7 @@ from t2t_keras.data.crops import (
     random_resized_crop,
 )
 from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase_picture
+from t2t_keras.data.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
@@ -51,7 +51,7 @@ __all__ = [
     "decode_picture",
     "draw_boxes",
     "draw_mix",
-    "erase_picture",
+    "erase",
     "eval_dataset",
     "evaluation_crop",
     "example_seed",

@@ -17,7 +17,7 @@ from t2t_keras.data.crops import (
 )
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.decode_window import decode_random_window
-from t2t_keras.data.erasing import Boxes, Erasing, draw_boxes, erase_picture
+from t2t_keras.data.erasing import Boxes, Erasing, draw_boxes, erase
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
@@ -168,42 +168,24 @@ def augment_batch(
     mix_seed, erasing_seed = split_seed(seed, 2)
     count = tf.shape(images)[0]
     mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
-    boxes = None
+    if mix is None:
+        made = normalise(images, mean, std)
+    else:
+        made = _mixed_and_normal(images, mix.own, mix.cut, tf.stack(mix.box), mean, std)
+        targets = mix_targets(targets, mix)
     if erasing is not None:
         boxes = draw_boxes(erasing, *images.shape[1:3], count * share.count, erasing_seed)
         if share.count > 1:
             rows = share.rows(images.shape[0] * share.count)
             boxes = Boxes(*(tf.gather(field, rows) for field in boxes))
-
-    # Picture by picture: what lies between the steps stays in the processor's cache.
-    def finished(place):
-        if mix is None:
-            image = normalise(images[place], mean, std)
-        else:
-            image = _mixed(images[place], images[count - 1 - place], mix, mean, std)
-        if boxes is None:
-            return image
-        return erase_picture(image, erasing, Boxes(*(field[place] for field in boxes)))
-
-    made = tf.map_fn(
-        finished,
-        tf.range(count),
-        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
-    )
-    made = tf.ensure_shape(made, images.shape)
-    return made, targets if mix is None else mix_targets(targets, mix)
+        made = erase(made, erasing.mode, boxes)
+    return tf.ensure_shape(made, images.shape), targets
 
 
-def _mixed(image, partner, mix, mean, std):
-    own = tf.cast(mix.own, tf.float64)
-    mixed = _mix_and_normalise(image, partner, own, mix.cut, tf.stack(mix.box), mean, std)
-    return tf.ensure_shape(mixed, image.shape)
-
-
-# XLA does all of it in one pass over the pixels, and compiles it once for a size of picture.
+# XLA does all of it in one pass over the pixels, and compiles it once for a size of batch.
 @tf.function(
     input_signature=[
-        *[tf.TensorSpec((None, None, 3), tf.uint8)] * 2,
+        tf.TensorSpec((None, None, None, 3), tf.uint8),
         tf.TensorSpec((), tf.float64),
         tf.TensorSpec((), tf.bool),
         tf.TensorSpec((4,), tf.int32),
@@ -212,6 +194,6 @@ def _mixed(image, partner, mix, mean, std):
     jit_compile=True,
     autograph=False,
 )
-def _mix_and_normalise(image, partner, own, cut, box, mean, std):
+def _mixed_and_normal(images, own, cut, box, mean, std):
     mix = Mix(own, cut, tuple(tf.unstack(box)))
-    return normalise(mix_pixels(image, partner, mix), mean, std)
+    return normalise(mix_pixels(images, tf.reverse(images, (0,)), mix), mean, std)

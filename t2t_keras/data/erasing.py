@@ -94,25 +94,44 @@ def draw_boxes(
     return Boxes(tf.concat([places, size], -1), seeds)
 
 
-def erase_picture(image: tf.Tensor, settings: Erasing, boxes: Boxes) -> tf.Tensor:
-    """Erases the boxes of one picture.
+def erase(images: tf.Tensor, mode: str, boxes: Boxes) -> tf.Tensor:
+    """Overwrites the boxes of a batch.
 
     Args:
-        image: (H, W, 3) float32, normalised; H and W static.
-        settings: What to fill the boxes with.
-        boxes: What was drawn for it: a row of `draw_boxes`' two fields.
+        images: (B, H, W, 3) float32, normalised.
+        mode: One of `ERASING_MODES`.
+        boxes: What was drawn for these pictures.
 
     Returns:
-        (H, W, 3) float32.
+        (B, H, W, 3) float32.
     """
-    for number in range(settings.max_count):
-        box, seed = boxes.places[number], boxes.seeds[number]
-        image = tf.cond(
-            box[2] > 0,
-            lambda before=image, box=box, seed=seed: _with_box(before, settings.mode, box, seed),
-            lambda before=image: before,
+    numbers = tf.cast(tf.where(boxes.places[..., 2] > 0), tf.int32)
+
+    def erased(place, images):
+        number = numbers[place]
+        top, left, height, width = tf.unstack(tf.gather_nd(boxes.places, number))
+        start = tf.stack([number[0], top, left, 0])
+        size = tf.stack([1, height, width, 3])
+        # In the batch's own memory in a graph, where pictures are not put together anew.
+        images = tf.raw_ops.TensorStridedSliceUpdate(
+            input=images,
+            begin=start,
+            end=start + size,
+            strides=tf.ones_like(start),
+            value=_filling(mode, size, tf.gather_nd(boxes.seeds, number)),
         )
-    return image
+        return place + 1, images
+
+    count = tf.shape(numbers)[0]
+    return tf.while_loop(lambda place, images: place < count, erased, (0, images))[1]
+
+
+def _filling(mode: str, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    if mode == "pixel":
+        return tf.random.stateless_normal(size, seed)
+    if mode == "rand":
+        return tf.broadcast_to(tf.random.stateless_normal((3,), seed), size)
+    return tf.zeros(size)
 
 
 def _drawn_sides(settings, height, width, counts, seed):
@@ -126,19 +145,3 @@ def _drawn_sides(settings, height, width, counts, seed):
     aspects = tf.exp(lowest + draws[1] * (highest - lowest))
     sides = tf.stack([tf.sqrt(areas * aspects), tf.sqrt(areas / aspects)], -1)
     return tf.cast(tf.round(sides), tf.int32)
-
-
-def _with_box(image: tf.Tensor, mode: str, box: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    top, left, height, width = tf.unstack(box)
-    shape = (height, width, 3)
-    if mode == "pixel":
-        filling = tf.random.stateless_normal(shape, seed)
-    elif mode == "rand":
-        filling = tf.broadcast_to(tf.random.stateless_normal((3,), seed), shape)
-    else:
-        filling = tf.zeros(shape)
-    middle = image[top : top + height]
-    row = tf.concat([middle[:, :left], filling, middle[:, left + width :]], axis=1)
-    return tf.ensure_shape(
-        tf.concat([image[:top], row, image[top + height :]], axis=0), image.shape
-    )
