@@ -107,9 +107,10 @@ def test_imagenet_trains_from_a_file(settings, tmp_path):
     config = train_config(given)
     whole = train_config(settings["t2t_vit_7"])
     assert config.augmentation == whole.augmentation
-    assert (config.precision, config.ema_decay) == (whole.precision, whole.ema_decay)
+    assert (config.precision, config.ema_decay) == ("float16", 0.99996)
     assert (config.mixup, config.cutmix) == (0.8, 1.0)
     result = train(dataclasses.replace(config, model=shallow(config.model)), tmp_path / "run")
     assert (result.sources.training.num_train, result.scores.pictures) == (32, 8)
     assert np.isfinite(list(result.history.values())).all()
     assert result.history.keys() >= {"loss", "val_top5_accuracy", "val_ema_loss"}
+    assert {weight.dtype for weight in result.model.weights} == {"float32"}
