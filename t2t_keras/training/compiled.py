@@ -5,7 +5,7 @@ import keras
 from t2t_keras.training.accumulation import accumulating
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.model import build_model, load_run_weights, precision
+from t2t_keras.training.model import build_model, freeze_parts, load_run_weights, precision
 from t2t_keras.training.optimizer import build_optimizer
 from t2t_keras.training.schedule import EpochRates, PerEpoch
 from t2t_keras.training.spread_seeds import spread_seeds
@@ -39,6 +39,7 @@ def compiled_model(
     with devices.building(), precision(config.precision):
         model = build_model(config, classes, None, config.drop_path_rate)
         load_run_weights(model, config, whole=False)
+        freeze_parts(model, config.freeze)
         model = accumulating(model, config.accumulate)
         schedule = PerEpoch(tuple(map(rates.at, range(rates.total_epochs))), steps_per_epoch)
         model.compile(
@@ -49,6 +50,10 @@ def compiled_model(
                 config.optimizer,
                 ema_decay=config.ema_decay,
                 clip_grad=config.clip_grad,
+                backbone_lr_ratio=config.backbone_lr_ratio,
+                layer_decay=config.layer_decay,
+                decay_all=config.decay_all,
+                nesterov=config.nesterov,
             ),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             weighted_metrics=[

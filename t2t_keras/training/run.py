@@ -227,7 +227,7 @@ def _fit(
     def batches(step: int) -> Batches:
         made = _training_batches(config, source, standing.epochs, step, share)
         if step == 0 and first:
-            log_first_batch(made, folder / TENSORBOARD_NAME)
+            log_first_batch(made, folder / TENSORBOARD_NAME, **config.colours)
         # No iterator is left at work when the rest of an epoch is over.
         return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
 
@@ -288,4 +288,5 @@ def _training_batches(
         start_step=start_step,
         crop_pct=config.crop_pct,
         share=share,
+        **config.colours,
     )
