@@ -11,7 +11,7 @@ from t2t_keras.training import TrainConfig, make_config
 METRICS_NAME = "metrics.json"
 MODEL_NAME = "model.keras"
 
-_OF_MODEL = ("model", "image_size", "crop_pct")
+_OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
@@ -71,10 +71,11 @@ def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _image_size(sides: list[str]) -> tuple[int, int]:
     try:
-        height, width = (int(side) for side in (sides * 2 if len(sides) == 1 else sides))
+        given = ",".join(sides).replace("x", ",").split(",")
+        height, width = (int(side) for side in (given * 2 if len(given) == 1 else given))
     except ValueError as error:
         raise ValueError(
-            "`image_size` must be a side in pixels, or height,width. "
+            "`image_size` must be a side in pixels, or HEIGHTxWIDTH. "
             f"Received: image_size={','.join(sides)}"
         ) from error
     return height, width

@@ -43,7 +43,9 @@ def rate_factors(
     if not 0 < layer_decay <= 1:
         raise ValueError(f"`layer_decay` must be in (0, 1]. Received: layer_decay={layer_decay}")
     paths = [variable.path for variable in model.trainable_variables]
-    blocks = [int(match[1]) for variable in model.variables if (match := _BLOCK.match(variable.path))]
+    blocks = [
+        int(match[1]) for variable in model.variables if (match := _BLOCK.match(variable.path))
+    ]
     depth = max(blocks, default=-1) + 1
     factors = {
         path: backbone_lr_ratio * layer_decay ** _steps_below_the_norm(path, depth)
