@@ -29,6 +29,11 @@ def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[st
         "train_pictures": result.sources.training.num_train,
         "parameters": result.model.count_params(),
         "class_names": list(result.sources.training.class_names),
+        "per_class": {
+            name: [round(float(value), 6) for value in values]
+            for name, values in result.scores.per_class().items()
+        },
+        "epochs": len(history["loss"]),
         "replicas": result.replicas,
         "fit_seconds": round(result.fit_seconds, 1),
         "seconds": round(seconds, 1),

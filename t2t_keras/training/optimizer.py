@@ -13,7 +13,7 @@ _NEVER_DECAYED = ("class_token",)
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class AdamW(GroupedMixin, SummedMixin, AveragedMixin, StepwiseAdamW):
-    """Keras' AdamW with groups, `clip_grad` and `ema_decay`; its decay is torch's, beside the moments."""
+    """Keras' AdamW with groups, `clip_grad` and `ema_decay`; its decay is torch's."""
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

@@ -17,6 +17,7 @@ from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.hdf5 import save_weights
 from t2t_keras.weights.identify import Identity, identify
 from t2t_keras.weights.mapping import official_state
+from t2t_keras.weights.model_card import ModelCard, add_card
 from t2t_keras.weights.safetensors import write_safetensors
 from t2t_keras.weights.torch_file import read_torch_checkpoint
 from t2t_keras.weights.transfer import Report, load_state, position_grid
@@ -37,13 +38,13 @@ class Conversion:
         model: The model, with the checkpoint's weights.
         identity: What the checkpoint said of its model.
         report: What became of every key.
-        target: The file written.
+        target: The file written; None where none was.
     """
 
     model: keras.Model
     identity: Identity
     report: Report
-    target: Path
+    target: Path | None = None
 
 
 def classifier(
@@ -123,13 +124,16 @@ def target_suffix(target: str | os.PathLike) -> str:
     )
 
 
-def write_model(model: keras.Model, target: str | os.PathLike) -> None:
+def write_model(
+    model: keras.Model, target: str | os.PathLike, card: ModelCard | None = None
+) -> None:
     """Writes a model (`.keras`) or its weights (`.weights.h5`, `.safetensors`), whole or not.
 
     Args:
         model: A model of this package.
         target: The file; its ending says what is written. `.safetensors` holds the authors' keys
             and layout.
+        card: What a `.keras` file is to say of the model.
 
     Raises:
         ValueError: The name has another ending.
@@ -141,6 +145,8 @@ def write_model(model: keras.Model, target: str | os.PathLike) -> None:
     with atomic_path(Path(target)) as part:
         if suffix == ".keras":
             model.save(part)
+            if card is not None:
+                add_card(part, card)
         else:
             write_safetensors(official_state(model), part, position_grid(model))
 
@@ -172,6 +178,35 @@ def convert(
         ValueError: `target` has another ending, or `model_name` is not published.
     """
     target_suffix(target)
+    conversion = dataclasses.replace(
+        official_model(source, model_name=model_name, num_heads=num_heads, key=key, sha256=sha256),
+        target=Path(target),
+    )
+    write_model(conversion.model, target)
+    logger.info("%s: wrote %s", source, target)
+    return conversion
+
+
+def official_model(
+    source: str | os.PathLike,
+    *,
+    model_name: str | None = None,
+    num_heads: int | None = None,
+    key: str = "auto",
+    sha256: str | None = None,
+) -> Conversion:
+    """The whole model that an official checkpoint is of, with its weights, giving logits.
+
+    Args:
+        source, model_name, num_heads, key, sha256: As for `convert`.
+
+    Returns:
+        What `convert` does, without a target.
+
+    Raises:
+        CheckpointError: The file is damaged, unsafe, or of no T2T-ViT.
+        ValueError: `model_name` is not published.
+    """
     if model_name is not None and model_name not in VARIANTS:
         raise ValueError(
             f"`model_name` must be one of {', '.join(VARIANTS)}. Received: model_name={model_name}"
@@ -195,6 +230,4 @@ def convert(
             f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "
             "the checkpoint of a whole model."
         )
-    write_model(model, target)
-    logger.info("%s: wrote %s", source, target)
-    return Conversion(model, identity, report, Path(target))
+    return Conversion(model, identity, report)

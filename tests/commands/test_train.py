@@ -81,13 +81,17 @@ def test_a_run_leaves_everything_it_should(finished):
         "confusion_matrix.png",
         "curves.png",
         "inspection.json",
+        "labels.txt",
         "log.csv",
         "metrics.json",
+        "mistakes.png",
         "model.keras",
+        "per_class.csv",
+        "per_class.png",
         "settings.json",
         "tensorboard",
     }
-    for name in ("confusion_matrix.png", "curves.png"):
+    for name in ("confusion_matrix.png", "curves.png", "per_class.png", "mistakes.png"):
         with Image.open(finished / name) as picture:
             assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
     assert (finished / "1" / "saved_model.pb").is_file()
@@ -219,7 +223,7 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
         write_model(load_model(finished / "model.keras"), folder / "model.keras")
 
     monkeypatch.setattr(module, "train", lambda *args, **kwargs: None)
-    monkeypatch.setattr(module, "_write_files", write_half)
+    monkeypatch.setattr(module, "write_files", write_half)
     monkeypatch.setattr("keras.Model.save", interrupted)
     assert run(asked_for(tmp_path / "runs", dataset="digits")) == 130
     assert "interrupted" in capsys.readouterr().err
