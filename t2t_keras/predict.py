@@ -22,6 +22,7 @@ def _define() -> None:
     )
     flags.DEFINE_integer("batch_size", 32, "Pictures at a time.")
     flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's own).")
+    flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.")
     flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
 
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
             output=FLAGS.output,
             batch_size=FLAGS.batch_size,
             labels=FLAGS.labels,
+            num_heads=FLAGS.num_heads,
         ),
         debug=FLAGS.debug,
     )

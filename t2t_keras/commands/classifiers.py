@@ -40,13 +40,16 @@ class Classifier:
     probabilities: Callable[[list[np.ndarray]], np.ndarray]
 
 
-def open_classifier(path: str, labels: str | None = None) -> Classifier:
+def open_classifier(
+    path: str, labels: str | None = None, num_heads: int | None = None
+) -> Classifier:
     """Loads a model to classify with.
 
     Args:
         path: A `.keras` file, a SavedModel or the folder above its versions, a run's folder, or an
             official `.pth` or `.pth.tar` checkpoint.
         labels: A file with a class name a line; None takes what is known of the model.
+        num_heads: Attention heads of an official checkpoint of sizes nobody published.
 
     Raises:
         CheckpointError: The model is damaged or no classifier.
@@ -58,7 +61,7 @@ def open_classifier(path: str, labels: str | None = None) -> Classifier:
     if (version := _saved_model(place)) is not None:
         return _of_saved_model(version, labels)
     if place.is_file() and place.name.endswith(_OFFICIAL):
-        model, card = official_model(place).model, _card_of_release(place)
+        model, card = official_model(place, num_heads=num_heads).model, _card_of_release(place)
     elif place.is_file() and place.suffix == ".keras":
         model, card = _keras_model(place), read_card(place)
     else:

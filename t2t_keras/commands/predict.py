@@ -30,6 +30,7 @@ class PredictCommand:
     output: str | None = None
     batch_size: int = 32
     labels: str | None = None
+    num_heads: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ def run(command: PredictCommand, debug: bool = False) -> int:
 def _predict(command: PredictCommand) -> int:
     _check(command)
     files, missing = _files(command.pictures)
-    classifier = open_classifier(command.model, command.labels)
+    classifier = open_classifier(command.model, command.labels, command.num_heads)
     skipped = [f"{path}: no such file or folder." for path in missing]
     with logging_redirect_tqdm([logging.getLogger("t2t_keras")]):
         for message in skipped:

@@ -98,7 +98,9 @@ def test_what_cannot_be_read_is_said_and_skipped_and_the_rest_is_classified(
 
 
 def test_an_official_checkpoint_is_used_as_it_is(pictures, tmp_path):
-    rows = predicted(tmp_path, DATA / "tiny_performer.pth.tar", pictures / "two", top=1)
+    rows = predicted(
+        tmp_path, DATA / "tiny_performer.pth.tar", pictures / "two", top=1, num_heads=2
+    )
     assert [row[2].split()[0] for row in rows] == ["class", "class"]
 
 
@@ -106,7 +108,7 @@ def test_the_authors_cifar_models_know_their_classes_and_colours(tmp_path, monke
     path = shutil.copy(DATA / "tiny_cifar_layout.pth", tmp_path / "cifar10_t2t-vit_14_98.3.pth")
     seen = []
     monkeypatch.setattr(classifiers, "normalise", lambda x, *by: seen.append(by) or x / 255.0)
-    classifier = open_classifier(path)
+    classifier = open_classifier(path, num_heads=2)
     assert classifier.class_names[:2] == ("airplane", "automobile")
     shape = classifier.read(str(_picture(tmp_path))).shape
     shares = classifier.probabilities([np.zeros(shape, np.uint8)] * 2)

@@ -52,8 +52,8 @@ class Tally:
 def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 1) -> TrainConfig:
     """A run with everything that is drawn or averaged, in 4 epochs of 6 steps.
 
-    Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix, an average of the weights
-    and learning rates by groups; of what is drawn for a picture the most costly to build is left out.
+    Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix, learning rates by groups
+    and an average of the weights; of what is drawn for a picture the most costly is left out.
 
     Args:
         root: Gets the pictures.

@@ -1,13 +1,23 @@
 """What a backbone learned on some digits helps with others."""
 
+import dataclasses
+import signal
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from t2t_keras import T2TViT, Variant, preprocess_input
-from t2t_keras.training import make_config, train
+from t2t_keras.errors import DataError, ResumeError, RunInterrupted
+from t2t_keras.training import make_config, run, train
+from t2t_keras.training.class_weights import balanced_weights, weighted
+from t2t_keras.training.devices import make_devices
+from t2t_keras.training.evaluation import validation_batches
+from t2t_keras.training.linear_probe import cached_features
+from t2t_keras.training.model import build_model, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
 from tests.training.toy import At, contents
