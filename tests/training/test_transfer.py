@@ -53,9 +53,9 @@ def pretrained(tmp_path_factory):
     pictures = np.stack([np.asarray(enlarged(picture).convert("RGB")) for picture in digits.images])
     keras.utils.set_random_seed(0)
     model = T2TViT(SMALL, weights=None, classes=5)
-    rates = keras.optimizers.schedules.CosineDecay(3e-3, 14 * 14)
+    rates = keras.optimizers.schedules.CosineDecay(0.0, 7 * 29, warmup_target=4e-3, warmup_steps=29)
     model.compile(keras.optimizers.AdamW(rates), "sparse_categorical_crossentropy")
-    model.fit(preprocess_input(pictures), digits.target, 64, epochs=14, verbose=0)
+    model.fit(preprocess_input(pictures), digits.target, 32, epochs=8, verbose=0)
     path = tmp_path_factory.mktemp("pretrained") / "first.weights.h5"
     write_model(model, path)
     return path
@@ -63,12 +63,12 @@ def pretrained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    """The digits 5 to 9: 24 of each to train on, 28 to evaluate on."""
+    """The digits 5 to 9: 12 of each to train on, 28 to evaluate on."""
     digits, root = load_digits(), tmp_path_factory.mktemp("others")
     for name in range(5, 10):
-        of_class = digits.images[digits.target == name][:52]
+        of_class = digits.images[digits.target == name][:40]
         for number, picture in enumerate(of_class):
-            folder = root / ("train" if number < 24 else "val") / str(name)
+            folder = root / ("train" if number < 12 else "val") / str(name)
             folder.mkdir(parents=True, exist_ok=True)
             enlarged(picture).save(folder / f"{number}.png")
     return root
@@ -79,18 +79,18 @@ def asked(others, pretrained):
     """Makes settings of a transfer; every field can be given."""
     fields = {
         **{"dataset": str(others), "model": "small", "transfer": True, "weights": str(pretrained)},
-        **{"batch_size": 12, "epochs": 8, "lr": 0.1, "devices": ("cpu:0",)},
+        **{"batch_size": 10, "epochs": 5, "lr": 0.1, "devices": ("cpu:0",)},
     }
     return lambda **given: make_config(**{**fields, **given})
 
 
 def test_a_transferred_backbone_beats_the_same_budget_from_scratch(asked, tmp_path):
-    """By 15 points. Where the weights are not loaded or either group has the other's rate, it
-    stays below: at this rate a backbone is lost, and a hundredth of it teaches no classifier."""
+    """By 35 points: by none where the weights are not loaded or all takes the classifier's steps,
+    at which a backbone is lost; by 26 where all takes the backbone's, which teach no classifier."""
     transferred = train(asked(augment="light"), tmp_path / "transferred").scores.accuracy
     own = {"transfer": None, "weights": None, "lr": 3e-3, "smoothing": 0.0, "crop_pct": 1.0}
     scratch = train(asked(**own, **PLAIN, augment="light"), tmp_path / "scratch").scores.accuracy
-    assert transferred > scratch + 0.08
+    assert transferred > scratch + 0.3
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +123,9 @@ def test_a_probe_s_features_are_those_of_its_pictures(probe, probed):
     pictures, targets, _ = next(batches.as_numpy_iterator())
     backbone = keras.Model(result.model.input, result.model.get_layer("pooling").output)
     with np.load(folder / "features.npz") as kept:
-        np.testing.assert_allclose(kept["evaluation"][:12], backbone(pictures), atol=1e-5)
-        np.testing.assert_array_equal(kept["evaluation_labels"][:12], targets.argmax(axis=1))
-        assert kept["training"].shape == (120, 32)
+        np.testing.assert_allclose(kept["evaluation"][:10], backbone(pictures), atol=1e-5)
+        np.testing.assert_array_equal(kept["evaluation_labels"][:10], targets.argmax(axis=1))
+        assert kept["training"].shape == (60, 32)
 
 
 def test_a_run_that_gets_no_better_ends_early_and_stays_ended(probe, probed):
