@@ -1,6 +1,7 @@
 """The README's way from a folder of pictures to a prediction, on a few small pictures."""
 
 import csv
+import logging
 import re
 import shlex
 import tomllib
@@ -40,6 +41,9 @@ def test_a_folder_of_pictures_comes_to_a_prediction(commands, tmp_path, monkeypa
     """With a small model instead of the published one; all else is as the README says."""
     training, prediction = commands
     monkeypatch.chdir(tmp_path)
+    log = logging.getLogger("t2t_keras")
+    for name in ("handlers", "propagate", "level"):  # `run` takes the log for itself
+        monkeypatch.setattr(log, name, getattr(log, name))
     monkeypatch.setitem(SMALL_VARIANTS, "tiny", TINY)
     make_folder(tmp_path / "pictures/train", {"cat": 8, "dog": 6})
     make_folder(tmp_path / "pictures/val", {"cat": 2, "dog": 2})
@@ -54,10 +58,7 @@ def test_a_folder_of_pictures_comes_to_a_prediction(commands, tmp_path, monkeypa
     assert asked["transfer"] is True and asked["dataset"] == "pictures/"
     name = training[-1].removeprefix("--run_name=")
     where = {"mode": "train", "output_dir": "saved_models", "run_name": name}
-    assert (
-        run(TrainCommand(mode="train", settings=asked, output_dir="saved_models", run_name=name))
-        == 0
-    )
+    assert run(TrainCommand(settings=asked, **where)) == 0
     capsys.readouterr()
     values = flags.FlagValues()
     predict.define_flags(values)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from t2t_keras.commands.classifiers import Classifier, open_classifier
-from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.outcome import exit_code, say, show_log
 from t2t_keras.data.folder import SUFFIXES
 from t2t_keras.errors import DataError
 from t2t_keras.files import atomic_path
@@ -51,6 +52,7 @@ def run(command: PredictCommand, debug: bool = False) -> int:
     Returns:
         0; 1 where a picture was skipped or nothing could be done.
     """
+    show_log(sys.stderr)
     return exit_code(lambda: _predict(command), debug)
 
 
@@ -117,27 +119,29 @@ def _below(folder: str) -> Iterator[str]:
 def _predictions(
     classifier: Classifier, files: list[str], command: PredictCommand, skipped: list[str]
 ) -> Iterator[Prediction]:
-    """Classifies in batches; what cannot be read is named, and added to `skipped`."""
-    with tqdm(total=len(files), unit="picture", disable=None) as bar:
-        for start in range(0, len(files), command.batch_size):
-            chunk = files[start : start + command.batch_size]
-            readable, pictures = [], []
-            for file in chunk:
-                try:
-                    pictures.append(classifier.read(file))
-                    readable.append(file)
-                except DataError as error:
-                    _log.error("skipped: %s", error)
-                    skipped.append(str(error))
-            if pictures:
-                for file, row in zip(readable, classifier.probabilities(pictures), strict=True):
-                    yield Prediction(file, _best(row, classifier.class_names, command.top))
-            bar.update(len(chunk))
+    """Classifies in full batches; what cannot be read is named, and added to `skipped`."""
+    batch: list[tuple[str, np.ndarray]] = []
+    for file in tqdm(files, unit="picture", disable=None):
+        try:
+            batch.append((file, classifier.read(file)))
+        except DataError as error:
+            _log.error("skipped: %s", error)
+            skipped.append(str(error))
+        if len(batch) == command.batch_size:
+            yield from _classified(classifier, batch, command.top)
+            batch = []
+    if batch:
+        yield from _classified(classifier, batch, command.top)
 
 
-def _best(row: np.ndarray, names: tuple[str, ...], top: int) -> tuple[tuple[str, float], ...]:
-    order = np.argsort(-row, kind="stable")[:top]
-    return tuple((names[index], float(row[index])) for index in order)
+def _classified(
+    classifier: Classifier, batch: list[tuple[str, np.ndarray]], top: int
+) -> Iterator[Prediction]:
+    rows = classifier.probabilities([picture for _, picture in batch])
+    for (file, _), row in zip(batch, rows, strict=True):
+        best = np.argsort(-row, kind="stable")[:top]
+        classes = tuple((classifier.class_names[index], float(row[index])) for index in best)
+        yield Prediction(file, classes)
 
 
 def _write(predictions: list[Prediction], path: Path) -> None:

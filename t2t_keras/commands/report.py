@@ -85,9 +85,10 @@ def next_steps(folder: Path, config: TrainConfig) -> list[str]:
         f"Everything is in {folder}: {', '.join(names)}",
         "Next:",
         f"  {python} train_keras.py --mode=eval --weights={folder}",
+        f"  {python} -m t2t_keras.predict {folder} PICTURES",
         f"  {python} -m tensorboard.main --logdir={folder}",
         f"  docker run -p 8501:8501 -v {folder.absolute()}:/models/{config.model} "
         f"-e MODEL_NAME={config.model} tensorflow/serving",
         f"  {python} train_keras.py --dataset=FOLDER_OF_PICTURES --validation_split=0.1 "
-        "--model=t2t_vit_7 --weights=imagenet --epochs=10 --lr=1e-4 --batch_size=32",
+        "--model=t2t_vit_7 --weights=imagenet --transfer --epochs=10",
     ]

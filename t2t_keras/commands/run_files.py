@@ -93,7 +93,7 @@ def _draw_mistakes(scores: Scores, source: Source, path: Path, title: str) -> No
     names = source.class_names
     pictures = _pictures_at({mistake.place for mistake in scores.mistakes}, source)
     captions = [
-        f"{names[mistake.predicted]} ({mistake.confidence:.1%})\nit is {names[mistake.label]}"
+        f"{mistake.confidence:.1%} {names[mistake.predicted]}\nit is {names[mistake.label]}"
         for mistake in scores.mistakes
     ]
     shown = [pictures[mistake.place] for mistake in scores.mistakes]

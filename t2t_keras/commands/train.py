@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import absl.logging
 import keras
 
-from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.outcome import exit_code, say, show_log
 from t2t_keras.commands.report import accuracies, metrics, next_steps, samples, summary
 from t2t_keras.commands.run_files import FILES, write_files
 from t2t_keras.commands.settings import (
@@ -73,24 +72,12 @@ def run(command: TrainCommand, debug: bool = False) -> int:
         command: What to do.
         debug: Let errors through, with their traceback.
     """
-    _show_log()
+    show_log(sys.stdout)
     work = _evaluate if command.mode == "eval" else _train
     with LeavingAtOnce() as leaving:
         code = exit_code(lambda: work(command), debug)
         leaving.leave(code)
     return code
-
-
-def _show_log() -> None:
-    """Shows our own messages, plainly, in the order of Keras' progress; of others warnings only."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("t2t_keras")
-    log.handlers = [handler]
-    log.propagate = False
-    log.setLevel(logging.INFO)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
 
 
 def _verbose(command: TrainCommand) -> int:

@@ -144,7 +144,8 @@ def plot_mistakes(
         axis.set_axis_off()
         if number < len(pictures):
             axis.imshow(pictures[number])
-            axis.set_title(captions[number], fontsize=8, parse_math=False)
+            caption = "\n".join(map(_shortened, captions[number].splitlines()))
+            axis.set_title(caption, fontsize=8, parse_math=False)
     _save(figure, path)
 
 

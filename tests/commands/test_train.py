@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import logging
 import os
 import re
 import shutil
@@ -40,15 +39,6 @@ SETTINGS = {
     "crop_pct": 0.8,
     "image_size": ["16", "24"],
 }
-
-
-@pytest.fixture(autouse=True)
-def own_log():
-    """`run` takes the package's log for itself; other tests want it back."""
-    log = logging.getLogger("t2t_keras")
-    before = (log.handlers, log.propagate, log.level)
-    yield
-    log.handlers, log.propagate, log.level = before
 
 
 @pytest.fixture(scope="module", autouse=True)
