@@ -17,8 +17,10 @@ from t2t_keras.images import imagenet_labels, load_image, read_rgb
 from t2t_keras.images.cifar_labels import CIFAR10_LABELS, CIFAR100_LABELS
 from t2t_keras.images.constants import STATISTICS
 from t2t_keras.weights.catalogue import release_named
-from t2t_keras.weights.convert import official_model
+from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.weights.convert import model_of
 from t2t_keras.weights.model_card import ModelCard, read_card
+from t2t_keras.weights.torch_file import read_torch_checkpoint
 
 _OFFICIAL = (".pth", ".pth.tar", ".pt")
 _FREE_SIZE = 224  # pixels a side, for a model that takes any
@@ -61,7 +63,7 @@ def open_classifier(
     if (version := _saved_model(place)) is not None:
         return _of_saved_model(version, labels)
     if place.is_file() and place.name.endswith(_OFFICIAL):
-        model, card = official_model(place, num_heads=num_heads).model, _card_of_release(place)
+        model, card = _official_model(place, num_heads), _card_of_release(place)
     elif place.is_file() and place.suffix == ".keras":
         model, card = _keras_model(place), read_card(place)
     else:
@@ -90,6 +92,12 @@ def _keras_model(path: Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: cannot be loaded ({error}). Write it again.") from error
+
+
+def _official_model(path: Path, num_heads: int | None) -> keras.Model:
+    source = os.fspath(path)
+    state = state_dict_of(read_torch_checkpoint(path), "auto", source)
+    return model_of(state, source, num_heads).model
 
 
 def _card_of_release(path: Path) -> ModelCard | None:

@@ -178,42 +178,39 @@ def convert(
         ValueError: `target` has another ending, or `model_name` is not published.
     """
     target_suffix(target)
-    conversion = dataclasses.replace(
-        official_model(source, model_name=model_name, num_heads=num_heads, key=key, sha256=sha256),
-        target=Path(target),
-    )
-    write_model(conversion.model, target)
-    logger.info("%s: wrote %s", source, target)
-    return conversion
-
-
-def official_model(
-    source: str | os.PathLike,
-    *,
-    model_name: str | None = None,
-    num_heads: int | None = None,
-    key: str = "auto",
-    sha256: str | None = None,
-) -> Conversion:
-    """The whole model that an official checkpoint is of, with its weights, giving logits.
-
-    Args:
-        source, model_name, num_heads, key, sha256: As for `convert`.
-
-    Returns:
-        What `convert` does, without a target.
-
-    Raises:
-        CheckpointError: The file is damaged, unsafe, or of no T2T-ViT.
-        ValueError: `model_name` is not published.
-    """
     if model_name is not None and model_name not in VARIANTS:
         raise ValueError(
             f"`model_name` must be one of {', '.join(VARIANTS)}. Received: model_name={model_name}"
         )
     heads = VARIANTS[model_name].num_heads if model_name is not None else num_heads
     state = state_dict_of(read_torch_checkpoint(source, sha256), key, os.fspath(source))
-    identity = identify(state, heads, os.fspath(source))
+    made = model_of(state, os.fspath(source), heads, model_name)
+    write_model(made.model, target)
+    logger.info("%s: wrote %s", source, target)
+    return dataclasses.replace(made, target=Path(target))
+
+
+def model_of(
+    state: Mapping[str, np.ndarray],
+    source: str,
+    num_heads: int | None = None,
+    model_name: str | None = None,
+) -> Conversion:
+    """The whole model that a state dict is of, with its weights, giving logits.
+
+    Args:
+        state: Official key -> array.
+        source: The file's name, for messages.
+        num_heads: Attention heads, for sizes nobody published.
+        model_name: The published variant it must be; None takes what it is.
+
+    Returns:
+        What `convert` does, without a target.
+
+    Raises:
+        CheckpointError: It is of no T2T-ViT, or of another one.
+    """
+    identity = identify(state, num_heads, source)
     if model_name not in (None, identity.name):
         raise CheckpointError(
             f"{source}: is not of {model_name}; its sizes are those of "
@@ -224,7 +221,7 @@ def official_model(
         model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
     except ValueError as error:
         raise CheckpointError(f"{source}: there is no model of its sizes: {error}") from error
-    report = load_state(model, state, os.fspath(source))
+    report = load_state(model, state, source)
     if report.fresh:
         raise CheckpointError(
             f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "
