@@ -21,6 +21,7 @@ FLOORS = {
     "visualize": 5,
     "export": 5,
     "commands": 6,
+    "predict": 7,
 }
 KERAS_ONLY = {"layers", "models"}
 TENSORFLOW_ROOMS = {"data", "training", "export", "commands"}

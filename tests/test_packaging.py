@@ -18,10 +18,9 @@ DISTRIBUTIONS = {  # where the name to import is another
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-NEVER_IMPORTED = {  # what pooch, TFDS, requests and Keras import, or need in these versions
+NEVER_IMPORTED = {  # what TFDS, requests and Keras import, or need in these versions
     "importlib_resources",
     "tensorboard",
-    "tqdm",
     "urllib3",
 }
 OPTIONAL = {"jax"}  # imported where Keras' backend asks for it; an extra

@@ -110,6 +110,19 @@ def flags_of(script: str) -> set[str]:
     return {f"{no}{name}" for sign, name in named for no in {sign, ""}} | {"flagfile", "help"}
 
 
+def flags_of_predict() -> set[str]:
+    """Read off the source: the process would load TensorFlow to say so."""
+    source = (ROOT / "t2t_keras" / "predict.py").read_text("utf-8")
+    return set(re.findall(r"flags\.DEFINE_\w+\(\s*\"(\w+)\"", source))
+
+
+def test_every_flag_of_a_prediction_exists():
+    lines = [line for line in command_lines() if "-m t2t_keras.predict" in line]
+    assert lines
+    for line in lines:
+        assert set(re.findall(r" --(\w+)", line)) <= flags_of_predict()
+
+
 def test_every_flag_of_a_command_exists():
     seen = set()
     for line in command_lines():
@@ -123,7 +136,8 @@ def test_every_flag_of_a_command_exists():
 def test_every_flag_in_the_text_exists():
     named = set(re.findall(r"`--(\w+)", README))
     assert named
-    assert named <= flags_of("train_keras.py") | flags_of("convert_weights.py")
+    scripts = flags_of("train_keras.py") | flags_of("convert_weights.py")
+    assert named <= scripts | flags_of_predict()
 
 
 def test_the_two_commands_are_one_line_each():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from t2t_keras.data import Colour
 from t2t_keras.errors import ExportError
 from t2t_keras.export import export_saved_model
 from t2t_keras.export.saved_model import next_version
@@ -20,6 +21,8 @@ def export_run(
     class_names: Sequence[str],
     version: int | None,
     crop_pct: float,
+    mean: Colour,
+    std: Colour,
 ) -> Path:
     """Writes a version beside a run's model, as `export_saved_model` does.
 
@@ -29,6 +32,8 @@ def export_run(
         class_names: Its classes' names.
         version: At least 1; None is the next free one.
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        mean: Of each channel, in 0..1, that the model was trained with.
+        std: Of each channel, in 0..1.
 
     Returns:
         The folder of the version.
@@ -38,7 +43,7 @@ def export_run(
     """
     folder = model_path.parent
     version = next_version(folder) if version is None else version
-    rest = (list(class_names), os.fspath(folder), version, crop_pct)
+    rest = (list(class_names), os.fspath(folder), version, crop_pct, mean, std)
     if keras.backend.backend() == "tensorflow":
         return export_saved_model(model, *rest)
     surroundings = {

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import logging
 import os
 import re
 import shutil
@@ -13,15 +12,19 @@ import numpy as np
 import pytest
 from keras.saving import load_model
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from t2t_keras.commands import train as module
+from t2t_keras.commands.settings import evaluation_config
 from t2t_keras.commands.train import TrainCommand, run
 from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.errors import RunInterrupted
+from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training import TrainConfig
-from t2t_keras.training.config import MONITORS, OPTIMIZERS, PRECISIONS
+from t2t_keras.training.config import CLASS_WEIGHTS, MONITORS, OPTIMIZERS, PRECISIONS
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.model_card import ModelCard, read_card
 from tests.pictures import make_folder
 from tests.training.conftest import TINY
 
@@ -36,15 +39,6 @@ SETTINGS = {
     "crop_pct": 0.8,
     "image_size": ["16", "24"],
 }
-
-
-@pytest.fixture(autouse=True)
-def own_log():
-    """`run` takes the package's log for itself; other tests want it back."""
-    log = logging.getLogger("t2t_keras")
-    before = (log.handlers, log.propagate, log.level)
-    yield
-    log.handlers, log.propagate, log.level = before
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,16 +75,49 @@ def test_a_run_leaves_everything_it_should(finished):
         "confusion_matrix.png",
         "curves.png",
         "inspection.json",
+        "labels.txt",
         "log.csv",
         "metrics.json",
+        "mistakes.png",
         "model.keras",
+        "per_class.csv",
+        "per_class.png",
         "settings.json",
         "tensorboard",
     }
-    for name in ("confusion_matrix.png", "curves.png"):
+    for name in ("confusion_matrix.png", "curves.png", "per_class.png", "mistakes.png"):
         with Image.open(finished / name) as picture:
             assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
     assert (finished / "1" / "saved_model.pb").is_file()
+
+
+def test_the_report_is_of_the_test_pictures_class_by_class(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert (finished / "labels.txt").read_text() == "ash\nelm\noak\n"
+    heading, *rows = (finished / "per_class.csv").read_text().splitlines()
+    assert heading == "class,precision,recall,f1,pictures"
+    assert [row.split(",")[0] for row in rows] == ["ash", "elm", "oak"]
+    assert [row.split(",")[4] for row in rows] == ["2", "2", "2"]
+    recalls = [float(row.split(",")[2]) for row in rows]
+    assert np.mean(recalls) == pytest.approx(metrics["test_accuracy"])  # the classes are equal
+    assert metrics["per_class"]["recall"] == recalls
+    assert read_card(finished / "model.keras") == ModelCard(("ash", "elm", "oak"), 0.8)
+
+
+def test_tensorboard_has_the_report_s_plots(finished):
+    (events,) = (finished / "tensorboard" / "report").iterdir()
+    shown = EventAccumulator(str(events), {"tensors": 0}).Reload().Tags()["tensors"]
+    assert shown == ["curves", "confusion_matrix", "per_class", "mistakes"]
+
+
+def test_a_released_file_is_evaluated_as_its_authors_do(tmp_path):
+    path = tmp_path / "cifar100_t2t-vit-19_89.0.pth"
+    path.write_bytes(b"")
+    config = evaluation_config({"weights": str(path), "dataset": "cifar100"})
+    assert (config.model, config.image_size) == ("t2t_vit_19", (224, 224))
+    assert (config.statistics, config.crop_pct) == ("cifar", 1.0)
+    given = {"weights": str(path), "dataset": "cifar100", "image_size": ["320x192"]}
+    assert evaluation_config(given).image_size == (320, 192)
 
 
 def test_metrics_hold_the_result_and_every_setting(finished, pictures):
@@ -219,7 +246,7 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
         write_model(load_model(finished / "model.keras"), folder / "model.keras")
 
     monkeypatch.setattr(module, "train", lambda *args, **kwargs: None)
-    monkeypatch.setattr(module, "_write_files", write_half)
+    monkeypatch.setattr(module, "write_files", write_half)
     monkeypatch.setattr("keras.Model.save", interrupted)
     assert run(asked_for(tmp_path / "runs", dataset="digits")) == 130
     assert "interrupted" in capsys.readouterr().err
@@ -275,7 +302,9 @@ def test_the_flags_are_the_settings_and_their_choices():
         ("augment", AUGMENTATIONS),
         ("erasing_mode", ERASING_MODES),
         ("monitor", MONITORS),
+        ("class_weight", CLASS_WEIGHTS),
         ("optimizer", OPTIMIZERS),
+        ("statistics", STATISTICS),
         ("on_bad_image", ON_BAD_IMAGE),
         ("precision", PRECISIONS),
     ):

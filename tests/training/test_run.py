@@ -114,7 +114,7 @@ def test_a_run_starts_from_weights(finished, tiny_config):
     first, folder = finished
     config = tiny_config(weights=str(folder / "model.keras"))
     devices = make_devices(config.devices)
-    model = compiled_model(config, 3, epoch_rates(config), steps_per_epoch=4, devices=devices)
+    model, _ = compiled_model(config, 3, epoch_rates(config), steps_per_epoch=4, devices=devices)
     np.testing.assert_equal(model.get_weights(), first.model.get_weights())
 
 
