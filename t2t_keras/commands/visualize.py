@@ -12,6 +12,7 @@ from t2t_keras.commands.open_model import OpenModel, open_model
 from t2t_keras.commands.outcome import exit_code, say
 from t2t_keras.commands.settings import image_size_of
 from t2t_keras.images import load_image, preprocess_input
+from t2t_keras.models.parts import parts_of
 from t2t_keras.visualize import (
     attention_blocks,
     attention_rollout,
@@ -118,7 +119,7 @@ def _visualize(command: VisualizeCommand) -> int:
 
 def _attention(view: _View) -> None:
     model, block = view.opened.model, view.block("")
-    if isinstance(block, str) and block.startswith("t2t_block_"):
+    if block in parts_of(model).stages:
         point = view.point()
         maps = stage_attention(model, view.pixels, block, [point])
         what = f"what {block} attends to from {point[0]},{point[1]}"
@@ -141,7 +142,7 @@ def _rollout(view: _View) -> None:
 
 
 def _features(view: _View) -> None:
-    block = view.block("t2t_block_0")
+    block = view.block(next(iter(parts_of(view.opened.model).stages)))
     maps = feature_maps(view.opened.model, view.pixels, block)[0]
     chosen = varied_channels(maps, view.command.channels)
     names = [f"channel {index}" for index in chosen]

@@ -25,7 +25,7 @@ flags.DEFINE_string(
     "block",
     None,
     "A stage (t2t_block_0, t2t_block_1, project) or an encoder block, by name or number (default: "
-    "all for attention, t2t_block_0 for features, else the last).",
+    "all for attention, the first stage for features, else the last).",
 )
 flags.DEFINE_string("class_index", None, "A class by number or name (default: the likeliest).")
 flags.DEFINE_list(

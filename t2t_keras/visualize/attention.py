@@ -15,12 +15,10 @@ from t2t_keras.visualize.walk import (
     attention_of,
     pieces,
     projections,
-    run_stem,
     stage_projections,
     stage_weights,
-    tokens_of,
+    stem_before,
     walk_encoder,
-    walk_stem,
     weights_of,
 )
 
@@ -72,10 +70,10 @@ def class_attention(
     names = [
         attending_name(parts, b) for b in (attention_blocks(model) if blocks is None else blocks)
     ]
-    feature_map = run_stem(parts, images)
+    feature_map = stem_before(parts, images)
     found = {}
-    for block, inputs, _ in walk_encoder(parts, tokens_of(parts, feature_map)):
-        if block.name in names:
+    for block, inputs in walk_encoder(parts, feature_map):
+        if block is not None and block.name in names:
             inner = attention_of(block)
             queries, keys, _ = projections(inner, inputs)
             weights = array(weights_of(inner, queries[:, :1], keys))[:, :, 0, 1:]
@@ -106,9 +104,8 @@ def token_attention(
     """
     parts = parts_of(model)
     name = attending_name(parts, block)
-    for found, inputs, _ in walk_encoder(parts, tokens_of(parts, run_stem(parts, images))):
-        if found.name == name:
-            break
+    steps = walk_encoder(parts, stem_before(parts, images))
+    found, inputs = next((b, tokens) for b, tokens in steps if b.name == name)
     inner, count = attention_of(found), inputs.shape[1]
     wanted = np.arange(count) if queries is None else np.asarray(queries)
     if not wanted.size or not np.all((0 <= wanted) & (wanted < count)):
@@ -148,9 +145,7 @@ def stage_attention(
             f"`stage` must be one of {', '.join(attending) or 'none: its stem has no attention'}. "
             f"Received: stage={stage}"
         )
-    for layer, inputs, _ in walk_stem(parts, images):
-        if layer.name == stage:
-            break
+    layer, inputs = parts.stem[parts.stages[stage]], stem_before(parts, images, stage)
     (queries, keys, _), (height, width) = stage_projections(layer, inputs)
     cells = cells_at(points, np.shape(images)[1:3], parts.grid_of(stage), (height, width))
     asking = ops.take(queries, [row * width + column for row, column in cells], axis=1)
@@ -177,11 +172,8 @@ def attention_rollout(model: keras.Model, images: Any) -> np.ndarray:
     Reference: arXiv:2005.00928, section 3.
     """
     parts = parts_of(model)
-    feature_map = run_stem(parts, images)
-    steps = [
-        (attention_of(block), inputs)
-        for block, inputs, _ in walk_encoder(parts, tokens_of(parts, feature_map))
-    ]
+    feature_map = stem_before(parts, images)
+    steps = [(attention_of(block), inputs) for block, inputs in walk_encoder(parts, feature_map)]
     batch, count = steps[0][1].shape[:2]
     reached = np.zeros((batch, count), np.float32)
     reached[:, 0] = 1.0

@@ -8,14 +8,16 @@ import numpy as np
 from keras import ops
 
 from t2t_keras.models.parts import Parts, parts_of, require_head
+from t2t_keras.visualize.attention import attending_name
 from t2t_keras.visualize.walk import (
     array,
     attention_of,
     finish_block,
     logits_of,
+    run_layer,
+    stem_before,
     tokens_of,
     walk_encoder,
-    walk_stem,
 )
 
 
@@ -83,23 +85,18 @@ def _cut(parts: Parts, images: Any, name: str) -> tuple[Any, Callable[[Any], Any
     Raises:
         ValueError: The block has no attention.
     """
-    for index, (layer, _, after) in enumerate(walk_stem(parts, images)):
-        feature_map = after
-        if layer.name == name:
-            return after, lambda at: _from_stem(parts, index + 1, at), after.shape[1:3]
-    for index, (block, inputs, _) in enumerate(walk_encoder(parts, tokens_of(parts, feature_map))):
-        inner = attention_of(block)
-        if block.name == name and inner is not None:
-            break
-    else:
-        raise ValueError(
-            "`block` must be a stage of the stem or an encoder block with attention. "
-            f"Received: block={name}"
-        )
+    if name in parts.stages:
+        index = parts.stages[name]
+        after = run_layer(parts.stem[index], stem_before(parts, images, name))
+        return after, lambda at: _from_stem(parts, index + 1, at), after.shape[1:3]
+    attending_name(parts, name)
+    feature_map = stem_before(parts, images)
+    steps = walk_encoder(parts, feature_map)
+    block, inputs = next((block, tokens) for block, tokens in steps if block.name == name)
+    inner, index = attention_of(block), parts.block_names().index(name)
 
     def to_logits(at: Any) -> Any:
-        tokens = finish_block(block, inputs, inner.attn(at))
-        return _from_block(parts, index + 1, tokens)
+        return _from_block(parts, index + 1, finish_block(block, inputs, inner.attn(at)))
 
     return inner.norm1(inputs), to_logits, feature_map.shape[1:3]
 

@@ -1,4 +1,4 @@
-"""What a stage or block makes of a picture, as arrays: its channels, and which patches are alike."""
+"""What a stage or block makes of a picture, as arrays: channels, and which patches are alike."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from t2t_keras.models.parts import parts_of, require_head
 from t2t_keras.visualize.pixels import cells_at
-from t2t_keras.visualize.walk import array, logits_of, map_of, run_stem, tokens_of, walk_encoder
+from t2t_keras.visualize.walk import array, logits_of, map_of, stem_before, walk_encoder
 
 
 def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarray:
@@ -49,9 +49,7 @@ def class_logits(model: keras.Model, images: Any) -> np.ndarray:
     """
     parts = parts_of(model)
     require_head(parts)
-    tokens = tokens_of(parts, run_stem(parts, images))
-    for _, _, after in walk_encoder(parts, tokens):
-        tokens = after
+    *_, (_, tokens) = walk_encoder(parts, stem_before(parts, images))
     return array(logits_of(parts, tokens))
 
 

@@ -134,16 +134,21 @@ def _run_transformer(block: T2TBlock, feature_map: Any) -> Any:
     return ops.reshape(tokens, (-1, height, width, block.token_dim))
 
 
-def walk_stem(parts: Parts, images: Any) -> Iterator[tuple[keras.layers.Layer, Any, Any]]:
-    """Every layer of the stem in turn, with the map going in and the one coming out."""
+def run_layer(layer: keras.layers.Layer, feature_map: Any) -> Any:
+    """A layer of the stem, from map to map."""
+    if isinstance(layer, T2TBlock) and isinstance(layer.token_layer, TokenTransformer):
+        return _run_transformer(layer, feature_map)
+    return layer(feature_map)
+
+
+def stem_before(parts: Parts, images: Any, name: str | None = None) -> Any:
+    """The map that goes into a stage of the stem; None stands for what follows the stem."""
     feature_map = checked_images(parts, images)
     for layer in parts.stem:
-        before = feature_map
-        if isinstance(layer, T2TBlock) and isinstance(layer.token_layer, TokenTransformer):
-            feature_map = _run_transformer(layer, before)
-        else:
-            feature_map = layer(before)
-        yield layer, before, feature_map
+        if layer.name == name:
+            break
+        feature_map = run_layer(layer, feature_map)
+    return feature_map
 
 
 def tokens_of(parts: Parts, feature_map: Any) -> Any:
@@ -151,16 +156,16 @@ def tokens_of(parts: Parts, feature_map: Any) -> Any:
     return parts.position_table(parts.class_token(feature_map), feature_map)
 
 
-def walk_encoder(parts: Parts, tokens: Any) -> Iterator[tuple[keras.layers.Layer, Any, Any]]:
-    """Every block of the encoder in turn, with the tokens going in and those coming out."""
+def walk_encoder(parts: Parts, feature_map: Any) -> Iterator[tuple[keras.layers.Layer | None, Any]]:
+    """Every block with the tokens that go into it; at last None, with those of the last block.
+
+    A block is run when the next pair is asked for.
+    """
+    tokens = tokens_of(parts, feature_map)
     for block in parts.encoder.blocks:
-        before, tokens = tokens, run_block(block, tokens)
-        yield block, before, tokens
-
-
-def run_stem(parts: Parts, images: Any) -> Any:
-    """The stem's last map."""
-    return [after for _, _, after in walk_stem(parts, images)][-1]
+        yield block, tokens
+        tokens = run_block(block, tokens)
+    yield None, tokens
 
 
 def logits_of(parts: Parts, tokens: Any) -> Any:
@@ -170,17 +175,14 @@ def logits_of(parts: Parts, tokens: Any) -> Any:
 
 def map_of(parts: Parts, images: Any, name: str) -> Any:
     """The map of a stage or block: (B, h, w, C), without the class token."""
-    for layer, _, feature_map in walk_stem(parts, images):
-        if layer.name == name:
-            return feature_map
-    for block, _, tokens in walk_encoder(parts, tokens_of(parts, feature_map)):
-        if block.name == name:
-            return _as_map(tokens, feature_map)
-    if name != LAST:
-        raise ValueError(f"`block` must be a stage or block of the model. Received: block={name}")
-    return _as_map(parts.encoder.norm(tokens), feature_map)
-
-
-def _as_map(tokens: Any, feature_map: Any) -> Any:
-    height, width = feature_map.shape[1:3]
-    return ops.reshape(tokens[:, 1:], (-1, height, width, tokens.shape[-1]))
+    if name in parts.stages:
+        return run_layer(parts.stem[parts.stages[name]], stem_before(parts, images, name))
+    feature_map = stem_before(parts, images)
+    before = None
+    for block, tokens in walk_encoder(parts, feature_map):
+        if before == name:
+            break
+        before = block.name if block is not None else None
+    if name == LAST:
+        tokens = parts.encoder.norm(tokens)
+    return ops.reshape(tokens[:, 1:], (-1, *feature_map.shape[1:3], tokens.shape[-1]))
