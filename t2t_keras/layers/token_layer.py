@@ -56,7 +56,7 @@ class TokenLayer(keras.layers.Layer):
         return ops.split(projected, 3, axis=-1)
 
     def attention_weights(self, queries, keys):
-        """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights, summing to 1."""
+        """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights."""
         raise NotImplementedError  # the two token layers differ here and in `attention`
 
     def attention(self, projected):

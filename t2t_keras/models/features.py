@@ -41,8 +41,9 @@ def features(model: keras.Model, blocks: Sequence[int | str] | None = None) -> k
             gives both inner stages and "encoder": strides 4, 8 and 16 in the published variants.
 
     Returns:
-        A `keras.Model` from the same pictures to a list of (B, h, w, C) maps. The tokens of an
-        encoder block are laid out as the map they came from, without the class token.
+        A `keras.Model` from the same pictures to a list of (B, h, w, C) maps, or to the map alone
+        where `blocks` has one. The tokens of an encoder block are laid out as the map they came
+        from, without the class token.
         `feature_strides` says how many pixels there are to a cell.
 
     Raises:
@@ -55,7 +56,7 @@ def features(model: keras.Model, blocks: Sequence[int | str] | None = None) -> k
     if inside:
         maps.update(_encoder_maps(parts, inside))
     outputs = [maps[name] for name in names]
-    return keras.Model(model.inputs, outputs, name=f"{model.name}_features")
+    return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
 
 def _encoder_maps(parts: Parts, names: list[str]) -> dict:

@@ -133,7 +133,8 @@ def stage_attention(
         points: (y, x) in pixels; each stands for the window whose centre is nearest.
 
     Returns:
-        (B, Q, h, w) float32; those of a point sum to 1.
+        (B, Q, h, w) float32; those of a point sum to 1, or to less in a performer
+        whose features are near 0.
 
     Raises:
         ValueError: The stage has no attention, a point lies outside, or the pictures do not fit.

@@ -5,6 +5,7 @@ memory holds. No query hangs on another one, so only some rows are made at a tim
 have any size, whatever size the model was built for; the model is not changed.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def checked_images(parts: Parts, images: Any) -> Any:
     taken = parts.stem[0].input
     if taken is parts.model.inputs[0]:
         return images
-    return keras.Model(parts.model.inputs, taken)(images, training=False)
+    return keras.Model(parts.model.input, taken)(images, training=False)
 
 
 def pieces(count: int, rows_of: int, batch: int = 1) -> Iterator[slice]:
@@ -178,11 +179,9 @@ def map_of(parts: Parts, images: Any, name: str) -> Any:
     if name in parts.stages:
         return run_layer(parts.stem[parts.stages[name]], stem_before(parts, images, name))
     feature_map = stem_before(parts, images)
-    before = None
-    for block, tokens in walk_encoder(parts, feature_map):
-        if before == name:
-            break
-        before = block.name if block is not None else None
+    names = parts.block_names()
+    behind = len(names) if name == LAST else names.index(name) + 1
+    _, tokens = next(itertools.islice(walk_encoder(parts, feature_map), behind, None))
     if name == LAST:
         tokens = parts.encoder.norm(tokens)
     return ops.reshape(tokens[:, 1:], (-1, *feature_map.shape[1:3], tokens.shape[-1]))
