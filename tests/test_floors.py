@@ -24,7 +24,10 @@ FLOORS = {
 }
 KERAS_ONLY = {"layers", "models"}
 TENSORFLOW_ROOMS = {"data", "training", "export", "commands"}
-TENSORFLOW_FILES = {"t2t_keras.visualize.grad_cam"}  # gradients, where it is the backend
+TENSORFLOW_FILES = {  # beside these rooms, and only inside functions
+    "t2t_keras.visualize.callback",  # writes TensorBoard's events
+    "t2t_keras.visualize.grad_cam",  # gradients, where it is the backend
+}
 SCRIPT = "__main__"  # a room that is a command too; such a file stands above all rooms
 
 Imports = dict[str, set[str]]  # module -> the modules it imports, wherever in the file

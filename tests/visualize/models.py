@@ -9,13 +9,16 @@ from tests.layers.check_layer import random
 from tests.tiny import tiny_variant
 
 IMAGES = random(2, 32, 64, 3)
-KINDS = {
+KINDS = {  # every kind of block, and every kind of stem
     "performer": {},
-    "transformer": {"token_type": "transformer"},
-    "convolution": {"token_type": "convolution"},
-    "squeeze_excite": {"block_type": "squeeze_excite"},
     "ghost": {"block_type": "ghost"},
-    "dense": {"block_type": "dense", "depth": (1, 1), "growth_rate": 16},
+    "convolution": {"token_type": "convolution", "block_type": "squeeze_excite"},
+    "dense": {
+        "token_type": "transformer",
+        "block_type": "dense",
+        "depth": (1, 1),
+        "growth_rate": 16,
+    },
 }
 
 

@@ -82,10 +82,10 @@ def test_rollout_is_the_product_of_the_blocks_matrices(model, monkeypatch):
     np.testing.assert_allclose(rollout, matrix[:, 0, 1:].reshape(2, 2, 4), rtol=1e-4)
 
 
-@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize("kind", ["performer", "dense"])
 @pytest.mark.parametrize("stage", ["t2t_block_0", "t2t_block_1"])
-def test_a_stage_s_output_follows_from_the_weights(token_type, stage):
-    model = small_model(token_type=token_type)
+def test_a_stage_s_output_follows_from_the_weights(kind, stage):
+    model = small_model(**KINDS[kind])
     block = model.get_layer(stage)
     feature_map = keras.Model(model.input, block.input)(IMAGES)
     stride = parts_of(model).grid_of(stage).stride
@@ -163,7 +163,7 @@ def test_a_transition_has_no_attention_and_a_convolution_stem_no_stages():
     with pytest.raises(ValueError, match="with attention.*block=transition_1"):
         class_attention(dense, IMAGES, ["transition_1"])
     with pytest.raises(ValueError, match="its stem has no attention"):
-        stage_attention(small_model(token_type="convolution"), IMAGES, "convolution_0", [(0, 0)])
+        stage_attention(small_model(**KINDS["convolution"]), IMAGES, "convolution_0", [(0, 0)])
 
 
 def test_a_model_inside_another_is_pointed_out():

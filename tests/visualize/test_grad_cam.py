@@ -9,12 +9,13 @@ from tests.layers.check_layer import numpy, random
 from tests.visualize.models import IMAGES, KINDS, small_model
 
 
-@pytest.mark.parametrize("kind", ["performer", "squeeze_excite", "ghost", "dense"])
-@pytest.mark.parametrize("block", ["t2t_block_1", 0, -1])
-def test_the_way_from_a_block_to_the_logits_is_the_model_s(kind, block):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("last", [False, True])
+def test_the_way_from_a_block_to_the_logits_is_the_model_s(kind, last):
     model = small_model(**KINDS[kind])
     parts = parts_of(model)
-    activations, to_logits, _ = _cut(parts, IMAGES, parts.name_of(block))
+    block = parts.block_names()[-1] if last else list(parts.stages)[1]
+    activations, to_logits, _ = _cut(parts, IMAGES, block)
     np.testing.assert_allclose(
         numpy(to_logits(activations)), numpy(model(IMAGES)), rtol=1e-4, atol=1e-5
     )
@@ -27,14 +28,15 @@ def test_the_map_is_the_formula_with_a_gradient_by_differences(block):
     activations, to_logits, grid = _cut(parts, IMAGES[:1], parts.name_of(block))
     start = numpy(activations)
     patches = start.reshape(1, *grid, -1) if start.ndim == 4 else start[:, 1:].reshape(1, *grid, -1)
-    means = np.zeros(start.shape[-1])
-    for channel in range(len(means)):  # a step of all patches at once gives the gradients' sum
-        step = np.zeros_like(start)
-        step[..., channel] = 1e-2
-        if start.ndim == 3:
-            step[:, 0] = 0
-        up, down = (numpy(to_logits(start + sign * step))[0, number] for sign in (1, -1))
-        means[channel] = (up - down) / 2e-2 / np.prod(grid)
+    width = start.shape[-1]
+    # A step of one channel in all patches at once gives the sum of its gradients; one a row.
+    steps = np.zeros((width, *start.shape[1:]), "float32")
+    for channel in range(width):
+        steps[channel, ..., channel] = 1e-2
+    if start.ndim == 3:
+        steps[:, 0] = 0  # the class token
+    up, down = (numpy(to_logits(start + sign * steps))[:, number] for sign in (1, -1))
+    means = (up - down) / 2e-2 / np.prod(grid)
     expected = np.maximum((patches * means).sum(axis=-1), 0)
     found = grad_cam(model, IMAGES[:1], number, block)
     np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(patches * means).sum(-1).max())

@@ -9,7 +9,7 @@ from tests.tiny import tiny_variant
 from tests.visualize.models import IMAGES, KINDS, small_model
 
 
-@pytest.mark.parametrize("kind", ["transformer", "dense"])
+@pytest.mark.parametrize("kind", ["performer", "dense"])
 def test_maps_are_those_of_the_features_model(kind):
     model = small_model(**KINDS[kind])
     blocks = ["t2t_block_1", "project", 0, -1, "encoder"]
