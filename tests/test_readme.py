@@ -133,11 +133,25 @@ def test_every_flag_of_a_command_exists():
     assert seen == {"convert_weights.py", "train_keras.py"}
 
 
+def visualize_flags() -> set[str]:
+    """The flags of `python -m t2t_keras.visualize`."""
+    from t2t_keras.visualize import __main__ as script
+
+    return {flag.name for flag in script.FLAGS.get_key_flags_for_module(script)}
+
+
+def test_every_flag_of_visualize_exists():
+    lines = [line for line in command_lines() if "-m t2t_keras.visualize" in line]
+    assert len(lines) == 3
+    for line in lines:
+        assert set(re.findall(r" --(\w+)", line)) <= visualize_flags()
+
+
 def test_every_flag_in_the_text_exists():
     named = set(re.findall(r"`--(\w+)", README))
     assert named
     scripts = flags_of("train_keras.py") | flags_of("convert_weights.py")
-    assert named <= scripts | flags_of_predict()
+    assert named <= scripts | flags_of_predict() | visualize_flags()
 
 
 def test_the_two_commands_are_one_line_each():

@@ -71,9 +71,20 @@ class TokenPerformer(TokenLayer):
         projected = ops.matmul(inputs, ops.transpose(self.random_features))
         return ops.exp(projected - half_square) / math.sqrt(self.random_features.shape[0])
 
-    def attention(self, projected):
+    def split(self, projected):
         # Keys come first, unlike in the transformer: the official layer is called kqv.
         keys, queries, values = ops.split(projected, 3, axis=-1)
+        return queries, keys, values
+
+    def attention_weights(self, queries, keys):
+        """The matrix that `attention` never builds: phi(q) phi(k)^T over its row sums, float32."""
+        keys = self.feature_map(ops.cast(keys, "float32"))
+        queries = self.feature_map(ops.cast(queries, "float32"))
+        total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
+        return ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) / (total + 1e-8)
+
+    def attention(self, projected):
+        queries, keys, values = self.split(projected)
         keys = self.feature_map(ops.cast(keys, "float32"))
         queries = self.feature_map(ops.cast(queries, "float32"))
         keys_to_values = ops.matmul(ops.transpose(keys, (0, 2, 1)), ops.cast(values, "float32"))

@@ -1,17 +1,15 @@
-"""Plots of a run as PNG files: the one place that needs matplotlib. No display is needed."""
+"""Plots of a run as PNG files."""
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from t2t_keras.files import atomic_path
+from t2t_keras.visualize.plot_file import save
 
 # Okabe and Ito's colours, which colour-blind people tell apart; the lines' styles differ too.
 _TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
@@ -61,7 +59,7 @@ def plot_curves(
         axis.tick_params(labelbottom=True)
         axis.grid(alpha=0.3)
     axes["accuracy"].legend(loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confusion(
@@ -88,7 +86,7 @@ def plot_confusion(
     _name_classes(axis, class_names)
     if classes <= _COUNTED_CLASSES:
         _write_counts(axis, confusion, shares)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_classes(
@@ -173,8 +171,3 @@ def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None
             fontsize=8,
             color="white" if dark else "black",
         )
-
-
-def _save(figure: Figure, path: str | os.PathLike) -> None:
-    with atomic_path(Path(path)) as part:
-        FigureCanvasAgg(figure).print_png(part)

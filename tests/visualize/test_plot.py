@@ -92,7 +92,7 @@ def test_a_failing_plot_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "curves.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(
-        "t2t_keras.visualize.plot.FigureCanvasAgg.print_png",
+        "t2t_keras.visualize.plot_file.FigureCanvasAgg.print_png",
         lambda canvas, part: part.write_bytes(b"half") and 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
