@@ -117,7 +117,7 @@ def plot_classes(
     axis.set_title(f"{title}\n{left_out} better classes left out" if left_out else title,
                    parse_math=False)  # fmt: skip
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_mistakes(
@@ -144,7 +144,7 @@ def plot_mistakes(
             axis.imshow(pictures[number])
             caption = "\n".join(map(_shortened, captions[number].splitlines()))
             axis.set_title(caption, fontsize=8, parse_math=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _name_classes(axis: Axes, class_names: Sequence[str]) -> None:
