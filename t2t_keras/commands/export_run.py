@@ -10,8 +10,7 @@ from pathlib import Path
 import keras
 
 from t2t_keras.errors import ExportError
-from t2t_keras.export import export_saved_model
-from t2t_keras.export.saved_model import next_version
+from t2t_keras.export import Preprocessing, export_saved_model, next_version
 
 
 def export_run(
@@ -38,16 +37,16 @@ def export_run(
     """
     folder = model_path.parent
     version = next_version(folder) if version is None else version
-    rest = (list(class_names), os.fspath(folder), version, crop_pct)
+    rest = (list(class_names), os.fspath(folder), version)
     if keras.backend.backend() == "tensorflow":
-        return export_saved_model(model, *rest)
+        return export_saved_model(model, *rest, Preprocessing(crop_pct=crop_pct))
     surroundings = {
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps([os.fspath(model_path), *rest])],
+        [sys.executable, "-m", __name__, json.dumps([os.fspath(model_path), crop_pct, *rest])],
         env={**os.environ, **surroundings},
         capture_output=True,
         text=True,
@@ -59,5 +58,5 @@ def export_run(
 
 
 if __name__ == "__main__":
-    path, *asked = json.loads(sys.argv[1])
-    export_saved_model(keras.saving.load_model(path), *asked)
+    path, share, *asked = json.loads(sys.argv[1])
+    export_saved_model(keras.saving.load_model(path), *asked, Preprocessing(crop_pct=share))

@@ -40,7 +40,7 @@ def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
             "--mode=eval needs --weights: a file of weights, a run's folder, or imagenet. "
             "Received: --weights="
         )
-    of_run = _settings_of_run(given["weights"])
+    of_run = settings_of_run(given["weights"])
     same_data = given.get("dataset", of_run.get("dataset")) == of_run.get("dataset")
     names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
     kept = {name: of_run[name] for name in names if name in of_run}
@@ -64,12 +64,17 @@ def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
             f"Received: weights={weights}"
         )
     if parsed.get("image_size"):
-        parsed["image_size"] = _image_size(parsed["image_size"])
+        parsed["image_size"] = image_size_of(parsed["image_size"])
     parsed["devices"] = tuple(parsed.get("devices") or ())
     return parsed
 
 
-def _image_size(sides: list[str]) -> tuple[int, int]:
+def image_size_of(sides: list[str]) -> tuple[int, int]:
+    """Height and width in pixels of one or two numbers on the command line.
+
+    Raises:
+        ValueError: They are no such numbers.
+    """
     try:
         height, width = (int(side) for side in (sides * 2 if len(sides) == 1 else sides))
     except ValueError as error:
@@ -80,7 +85,8 @@ def _image_size(sides: list[str]) -> tuple[int, int]:
     return height, width
 
 
-def _settings_of_run(weights: str) -> dict[str, Any]:
+def settings_of_run(weights: str) -> dict[str, Any]:
+    """The settings of the run that made these weights; empty where no run made them."""
     return _metrics_of_run(weights).get("settings", {})
 
 

@@ -29,13 +29,19 @@ def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:
             matrix products in 8 bits and rounds what they are multiplied with, to its own range.
     """
     if quantize is None:
-        model.export(str(folder / MODEL_NAME), format="onnx", verbose=False)
+        _write_whole(model, folder / MODEL_NAME)
         return
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / MODEL_NAME
-        model.export(str(whole), format="onnx", verbose=False)
+        _write_whole(model, whole)
         write = _write_half if quantize == "float16" else _write_int8
         write(whole, folder / MODEL_NAME)
+
+
+def _write_whole(model: keras.Model, target: Path) -> None:
+    # Without the signature Keras wants a model that was called before.
+    image = keras.InputSpec(shape=model.input_shape, dtype="float32", name="image")
+    model.export(str(target), format="onnx", verbose=False, input_signature=[image])
 
 
 def _write_half(source: Path, target: Path) -> None:
@@ -61,6 +67,4 @@ def _write_int8(source: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     # Convolutions stay: ONNX Runtime is slower with the stem's in integers.
-    quantize_dynamic(
-        source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8
-    )
+    quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8)

@@ -1,4 +1,4 @@
-"""Encoded pictures of a request -> rows of pixels; one that cannot be read costs its own row only."""
+"""Encoded pictures of a request -> rows of pixels; a damaged one costs its own row alone."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The model that is handed to other formats: pixels of its own size in, numbers of all classes out."""
+"""What is handed to other formats: pixels of the model's size in, numbers of all classes out."""
 
 import keras
 
