@@ -116,8 +116,9 @@ class Classifier(tf.Module):
             declares too many pixels, has `ok` false, the class `UNREADABLE` K times and no
             numbers (NaN); the others are as they would be without it.
         """
+        files = tf.ensure_shape(image_bytes, (None,))  # nobody else looks at a request's shape
         size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
-        pixels, readable = decode_rows(image_bytes, size, crop_pct)
+        pixels, readable = decode_rows(files, size, crop_pct)
         named = self._named(self._outputs(pixels)[1])
         instead = {"classes": UNREADABLE, "probabilities": float("nan"), "logits": float("nan")}
         rows = {
@@ -138,6 +139,7 @@ class Classifier(tf.Module):
 
     def _fitted(self, image: tf.Tensor) -> tf.Tensor:
         """Resized and cropped to (B, height, width, 3) uint8, or as they are."""
+        image = tf.ensure_shape(image, (None, None, None, 3))
         if self._any_size:
             return image
         size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
