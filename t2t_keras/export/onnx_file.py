@@ -34,8 +34,13 @@ def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / MODEL_NAME
         _write_whole(model, whole)
-        write = _write_half if quantize == "float16" else _write_int8
-        write(whole, folder / MODEL_NAME)
+        quantize_onnx(whole, folder / MODEL_NAME, quantize)
+
+
+def quantize_onnx(source: Path, target: Path, quantize: str) -> None:
+    """Writes a float32 ONNX file anew, as `write_onnx` says of "float16" and "int8"."""
+    write = _write_half if quantize == "float16" else _write_int8
+    write(source, target)
 
 
 def _write_whole(model: keras.Model, target: Path) -> None:

@@ -27,21 +27,23 @@ def write_openvino(model: keras.Model, folder: Path, quantize: str | None) -> No
         quantize: "float16" stores weights in 16 bits, "int8" those of layers in 8 and others in
             16; what OpenVINO computes in is its own choice on each device.
     """
-    import openvino
-
     if quantize is None:
         model.export(str(folder / MODEL_NAME), format="openvino", verbose=False)
         return
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / MODEL_NAME
         model.export(str(whole), format="openvino", verbose=False)
-        graph = openvino.Core().read_model(whole)
-        openvino.save_model(
-            _in_int8(graph) if quantize == "int8" else graph,
-            folder / MODEL_NAME,
-            compress_to_fp16=True,
-        )
-        del graph  # it holds the scratch file open
+        quantize_openvino(whole, folder / MODEL_NAME, quantize)
+
+
+def quantize_openvino(source: Path, target: Path, quantize: str) -> None:
+    """Writes a float32 OpenVINO file anew, as `write_openvino` says of "float16" and "int8"."""
+    import openvino
+
+    graph = openvino.Core().read_model(source)
+    if quantize == "int8":
+        graph = _in_int8(graph)
+    openvino.save_model(graph, target, compress_to_fp16=True)
 
 
 def _in_int8(graph):
