@@ -113,7 +113,7 @@ def _of_variant(
             f"{weights}: has no classifier for {len(names)} classes. Give its classes' names with "
             "--labels=FILE, one a line."
         )
-    return ExportedModel(model, tuple(names), _preprocessing(release))
+    return ExportedModel(model, tuple(names), preprocessing_of(release))
 
 
 def _variant_of(path: Path, model_name: str | None) -> str:
@@ -137,7 +137,8 @@ def _release(variant: str | None, weights: str, image_size: Size | None) -> Rele
     return next((one for one in RELEASES if one.filename == Path(weights).name), None)
 
 
-def _preprocessing(release: Release | None) -> Preprocessing:
+def preprocessing_of(release: Release | None) -> Preprocessing:
+    """What a release was evaluated with; the default where the weights are no release."""
     if release is None:
         return Preprocessing()
     if release.tag.startswith("cifar"):
