@@ -1,4 +1,4 @@
-"""Every export of a run's model beside Keras: size, time a batch, agreement on the run's test pictures.
+"""Every export of a run's model beside Keras: size, time a batch, agreement on test pictures.
 
     python -m benchmarks.export_formats --run=saved_models/RUN --batch_size=8 --rounds=30
 
@@ -32,9 +32,8 @@ flags.DEFINE_string("run", None, "The run's folder.", required=True)
 flags.DEFINE_integer("batch_size", 8, "Pictures a timed call.", lower_bound=1)
 flags.DEFINE_integer("rounds", 30, "Timed calls of each.", lower_bound=1)
 
-FILES = [
-    (name, how) for name in ("onnx", "litert", "openvino") for how in (None, "float16", "int8")
-]
+FORMATS = ("onnx", "litert", "openvino")
+FILES = [(name, how) for name in FORMATS for how in (None, "float16", "int8")]
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
