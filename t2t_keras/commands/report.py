@@ -67,10 +67,10 @@ def samples(version: Path, result: TrainResult) -> list[str]:
     for example in result.sources.test.evaluation().take(_SAMPLES):
         picture = np.asarray(decode_picture(example["image"]))
         outputs = classify(picture[None])
-        predicted = outputs["class_name"][0].decode()
+        predicted = outputs["classes"][0, 0].decode()
         label = names[int(example["label"])]
         lines.append(
-            f"  {predicted} ({outputs['probabilities'].max():.1%}), "
+            f"  {predicted} ({outputs['probabilities'][0, 0]:.1%}), "
             + ("right" if predicted == label else f"wrong: it is {label}")
         )
     return lines

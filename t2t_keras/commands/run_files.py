@@ -12,7 +12,8 @@ import tensorflow as tf
 from t2t_keras.commands.export_run import export_run
 from t2t_keras.commands.settings import MODEL_NAME
 from t2t_keras.data import Source, decode_picture
-from t2t_keras.export.saved_model import LABELS_NAME
+from t2t_keras.export import Preprocessing
+from t2t_keras.export.saved_model import LABELS_NAME, write_labels
 from t2t_keras.files import atomic_path
 from t2t_keras.training import Scores, TrainConfig, TrainResult
 from t2t_keras.training.run_callbacks import TENSORBOARD_NAME
@@ -51,8 +52,8 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
         return first
     return export_run(
         *(result.model, folder / MODEL_NAME, result.sources.training.class_names),
-        *(None if first.exists() else _VERSION, config.crop_pct),
-        **config.colours,
+        None if first.exists() else _VERSION,
+        Preprocessing(crop_pct=config.crop_pct, **config.colours),
     )
 
 
@@ -77,7 +78,7 @@ def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Pa
 
 def _write_labels(names: tuple[str, ...], path: Path) -> None:
     with atomic_path(path) as part:
-        part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        write_labels(part, names)
 
 
 def _write_table(scores: Scores, names: tuple[str, ...], path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from t2t_keras.commands.open_model import OpenModel, open_model
+from t2t_keras.commands.opened_model import OpenedModel, open_model
 from t2t_keras.commands.outcome import exit_code, say
 from t2t_keras.commands.settings import image_size_of
-from t2t_keras.images import load_image, preprocess_input
+from t2t_keras.data import normalise
+from t2t_keras.images import load_image
+from t2t_keras.images.constants import STATISTICS
 from t2t_keras.models.parts import parts_of
 from t2t_keras.visualize import (
     attention_blocks,
@@ -44,7 +46,8 @@ class VisualizeCommand:
     image_size: list[str] | None = None
     crop_pct: float | None = None
     model: str | None = None
-    classes: int = 1000
+    labels: str | None = None
+    num_heads: int | None = None
     overwrite: bool = False
 
 
@@ -53,7 +56,7 @@ class _View:
     """A command with its model and its picture, as bytes and preprocessed."""
 
     command: VisualizeCommand
-    opened: OpenModel
+    opened: OpenedModel
     image: np.ndarray
     pixels: np.ndarray
 
@@ -109,10 +112,16 @@ def _visualize(command: VisualizeCommand) -> int:
             "--output exists already; give another name or --overwrite. "
             f"Received: --output={output}"
         )
-    opened = open_model(command.source, command.model, command.classes)
+    opened = open_model(
+        command.source,
+        model_name=command.model,
+        labels=command.labels,
+        num_heads=command.num_heads,
+    )
     size = image_size_of(command.image_size) if command.image_size else opened.image_size
-    image = load_image(command.image, size, command.crop_pct or opened.crop_pct)
-    _WORK[command.what](_View(command, opened, image, preprocess_input(image[None])))
+    image = load_image(command.image, size, command.crop_pct or opened.card.crop_pct)
+    pixels = np.asarray(normalise(image[None], *STATISTICS[opened.card.statistics]))
+    _WORK[command.what](_View(command, opened, image, pixels))
     say(f"wrote {output}")
     return 0
 

@@ -2,8 +2,8 @@
 
     python -m t2t_keras.visualize MODEL IMAGE --what=attention --output=attention.png
 
-MODEL is a run's folder, a `.keras` file, a file of weights (then --model names its variant), or the
-name of a variant, with the authors' released weights.
+MODEL is a run's folder, a `.keras` file, an official checkpoint, another file of weights (then
+--model names its variant), or the name of a variant, with the authors' released weights.
 """
 
 import os
@@ -35,7 +35,8 @@ flags.DEFINE_integer("channels", 32, "How many channels, the most varied first."
 flags.DEFINE_list("image_size", None, "Side in pixels, or height,width (default: the model's).")
 flags.DEFINE_float("crop_pct", None, "Share of the resized side that the crop keeps.")
 flags.DEFINE_string("model", None, "The variant of a file of weights.")
-flags.DEFINE_integer("classes", 1000, "Number of classes in a file of weights.", lower_bound=1)
+flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's).")
+flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.")
 flags.DEFINE_boolean("overwrite", False, "Replace the output where there is one.")
 flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
@@ -59,7 +60,8 @@ def main(argv) -> int:
             image_size=FLAGS.image_size,
             crop_pct=FLAGS.crop_pct,
             model=FLAGS.model,
-            classes=FLAGS.classes,
+            labels=FLAGS.labels,
+            num_heads=FLAGS.num_heads,
             overwrite=FLAGS.overwrite,
         ),
         debug=FLAGS.debug,

@@ -12,7 +12,7 @@ from t2t_keras.commands import classifiers
 from t2t_keras.commands.classifiers import open_classifier
 from t2t_keras.commands.predict import PredictCommand, run
 from t2t_keras.errors import CheckpointError
-from t2t_keras.export import export_saved_model
+from t2t_keras.export import Preprocessing, export_saved_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.model_card import ModelCard
@@ -33,7 +33,7 @@ def kept(model, tmp_path_factory) -> Path:
     """A folder with the model in two forms: `model.keras` and the SavedModel `served/1`."""
     folder = tmp_path_factory.mktemp("kept")
     write_model(model, folder / "model.keras", ModelCard(NAMES, crop_pct=0.8))
-    export_saved_model(model, NAMES, folder / "served", crop_pct=0.8)
+    export_saved_model(model, NAMES, folder / "served", None, Preprocessing(crop_pct=0.8))
     return folder
 
 
@@ -120,11 +120,11 @@ def _picture(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"model": "nowhere.keras"}, "MODEL must be an existing .keras file"),
+        ({"model": "nowhere.keras"}, "MODEL must be a run's folder"),
         ({"top": 0}, "--top must be at least 1"),
         ({"batch_size": 0}, "--batch_size must be at least 1"),
         ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
-        ({"labels": __file__}, "`labels` must hold a name a line for the model's 3 classes"),
+        ({"labels": __file__}, "--labels must name the 3 classes of"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_classified(

@@ -77,7 +77,7 @@ def test_each_kind_is_drawn(changes, title, shape, asked, titles, capsys):
     ("changes", "message"),
     [
         ({"source": "no_such_model"}, "MODEL must be a run's folder"),
-        ({"source": str(DATA / "tiny_bare_state_dict.pth")}, "--model must name the variant"),
+        ({"source": str(DATA / "full_size.json")}, "--model must name the variant"),
         ({"source": str(DATA / "full_size.json"), "model": "t2t_vit_7"}, "`weights` argument"),
         ({"image": "no.png"}, "no.png: no such picture"),
         ({"output": "no/such/folder/x.png"}, "--output must end in .png"),
