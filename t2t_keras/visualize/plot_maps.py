@@ -19,15 +19,16 @@ _WIDTH = 14.0  # of a figure, in inches
 _COLUMNS = 8
 
 
-def _unit_range(values: np.ndarray) -> np.ndarray:
-    """Scales (..., H, W) so that each map runs from 0 to 1; a flat one becomes 0."""
-    low = values.min(axis=(-2, -1), keepdims=True)
-    spread = values.max(axis=(-2, -1), keepdims=True) - low
-    return (values - low) / np.where(spread > 0, spread, 1.0)
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """From where to where colours go: a lone extreme, such as a corner's token, hides no rest."""
+    low, high = np.percentile(values, (1, 99))
+    if low == high:
+        low, high = values.min(), values.max()
+    return float(low), float(high if high > low else low + 1)
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a map over a picture, from dark blue (its lowest) to yellow (its highest).
+    """Lays a map over a picture, from dark blue (where it is low) to yellow (where it is high).
 
     The picture is grey beneath: colours are the map's alone.
 
@@ -46,7 +47,8 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
             f"`heat` must have the height and width of the picture, {image.shape[:2]}; `to_pixels` "
             f"gives it. Received: heat of shape {heat.shape}"
         )
-    colours = matplotlib.colormaps[_COLOURS](_unit_range(heat))[..., :3] * 255
+    low, high = _limits(heat)
+    colours = matplotlib.colormaps[_COLOURS]((heat - low) / (high - low))[..., :3] * 255
     grey = (image @ _LUMA)[..., None]
     return np.round((1 - _OPACITY) * grey + _OPACITY * colours).astype(np.uint8)
 
@@ -92,15 +94,15 @@ def plot_overlays(
     bar = figure.colorbar(
         ScalarMappable(cmap=_COLOURS), ax=axes, shrink=min(1.0, 2 / rows), pad=0.01
     )
-    bar.set_ticks([0, 1], labels=["lowest", "highest"])
-    bar.set_label("of each map")
+    bar.set_ticks([0, 1], labels=["low", "high"])
+    bar.set_label("in each map")
     save(figure, path)
 
 
 def plot_channels(
     channels: np.ndarray, names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Draws maps in shades of grey, black the lowest and white the highest of each.
+    """Draws each map in shades of grey, black where it is low and white where it is high.
 
     Args:
         channels: (K, h, w), at least one map.
@@ -121,22 +123,16 @@ def plot_channels(
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, channel, name in zip(axes.flat, channels, names, strict=False):
-        low, high = np.percentile(channel, (1, 99))  # a lone extreme cell would hide the rest
+        low, high = _limits(channel)
         axis.imshow(channel, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(name, fontsize=8, parse_math=False)
     save(figure, path)
 
 
 def _show(axis: Axes, image: np.ndarray, name: str, side: str) -> None:
+    axis.set_axis_on()
     axis.imshow(image)
     axis.set_title(name, fontsize=9, parse_math=False)
-    if side:
-        axis.text(
-            *(-0.04, 0.5, side),
-            transform=axis.transAxes,
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=8,
-            parse_math=False,
-        )
+    axis.set_ylabel(side, fontsize=8, parse_math=False)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)

@@ -28,6 +28,8 @@ def test_an_overlay_is_brightest_where_the_map_is_highest(picture):
     yellow = np.array([253, 231, 37])
     np.testing.assert_allclose(laid[34, 86], 0.35 * grey + 0.65 * yellow, atol=1)
     assert laid[5, 5, 2] > laid[5, 5, 0]  # dark blue
+    heat[0, 0] = 1e9
+    np.testing.assert_array_equal(overlay(picture, heat)[1:], laid[1:])  # hides nothing else
     flat = overlay(picture, np.full(SIZE, 3.0))
     assert len(np.unique(flat[:20].reshape(-1, 3), axis=0)) == 1
 
@@ -58,12 +60,12 @@ def test_overlays_stand_in_named_rows_and_columns(tmp_path, figures, picture):
     assert figure.get_suptitle() == "a $title$"
     titles = [axis.get_title() for axis in axes[0]]
     assert titles == ["picture", "mean", "head 0", "head 1"]
-    assert [axis.texts[0].get_text() for axis in axes[:, 1]] == ["block_0", "block_1"]
+    assert [axis.get_ylabel() for axis in axes[:, 1]] == ["block_0", "block_1"]
     np.testing.assert_array_equal(axes[0, 0].images[0].get_array(), picture)
     np.testing.assert_array_equal(axes[1, 3].images[0].get_array(), overlay(picture, heats[1, 2]))
     assert axes[0, 0].lines[0].get_xydata().tolist() == [[86, 34]]
     labels = [label.get_text() for label in figure.axes[-1].get_yticklabels()]
-    assert labels == ["lowest", "highest"] and _COLOURS == "viridis"
+    assert labels == ["low", "high"] and _COLOURS == "viridis"
     with Image.open(tmp_path / "o.png") as drawn:
         assert drawn.width > drawn.height > 150
 
