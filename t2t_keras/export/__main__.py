@@ -2,7 +2,7 @@
 
     python -m t2t_keras.export MODEL --format=onnx --quantize=int8
 
-MODEL is a run's folder, a .keras file, an official checkpoint, another file of weights with --model,
+MODEL is a run's folder, a .keras file, an official checkpoint, a file of weights with --model,
 or a variant's name, which stands for the authors' released weights. The result is a folder with the
 next free number, whole or not there.
 """
