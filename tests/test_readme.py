@@ -110,17 +110,26 @@ def flags_of(script: str) -> set[str]:
     return {f"{no}{name}" for sign, name in named for no in {sign, ""}} | {"flagfile", "help"}
 
 
-def flags_of_predict() -> set[str]:
-    """Read off the source: the process would load TensorFlow to say so."""
-    source = (ROOT / "t2t_keras" / "predict.py").read_text("utf-8")
+COMMANDS = {
+    "predict": "predict.py",
+    "visualize": "visualize/__main__.py",
+    "export": "export/__main__.py",
+}
+
+
+def flags_of_module(name: str) -> set[str]:
+    """Read off the source of `python -m t2t_keras.NAME`: to say them it would load TensorFlow."""
+    source = (ROOT / "t2t_keras" / COMMANDS[name]).read_text("utf-8")
     return set(re.findall(r"flags\.DEFINE_\w+\(\s*\"(\w+)\"", source))
 
 
-def test_every_flag_of_a_prediction_exists():
-    lines = [line for line in command_lines() if "-m t2t_keras.predict" in line]
-    assert lines
-    for line in lines:
-        assert set(re.findall(r" --(\w+)", line)) <= flags_of_predict()
+def test_every_flag_of_a_module_exists():
+    seen = set()
+    for line in command_lines():
+        for name, rest in re.findall(r"-m t2t_keras\.(\w+)(.*)", line):
+            assert set(re.findall(r" --(\w+)", rest)) <= flags_of_module(name), line
+            seen |= {name}
+    assert seen == COMMANDS.keys()
 
 
 def test_every_flag_of_a_command_exists():
@@ -133,25 +142,11 @@ def test_every_flag_of_a_command_exists():
     assert seen == {"convert_weights.py", "train_keras.py"}
 
 
-def visualize_flags() -> set[str]:
-    """The flags of `python -m t2t_keras.visualize`."""
-    from t2t_keras.visualize import __main__ as script
-
-    return {flag.name for flag in script.FLAGS.get_key_flags_for_module(script)}
-
-
-def test_every_flag_of_visualize_exists():
-    lines = [line for line in command_lines() if "-m t2t_keras.visualize" in line]
-    assert len(lines) == 3
-    for line in lines:
-        assert set(re.findall(r" --(\w+)", line)) <= visualize_flags()
-
-
 def test_every_flag_in_the_text_exists():
     named = set(re.findall(r"`--(\w+)", README))
     assert named
     scripts = flags_of("train_keras.py") | flags_of("convert_weights.py")
-    assert named <= scripts | flags_of_predict() | visualize_flags()
+    assert named <= scripts.union(*map(flags_of_module, COMMANDS))
 
 
 def test_the_two_commands_are_one_line_each():
