@@ -56,12 +56,14 @@ def _write_half(source: Path, target: Path) -> None:
     graph = model.graph
     casts = []
     for tensor in [one for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT]:
-        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.size == 1:
+            continue  # saves nothing, and may be too small for 16 bits
         stored = f"{tensor.name}_float16"
         casts.append(
             onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT)
         )
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values, stored))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
     nodes = [*casts, *graph.node]  # in the order of use
     del graph.node[:]
     graph.node.extend(nodes)
