@@ -6,17 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from t2t_keras.export.extras import require_packages
-
 MODEL_NAME = "model.onnx"
-
-
-def require_onnx(quantize: str | None) -> None:
-    """Raises an ExportError where a package for this is missing."""
-    modules = {"onnx": "onnx", "tf2onnx": "tf2onnx"}
-    if quantize == "int8":
-        modules["onnxruntime"] = "onnxruntime"
-    require_packages("--format=onnx", modules)
 
 
 def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:

@@ -75,6 +75,7 @@ def finished(pictures, tmp_path_factory):
 
 def test_a_run_leaves_everything_it_should(finished):
     assert {path.name for path in finished.iterdir()} == {
+        ".export.lock",
         ".lock",
         "1",
         "checkpoints",
