@@ -84,15 +84,11 @@ def _test_pictures(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.n
 def _exports(found: OpenedModel, folder: Path) -> dict[str, tuple[Path, Predict]]:
     """Name -> where it was written, and what runs it."""
     given, prepared = (found.model, found.class_names), preprocessing_of(found.card)
-    path = export_saved_model(
-        *given, folder / "savedmodel", preprocessing=prepared
-    )
+    path = export_saved_model(*given, folder / "savedmodel", preprocessing=prepared)
     exports = {"savedmodel": (path, _saved_model(path))}
     for name, how in FILES:
         label = "-".join(filter(None, (name, how)))
-        path = export_model(
-            *given, folder / label, name, how, preprocessing=prepared
-        )
+        path = export_model(*given, folder / label, name, how, preprocessing=prepared)
         run = {"onnx": _onnx, "litert": _litert, "openvino": _openvino}[name]
         exports[label] = (path, run(path))
     return exports

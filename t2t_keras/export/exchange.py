@@ -10,9 +10,10 @@ import keras
 
 from t2t_keras.errors import ExportError
 from t2t_keras.export.classifier import check_classifier
+from t2t_keras.export.extras import require_packages
 from t2t_keras.export.litert_file import write_litert
-from t2t_keras.export.onnx_file import require_onnx, write_onnx
-from t2t_keras.export.openvino_file import require_openvino, write_openvino
+from t2t_keras.export.onnx_file import write_onnx
+from t2t_keras.export.openvino_file import write_openvino
 from t2t_keras.export.plain_model import plain_model
 from t2t_keras.export.preprocessing import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME, check_backend, write_labels
@@ -21,7 +22,9 @@ from t2t_keras.export.versions import new_version, refuse_existing
 QUANTIZED = ("float16", "int8")
 PREPROCESSING_NAME = "preprocessing.json"
 _WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvino}
-_REQUIRED = {"onnx": require_onnx, "openvino": require_openvino}  # TensorFlow itself writes LiteRT
+# TensorFlow itself writes LiteRT.
+_PACKAGES = {"onnx": ("onnx", "tf2onnx"), "openvino": ("openvino",)}
+_PACKAGES_OF_INT8 = {"onnx": ("onnxruntime",), "openvino": ("nncf",)}
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +71,8 @@ def export_model(
             f"`quantize` must be None or one of {', '.join(QUANTIZED)}. "
             f"Received: quantize={quantize}"
         )
-    if format in _REQUIRED:
-        _REQUIRED[format](quantize)
+    of_int8 = _PACKAGES_OF_INT8.get(format, ()) if quantize == "int8" else ()
+    require_packages(f"--format={format}", (*_PACKAGES.get(format, ()), *of_int8))
     check_classifier(model, class_names)
     if None in model.input_shape[1:]:
         raise ValueError(

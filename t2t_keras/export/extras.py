@@ -5,16 +5,14 @@ import importlib.util
 from t2t_keras.errors import ExportError
 
 
-def require_packages(purpose: str, modules: dict[str, str]) -> None:
+def require_packages(purpose: str, packages: tuple[str, ...]) -> None:
     """Raises an ExportError with the line that installs what is missing.
 
     Args:
         purpose: What they are needed for.
-        modules: Name to import -> name to install.
+        packages: Their names, to install and to import.
     """
-    missing = [
-        package for module, package in modules.items() if importlib.util.find_spec(module) is None
-    ]
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(
             f"{purpose} needs {', '.join(missing)}, not installed here. "

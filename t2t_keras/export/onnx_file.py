@@ -6,17 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from t2t_keras.export.extras import require_packages
-
 MODEL_NAME = "model.onnx"
-
-
-def require_onnx(quantize: str | None) -> None:
-    """Raises an ExportError where a package for this is missing."""
-    modules = {"onnx": "onnx", "tf2onnx": "tf2onnx"}
-    if quantize == "int8":
-        modules["onnxruntime"] = "onnxruntime"
-    require_packages("--format=onnx", modules)
 
 
 def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:
@@ -56,12 +46,14 @@ def _write_half(source: Path, target: Path) -> None:
     graph = model.graph
     casts = []
     for tensor in [one for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT]:
-        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.size == 1:
+            continue  # saves nothing, and may be too small for 16 bits
         stored = f"{tensor.name}_float16"
         casts.append(
             onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT)
         )
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values, stored))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
     nodes = [*casts, *graph.node]  # in the order of use
     del graph.node[:]
     graph.node.extend(nodes)

@@ -5,17 +5,7 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.export.extras import require_packages
-
 MODEL_NAME = "model.xml"  # and model.bin beside it
-
-
-def require_openvino(quantize: str | None) -> None:
-    """Raises an ExportError where a package for this is missing."""
-    modules = {"openvino": "openvino"}
-    if quantize == "int8":
-        modules["nncf"] = "nncf"
-    require_packages("--format=openvino", modules)
 
 
 def write_openvino(model: keras.Model, folder: Path, quantize: str | None) -> None:

@@ -7,6 +7,10 @@ from keras import ops
 
 from t2t_keras.layers.token_layer import TokenLayer
 
+# A power of two on both sides of the quotient changes no bit of it, and lets 1e-8 survive where
+# constants are stored in 16 bits, as LiteRT's float16 does: as 0 it would divide 0 by 0.
+_SCALE = 4096.0
+
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class TokenPerformer(TokenLayer):
@@ -86,10 +90,10 @@ class TokenPerformer(TokenLayer):
     def attention(self, projected):
         queries, keys, values = self.split(projected)
         keys = self.feature_map(ops.cast(keys, "float32"))
-        queries = self.feature_map(ops.cast(queries, "float32"))
+        queries = _SCALE * self.feature_map(ops.cast(queries, "float32"))
         keys_to_values = ops.matmul(ops.transpose(keys, (0, 2, 1)), ops.cast(values, "float32"))
         total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
-        attended = ops.matmul(queries, keys_to_values) / (total + 1e-8)
+        attended = ops.matmul(queries, keys_to_values) / (total + _SCALE * 1e-8)
         return values, ops.cast(attended, projected.dtype)
 
     def get_config(self):

@@ -146,18 +146,39 @@ def test_tf_serving_finds_what_it_looks_for(exported):
     assert (exported / "assets" / "labels.txt").read_text("utf-8").split() == NAMES
 
 
-def test_a_model_for_any_size_takes_pictures_as_they_are(tmp_path):
+@pytest.fixture(scope="module")
+def any_size(tmp_path_factory):
+    """A SavedModel of a model for any size, and what it should give for a picture."""
     variant = tiny_variant(image_size=32, depth=1)
     free = T2TViT(variant, weights=None, classes=3, input_shape=(None, None, 3))
     settings = Preprocessing(image_size=(32, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
-    classify = load_saved_model(
-        export_saved_model(free, "abc", tmp_path, 4, settings, top=1, warm_up_batches=())
-    )
-    for picture in (noise(32, 32), noise(48, 80)):
-        given = classify(picture[None])
+    folder = tmp_path_factory.mktemp("free")
+    version = export_saved_model(free, "abc", folder, 4, settings, top=1, warm_up_batches=())
+
+    def likeliest(picture):
         pixels = (picture / 255 - settings.mean) / settings.std
-        expected = free(pixels[None].astype("float32")).numpy()
-        np.testing.assert_allclose(given["probabilities"], [expected.max(1)], atol=1e-5)
+        return free(pixels[None].astype("float32")).numpy().max(1, keepdims=True)
+
+    return version, likeliest
+
+
+def test_a_model_for_any_size_takes_pictures_as_they_are(any_size):
+    version, likeliest = any_size
+    classify = load_saved_model(version)
+    for picture in (noise(32, 32), noise(48, 80)):
+        given = classify(picture[None])["probabilities"]
+        np.testing.assert_allclose(given, likeliest(picture), atol=1e-5)
+
+
+def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
+    """It knows no `ScaleAndTranslate`, which is what resizes as Pillow does."""
+    openvino = pytest.importorskip("openvino", reason='needs pip install -e ".[export]"')
+    version, likeliest = any_size
+    compiled = openvino.compile_model(openvino.convert_model(str(version)))
+    picture = noise(48, 32)
+    given = compiled({"image": picture[None].astype("float32")})
+    np.testing.assert_allclose(given["probabilities"], likeliest(picture), atol=1e-5)
+    assert given["classes"].shape == (1, 1)
 
 
 def test_a_version_is_never_overwritten(exported, model):

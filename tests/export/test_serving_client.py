@@ -36,9 +36,9 @@ def rest_port(served, monkeypatch, client):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             files = [base64.b64decode(one["image_bytes"]["b64"]) for one in asked["instances"]]
             outputs = served[asked["signature_name"]](image_bytes=tf.constant(files))
-            plain = {name: value.numpy().astype(str).tolist() for name, value in outputs.items()}
-            plain |= {"probabilities": outputs["probabilities"].numpy().tolist()}
-            plain |= {"ok": outputs["ok"].numpy().tolist()}
+            arrays = {name: value.numpy() for name, value in outputs.items()}
+            plain = {name: arrays[name].tolist() for name in ("probabilities", "ok")}
+            plain["classes"] = np.char.decode(arrays["classes"].astype("S"), "utf-8").tolist()
             rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
             self.send_response(200)
             self.end_headers()
