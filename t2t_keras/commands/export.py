@@ -5,6 +5,7 @@ from pathlib import Path
 
 from t2t_keras.commands.opened_model import OpenedModel, open_model
 from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.settings import image_size_of
 from t2t_keras.data.normalise import Colour
 from t2t_keras.export import Preprocessing, export_model, export_saved_model
 from t2t_keras.images.constants import STATISTICS
@@ -31,7 +32,7 @@ class ExportCommand:
     model_name: str | None = None
     weights: str | None = None
     labels: str | None = None
-    image_size: Size | None = None
+    image_size: list[str] | None = None
     crop_pct: float | None = None
     mean: Colour | None = None
     std: Colour | None = None
@@ -53,19 +54,20 @@ def run(command: ExportCommand, debug: bool = False) -> int:
 
 def _export(command: ExportCommand) -> int:
     _check(command)
+    size = image_size_of(command.image_size) if command.image_size else None
     found = open_model(
         command.source,
         model_name=command.model_name,
         weights=command.weights,
         labels=command.labels,
-        image_size=command.image_size,
+        image_size=size,
     )
     if not found.card.class_names:
         raise ValueError(
             f"--labels must name the {len(found.class_names)} classes of {command.source}, one a "
             "line. Received: --labels="
         )
-    say(f"wrote {_write(command, found)}")
+    say(f"wrote {_write(command, found, size)}")
     return 0
 
 
@@ -93,13 +95,14 @@ def _check(command: ExportCommand) -> None:
         )
 
 
-def _write(command: ExportCommand, found: OpenedModel) -> Path:
+def _write(command: ExportCommand, found: OpenedModel, size: Size | None) -> Path:
     given = {
         name: value
-        for name in ("image_size", "crop_pct", "mean", "std")
+        for name in ("crop_pct", "mean", "std")
         if (value := getattr(command, name)) is not None
     }
-    preprocessing = dataclasses.replace(preprocessing_of(found.card), **given)
+    prepared = preprocessing_of(found.card)
+    preprocessing = dataclasses.replace(prepared, image_size=size, **given)
     folder = Path(command.output) if command.output else found.folder or _default(found)
     if command.format == SAVED_MODEL:
         batches = {"warm_up_batches": command.warm_up_batches} if command.warm_up_batches else {}

@@ -31,7 +31,7 @@ flags.DEFINE_string(
     "labels", None, "A text file with a class a line; by default the run's classes, or ImageNet's."
 )
 flags.DEFINE_list(
-    "image_size", None, "A side in pixels, or height,width; by default what the weights are for."
+    "image_size", None, "A side in pixels, or HEIGHTxWIDTH; by default what the weights are for."
 )
 flags.DEFINE_float(
     "crop_pct", None, "Share of the resized side that the evaluation's crop keeps, in (0, 1]."
@@ -61,7 +61,6 @@ def main(argv: list[str]) -> int:
     if len(argv) != 2:
         raise app.UsageError("expected one argument, MODEL; all else is a --flag=VALUE")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sides = _numbers("image_size", int)
     return command.run(
         command.ExportCommand(
             source=argv[1],
@@ -70,7 +69,7 @@ def main(argv: list[str]) -> int:
             model_name=FLAGS.model,
             weights=FLAGS.weights,
             labels=FLAGS.labels,
-            image_size=(sides * 2 if len(sides) == 1 else sides) or None,
+            image_size=FLAGS.image_size,
             crop_pct=FLAGS.crop_pct,
             mean=_numbers("mean", float) or None,
             std=_numbers("std", float) or None,

@@ -32,7 +32,7 @@ flags.DEFINE_list(
     "at", None, "y,x in pixels of the picture as the model takes it (default: centre)."
 )
 flags.DEFINE_integer("channels", 32, "How many channels, the most varied first.", lower_bound=1)
-flags.DEFINE_list("image_size", None, "Side in pixels, or height,width (default: the model's).")
+flags.DEFINE_list("image_size", None, "Side in pixels, or HEIGHTxWIDTH (default: the model's).")
 flags.DEFINE_float("crop_pct", None, "Share of the resized side that the crop keeps.")
 flags.DEFINE_string("model", None, "The variant of a file of weights.")
 flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's).")

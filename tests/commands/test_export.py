@@ -95,7 +95,7 @@ def test_what_a_model_was_trained_for_goes_into_the_graph():
         ({"quantize": "int8"}, "--quantize must be left out with --format=savedmodel"),
         ({"format": "litert", "top": 3}, "--top and --warm_up_batches must be left out"),
         ({"labels": "missing.txt"}, "--labels=missing.txt: cannot be read"),
-        ({"image_size": (64, 64)}, "the model's own, 32x32"),
+        ({"image_size": ["64x64"]}, "the model's own, 32x32"),
         ({"crop_pct": 2.0}, "`crop_pct` must be in"),
         ({"top": 4}, "`top` must be 1 to 3"),
     ],
