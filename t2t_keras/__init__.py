@@ -57,12 +57,13 @@ from t2t_keras.layers import (
     SqueezeExcite,
     StochasticDepth,
     T2TBlock,
+    TokenMap,
     TokenPerformer,
     TokenPooling,
     TokenTransformer,
     Transition,
 )
-from t2t_keras.models import count_macs
+from t2t_keras.models import count_macs, feature_strides, features
 from t2t_keras.variants import VARIANTS, Variant
 from t2t_keras.weights import (
     convert,
@@ -109,6 +110,7 @@ __all__ = [
     "T2TViTt14",
     "T2TViTt19",
     "T2TViTt24",
+    "TokenMap",
     "TokenPerformer",
     "TokenPooling",
     "TokenTransformer",
@@ -120,6 +122,8 @@ __all__ = [
     "count_macs",
     "create_model",
     "decode_predictions",
+    "feature_strides",
+    "features",
     "list_models",
     "load_image",
     "load_official_checkpoint",

@@ -11,6 +11,7 @@ import pytest
 
 from t2t_keras import Variant
 from t2t_keras.commands.settings import train_config
+from t2t_keras.data import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, model_names, train, variant_of
 from t2t_keras.training.config import OPTIMIZERS
 from t2t_keras.training.model import build_model, precision
@@ -30,6 +31,12 @@ AUTHORS = {
     "t2t_vit_t_14": (5e-4, 0.05),
     "t2t_vit_t_19": (5e-4, 0.065),
     "t2t_vit_t_24": (5e-4, 0.065),
+}
+
+CIFAR = {
+    f"cifar{classes}_t2t_vit_{blocks}": (f"cifar{classes}", f"t2t_vit_{blocks}")
+    for classes in (10, 100)
+    for blocks in (14, 19)
 }
 
 
@@ -64,7 +71,7 @@ def shallow(model: str) -> Variant:
 
 
 def test_every_command_of_the_authors_has_a_file(configs):
-    assert configs.keys() == AUTHORS.keys() | {"t2t_vit_14_384_finetune"}
+    assert configs.keys() == AUTHORS.keys() | {"t2t_vit_14_384_finetune", *CIFAR}
     assert {path.suffix for path in FILES} == {".flags"}
     for name, (lr, weight_decay) in AUTHORS.items():
         config = configs[name]
@@ -74,6 +81,19 @@ def test_every_command_of_the_authors_has_a_file(configs):
         assert (config.epochs, config.warmup_epochs, config.cooldown_epochs) == (300, 10, 10)
         assert (config.optimizer, config.ema_decay) == ("adamw", 0.99996)
         assert (config.precision, config.weights) == ("float16", None)
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar_is_transferred_to_as_the_authors_do(name, configs):
+    config = configs[name]
+    assert (config.dataset, config.model) == CIFAR[name]
+    assert (config.transfer, config.weights, config.statistics) == (True, "imagenet", "cifar")
+    assert (config.batch_size, config.epochs, config.image_size) == (64, 60, (224, 224))
+    assert (config.lr, config.min_lr, config.backbone_lr_ratio) == (0.05, 2e-4, 0.01)
+    assert (config.warmup_epochs, config.cooldown_epochs, config.smoothing) == (0, 0, 0.0)
+    assert (config.optimizer, config.weight_decay, config.drop_path_rate) == ("sgd", 5e-4, 0.1)
+    assert (config.nesterov, config.decay_all, config.crop_pct) == (False, True, 1.0)
+    assert config.augmentation == AUGMENTATIONS["pad_flip"]
 
 
 def test_the_larger_size_starts_from_the_released_weights(configs):
@@ -107,9 +127,10 @@ def test_imagenet_trains_from_a_file(settings, tmp_path):
     config = train_config(given)
     whole = train_config(settings["t2t_vit_7"])
     assert config.augmentation == whole.augmentation
-    assert (config.precision, config.ema_decay) == (whole.precision, whole.ema_decay)
+    assert (config.precision, config.ema_decay) == ("float16", 0.99996)
     assert (config.mixup, config.cutmix) == (0.8, 1.0)
     result = train(dataclasses.replace(config, model=shallow(config.model)), tmp_path / "run")
     assert (result.sources.training.num_train, result.scores.pictures) == (32, 8)
     assert np.isfinite(list(result.history.values())).all()
     assert result.history.keys() >= {"loss", "val_top5_accuracy", "val_ema_loss"}
+    assert {weight.dtype for weight in result.model.weights} == {"float32"}

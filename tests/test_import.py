@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 # Keras itself imports several of these where they are installed: only what comes on top counts.
@@ -58,13 +60,15 @@ def test_rooms_come_when_they_are_asked_for():
     assert not added & {"matplotlib", "sklearn", "tensorflow_datasets"}
 
 
-def test_visualize_needs_no_tensorflow():
-    _, _, everything = probe("jax", "t2t_keras.visualize")
-    assert "t2t_keras.visualize.plot" in everything
-    assert "tensorflow" not in everything
-
-
-def test_on_jax_all_names_need_neither_tensorflow_nor_a_room_on_demand():
+def test_on_jax_neither_tensorflow_nor_a_room_on_demand_is_needed():
+    pytest.importorskip("jax", reason="the extra [test] alone does not install JAX; [jax] does")
     _, added, everything = probe("jax", "from t2t_keras import *; T2TViT14, Variant")
     assert not added & ON_DEMAND
     assert not everything & {"t2t_keras.data", "t2t_keras.training", "tensorflow"}
+
+
+def test_visualize_needs_no_tensorflow():
+    pytest.importorskip("jax", reason="the extra [test] alone does not install JAX; [jax] does")
+    _, _, everything = probe("jax", "t2t_keras.visualize")
+    assert "t2t_keras.visualize.plot" in everything
+    assert "tensorflow" not in everything

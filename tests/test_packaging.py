@@ -18,13 +18,18 @@ DISTRIBUTIONS = {  # where the name to import is another
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-NEVER_IMPORTED = {  # what pooch, TFDS, requests and Keras import, or need in these versions
+NEVER_IMPORTED = {  # what TFDS, requests and Keras import, or need in these versions
     "importlib_resources",
     "tensorboard",
-    "tqdm",
     "urllib3",
 }
-OPTIONAL = {"jax"}  # imported where Keras' backend asks for it; an extra
+OPTIONAL = {  # imported where Keras' backend or an export asks for it, and its extra
+    "jax": "jax",
+    "nncf": "export",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "openvino": "export",
+}
 FORBIDDEN = {"tensorflow-addons", "tfa-nightly", "timm", "torch", "torchvision"}
 
 
@@ -54,8 +59,10 @@ def _imported() -> set[str]:
 def test_what_is_imported_is_required_and_no_more(setup):
     required = _names(setup["options"]["install_requires"])
     imported = {DISTRIBUTIONS.get(name, name) for name in _imported()}
-    assert sorted(required) == sorted(imported - OPTIONAL | NEVER_IMPORTED)
-    assert OPTIONAL <= imported & set(setup["options.extras_require"])
+    assert sorted(required) == sorted(imported - OPTIONAL.keys() | NEVER_IMPORTED)
+    assert OPTIONAL.keys() <= imported
+    for name, extra in OPTIONAL.items():
+        assert name in _names(setup["options.extras_require"][extra])
 
 
 def test_every_requirement_has_a_floor(setup):

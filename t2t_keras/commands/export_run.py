@@ -1,5 +1,6 @@
 """The SavedModel of a run, which TensorFlow writes, whatever backend the run had."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,8 +11,7 @@ from pathlib import Path
 import keras
 
 from t2t_keras.errors import ExportError
-from t2t_keras.export import export_saved_model
-from t2t_keras.export.saved_model import next_version
+from t2t_keras.export import Preprocessing, export_saved_model, next_version
 
 
 def export_run(
@@ -19,7 +19,7 @@ def export_run(
     model_path: Path,
     class_names: Sequence[str],
     version: int | None,
-    crop_pct: float,
+    preprocessing: Preprocessing,
 ) -> Path:
     """Writes a version beside a run's model, as `export_saved_model` does.
 
@@ -28,7 +28,7 @@ def export_run(
         model_path: The same model as a `.keras` file.
         class_names: Its classes' names.
         version: At least 1; None is the next free one.
-        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        preprocessing: What the model was trained for.
 
     Returns:
         The folder of the version.
@@ -38,16 +38,17 @@ def export_run(
     """
     folder = model_path.parent
     version = next_version(folder) if version is None else version
-    rest = (list(class_names), os.fspath(folder), version, crop_pct)
+    rest = (list(class_names), os.fspath(folder), version)
     if keras.backend.backend() == "tensorflow":
-        return export_saved_model(model, *rest)
+        return export_saved_model(model, *rest, preprocessing)
     surroundings = {
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
+    asked = [os.fspath(model_path), dataclasses.asdict(preprocessing), *rest]
     done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps([os.fspath(model_path), *rest])],
+        [sys.executable, "-m", __name__, json.dumps(asked)],
         env={**os.environ, **surroundings},
         capture_output=True,
         text=True,
@@ -59,5 +60,5 @@ def export_run(
 
 
 if __name__ == "__main__":
-    path, *asked = json.loads(sys.argv[1])
-    export_saved_model(keras.saving.load_model(path), *asked)
+    path, given, *rest = json.loads(sys.argv[1])
+    export_saved_model(keras.saving.load_model(path), *rest, Preprocessing(**given))

@@ -1,7 +1,11 @@
 """How a command ends: a result and exit code 0, or one clear line and another code."""
 
+import logging
 import sys
 from collections.abc import Callable
+from typing import TextIO
+
+import absl.logging
 
 from t2t_keras.errors import RunInterrupted, T2TError
 
@@ -14,6 +18,18 @@ def say(text: str) -> None:
     """Writes a line of a command's result to standard output."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def show_log(stream: TextIO) -> None:
+    """Shows our own messages, plainly, in the order of Keras' progress; of others warnings only."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("t2t_keras")
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
 
 
 def exit_code(work: Callable[[], int], debug: bool) -> int:

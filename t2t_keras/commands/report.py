@@ -29,6 +29,11 @@ def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[st
         "train_pictures": result.sources.training.num_train,
         "parameters": result.model.count_params(),
         "class_names": list(result.sources.training.class_names),
+        "per_class": {
+            name: [round(float(value), 6) for value in values]
+            for name, values in result.scores.per_class().items()
+        },
+        "epochs": len(history["loss"]),
         "replicas": result.replicas,
         "fit_seconds": round(result.fit_seconds, 1),
         "seconds": round(seconds, 1),
@@ -62,10 +67,10 @@ def samples(version: Path, result: TrainResult) -> list[str]:
     for example in result.sources.test.evaluation().take(_SAMPLES):
         picture = np.asarray(decode_picture(example["image"]))
         outputs = classify(picture[None])
-        predicted = outputs["class_name"][0].decode()
+        predicted = outputs["classes"][0, 0].decode()
         label = names[int(example["label"])]
         lines.append(
-            f"  {predicted} ({outputs['probabilities'].max():.1%}), "
+            f"  {predicted} ({outputs['probabilities'][0, 0]:.1%}), "
             + ("right" if predicted == label else f"wrong: it is {label}")
         )
     return lines
@@ -80,9 +85,10 @@ def next_steps(folder: Path, config: TrainConfig) -> list[str]:
         f"Everything is in {folder}: {', '.join(names)}",
         "Next:",
         f"  {python} train_keras.py --mode=eval --weights={folder}",
+        f"  {python} -m t2t_keras.predict {folder} PICTURES",
         f"  {python} -m tensorboard.main --logdir={folder}",
         f"  docker run -p 8501:8501 -v {folder.absolute()}:/models/{config.model} "
         f"-e MODEL_NAME={config.model} tensorflow/serving",
         f"  {python} train_keras.py --dataset=FOLDER_OF_PICTURES --validation_split=0.1 "
-        "--model=t2t_vit_7 --weights=imagenet --epochs=10 --lr=1e-4 --batch_size=32",
+        "--model=t2t_vit_7 --weights=imagenet --transfer --epochs=10",
     ]

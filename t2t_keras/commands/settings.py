@@ -7,11 +7,12 @@ from typing import Any
 
 from t2t_keras.errors import DataError
 from t2t_keras.training import TrainConfig, make_config
+from t2t_keras.weights.catalogue import release_named
 
 METRICS_NAME = "metrics.json"
 MODEL_NAME = "model.keras"
 
-_OF_MODEL = ("model", "image_size", "crop_pct")
+_OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
@@ -40,7 +41,7 @@ def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
             "--mode=eval needs --weights: a file of weights, a run's folder, or imagenet. "
             "Received: --weights="
         )
-    of_run = _settings_of_run(given["weights"])
+    of_run = settings_of_run(given["weights"]) or _settings_of_release(given["weights"])
     same_data = given.get("dataset", of_run.get("dataset")) == of_run.get("dataset")
     names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
     kept = {name: of_run[name] for name in names if name in of_run}
@@ -64,24 +65,42 @@ def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
             f"Received: weights={weights}"
         )
     if parsed.get("image_size"):
-        parsed["image_size"] = _image_size(parsed["image_size"])
+        parsed["image_size"] = image_size_of(parsed["image_size"])
     parsed["devices"] = tuple(parsed.get("devices") or ())
     return parsed
 
 
-def _image_size(sides: list[str]) -> tuple[int, int]:
+def image_size_of(sides: list[str]) -> tuple[int, int]:
+    """Height and width in pixels of one or two numbers on the command line.
+
+    Raises:
+        ValueError: They are no such numbers.
+    """
     try:
-        height, width = (int(side) for side in (sides * 2 if len(sides) == 1 else sides))
+        given = ",".join(sides).replace("x", ",").split(",")
+        height, width = (int(side) for side in (given * 2 if len(given) == 1 else given))
     except ValueError as error:
         raise ValueError(
-            "`image_size` must be a side in pixels, or height,width. "
+            "`image_size` must be a side in pixels, or HEIGHTxWIDTH. "
             f"Received: image_size={','.join(sides)}"
         ) from error
     return height, width
 
 
-def _settings_of_run(weights: str) -> dict[str, Any]:
+def settings_of_run(weights: str) -> dict[str, Any]:
+    """The settings of the run that made these weights; empty where no run made them."""
     return _metrics_of_run(weights).get("settings", {})
+
+
+def _settings_of_release(weights: str) -> dict[str, Any]:
+    """How the pictures were prepared that a released file was measured on."""
+    release = release_named(Path(weights).name)
+    if release is None:
+        return {}
+    size = (release.image_size, release.image_size)
+    names = ("crop_pct", "statistics")
+    of_release = {name: getattr(release, name) for name in names}
+    return {"model": release.variant, "image_size": size, **of_release}
 
 
 def _metrics_of_run(weights: str) -> dict[str, Any]:

@@ -12,22 +12,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import absl.logging
 import keras
 
-from t2t_keras.commands.export_run import export_run
-from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.outcome import exit_code, say, show_log
 from t2t_keras.commands.report import accuracies, metrics, next_steps, samples, summary
+from t2t_keras.commands.run_files import FILES, write_files
 from t2t_keras.commands.settings import (
     METRICS_NAME,
-    MODEL_NAME,
     class_names_of,
     evaluation_config,
     train_config,
 )
 from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.files import atomic_path
-from t2t_keras.training import TrainConfig, TrainResult, evaluate, train
+from t2t_keras.training import TrainConfig, evaluate, train
 from t2t_keras.training.open_together import sole_run_of
 from t2t_keras.training.processes import LeavingAtOnce, join_processes
 from t2t_keras.training.run_folder import (
@@ -37,14 +35,8 @@ from t2t_keras.training.run_folder import (
     settings_in,
     unfinished_run,
 )
-from t2t_keras.visualize import plot_confusion, plot_curves
-from t2t_keras.weights.convert import write_model
 
 _log = logging.getLogger(__name__)
-
-CURVES_NAME = "curves.png"
-CONFUSION_NAME = "confusion_matrix.png"
-_VERSION = 1  # of the SavedModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,24 +72,12 @@ def run(command: TrainCommand, debug: bool = False) -> int:
         command: What to do.
         debug: Let errors through, with their traceback.
     """
-    _show_log()
+    show_log(sys.stdout)
     work = _evaluate if command.mode == "eval" else _train
     with LeavingAtOnce() as leaving:
         code = exit_code(lambda: work(command), debug)
         leaving.leave(code)
     return code
-
-
-def _show_log() -> None:
-    """Shows our own messages, plainly, in the order of Keras' progress; of others warnings only."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("t2t_keras")
-    log.handlers = [handler]
-    log.propagate = False
-    log.setLevel(logging.INFO)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
 
 
 def _verbose(command: TrainCommand) -> int:
@@ -139,7 +119,7 @@ def _train(command: TrainCommand) -> int:
         )
         if not processes.first:
             return 0
-        version = _write_files(config, result, folder)
+        version = write_files(config, result, folder)
         lines = samples(version, result)
         seconds = time.monotonic() - started
         with atomic_path(folder / METRICS_NAME) as part:
@@ -184,8 +164,7 @@ def _is_complete(folder: Path, config: TrainConfig) -> bool:
             f"{folder}: this run is finished, with other settings. Give another --run_name, and "
             f"--weights={folder} to start from what it learned.\n" + "\n".join(lines)
         )
-    names = (MODEL_NAME, CURVES_NAME, CONFUSION_NAME, str(_VERSION))
-    return all((folder / name).exists() for name in names)
+    return all((folder / name).exists() for name in FILES)
 
 
 @contextlib.contextmanager
@@ -199,24 +178,3 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
         command = [*on, os.path.relpath(sys.executable), *sys.argv[:1], *given]
         say(f"Nothing is lost. Go on with:\n  {shlex.join(command)} --run_name={folder.name}")
         raise
-
-
-def _write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes the models and plots that are missing or stale; returns the SavedModel's folder."""
-    names = result.sources.training.class_names
-    title = (
-        f"{config.model} on {config.dataset}: {result.scores.accuracy:.2%} of "
-        f"{result.scores.pictures} test pictures"
-    )
-    for name, write in (
-        (MODEL_NAME, lambda path: write_model(result.model, path)),
-        (CURVES_NAME, lambda path: plot_curves(result.history, path, title, result.best_epoch)),
-        (CONFUSION_NAME, lambda path: plot_confusion(result.scores.confusion, names, path, title)),
-    ):
-        if result.fitted or not (folder / name).exists():
-            write(folder / name)
-    first = folder / str(_VERSION)
-    if first.exists() and not result.fitted:
-        return first
-    version = None if first.exists() else _VERSION
-    return export_run(result.model, folder / MODEL_NAME, names, version, config.crop_pct)

@@ -19,7 +19,7 @@ from t2t_keras.data.crops import (
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
-from t2t_keras.data.normalise import normalise
+from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
 from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
@@ -32,6 +32,7 @@ __all__ = [
     "AUGMENTATIONS",
     "Augmentation",
     "Boxes",
+    "Colour",
     "ERASING_MODES",
     "Erasing",
     "Mix",

@@ -12,6 +12,7 @@ from t2t_keras.data.crops import (
     Range,
     evaluation_crop,
     light_crop,
+    padded_crop,
     random_flip,
     resized_crop,
 )
@@ -26,7 +27,7 @@ from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.errors import require
 from t2t_keras.images.resize import Size
 
-CROPS = ("none", "light", "random_resized")
+CROPS = ("none", "light", "padded", "random_resized")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,8 @@ class Augmentation:
     """Everything a training picture and its label go through.
 
     Args:
-        crop: "none" (the evaluation's), "light" (shifts and scales, for digits) or
-            "random_resized", as for ImageNet.
+        crop: "none" (the evaluation's), "light" (shifts and scales, for digits), "padded" (shifts
+            beyond the border, as for CIFAR) or "random_resized", as for ImageNet.
         area: Share of the picture's area that a random resized crop keeps, within (0, 1].
         ratio: Its width over its height, above 0.
         flip: Probability of mirroring left and right, in [0, 1].
@@ -77,6 +78,7 @@ class Augmentation:
 AUGMENTATIONS = {
     "none": Augmentation(crop="none", flip=0.0),
     "light": Augmentation(crop="light", flip=0.0),
+    "pad_flip": Augmentation(crop="padded"),
     "crop_flip": Augmentation(),
 }
 
@@ -111,6 +113,8 @@ def crop_picture(
     image = decode_picture(contents)
     if augmentation.crop == "light":
         return light_crop(image, target, crop_pct, seed)
+    if augmentation.crop == "padded":
+        return padded_crop(image, target, seed)
     return evaluation_crop(image, target, crop_pct)
 
 

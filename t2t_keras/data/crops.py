@@ -121,6 +121,22 @@ def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tens
     )
 
 
+def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
+    """The picture resized bilinearly to cover `target`, and a random window of it and its margin.
+
+    The margin is an eighth of each side, and black: CIFAR's crop, at any size.
+
+    Reference: official `transfer_learning.py`, torchvision's `Resize` and `RandomCrop(padding=)`.
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    resized = resized_size(height, width, target, tf.maximum)
+    margins = [side // 8 for side in target]
+    padded = [resized[i] + 2 * margins[i] for i in (0, 1)]
+    corner = _random_offset(seed, padded, target)
+    offset = [corner[i] - margins[i] for i in (0, 1)]
+    return _resized_window(image, resized, offset, target, _BILINEAR)
+
+
 def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
     """Mirrors left and right with that probability."""
     mirrored = tf.random.stateless_uniform((), seed) < probability

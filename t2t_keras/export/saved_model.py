@@ -3,89 +3,26 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data.crops import evaluation_crop
-from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.errors import ExportError
-from t2t_keras.files import atomic_path
-from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
+from t2t_keras.export.classifier import Classifier, check_classifier
+from t2t_keras.export.preprocessing import Preprocessing
+from t2t_keras.export.versions import new_version, refuse_existing
+from t2t_keras.export.warm_up import Request, write_warm_up
+from t2t_keras.images.resize import Size
 
 LABELS_NAME = "labels.txt"
+WARM_UP_BATCHES = (1, 8)
+_TOP = 5
+_GREY = 127
 
 _log = logging.getLogger(__name__)
-
-
-class Classifier(tf.Module):
-    """From pictures of any size to named classes, all inside the graph.
-
-    Args:
-        model: A model with a classifier, on normalised pictures of a fixed size.
-        class_names: Its classes' names, in the order of its outputs.
-        labels_file: A file with one of these names a line; becomes part of the SavedModel.
-        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
-        mean: Of each channel, in 0..1, that the model was trained with.
-        std: Of each channel, in 0..1.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        class_names: Sequence[str],
-        labels_file: Path,
-        crop_pct: float,
-        mean: Colour,
-        std: Colour,
-    ):
-        super().__init__()
-        # The layer before the activation, whatever that is.
-        self.model = keras.Model(model.input, model.get_layer("head").output)
-        self.labels = tf.saved_model.Asset(os.fspath(labels_file))
-        self._class_names = list(class_names)
-        self._crop_pct = crop_pct
-        self._mean, self._std = mean, std
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
-    def serve(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """(B, H, W, 3) RGB in 0..255 -> the outputs of `classify`."""
-        target = tuple(self.model.input_shape[1:3])
-        cropped = tf.map_fn(
-            lambda picture: evaluation_crop(picture, target, self._crop_pct),
-            image,
-            fn_output_signature=tf.TensorSpec((*target, 3), tf.uint8),
-        )
-        return self.classify(cropped)
-
-    def classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies pictures of the model's size.
-
-        Args:
-            images: (B, height, width, 3) uint8 RGB.
-
-        Returns:
-            `logits` and `probabilities`, (B, C) float32; `class_index` (B,) int32 and
-            `class_name` (B,) string of the likeliest class.
-        """
-        normalised = normalise(images, self._mean, self._std)
-        logits = tf.cast(self.model(normalised, training=False), tf.float32)
-        index = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return {
-            "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class_index": index,
-            "class_name": tf.gather(tf.constant(self._class_names), index),
-        }
-
-
-def next_version(folder: Path) -> int:
-    """The lowest version above all in `folder`, which need not exist; 1 where there is none."""
-    names = os.listdir(folder) if folder.is_dir() else []
-    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
 
 
 def export_saved_model(
@@ -93,20 +30,26 @@ def export_saved_model(
     class_names: Sequence[str],
     folder: str | os.PathLike,
     version: int | None = None,
-    crop_pct: float = DEFAULT_CROP_PCT,
-    mean: Colour = IMAGENET_MEAN,
-    std: Colour = IMAGENET_STD,
+    preprocessing: Preprocessing | None = None,
+    *,
+    top: int | None = None,
+    warm_up_batches: Sequence[int] = WARM_UP_BATCHES,
 ) -> Path:
     """Writes FOLDER/VERSION, as TF Serving reads it: whole, or not there.
 
+    `Classifier` says what the three signatures take and give: `serving_default`,
+    `serving_image_bytes` and `features`. The labels are in `assets/`; requests to warm up with in
+    `assets.extra/`.
+
     Args:
-        model: A model with a classifier, for pictures of a fixed size.
+        model: A T2T-ViT of this package, with its classifier.
         class_names: Its classes' names, in the order of its outputs.
         folder: Made where it is missing.
         version: At least 1; None is the next free one.
-        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
-        mean: Of each channel, in 0..1, that the model was trained with.
-        std: Of each channel, in 0..1.
+        preprocessing: What the model was trained for; default ImageNet's at the model's size.
+        top: How many of the likeliest classes are named, from 1 up to all; default 5, or all
+            where there are fewer.
+        warm_up_batches: Numbers of pictures of the requests to warm up with, each at least 1.
 
     Returns:
         The folder of the version.
@@ -114,55 +57,60 @@ def export_saved_model(
     Raises:
         ExportError: The version exists already or cannot be written, or Keras runs on another
             backend than TensorFlow.
-        ValueError: The names are not the model's classes, its picture size is open, or `version`
-            is below 1.
+        ValueError: An argument is out of range, or does not fit the model.
     """
-    folder = Path(folder)
-    _check(model, class_names, version)
-    target = folder / str(next_version(folder) if version is None else version)
-    if target.exists():
-        raise ExportError(
-            f"{target}: exists already, and a version never changes. Export to another version; "
-            f"{next_version(folder)} is free."
+    check_backend()
+    check_classifier(model, class_names)
+    preprocessing = (preprocessing or Preprocessing()).for_model(model)
+    top = min(_TOP, len(class_names)) if top is None else top
+    if not 1 <= top <= len(class_names):
+        raise ValueError(f"`top` must be 1 to {len(class_names)}. Received: top={top}")
+    if any(size < 1 for size in warm_up_batches):
+        raise ValueError(
+            "`warm_up_batches` must be numbers of pictures, each at least 1. "
+            f"Received: warm_up_batches={tuple(warm_up_batches)}"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(target) as part:
-            _write(part, model, class_names, crop_pct=crop_pct, mean=mean, std=std)
-    except (OSError, tf.errors.OpError) as error:
-        raise ExportError(
-            f"{target}: cannot be written ({error}). Nothing is left there."
-        ) from error
+    refuse_existing(Path(folder), version)
+    with tempfile.TemporaryDirectory() as scratch:
+        labels = Path(scratch) / LABELS_NAME
+        write_labels(labels, class_names)
+        classifier = Classifier(model, class_names, labels, preprocessing, top)
+        with new_version(Path(folder), version) as (part, target):
+            _save(classifier, part)
+            write_warm_up(part, _warm_up_requests(preprocessing.image_size, warm_up_batches))
     _log.info("%s: SavedModel written, %d classes", target, len(class_names))
     return target
 
 
-def _check(model: keras.Model, class_names: Sequence[str], version: int | None) -> None:
+def check_backend() -> None:
+    """Raises an ExportError where Keras runs on another backend than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
-            "A SavedModel needs Keras' TensorFlow backend. Save the model as a .keras file, and "
-            "load it where KERAS_BACKEND=tensorflow is set."
-        )
-    if version is not None and version < 1:
-        raise ValueError(f"`version` must be at least 1. Received: version={version}")
-    if len(class_names) != model.output_shape[-1]:
-        raise ValueError(
-            f"`class_names` must hold the names of the model's {model.output_shape[-1]} classes. "
-            f"Received: {len(class_names)} names"
-        )
-    if None in model.input_shape[1:]:
-        raise ValueError(
-            "`model` must take pictures of a fixed size, to which others are resized. "
-            f"Received: input_shape={model.input_shape}"
+            "An export needs Keras' TensorFlow backend. Save the model as a .keras file, and "
+            "export that where KERAS_BACKEND=tensorflow is set."
         )
 
 
-def _write(folder: Path, model: keras.Model, class_names: Sequence[str], **preprocessing) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        labels = Path(scratch) / LABELS_NAME
-        labels.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
-        module = Classifier(model, class_names, labels, **preprocessing)
-        tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.serve})
+def write_labels(path: Path, class_names: Sequence[str]) -> None:
+    """Writes a name a line, in the order of the model's outputs."""
+    path.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+
+
+def _save(classifier: Classifier, folder: Path) -> None:
+    try:
+        tf.saved_model.save(classifier, os.fspath(folder), signatures=classifier.signatures())
+    except tf.errors.OpError as error:  # TensorFlow's own of a full disk
+        raise OSError(error.message) from error
+
+
+def _warm_up_requests(size: Size, batches: Sequence[int]) -> Iterator[Request]:
+    """Of each signature and batch size one; a grey picture costs a few bytes."""
+    file = tf.io.encode_jpeg(tf.fill((*size, 3), tf.constant(_GREY, tf.uint8))).numpy()
+    for count in batches:
+        grey = tf.make_tensor_proto(float(_GREY), tf.float32, (count, *size, 3))
+        yield "serving_default", {"image": grey}
+        yield "serving_image_bytes", {"image_bytes": tf.make_tensor_proto([file] * count)}
+        yield "features", {"image": grey}
 
 
 def load_saved_model(folder: str | os.PathLike) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -173,7 +121,7 @@ def load_saved_model(folder: str | os.PathLike) -> Callable[[np.ndarray], dict[s
 
     Returns:
         A function of (B, H, W, 3) RGB pictures in 0..255 that gives the outputs of
-        `Classifier.classify` as arrays.
+        `Classifier.classify_images` as arrays.
     """
     loaded = tf.saved_model.load(os.fspath(folder))
 

@@ -10,6 +10,7 @@ from t2t_keras.layers.soft_split import SoftSplit
 from t2t_keras.layers.squeeze_excite import SqueezeExcite
 from t2t_keras.layers.stochastic_depth import StochasticDepth
 from t2t_keras.layers.t2t_block import T2TBlock
+from t2t_keras.layers.token_map import TokenMap
 from t2t_keras.layers.token_performer import TokenPerformer
 from t2t_keras.layers.token_pooling import TokenPooling
 from t2t_keras.layers.token_transformer import TokenTransformer
@@ -29,6 +30,7 @@ __all__ = [
     "SqueezeExcite",
     "StochasticDepth",
     "T2TBlock",
+    "TokenMap",
     "TokenPerformer",
     "TokenPooling",
     "TokenTransformer",

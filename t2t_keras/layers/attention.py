@@ -63,7 +63,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         return ops.split(self.qkv(inputs), 3, axis=-1)
 
     def attention_weights(self, queries, keys):
-        """(B, N, D) queries and keys -> (B, num_heads, N, N) weights, summing to 1."""
+        """(B, n, D) queries, (B, N, D) keys -> (B, num_heads, n, N) weights, summing to 1."""
         queries, keys = self._by_head(queries), self._by_head(keys)
         scores = ops.matmul(queries * self.key_dim**-0.5, ops.transpose(keys, (0, 1, 3, 2)))
         return softmax_in_float32(scores)
@@ -74,11 +74,14 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         tokens = ops.reshape(tokens, (-1, count, self.num_heads, self.key_dim))
         return ops.transpose(tokens, (0, 2, 1, 3))
 
-    def call(self, inputs, training=None):
-        queries, keys, values = self.project(inputs)
+    def attend(self, queries, keys, values, training=None):
+        """(B, n, D) queries, (B, N, D) keys and values -> (B, n, D); no query hangs on another."""
         weights = self.attn_drop(self.attention_weights(queries, keys), training=training)
         mixed = ops.transpose(ops.matmul(weights, self._by_head(values)), (0, 2, 1, 3))
-        return self.proj(ops.reshape(mixed, (-1, ops.shape(inputs)[1], inputs.shape[-1])))
+        return self.proj(ops.reshape(mixed, (-1, ops.shape(queries)[1], queries.shape[-1])))
+
+    def call(self, inputs, training=None):
+        return self.attend(*self.project(inputs), training=training)
 
     def compute_output_shape(self, input_shape):
         return input_shape

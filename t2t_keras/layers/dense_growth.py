@@ -42,8 +42,11 @@ class DenseGrowthBlock(BlockLayer):
         self.growth = linear(self, self.growth_rate, "growth", input_shape)
 
     def call(self, inputs, training=None):
-        grown = self.growth(self.block(inputs, training=training))
-        return ops.concatenate([inputs, grown], axis=-1)
+        return self.grow(inputs, self.block(inputs, training=training))
+
+    def grow(self, inputs, outputs):
+        """Appends the block's outputs, narrowed, to its inputs."""
+        return ops.concatenate([inputs, self.growth(outputs)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] + self.growth_rate)
@@ -73,6 +76,9 @@ class Transition(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2)
+
+    def get_config(self):
+        return super().get_config()  # else Keras wants all of `__init__`'s arguments to be plain
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

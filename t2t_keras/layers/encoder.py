@@ -117,7 +117,12 @@ class EncoderBlock(BlockLayer):
         return {"seed": child_seed(self.seed, name), "name": name, "dtype": self.dtype_policy}
 
     def call(self, inputs, training=None):
-        branch = self.attn(self.norm1(inputs), training=training)
+        attended = self.attn(self.norm1(inputs), training=training)
+        return self.add_branches(inputs, attended, training=training)
+
+    def add_branches(self, inputs, attended, training=None):
+        """All behind attention: what came in and what attention made of it, each (B, N, D)."""
+        branch = attended
         if self.squeeze_excite is not None:
             branch = self.squeeze_excite(branch)
         branch = self.drop(branch, training=training)

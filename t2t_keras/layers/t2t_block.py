@@ -68,8 +68,9 @@ class T2TBlock(keras.layers.Layer):
         )
         self.token_layer.build((input_shape[0], None, input_shape[-1] * self.kernel_size**2))
 
-    def call(self, inputs, training=None):
-        projected = normalized_projection(
+    def project(self, inputs):
+        """(B, H, W, C) -> what the token layer attends with, (B, h, w, 3 * token_dim)."""
+        return normalized_projection(
             inputs,
             self.token_layer.norm1,
             self.token_layer.in_proj,
@@ -77,6 +78,9 @@ class T2TBlock(keras.layers.Layer):
             self.strides,
             self.padding,
         )
+
+    def call(self, inputs, training=None):
+        projected = self.project(inputs)
         _, height, width, channels = ops.shape(projected)
         tokens = ops.reshape(projected, (-1, height * width, channels))
         tokens = self.token_layer.attend(tokens, training=training)

@@ -1,6 +1,7 @@
 """What the stem's two token layers share: all but the attention itself."""
 
 import keras
+from keras import ops
 
 from t2t_keras.layers.mlp import Mlp
 from t2t_keras.layers.parts import dropout, layer_norm, linear
@@ -9,7 +10,7 @@ from t2t_keras.layers.parts import dropout, layer_norm, linear
 class TokenLayer(keras.layers.Layer):
     """Attention over wide windows, with the values as its skip connection, then an MLP.
 
-    A subclass sets `in_proj_bias` and gives `attention`.
+    A subclass sets `in_proj_bias` and gives `attention` and its weights.
 
     Args:
         token_dim: Width of the tokens going out; at least 1.
@@ -50,13 +51,24 @@ class TokenLayer(keras.layers.Layer):
         self.mlp.build(token_shape)
         self.mlp_drop = dropout(self, self.drop_rate, "mlp_drop")
 
+    def split(self, projected):
+        """(B, N, 3 * token_dim) -> queries, keys and values, each (B, N, token_dim)."""
+        return ops.split(projected, 3, axis=-1)
+
+    def attention_weights(self, queries, keys):
+        """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights."""
+        raise NotImplementedError  # the two token layers differ here and in `attention`
+
     def attention(self, projected):
         """(B, N, 3 * token_dim) -> values and their mixture, each (B, N, token_dim)."""
-        raise NotImplementedError  # the two token layers differ here and nowhere else
+        raise NotImplementedError  # as above
 
     def attend(self, projected, training=None):
         """All that follows `in_proj`: (B, N, 3 * token_dim) -> (B, N, token_dim) tokens."""
-        values, attended = self.attention(projected)
+        return self.add_branches(*self.attention(projected), training=training)
+
+    def add_branches(self, values, attended, training=None):
+        """All behind attention: values and their mixture, each (B, N, token_dim)."""
         tokens = values + self.proj_drop(self.proj(attended), training=training)
         return tokens + self.mlp_drop(self.mlp(self.norm2(tokens)), training=training)
 

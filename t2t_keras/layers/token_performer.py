@@ -7,6 +7,10 @@ from keras import ops
 
 from t2t_keras.layers.token_layer import TokenLayer
 
+# A power of two on both sides of the quotient changes no bit of it, and lets 1e-8 survive where
+# constants are stored in 16 bits, as LiteRT's float16 does: as 0 it would divide 0 by 0.
+_SCALE = 4096.0
+
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class TokenPerformer(TokenLayer):
@@ -71,14 +75,25 @@ class TokenPerformer(TokenLayer):
         projected = ops.matmul(inputs, ops.transpose(self.random_features))
         return ops.exp(projected - half_square) / math.sqrt(self.random_features.shape[0])
 
-    def attention(self, projected):
+    def split(self, projected):
         # Keys come first, unlike in the transformer: the official layer is called kqv.
         keys, queries, values = ops.split(projected, 3, axis=-1)
+        return queries, keys, values
+
+    def attention_weights(self, queries, keys):
+        """The matrix that `attention` never builds: phi(q) phi(k)^T over its row sums, float32."""
         keys = self.feature_map(ops.cast(keys, "float32"))
         queries = self.feature_map(ops.cast(queries, "float32"))
+        total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
+        return ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) / (total + 1e-8)
+
+    def attention(self, projected):
+        queries, keys, values = self.split(projected)
+        keys = self.feature_map(ops.cast(keys, "float32"))
+        queries = _SCALE * self.feature_map(ops.cast(queries, "float32"))
         keys_to_values = ops.matmul(ops.transpose(keys, (0, 2, 1)), ops.cast(values, "float32"))
         total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
-        attended = ops.matmul(queries, keys_to_values) / (total + 1e-8)
+        attended = ops.matmul(queries, keys_to_values) / (total + _SCALE * 1e-8)
         return values, ops.cast(attended, projected.dtype)
 
     def get_config(self):

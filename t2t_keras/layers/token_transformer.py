@@ -31,8 +31,11 @@ class TokenTransformer(TokenLayer):
     def __init__(self, token_dim: int, drop_rate: float = 0.0, seed: int | None = None, **kwargs):
         super().__init__(token_dim, drop_rate, seed, **kwargs)
 
-    def attention(self, projected):
-        queries, keys, values = ops.split(projected, 3, axis=-1)
+    def attention_weights(self, queries, keys):
         # The authors scale by the width of the windows coming in, not of the queries.
         scores = ops.matmul(queries * self.window_dim**-0.5, ops.transpose(keys, (0, 2, 1)))
-        return values, ops.matmul(softmax_in_float32(scores), values)
+        return softmax_in_float32(scores)
+
+    def attention(self, projected):
+        queries, keys, values = self.split(projected)
+        return values, ops.matmul(self.attention_weights(queries, keys), values)

@@ -4,7 +4,7 @@ from t2t_keras.training.accumulation import accumulating
 from t2t_keras.training.averaging import averaged_weights
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.evaluation import evaluate
-from t2t_keras.training.optimizer import build_optimizer, undecayed_variables
+from t2t_keras.training.optimizer import build_optimizer, transfer_optimizer, undecayed_variables
 from t2t_keras.training.recipes import make_config, model_names, settings_of, variant_of
 from t2t_keras.training.run import TrainResult, train
 from t2t_keras.training.schedule import EpochRates, PerEpoch
@@ -25,6 +25,7 @@ __all__ = [
     "score",
     "settings_of",
     "train",
+    "transfer_optimizer",
     "undecayed_variables",
     "variant_of",
 ]

@@ -3,9 +3,10 @@
 import keras
 
 from t2t_keras.training.accumulation import accumulating
-from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.model import build_model, load_run_weights, precision
+from t2t_keras.training.linear_probe import probe_of
+from t2t_keras.training.model import build_model, freeze_parts, load_run_weights, precision
 from t2t_keras.training.optimizer import build_optimizer
 from t2t_keras.training.schedule import EpochRates, PerEpoch
 from t2t_keras.training.spread_seeds import spread_seeds
@@ -28,8 +29,12 @@ def epoch_rates(config: TrainConfig) -> EpochRates:
 
 def compiled_model(
     config: TrainConfig, classes: int, rates: EpochRates, steps_per_epoch: int, devices: Devices
-) -> keras.Model:
+) -> tuple[keras.Model, keras.Model]:
     """Builds the model of a run on its devices, with the weights it starts from.
+
+    Returns:
+        What is trained, compiled, and the whole model from pictures to logits: the same, unless the
+        classifier alone is trained, which is a model on features then.
 
     Raises:
         CheckpointError: The weights to start from are damaged or do not fit.
@@ -39,7 +44,9 @@ def compiled_model(
     with devices.building(), precision(config.precision):
         model = build_model(config, classes, None, config.drop_path_rate)
         load_run_weights(model, config, whole=False)
-        model = accumulating(model, config.accumulate)
+        freeze_parts(model, config.freeze)
+        whole, probes = model, config.freeze == BACKBONE
+        model = accumulating(probe_of(whole) if probes else whole, config.accumulate)
         schedule = PerEpoch(tuple(map(rates.at, range(rates.total_epochs))), steps_per_epoch)
         model.compile(
             build_optimizer(
@@ -49,6 +56,10 @@ def compiled_model(
                 config.optimizer,
                 ema_decay=config.ema_decay,
                 clip_grad=config.clip_grad,
+                backbone_lr_ratio=config.backbone_lr_ratio,
+                layer_decay=config.layer_decay,
+                decay_all=config.decay_all,
+                nesterov=config.nesterov,
             ),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             weighted_metrics=[
@@ -57,5 +68,7 @@ def compiled_model(
             ],
             jit_compile=devices.compiles(config.jit_compile),
         )
+        if probes:
+            whole.compile(jit_compile=devices.compiles(config.jit_compile))
     spread_seeds(model)
-    return model
+    return model, whole if probes else model

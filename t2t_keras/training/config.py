@@ -9,14 +9,17 @@ from t2t_keras.data import (
     ERASING_MODES,
     ON_BAD_IMAGE,
     Augmentation,
+    Colour,
     Erasing,
     Mixing,
     parse_rand_augment,
 )
 from t2t_keras.errors import require
-from t2t_keras.images.constants import DEFAULT_CROP_PCT
+from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
 from t2t_keras.variants import Variant
 
+BACKBONE = "backbone"
+CLASS_WEIGHTS = ("none", "balanced")
 MONITORS = ("val_accuracy", "val_loss")
 NOT_USED = "none"
 OPTIMIZERS = ("adamw", "sgd", "lamb")
@@ -40,7 +43,7 @@ class TrainConfig:
         lr: Peak learning rate; above 0.
         weight_decay: Of the optimizer, in its own sense; at least 0.
         drop_path_rate: Of stochastic depth in the deepest block, in [0, 1).
-        augment: Crops in training, a name in `AUGMENTATIONS`: "none", "light" or "crop_flip".
+        augment: Crops in training, a name in `AUGMENTATIONS`.
         rand_augment: RandAugment's configuration, such as "rand-m9-mstd0.5-inc1", or "none".
         color_jitter: Range of the changes of brightness, contrast and saturation, at least 0; only
             used without RandAugment.
@@ -57,6 +60,20 @@ class TrainConfig:
         lr_cycle_limit: Number of cosines, each after the first a restart; at least 1.
         lr_cycle_decay: What share of the one before's rates each cosine has, in (0, 1].
         optimizer: "adamw", "sgd" or "lamb", as `build_optimizer` takes it.
+        nesterov: Whether "sgd" has Nesterov's momentum.
+        decay_all: Whether biases, norms and the class token decay too.
+        transfer: Whether `weights` get a fresh classifier, whatever classes theirs is for.
+        backbone_lr_ratio: The backbone's learning rate over the classifier's; above 0.
+        layer_decay: Learning rate of a block over that of the next one, in (0, 1].
+        freeze: What stays as it was: "none"; "backbone", so that the classifier alone is trained,
+            on features that are computed once, without augmentation; or the number N as text: stem,
+            class token and the first N blocks.
+        class_weight: "balanced" has pictures of rare classes count as much more as there are fewer
+            of them, in training alone; or "none".
+        patience: Epochs without better weights, in the sense of `monitor`, after which a run ends
+            early; 0 never does.
+        statistics: Whose channel means and deviations pictures are normalised by: "imagenet", or
+            "cifar" as the authors' CIFAR models were.
         clip_grad: Highest norm over all gradients; above 0, or None for no limit.
         ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
         accumulate: Parts that each device takes its share of a batch in; at least 1.
@@ -112,6 +129,15 @@ class TrainConfig:
     lr_cycle_limit: int = 1
     lr_cycle_decay: float = 0.1
     optimizer: str = "adamw"
+    nesterov: bool = True
+    decay_all: bool = False
+    transfer: bool = False
+    backbone_lr_ratio: float = 1.0
+    layer_decay: float = 1.0
+    freeze: str = NOT_USED
+    class_weight: str = NOT_USED
+    patience: int = 0
+    statistics: str = "imagenet"
     clip_grad: float | None = None
     ema_decay: float = 0.0
     accumulate: int = 1
@@ -137,6 +163,7 @@ class TrainConfig:
         self._check_size()
         self._check_numbers()
         self._check_steps()
+        self._check_transfer()
         if self.warmup_epochs > self.epochs:
             raise ValueError(
                 f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
@@ -148,6 +175,8 @@ class TrainConfig:
             "augment": AUGMENTATIONS,
             "erasing_mode": ERASING_MODES,
             "on_bad_image": ON_BAD_IMAGE,
+            "class_weight": CLASS_WEIGHTS,
+            "statistics": STATISTICS,
         }
         for name, allowed in names.items():
             require(self, name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
@@ -159,6 +188,11 @@ class TrainConfig:
                 "`held_out` must be 0 beside `train_split`, `eval_split` or `validation_split`. "
                 f"Received: held_out={self.held_out}"
             )
+
+    @property
+    def colours(self) -> dict[str, Colour]:
+        """`mean` and `std` of each channel, in 0..1, that pictures are normalised by."""
+        return dict(zip(("mean", "std"), STATISTICS[self.statistics], strict=True))
 
     @property
     def augmentation(self) -> Augmentation:
@@ -195,7 +229,7 @@ class TrainConfig:
     def _check_numbers(self) -> None:
         for name in ("batch_size", "epochs", "log_every"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_epochs", "cooldown_epochs", "seed", "save_every"):
+        for name in ("warmup_epochs", "cooldown_epochs", "seed", "save_every", "patience"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
         for name in ("min_lr", "warmup_lr", "weight_decay", "color_jitter", "mixup", "cutmix"):
             require(self, name, 0 <= getattr(self, name) < math.inf, "at least 0 and finite")
@@ -217,3 +251,24 @@ class TrainConfig:
         require(self, "ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         clips = self.clip_grad is None or 0 < self.clip_grad < math.inf
         require(self, "clip_grad", clips, "above 0 and finite, or None")
+
+    def _check_transfer(self) -> None:
+        ratio = self.backbone_lr_ratio
+        require(self, "backbone_lr_ratio", 0 < ratio < math.inf, "above 0 and finite")
+        require(self, "layer_decay", 0 < self.layer_decay <= 1, "in (0, 1]")
+        number = self.freeze.isascii() and self.freeze.isdecimal() and int(self.freeze) > 0
+        known = self.freeze in (NOT_USED, BACKBONE) or number
+        require(self, "freeze", known, "none, backbone or a number of blocks above 0")
+        for name in ("transfer", "freeze"):
+            if getattr(self, name) not in (False, NOT_USED) and self.weights is None:
+                raise ValueError(
+                    f"`weights` must be given beside `{name}`: imagenet or a file, to start from. "
+                    f"Received: {name}={getattr(self, name)}"
+                )
+        plain = dataclasses.replace(AUGMENTATIONS["none"], smoothing=self.smoothing)
+        if self.freeze == BACKBONE and self.augmentation != plain:
+            raise ValueError(
+                "`augment` and `rand_augment` must be none, and `color_jitter`, `erasing`, `mixup` "
+                "and `cutmix` 0, beside `freeze=backbone`: features are computed once. Received: "
+                f"augment={self.augment}"
+            )

@@ -7,7 +7,7 @@ import keras
 
 from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError
-from t2t_keras.training.config import PRECISIONS, TrainConfig
+from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
 from t2t_keras.training.recipes import variant_of
 from t2t_keras.variants import published_name
 from t2t_keras.weights.load import check_weights, load_weights
@@ -45,13 +45,37 @@ def check_run_weights(config: TrainConfig) -> None:
     check_weights(config.weights, published_name(variant_of(config.model)))
 
 
+def freeze_parts(model: keras.Model, freeze: str) -> None:
+    """Has parts of a model stay as they are: "none", "backbone" or a number of blocks as text.
+
+    With the first N blocks go stem and class token, which lie before them.
+
+    Raises:
+        ValueError: The model has fewer blocks.
+    """
+    if freeze == NOT_USED:
+        return
+    encoder, head = model.get_layer("encoder"), model.get_layer("head")
+    if freeze != BACKBONE and int(freeze) > len(encoder.blocks):
+        raise ValueError(
+            f"`freeze` must be at most {len(encoder.blocks)}, the model's blocks, or backbone. "
+            f"Received: freeze={freeze}"
+        )
+    for layer in model.layers:
+        if layer is not head and (layer is not encoder or freeze == BACKBONE):
+            layer.trainable = False
+    for block in encoder.blocks[: 0 if freeze == BACKBONE else int(freeze)]:
+        block.trainable = False
+
+
 def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> None:
     """Loads the run's `weights`, where it has any.
 
     Args:
         model: A model of the run's sizes.
         config: The run's settings.
-        whole: Whether a classifier for other classes is an error; else it starts afresh.
+        whole: Whether a classifier for other classes is an error; else it starts afresh, and with
+            `transfer` any does.
 
     Raises:
         CheckpointError: The file is damaged or does not fit.
@@ -60,7 +84,11 @@ def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> No
     if config.weights is None:
         return
     variant = variant_of(config.model)
+    head = model.get_layer("head")
+    fresh = head.get_weights()
     report = load_weights(model, config.weights, variant, published_name(variant))
+    if config.transfer and not whole:
+        head.set_weights(fresh)
     if whole and report.fresh:
         raise CheckpointError(
             f"{config.weights}: holds no classifier for the {model.output_shape[-1]} classes of "

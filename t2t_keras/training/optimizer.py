@@ -4,25 +4,26 @@ import keras
 
 from t2t_keras.training.averaging import AveragedMixin
 from t2t_keras.training.gradients import LossScale, SummedMixin
-from t2t_keras.training.update_rules import PaperLamb, TorchSGD
+from t2t_keras.training.rate_groups import GroupedMixin, rate_factors
+from t2t_keras.training.update_rules import PaperLamb, StepwiseAdamW, TorchSGD
 from t2t_keras.weights.mapping import official_entries
 
 _NEVER_DECAYED = ("class_token",)
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class AdamW(SummedMixin, AveragedMixin, keras.optimizers.AdamW):
-    """Keras' AdamW with `clip_grad` and `ema_decay`; its decay is torch's, beside the moments."""
+class AdamW(GroupedMixin, SummedMixin, AveragedMixin, StepwiseAdamW):
+    """Keras' AdamW with groups, `clip_grad` and `ema_decay`; its decay is torch's."""
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class SGD(SummedMixin, AveragedMixin, TorchSGD):
-    """torch's SGD with `clip_grad` and `ema_decay`."""
+class SGD(GroupedMixin, SummedMixin, AveragedMixin, TorchSGD):
+    """torch's SGD with groups, `clip_grad` and `ema_decay`."""
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class Lamb(SummedMixin, AveragedMixin, PaperLamb):
-    """The paper's LAMB with `clip_grad` and `ema_decay`."""
+class Lamb(GroupedMixin, SummedMixin, AveragedMixin, PaperLamb):
+    """The paper's LAMB with groups, `clip_grad` and `ema_decay`."""
 
 
 _MAKERS = {
@@ -56,14 +57,19 @@ def build_optimizer(
     *,
     ema_decay: float = 0.0,
     clip_grad: float | None = None,
+    backbone_lr_ratio: float = 1.0,
+    layer_decay: float = 1.0,
+    decay_all: bool = False,
+    nesterov: bool = True,
 ) -> keras.optimizers.Optimizer:
     """A built optimizer, with loss scaling where the model computes in float16.
 
-    Keras keeps what does not decay out of what it saves, so a restored optimizer needs it again;
-    restoring the values of its `variables` into one that is built here needs no more.
+    It goes into `model.compile` as it is, trains under a `MirroredStrategy` where it was made in
+    its scope, and is saved with the model, groups and all.
 
     Args:
-        model: The model it will train, of this package, with the weights it starts from.
+        model: The model it will train, of this package, with the weights it starts from, and with
+            what stays as it is frozen.
         learning_rate: A rate or a schedule over optimizer steps.
         weight_decay: "adamw": share of the learning rate by which a decayed weight shrinks each
             step. "sgd": factor of an L2 term in the gradient. "lamb": factor of the weight in the
@@ -71,9 +77,13 @@ def build_optimizer(
         name: "adamw" as the authors trained with, "sgd" or "lamb".
         ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
         clip_grad: Highest norm over all gradients; None clips nothing.
+        backbone_lr_ratio: The backbone's learning rate over the classifier's; above 0.
+        layer_decay: Learning rate of a block over that of the next one, in (0, 1].
+        decay_all: Whether biases, norms and class token decay too.
+        nesterov: Whether "sgd" has Nesterov's momentum; the others have none.
 
     Raises:
-        ValueError: No optimizer has that name.
+        ValueError: No optimizer has that name, or a setting of the groups is out of range.
     """
     if name not in _MAKERS:
         raise ValueError(f"`name` must be one of {', '.join(_MAKERS)}. Received: name={name}")
@@ -83,10 +93,44 @@ def build_optimizer(
         weight_decay=weight_decay,
         ema_decay=ema_decay,
         clip_grad=clip_grad,
+        rate_factors=rate_factors(model, backbone_lr_ratio, layer_decay),
+        undecayed=() if decay_all else tuple(v.path for v in undecayed_variables(model)),
         **constants,
+        **({"nesterov": nesterov} if name == "sgd" else {}),
     )
-    optimizer.exclude_from_weight_decay(var_list=undecayed_variables(model))
     if model.dtype_policy.name == "mixed_float16":
         optimizer = LossScale(optimizer)
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def transfer_optimizer(
+    model: keras.Model,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.05,
+    *,
+    backbone_lr_ratio: float = 0.01,
+    weight_decay: float = 5e-4,
+) -> keras.optimizers.Optimizer:
+    """The authors' optimizer for transfer: SGD, with a small rate for all but the classifier.
+
+    `build_optimizer(model, 5e-4, 0.05, layer_decay=0.75)` is the other choice: AdamW with a rate
+    that falls from block to block.
+
+    Args:
+        model: A model of this package with pretrained weights and a fresh classifier.
+        learning_rate: The classifier's, a rate or a schedule over optimizer steps. The authors
+            take 0.05 for 64 pictures a batch, with a cosine over 60 epochs.
+        backbone_lr_ratio: The rate of everything else over it; above 0.
+        weight_decay: Factor of an L2 term in the gradients of all variables, biases too.
+
+    Raises:
+        ValueError: `backbone_lr_ratio` is not above 0.
+
+    Reference: official `transfer_learning.py`.
+    """
+    return build_optimizer(
+        *(model, learning_rate, weight_decay, "sgd"),
+        backbone_lr_ratio=backbone_lr_ratio,
+        decay_all=True,
+        nesterov=False,
+    )

@@ -5,7 +5,7 @@ import difflib
 from typing import Any
 
 from t2t_keras.images.resize import target_size
-from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.config import BACKBONE, NOT_USED, TrainConfig
 from t2t_keras.variants import VARIANTS, Variant, published_name
 
 DIGITS = "digits"
@@ -66,6 +66,38 @@ _DIGITS = {
     "monitor": "val_loss",  # the accuracy of 144 pictures is too coarse to choose by
 }
 
+_PLAIN = {
+    "rand_augment": NOT_USED,
+    "color_jitter": 0.0,
+    "erasing": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+}
+# The authors' for CIFAR. Their lowest rate lies above the backbone's own; here it is multiplied by
+# the backbone's ratio as every rate is.
+_TRANSFER = {
+    **_PLAIN,
+    "batch_size": 64,
+    "epochs": 60,
+    "warmup_epochs": 0,
+    "cooldown_epochs": 0,
+    "drop_path_rate": 0.1,
+    "augment": "pad_flip",
+    "crop_pct": 1.0,
+    "smoothing": 0.0,
+}
+_TRANSFER_BY_OPTIMIZER = {
+    "sgd": {
+        "lr": 0.05,
+        "min_lr": 2e-4,
+        "weight_decay": 5e-4,
+        "backbone_lr_ratio": 0.01,
+        "decay_all": True,
+        "nesterov": False,
+    },
+    "adamw": {"lr": 5e-4, "weight_decay": 0.05, "layer_decay": 0.75, "warmup_epochs": 5},
+}
+
 
 def model_names() -> list[str]:
     """Every name `variant_of` takes."""
@@ -96,6 +128,22 @@ def recipe(dataset: str, model: str | Variant) -> dict[str, Any]:
     return {**_AUTHORS, **_BY_MODEL.get(published_name(variant_of(model)), {})}
 
 
+def transfer_recipe(dataset: str, optimizer: str, freeze: str) -> dict[str, Any]:
+    """The settings of a transfer, over those of the data set.
+
+    Args:
+        dataset: As `TrainConfig` has it.
+        optimizer: The same; "sgd" is the authors'.
+        freeze: The same.
+    """
+    settings = {**_TRANSFER, "optimizer": optimizer, **_TRANSFER_BY_OPTIMIZER.get(optimizer, {})}
+    if freeze == BACKBONE:
+        settings["augment"] = NOT_USED
+    elif dataset == DIGITS:  # in a mirror they are none
+        settings["augment"] = _DIGITS["augment"]
+    return settings
+
+
 def make_config(**given: Any) -> TrainConfig:
     """The settings of a run: what is given, the rest from the recipe for its data set and model.
 
@@ -111,12 +159,18 @@ def make_config(**given: Any) -> TrainConfig:
     if isinstance(model, str):
         given["model"] = model.lower()
     given["image_size"] = target_size(given.get("image_size", variant_of(model).image_size))
-    settings = {**recipe(dataset, model), **given}
+    settings = recipe(dataset, model)
+    freeze = given.get("freeze", NOT_USED)
+    if given.get("transfer"):
+        settings |= transfer_recipe(dataset, given.get("optimizer", "sgd"), freeze)
+    elif freeze == BACKBONE:
+        settings |= {**_PLAIN, "augment": NOT_USED}
+    settings |= given
     # A short run, or a low rate, has no room for the recipe's warm-up, cool-down and lowest rates.
     fitting = {
         "warmup_epochs": min(settings["warmup_epochs"], settings["epochs"] // 2),
         "cooldown_epochs": min(settings["cooldown_epochs"], settings["epochs"] // 10),
-        "min_lr": min(TrainConfig.min_lr, settings["lr"]),
+        "min_lr": min(settings.get("min_lr", TrainConfig.min_lr), settings["lr"]),
         "warmup_lr": min(TrainConfig.warmup_lr, settings["lr"]),
     }
     return TrainConfig(**{**settings, **fitting, **given})

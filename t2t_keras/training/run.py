@@ -7,47 +7,24 @@ from collections.abc import Collection
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
-from t2t_keras.data import (
-    Share,
-    Source,
-    batch_names,
-    steps_per_epoch,
-    train_dataset,
-)
+from t2t_keras.data import Source, steps_per_epoch
 from t2t_keras.errors import ResumeError, RunInterrupted
-from t2t_keras.training.batches import kept_if_small
-from t2t_keras.training.blame import blame
-from t2t_keras.training.callbacks import (
-    AveragedScores,
-    BestWeights,
-    LogFile,
-    LogRate,
-    StopAtNonFinite,
-)
+from t2t_keras.training.callbacks import BestWeights
 from t2t_keras.training.compiled import compiled_model, epoch_rates
-from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches, Devices
-from t2t_keras.training.evaluation import (
-    checked_devices,
-    known_errors,
-    measure,
-    validation_batches,
-)
+from t2t_keras.training.early_end import EndEarly
+from t2t_keras.training.evaluation import checked_devices, known_errors, measure
 from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
 from t2t_keras.training.processes import Processes
-from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
-from t2t_keras.training.run_folder import (
-    CHECKPOINTS_NAME,
-    LOG_NAME,
-    plain_settings,
-    write_settings,
-)
+from t2t_keras.training.run_callbacks import TENSORBOARD_NAME, run_callbacks
+from t2t_keras.training.run_folder import CHECKPOINTS_NAME, plain_settings, write_settings
+from t2t_keras.training.run_inputs import fed_validation, run_inputs
 from t2t_keras.training.schedule import EpochRates
 from t2t_keras.training.scores import Scores
 from t2t_keras.training.signals import StopSignals
@@ -55,8 +32,6 @@ from t2t_keras.training.sources import RunSources
 from t2t_keras.training.standing import Standing
 
 _log = logging.getLogger(__name__)
-
-TENSORBOARD_NAME = "tensorboard"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,7 +97,7 @@ def train(
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
-        model = compiled_model(config, sources.training.num_classes, rates, steps, devices)
+        model, whole = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
         keeper = _keeper(config, folder, standing, signals, processes)
         if checkpoint is not None:
@@ -133,18 +108,19 @@ def train(
             parts.write(folder)
         try:
             with known_errors(), devices.fitting():
-                _fit(model, config, sources.training, keeper, rates, folder, verbose, devices)
+                source = sources.training
+                _fit(model, whole, config, source, keeper, rates, folder, verbose, devices)
         except RunInterrupted:
             keeper.write_waiting()
             raise
         keeper.best.restore(model)
-        copy = inference_copy(model, config)
+        copy = inference_copy(whole, config)
         return TrainResult(
             model=copy,
             sources=sources,
             history=_by_name(standing.history),
             best_epoch=keeper.best.epoch,
-            scores=_scores(model, copy, config, sources.test, int(verbose == 1), devices),
+            scores=_scores(whole, copy, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
             replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < standing.step,
@@ -196,7 +172,7 @@ def _announce(folder: Path, standing: Standing) -> None:
             f"and {standing.epochs} are asked for. Give more --epochs."
         )
     if standing.finished:
-        _log.info("%s: all %d epochs are trained.", folder, standing.epochs)
+        _log.info("%s: all %d epochs are trained.", folder, standing.epoch)
         return
     _log.info(
         "%s: goes on in epoch %d of %d, after step %d of %d.",
@@ -211,6 +187,7 @@ def _by_name(history: list[dict[str, float]]) -> dict[str, list[float]]:
 
 def _fit(
     model: keras.Model,
+    whole: keras.Model,
     config: TrainConfig,
     source: Source,
     keeper: KeepCheckpoints,
@@ -220,72 +197,18 @@ def _fit(
     devices: Devices,
 ) -> None:
     standing = keeper.standing
-    if standing.finished:
+    end = EndEarly(standing, keeper.best, config.patience)
+    if end.look() or standing.finished:
         return
-    share, first = devices.share, devices.processes.first
+    inputs = run_inputs(whole, config, source, standing.epochs, folder, devices)
 
     def batches(step: int) -> Batches:
-        made = _training_batches(config, source, standing.epochs, step, share)
-        if step == 0 and first:
-            log_first_batch(made, folder / TENSORBOARD_NAME)
+        made = inputs.training(step)
+        if step == 0 and devices.processes.first and config.freeze != BACKBONE:
+            log_first_batch(made, folder / TENSORBOARD_NAME, **config.colours)
         # No iterator is left at work when the rest of an epoch is over.
         return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
 
-    validation = devices.feed(kept_if_small(validation_batches(config, source, share)))
-    callbacks = _callbacks(config, source, validation, keeper, rates, folder, verbose)
+    validation = fed_validation(inputs, devices)
+    callbacks = run_callbacks(config, source, validation, keeper, end, rates, folder, verbose)
     fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
-
-
-def _callbacks(
-    config: TrainConfig,
-    source: Source,
-    validation: Batches,
-    keeper: KeepCheckpoints,
-    rates: EpochRates,
-    folder: Path,
-    verbose: int,
-) -> list[keras.callbacks.Callback]:
-    """In the order they are called in: nothing is kept or shown before it was found finite."""
-    standing, best = keeper.standing, keeper.best
-
-    def explain(epoch: int, step: int) -> str:
-        if not keeper.processes.first:
-            return "Process 0 names the batch."
-        names = batch_names(source, config.batch_size, config.seed, epoch, step)
-        return blame(names, folder, keeper.last_path)
-
-    pace = Pace(standing, config.batch_size)
-    found = [
-        StopAtNonFinite(standing, explain),
-        LogRate(rates),
-        *([AveragedScores(validation)] if best.averaged else []),
-        best,
-    ]
-    if not keeper.processes.first:
-        return [*found, keeper]
-    return [
-        *found,
-        *([Bar(pace)] if verbose == 1 else []),
-        keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
-        keeper,
-        LogFile(folder / LOG_NAME, standing),
-        pace,
-        EpochLine(best, pace),
-        *([StepLine(pace, rates, config.log_every)] if verbose == 2 else []),
-    ]
-
-
-def _training_batches(
-    config: TrainConfig, source: Source, epochs: int, start_step: int, share: Share
-) -> tf.data.Dataset:
-    return train_dataset(
-        source,
-        config.image_size,
-        config.batch_size,
-        config.seed,
-        epochs=epochs,
-        augmentation=config.augmentation,
-        start_step=start_step,
-        crop_pct=config.crop_pct,
-        share=share,
-    )

@@ -29,7 +29,7 @@ _held: set[Path] = set()
 _FREE = ("devices", "log_every", "max_bad_fraction", "on_bad_image", "save_every")
 _FIXED = (
     *("dataset", "train_split", "eval_split", "validation_split", "held_out"),
-    *("model", "image_size", "batch_size", "seed", "precision"),
+    *("model", "image_size", "batch_size", "seed", "precision", "transfer", "freeze"),
 )
 
 

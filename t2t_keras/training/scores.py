@@ -4,6 +4,25 @@ import dataclasses
 
 import numpy as np
 
+_MISTAKES = 24  # as many as a sheet of pictures shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A picture whose likeliest class is not its label.
+
+    Args:
+        place: The picture's, in the order that was evaluated, from 0.
+        label: Its class.
+        predicted: The likeliest one.
+        confidence: That one's probability.
+    """
+
+    place: int
+    label: int
+    predicted: int
+    confidence: float
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
@@ -14,16 +33,32 @@ class Scores:
         top5_accuracy: Share whose label is among the five likeliest classes.
         loss: Mean cross entropy, without label smoothing.
         confusion: (classes, classes) counts; a row a label, a column a predicted class.
+        mistakes: The most confident ones, worst first; at most 24.
     """
 
     accuracy: float
     top5_accuracy: float
     loss: float
     confusion: np.ndarray
+    mistakes: tuple[Mistake, ...] = ()
 
     @property
     def pictures(self) -> int:
         return int(self.confusion.sum())
+
+    def per_class(self) -> dict[str, np.ndarray]:
+        """Of every class "precision", "recall", "f1" in [0, 1] and the number of its "pictures".
+
+        Where nothing was predicted to be of a class, or nothing is, a share of nothing is 0.
+        """
+        right = np.diagonal(self.confusion)
+        labelled, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        return {
+            "precision": right / np.maximum(predicted, 1),
+            "recall": right / np.maximum(labelled, 1),
+            "f1": 2 * right / np.maximum(labelled + predicted, 1),
+            "pictures": labelled,
+        }
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
@@ -39,13 +74,26 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     highest = logits.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # a broken model's loss is NaN, and that is all it is
         log_sums = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
+        confidences = np.exp(highest[:, 0] - log_sums)
     confusion = np.zeros((logits.shape[1],) * 2, np.int64)
-    np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
+    predicted = logits.argmax(axis=1)
+    np.add.at(confusion, (labels, predicted), 1)
     return Scores(
         accuracy=float((ranks < 1).mean()),
         top5_accuracy=float((ranks < 5).mean()),
         loss=float((log_sums - of_label).mean()),
         confusion=confusion,
+        mistakes=_mistakes(labels, predicted, confidences),
+    )
+
+
+def _mistakes(
+    labels: np.ndarray, predicted: np.ndarray, confidences: np.ndarray
+) -> tuple[Mistake, ...]:
+    (wrong,) = np.nonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidences[wrong], kind="stable")][:_MISTAKES]
+    return tuple(
+        Mistake(int(i), int(labels[i]), int(predicted[i]), float(confidences[i])) for i in worst
     )
 
 

@@ -13,6 +13,7 @@ class Standing:
         step: Batches trained on, over all epochs.
         history: What was logged at the end of each epoch.
         seconds: How long `fit` took, in earlier processes too.
+        ended: Whether it ends before its last epoch.
     """
 
     steps_per_epoch: int
@@ -20,6 +21,7 @@ class Standing:
     step: int = 0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
+    ended: bool = False
 
     @property
     def epoch(self) -> int:
@@ -38,5 +40,5 @@ class Standing:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch is through."""
-        return self.epoch >= self.epochs
+        """Whether every epoch is through, or the run has ended early."""
+        return self.ended or self.epoch >= self.epochs

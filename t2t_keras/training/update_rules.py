@@ -14,8 +14,18 @@ class _OwnDecay(keras.optimizers.Optimizer):
         return bool(self.weight_decay) and self._use_weight_decay(variable)
 
 
+class StepwiseAdamW(_OwnDecay, keras.optimizers.AdamW):
+    """Keras' AdamW, whose weights shrink by the learning rate that their own step has."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self._decays(variable):
+            rate = ops.cast(learning_rate, variable.dtype)
+            self.assign_sub(variable, variable * self.weight_decay * rate)
+        super().update_step(gradient, variable, learning_rate)
+
+
 class TorchSGD(_OwnDecay):
-    """Gradient descent with Nesterov momentum and weight decay as torch has them.
+    """Gradient descent with momentum and weight decay as torch has them.
 
     The decay is an L2 term: `weight_decay * variable` joins the gradient before the momentum.
     Keras' shrinks the variable by `learning_rate * weight_decay` beside it, at a momentum of 0.9 a
@@ -23,13 +33,15 @@ class TorchSGD(_OwnDecay):
 
     Args:
         momentum: Share of the gathered gradients that stays in a step, in [0, 1).
+        nesterov: Whether a step looks ahead, as timm's does; the authors' transfer does not.
 
-    Reference: `torch.optim.SGD(nesterov=True)`, which is timm 0.3.4's "sgd".
+    Reference: `torch.optim.SGD`; with Nesterov's momentum it is timm 0.3.4's "sgd".
     """
 
-    def __init__(self, learning_rate=0.01, momentum: float = 0.9, **kwargs):
+    def __init__(self, learning_rate=0.01, momentum: float = 0.9, nesterov: bool = True, **kwargs):
         super().__init__(learning_rate, **kwargs)
         self.momentum = momentum
+        self.nesterov = nesterov
 
     def build(self, variables):
         if self.built:
@@ -43,11 +55,11 @@ class TorchSGD(_OwnDecay):
         if self._decays(variable):
             gradient = gradient + self.weight_decay * variable
         self.assign(gathered, self.momentum * gathered + gradient)
-        step = gradient + self.momentum * gathered
+        step = gradient + self.momentum * gathered if self.nesterov else gathered
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum}
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
 
 class PaperLamb(_OwnDecay):

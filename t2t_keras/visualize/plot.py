@@ -1,23 +1,27 @@
-"""Plots of a run as PNG files: the one place that needs matplotlib. No display is needed."""
+"""Plots of a run as PNG files."""
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from t2t_keras.files import atomic_path
+from t2t_keras.visualize.plot_file import save
 
 # Okabe and Ito's colours, which colour-blind people tell apart; the lines' styles differ too.
 _TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
 _VALIDATION = {"color": "#D55E00", "linestyle": "-", "marker": ".", "label": "validation"}
 _KEPT = {"color": "#555555", "linestyle": ":"}
+_CLASS_SCORES = {
+    "precision": {"color": "#0072B2", "marker": "<", "label": "precision"},
+    "recall": {"color": "#D55E00", "marker": ">", "label": "recall"},
+    "f1": {"color": "black", "marker": "|", "s": 120, "label": "F1"},
+}
 
+_SHEET_COLUMNS = 6
 _NAMED_CLASSES = 60  # more names than that cannot be read
 _COUNTED_CLASSES = 25  # nor the counts of more cells
 _LONGEST_NAME = 24
@@ -55,7 +59,7 @@ def plot_curves(
         axis.tick_params(labelbottom=True)
         axis.grid(alpha=0.3)
     axes["accuracy"].legend(loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confusion(
@@ -82,19 +86,78 @@ def plot_confusion(
     _name_classes(axis, class_names)
     if classes <= _COUNTED_CLASSES:
         _write_counts(axis, confusion, shares)
-    _save(figure, path)
+    save(figure, path)
+
+
+def plot_classes(
+    scores: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    path: str | os.PathLike,
+    title: str,
+) -> None:
+    """Draws precision, recall and F1 of every class, the worst below; of many classes the worst.
+
+    Args:
+        scores: "precision", "recall" and "f1", each (C,) in [0, 1].
+        class_names: The C classes' names.
+        path: The PNG file; replaced whole or not at all.
+        title: Stands above.
+    """
+    shown = np.argsort(scores["f1"], kind="stable")[:_NAMED_CLASSES]
+    places = np.arange(len(shown))
+    figure = Figure(figsize=(8, 1.6 + 0.32 * len(shown)), layout="constrained")
+    axis = figure.add_subplot()
+    axis.hlines(places, 0, 1, color="#dddddd", linewidth=0.8, zorder=0)
+    for name, style in _CLASS_SCORES.items():
+        axis.scatter(scores[name][shown], places, **style)
+    axis.set_yticks(places, [_shortened(class_names[index]) for index in shown], parse_math=False)
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.7, len(shown) - 0.3))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+    left_out = len(class_names) - len(shown)
+    axis.set_title(f"{title}\n{left_out} better classes left out" if left_out else title,
+                   parse_math=False)  # fmt: skip
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    save(figure, path)
+
+
+def plot_mistakes(
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    path: str | os.PathLike,
+    title: str,
+) -> None:
+    """Draws a sheet of pictures, each with what was wrong about it.
+
+    Args:
+        pictures: (h, w, 3) uint8 each, of any sizes; none makes a sheet that says so.
+        captions: One a picture, of a few lines.
+        path: The PNG file; replaced whole or not at all.
+        title: Stands above.
+    """
+    columns = max(min(len(pictures), _SHEET_COLUMNS), 3)
+    rows = max(-(-len(pictures) // columns), 1)
+    figure = Figure(figsize=(2.2 * columns, 0.8 + 2.8 * rows), layout="constrained")
+    figure.suptitle(title if pictures else f"{title}\nno mistakes", parse_math=False)
+    for number, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axis.set_axis_off()
+        if number < len(pictures):
+            axis.imshow(pictures[number])
+            caption = "\n".join(map(_shortened, captions[number].splitlines()))
+            axis.set_title(caption, fontsize=8, parse_math=False)
+    save(figure, path)
 
 
 def _name_classes(axis: Axes, class_names: Sequence[str]) -> None:
     if len(class_names) > _NAMED_CLASSES:
         return
-    names = [
-        name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-        for name in class_names
-    ]
+    names = [_shortened(name) for name in class_names]
     upright = max(map(len, names)) <= 2
     axis.set_xticks(range(len(names)), names, rotation=0 if upright else 90, parse_math=False)
     axis.set_yticks(range(len(names)), names, parse_math=False)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None:
@@ -108,8 +171,3 @@ def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None
             fontsize=8,
             color="white" if dark else "black",
         )
-
-
-def _save(figure: Figure, path: str | os.PathLike) -> None:
-    with atomic_path(Path(path)) as part:
-        FigureCanvasAgg(figure).print_png(part)

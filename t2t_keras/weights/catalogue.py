@@ -17,6 +17,7 @@ class Release:
     Attributes:
         variant: Name of the architecture, as in `VARIANTS`.
         filename: Name in the release, and in the cache.
+        statistics: Whose channel means and deviations the pictures were normalised by.
         tag: What the weights were trained for: "imagenet", "imagenet_token_labeling", "cifar10"
             or "cifar100".
         image_size: Side of the square training images, in pixels.
@@ -33,6 +34,7 @@ class Release:
     image_size: int = 224
     classes: int = 1000
     crop_pct: float = 0.9
+    statistics: str = "imagenet"
     top1: float
     top5: float | None = None
     size: int | None = None
@@ -47,6 +49,7 @@ def _cifar(variant: str, filename: str, classes: int, top1: float) -> Release:
         tag=f"cifar{classes}",
         classes=classes,
         crop_pct=1.0,
+        statistics="cifar",
         top1=top1,
     )
 
@@ -128,6 +131,11 @@ RELEASES = (
     _cifar("t2t_vit_19", "cifar10_t2t-vit_19_98.4.pth", 10, 98.4),
     _cifar("t2t_vit_19", "cifar100_t2t-vit-19_89.0.pth", 100, 89.0),
 )
+
+
+def release_named(filename: str) -> Release | None:
+    """The release with that file name, whatever folder it lies in; None where there is none."""
+    return next((release for release in RELEASES if release.filename == filename), None)
 
 
 def imagenet_release(

@@ -17,6 +17,7 @@ from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.hdf5 import save_weights
 from t2t_keras.weights.identify import Identity, identify
 from t2t_keras.weights.mapping import official_state
+from t2t_keras.weights.model_card import ModelCard, add_card
 from t2t_keras.weights.safetensors import write_safetensors
 from t2t_keras.weights.torch_file import read_torch_checkpoint
 from t2t_keras.weights.transfer import Report, load_state, position_grid
@@ -37,13 +38,13 @@ class Conversion:
         model: The model, with the checkpoint's weights.
         identity: What the checkpoint said of its model.
         report: What became of every key.
-        target: The file written.
+        target: The file written; None where none was.
     """
 
     model: keras.Model
     identity: Identity
     report: Report
-    target: Path
+    target: Path | None = None
 
 
 def classifier(
@@ -123,13 +124,16 @@ def target_suffix(target: str | os.PathLike) -> str:
     )
 
 
-def write_model(model: keras.Model, target: str | os.PathLike) -> None:
+def write_model(
+    model: keras.Model, target: str | os.PathLike, card: ModelCard | None = None
+) -> None:
     """Writes a model (`.keras`) or its weights (`.weights.h5`, `.safetensors`), whole or not.
 
     Args:
         model: A model of this package.
         target: The file; its ending says what is written. `.safetensors` holds the authors' keys
             and layout.
+        card: What a `.keras` file is to say of the model.
 
     Raises:
         ValueError: The name has another ending.
@@ -141,6 +145,8 @@ def write_model(model: keras.Model, target: str | os.PathLike) -> None:
     with atomic_path(Path(target)) as part:
         if suffix == ".keras":
             model.save(part)
+            if card is not None:
+                add_card(part, card)
         else:
             write_safetensors(official_state(model), part, position_grid(model))
 
@@ -178,7 +184,33 @@ def convert(
         )
     heads = VARIANTS[model_name].num_heads if model_name is not None else num_heads
     state = state_dict_of(read_torch_checkpoint(source, sha256), key, os.fspath(source))
-    identity = identify(state, heads, os.fspath(source))
+    made = model_of(state, os.fspath(source), heads, model_name)
+    write_model(made.model, target)
+    logger.info("%s: wrote %s", source, target)
+    return dataclasses.replace(made, target=Path(target))
+
+
+def model_of(
+    state: Mapping[str, np.ndarray],
+    source: str,
+    num_heads: int | None = None,
+    model_name: str | None = None,
+) -> Conversion:
+    """The whole model that a state dict is of, with its weights, giving logits.
+
+    Args:
+        state: Official key -> array.
+        source: The file's name, for messages.
+        num_heads: Attention heads, for sizes nobody published.
+        model_name: The published variant it must be; None takes what it is.
+
+    Returns:
+        What `convert` does, without a target.
+
+    Raises:
+        CheckpointError: It is of no T2T-ViT, or of another one.
+    """
+    identity = identify(state, num_heads, source)
     if model_name not in (None, identity.name):
         raise CheckpointError(
             f"{source}: is not of {model_name}; its sizes are those of "
@@ -189,12 +221,10 @@ def convert(
         model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
     except ValueError as error:
         raise CheckpointError(f"{source}: there is no model of its sizes: {error}") from error
-    report = load_state(model, state, os.fspath(source))
+    report = load_state(model, state, source)
     if report.fresh:
         raise CheckpointError(
             f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "
             "the checkpoint of a whole model."
         )
-    write_model(model, target)
-    logger.info("%s: wrote %s", source, target)
-    return Conversion(model, identity, report, Path(target))
+    return Conversion(model, identity, report)

@@ -19,7 +19,7 @@ from t2t_keras.weights.refusal import quoted
 from t2t_keras.weights.transfer import Report, load_state
 
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"
-_FILE_ERRORS = (
+FILE_ERRORS = (
     OSError,
     ValueError,
     KeyError,
@@ -120,7 +120,7 @@ def load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
             twin.load_weights(weights)
     except CheckpointError:
         raise
-    except _FILE_ERRORS as error:
+    except FILE_ERRORS as error:
         raise CheckpointError(
             f"{path}: cannot be loaded: it is damaged, or was written by a model of other sizes. "
             "Check the model's name, or write or download the file again. "

@@ -26,9 +26,9 @@ from t2t_keras.weights.transfer import Report, position_grid
 
 logger = logging.getLogger(__name__)
 
-_OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
+OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
-_SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *_OFFICIAL_SUFFIXES)
+_SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *OFFICIAL_SUFFIXES)
 
 
 def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -> None:
@@ -77,7 +77,7 @@ def load_weights(
     if weights == "imagenet":
         return _load_released(model, variant, variant_name)
     path = os.fspath(weights)
-    if path.endswith(_OFFICIAL_SUFFIXES):
+    if path.endswith(OFFICIAL_SUFFIXES):
         return load_official_checkpoint(model, path)
     if path.endswith(".safetensors"):
         arrays, grid_size = read_safetensors(path)

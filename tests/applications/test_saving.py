@@ -49,6 +49,7 @@ LAYERS = [
     (own.Transition(), TOKENS),
     (own.DenseEncoder((1, 2), 4, 2, 2.0), TOKENS),
     (own.TokenPooling("avg"), TOKENS),
+    (own.TokenMap(), TOKENS, (2, 2, 3)),
 ]
 
 

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import logging
 import os
 import re
 import shutil
@@ -13,21 +12,23 @@ import numpy as np
 import pytest
 from keras.saving import load_model
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from t2t_keras.commands import train as module
+from t2t_keras.commands.settings import evaluation_config
 from t2t_keras.commands.train import TrainCommand, run
 from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.errors import RunInterrupted
+from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training import TrainConfig
-from t2t_keras.training.config import MONITORS, OPTIMIZERS, PRECISIONS
-from t2t_keras.training.recipes import SMALL_VARIANTS
+from t2t_keras.training.config import CLASS_WEIGHTS, MONITORS, OPTIMIZERS, PRECISIONS
 from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.model_card import ModelCard, read_card
 from tests.pictures import make_folder
-from tests.training.conftest import TINY
 
 SCRIPT = Path(__file__).parents[2] / "train_keras.py"
 SETTINGS = {
-    "model": "tiny",
+    "model": "t2t_vit_digits",
     "batch_size": 4,
     "epochs": 1,
     "cooldown_epochs": 0,
@@ -38,22 +39,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_log():
-    """`run` takes the package's log for itself; other tests want it back."""
-    log = logging.getLogger("t2t_keras")
-    before = (log.handlers, log.propagate, log.level)
-    yield
-    log.handlers, log.propagate, log.level = before
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    SMALL_VARIANTS["tiny"] = TINY
-    yield
-    del SMALL_VARIANTS["tiny"]
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """Three classes, 8 pictures each."""
@@ -61,36 +46,100 @@ def pictures(tmp_path_factory):
     return make_folder(root, {"ash": 8, "elm": 8, "oak": 8})
 
 
-def asked_for(output_dir, mode="train", run_name="first", **settings) -> TrainCommand:
+def asked_for(output_dir, mode="train", run_name="new", **settings) -> TrainCommand:
     return TrainCommand(mode=mode, settings=settings, output_dir=str(output_dir), run_name=run_name)
 
 
+def script(*arguments, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
-def finished(pictures, tmp_path_factory):
-    """A finished run's folder."""
+def command(pictures, tmp_path_factory) -> tuple[subprocess.CompletedProcess, Path]:
+    """The command as a user gives it, which trains a run, and that run's folder."""
     runs = tmp_path_factory.mktemp("runs")
-    assert run(asked_for(runs, dataset=str(pictures), **SETTINGS)) == 0
-    return runs / "first"
+    given = {name: ",".join(x) if isinstance(x, list) else x for name, x in SETTINGS.items()}
+    flags = [f"--{name}={value}" for name, value in {"dataset": pictures, **given}.items()]
+    done = script(f"--output_dir={runs}", *flags)
+    assert done.returncode == 0, done.stderr
+    (folder,) = runs.iterdir()
+    return done, folder
+
+
+@pytest.fixture(scope="module")
+def finished(command):
+    """A finished run's folder."""
+    return command[1]
+
+
+def test_the_command_says_what_came_of_it_and_how_to_go_on(command):
+    done, folder = command
+    assert folder.name.endswith("-t2t_vit_digits-16x24")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert f"6 test pictures: top-1 {metrics['test_accuracy']:.2%}, after " in done.stdout
+    assert "classified by the SavedModel" in done.stdout
+    assert f"train_keras.py --mode=eval --weights={folder}" in done.stdout
+    assert "INFO" not in done.stderr
 
 
 def test_a_run_leaves_everything_it_should(finished):
     assert {path.name for path in finished.iterdir()} == {
+        ".export.lock",
         ".lock",
         "1",
         "checkpoints",
         "confusion_matrix.png",
         "curves.png",
         "inspection.json",
+        "labels.txt",
         "log.csv",
         "metrics.json",
+        "mistakes.png",
         "model.keras",
+        "per_class.csv",
+        "per_class.png",
         "settings.json",
         "tensorboard",
     }
-    for name in ("confusion_matrix.png", "curves.png"):
+    for name in ("confusion_matrix.png", "curves.png", "per_class.png", "mistakes.png"):
         with Image.open(finished / name) as picture:
             assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
     assert (finished / "1" / "saved_model.pb").is_file()
+
+
+def test_the_report_is_of_the_test_pictures_class_by_class(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert (finished / "labels.txt").read_text() == "ash\nelm\noak\n"
+    heading, *rows = (finished / "per_class.csv").read_text().splitlines()
+    assert heading == "class,precision,recall,f1,pictures"
+    assert [row.split(",")[0] for row in rows] == ["ash", "elm", "oak"]
+    assert [row.split(",")[4] for row in rows] == ["2", "2", "2"]
+    recalls = [float(row.split(",")[2]) for row in rows]
+    assert np.mean(recalls) == pytest.approx(metrics["test_accuracy"])  # the classes are equal
+    assert metrics["per_class"]["recall"] == recalls
+    assert read_card(finished / "model.keras") == ModelCard(("ash", "elm", "oak"), 0.8)
+
+
+def test_tensorboard_has_the_report_s_plots(finished):
+    (events,) = (finished / "tensorboard" / "report").iterdir()
+    shown = EventAccumulator(str(events), {"tensors": 0}).Reload().Tags()["tensors"]
+    assert shown == ["curves", "confusion_matrix", "per_class", "mistakes"]
+
+
+def test_a_released_file_is_evaluated_as_its_authors_do(tmp_path):
+    path = tmp_path / "cifar100_t2t-vit-19_89.0.pth"
+    path.write_bytes(b"")
+    config = evaluation_config({"weights": str(path), "dataset": "cifar100"})
+    assert (config.model, config.image_size) == ("t2t_vit_19", (224, 224))
+    assert (config.statistics, config.crop_pct) == ("cifar", 1.0)
+    given = {"weights": str(path), "dataset": "cifar100", "image_size": ["320x192"]}
+    assert evaluation_config(given).image_size == (320, 192)
 
 
 def test_metrics_hold_the_result_and_every_setting(finished, pictures):
@@ -131,7 +180,7 @@ def test_a_data_set_of_other_classes_cannot_be_evaluated(finished, tmp_path, cap
 
 
 def test_a_run_that_exists_is_left_alone(finished, pictures, capsys):
-    asked = asked_for(finished.parent, dataset=str(pictures), **SETTINGS)
+    asked = asked_for(finished.parent, run_name=finished.name, dataset=str(pictures), **SETTINGS)
     assert run(dataclasses.replace(asked, resume=False)) == 1
     assert "this run exists already" in capsys.readouterr().err
     assert run(dataclasses.replace(asked, settings={**asked.settings, "lr": 1e-4})) == 1
@@ -140,7 +189,7 @@ def test_a_run_that_exists_is_left_alone(finished, pictures, capsys):
 
 def test_a_finished_run_makes_up_for_what_is_missing(finished, pictures, tmp_path, capsys):
     shutil.copytree(finished, tmp_path / "first")
-    asked = asked_for(tmp_path, dataset=str(pictures), **SETTINGS)
+    asked = asked_for(tmp_path, run_name="first", dataset=str(pictures), **SETTINGS)
     assert run(asked) == 0
     assert "this run is finished, and nothing is missing" in capsys.readouterr().out
     kept = (tmp_path / "first" / "model.keras").stat()
@@ -155,7 +204,8 @@ def test_a_finished_run_makes_up_for_what_is_missing(finished, pictures, tmp_pat
     old, new = (
         json.loads((f / "metrics.json").read_text()) for f in (finished, tmp_path / "first")
     )
-    assert {**old, "seconds": 0} == {**new, "seconds": 0}
+    same = {"seconds": 0, "test_loss": pytest.approx(old["test_loss"], rel=1e-6)}
+    assert {**new, "seconds": 0} == {**old, **same}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -219,21 +269,11 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
         write_model(load_model(finished / "model.keras"), folder / "model.keras")
 
     monkeypatch.setattr(module, "train", lambda *args, **kwargs: None)
-    monkeypatch.setattr(module, "_write_files", write_half)
+    monkeypatch.setattr(module, "write_files", write_half)
     monkeypatch.setattr("keras.Model.save", interrupted)
     assert run(asked_for(tmp_path / "runs", dataset="digits")) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-
-
-def script(*arguments, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
 
 
 def test_help_is_quick_and_names_every_setting():
@@ -275,27 +315,11 @@ def test_the_flags_are_the_settings_and_their_choices():
         ("augment", AUGMENTATIONS),
         ("erasing_mode", ERASING_MODES),
         ("monitor", MONITORS),
+        ("class_weight", CLASS_WEIGHTS),
         ("optimizer", OPTIMIZERS),
+        ("statistics", STATISTICS),
         ("on_bad_image", ON_BAD_IMAGE),
         ("precision", PRECISIONS),
     ):
         assert choices[name] == list(allowed)
     assert not tensorflow_loaded
-
-
-def test_the_digits_train_from_the_command_line(tmp_path):
-    """One epoch of the default run, but for XLA: data set, training, files and the report."""
-    flags = ["--epochs=1", "--output_dir=runs", "--data_dir=tfds", "--nojit_compile"]
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *flags], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.endswith("-t2t_vit_digits-16")
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["test_pictures"] == 360
-    assert metrics["selected_on"] == "144 training pictures that were held out"
-    assert f"360 test pictures: top-1 {metrics['test_accuracy']:.2%}, top-5 " in done.stdout
-    assert "classified by the SavedModel" in done.stdout
-    assert f"train_keras.py --mode=eval --weights=runs/{folder.name}" in done.stdout
-    assert "INFO" not in done.stderr

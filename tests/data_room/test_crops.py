@@ -7,6 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from t2t_keras.data import evaluation_crop, light_crop, random_flip, random_resized_crop
+from t2t_keras.data.crops import padded_crop
 from t2t_keras.data.seeds import example_seed
 from t2t_keras.images.resize import resize_and_crop
 from tests.pictures import noise, ramp
@@ -169,3 +170,21 @@ def test_a_seed_draws_the_same_plainly_and_in_a_graph(crop):
         plain = crop(tf.constant(ramp()), (24, 24), seed=example_seed(0, 0, index), **options)
         np.testing.assert_array_equal(mapped[index], plain.numpy())
     assert len({image.tobytes() for image in mapped}) == 5
+
+
+def test_a_padded_crop_is_any_window_of_the_resized_picture_and_its_black_margin():
+    """Pillow's bilinear resize to 32 x 42, and 4 pixels around it."""
+    resized = Image.fromarray(ramp(60, 80)).resize((42, 32), Image.BILINEAR)
+    whole = np.pad(np.asarray(resized), ((4, 4), (4, 4), (0, 0))).astype(int)
+    windows = {
+        (top, left): whole[top : top + 32, left : left + 32]
+        for top in range(9)
+        for left in range(19)
+    }
+    drawn = set()
+    for crop in _many(padded_crop, ramp(60, 80), (32, 32)):
+        found = [at for at, window in windows.items() if np.abs(crop - window).max() <= 1]
+        assert found
+        drawn.add(found[0])
+    assert {top for top, _ in drawn} == set(range(9))
+    assert {left for _, left in drawn} == set(range(19))

@@ -1,64 +1,105 @@
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from t2t_keras import T2TViT
 from t2t_keras.errors import ExportError
-from t2t_keras.export import export_saved_model, load_saved_model, next_version
+from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model
 from t2t_keras.images import load_image, preprocess_input
+from tests.export.conftest import NAMES
 from tests.pictures import encode, noise
-from tests.tiny import tiny_model
+from tests.tiny import tiny_model, tiny_variant
 
-NAMES = ["null", "ett", "två", "tre", "fyra", "fem", "sex", "sju", "åtta", "nio"]
-SIZES = [(64, 64), (8, 8), (100, 71), (30, 200)]
+SIZES = [(32, 32), (8, 8), (100, 71), (30, 200)]
 
-# Runs without this package: `import t2t_keras` fails there.
+# Runs with TensorFlow alone: neither this package nor Keras can be imported there.
 ALONE = """
 import sys
-sys.modules["t2t_keras"] = None
+sys.modules["t2t_keras"] = sys.modules["keras"] = None
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.tools import saved_model_cli
 folder, pictures, results = sys.argv[1:]
-serve = tf.saved_model.load(folder).signatures["serving_default"]
-pictures = np.load(pictures)
-outputs = {name: serve(image=tf.constant(pictures[name][None], tf.float32)) for name in pictures}
-flat = {f"{name}/{key}": value.numpy() for name in outputs for key, value in outputs[name].items()}
+loaded = tf.saved_model.load(folder).signatures
+serve, serve_files = loaded["serving_default"], loaded["serving_image_bytes"]
+flat = {}
+with np.load(pictures) as arrays:
+    for name in arrays.files:
+        outputs = serve(image=tf.constant(arrays[name][None], tf.float32))
+        file = tf.io.encode_png(arrays[name])
+        outputs |= {f"file_{key}": value for key, value in serve_files(image_bytes=[file]).items()}
+        outputs |= loaded["features"](image=tf.constant(arrays[name][None], tf.float32))
+        flat |= {f"{name}/{key}": value.numpy() for key, value in outputs.items()}
 np.savez(results, **{k: v.astype("S") if v.dtype == object else v for k, v in flat.items()})
+np.save("two.npy", np.zeros((2, 40, 30, 3), np.float32))
+for command in (
+    ["show", "--dir", folder, "--all"],
+    ["run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default",
+     "--inputs", "image=two.npy"],
+):
+    sys.argv[1:] = command
+    saved_model_cli.create_parser().parse_args(command).func()
 """
 
 
 @pytest.fixture(scope="module")
-def model():
-    return tiny_model("performer", classifier_activation="softmax")
-
-
-@pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    return export_saved_model(model, NAMES, tmp_path_factory.mktemp("models") / "digits")
-
-
-def test_it_runs_without_this_package_and_equals_the_evaluation(exported, model, tmp_path):
-    """Pictures of any size go through `load_image`'s resize and crop inside the graph."""
+def alone(exported, tmp_path_factory):
+    """The outputs of a moved SavedModel in another process, and what `saved_model_cli` says."""
+    folder = tmp_path_factory.mktemp("elsewhere")
     pictures = {f"{h}x{w}": noise(h, w, seed=h) for h, w in SIZES}
-    np.savez(tmp_path / "pictures.npz", **pictures)
-    paths = [str(tmp_path / "pictures.npz"), str(tmp_path / "results.npz")]
-    subprocess.run([sys.executable, "-c", ALONE, str(exported), *paths], check=True, cwd=tmp_path)
-    with np.load(paths[1]) as results:
-        for name, picture in pictures.items():
-            path = tmp_path / f"{name}.png"
-            path.write_bytes(encode(picture, "PNG"))
-            batch = preprocess_input(load_image(path, 64))[None]
-            expected = model.predict(batch, verbose=0)
-            probabilities = results[f"{name}/probabilities"]
-            np.testing.assert_allclose(probabilities, expected, atol=1e-5, err_msg=name)
-            logits = results[f"{name}/logits"]
+    np.savez(folder / "pictures.npz", **pictures)
+    shutil.copytree(exported, folder / "7")
+    paths = [str(folder / "7"), str(folder / "pictures.npz"), str(folder / "results.npz")]
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *paths],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with np.load(paths[2]) as results:
+        return pictures, dict(results), done.stdout
+
+
+def test_without_this_package_it_equals_the_evaluation(alone, model, tmp_path):
+    """Pictures of any size go through `load_image`'s resize and crop inside the graph."""
+    pictures, results, _ = alone
+    for name, picture in pictures.items():
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(encode(picture, "PNG"))
+        (expected,) = model(preprocess_input(load_image(path, 32))[None]).numpy()
+        likeliest = np.argsort(-expected)[:5]
+        for kind in ("", "file_"):
+            given = results[f"{name}/{kind}probabilities"][0]
+            np.testing.assert_allclose(given, expected[likeliest], atol=1e-5, err_msg=name)
+            logits = results[f"{name}/{kind}logits"][0]
             np.testing.assert_allclose(tf.nn.softmax(logits), expected, atol=1e-5)
-            index = expected.argmax()
-            assert results[f"{name}/class_index"].tolist() == [index]
-            assert results[f"{name}/class_name"][0].decode() == NAMES[index]
+            classes = results[f"{name}/{kind}classes"][0]
+            assert [label.decode() for label in classes] == [NAMES[i] for i in likeliest]
+        assert results[f"{name}/features"].shape == (1, 32)
+
+
+def test_saved_model_cli_shows_and_runs_it(alone):
+    _, _, output = alone
+    for name in ("serving_default", "serving_image_bytes", "features"):
+        assert f"signature_def['{name}']" in output
+    assert "inputs['image_bytes']" in output
+    shown = output.partition("Result for output key classes:")[2]
+    assert shown.count("]") >= 2
+
+
+def test_features_are_what_the_classifier_reads(model, served):
+    picture = noise(32, 32)[None]
+    given = served["features"](image=tf.constant(picture, tf.float32))["features"]
+    head = model.get_layer("head")
+    whole = Preprocessing(crop_pct=1.0)
+    assert whole.for_model(model).image_size == (32, 32)
+    expected = served["serving_default"](image=tf.constant(picture, tf.float32))["logits"]
+    np.testing.assert_allclose(head(given), expected, atol=1e-5)
 
 
 def test_a_batch_is_its_pictures(exported):
@@ -67,23 +108,77 @@ def test_a_batch_is_its_pictures(exported):
     together = classify(pictures)
     assert {name: value.shape for name, value in together.items()} == {
         "logits": (3, 10),
-        "probabilities": (3, 10),
-        "class_index": (3,),
-        "class_name": (3,),
+        "probabilities": (3, 5),
+        "classes": (3, 5),
     }
     for row, picture in enumerate(pictures):
         alone = classify(picture[None])["logits"][0]
         np.testing.assert_allclose(together["logits"][row], alone, atol=1e-5)
 
 
+def test_an_empty_batch_gives_an_empty_result(served):
+    empty = served["serving_default"](image=tf.zeros((0, 40, 30, 3)))
+    files = served["serving_image_bytes"](image_bytes=tf.constant([], tf.string))
+    assert empty["logits"].shape == files["logits"].shape == (0, 10)
+    assert empty["classes"].shape == files["classes"].shape == (0, 5)
+    assert files["ok"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs"),
+    [
+        ("serving_default", {"image": tf.zeros((1, 8, 8, 3), tf.uint8)}),
+        ("serving_default", {"image": tf.zeros((8, 8, 3))}),
+        ("serving_default", {"picture": tf.zeros((1, 8, 8, 3))}),
+        ("serving_image_bytes", {"image_bytes": tf.zeros((1,))}),
+        ("serving_image_bytes", {"image_bytes": tf.constant("one")}),
+        ("serving_image_bytes", {"bytes": tf.constant(["one"])}),
+    ],
+)
+def test_wrong_types_ranks_and_names_are_refused(signature, inputs, served):
+    with pytest.raises((TypeError, tf.errors.InvalidArgumentError), match="image|float|string"):
+        served[signature](**inputs)
+
+
 def test_tf_serving_finds_what_it_looks_for(exported):
     assert exported.name == "1"
     assert (exported / "saved_model.pb").is_file()
     assert (exported / "assets" / "labels.txt").read_text("utf-8").split() == NAMES
-    signature = tf.saved_model.load(str(exported)).signatures["serving_default"]
-    _, inputs = signature.structured_input_signature
-    assert inputs["image"].shape.as_list() == [None, None, None, 3]
-    assert inputs["image"].dtype == tf.float32
+
+
+@pytest.fixture(scope="module")
+def any_size(tmp_path_factory):
+    """A SavedModel of a model for any size, and what it should give for a picture."""
+    variant = tiny_variant(image_size=32, depth=1)
+    free = T2TViT(variant, weights=None, classes=3, input_shape=(None, None, 3))
+    settings = Preprocessing(image_size=(32, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    folder = tmp_path_factory.mktemp("free")
+    version = export_saved_model(free, "abc", folder, 4, settings, top=1, warm_up_batches=())
+
+    def likeliest(picture):
+        pixels = (picture / 255 - settings.mean) / settings.std
+        return free(pixels[None].astype("float32")).numpy().max(1, keepdims=True)
+
+    return version, likeliest
+
+
+def test_a_model_for_any_size_takes_pictures_as_they_are(any_size):
+    version, likeliest = any_size
+    classify = load_saved_model(version)
+    for picture in (noise(32, 32), noise(48, 80)):
+        given = classify(picture[None])["probabilities"]
+        np.testing.assert_allclose(given, likeliest(picture), atol=1e-5)
+
+
+def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
+    """It knows no `ScaleAndTranslate`, which is what resizes as Pillow does."""
+    openvino = pytest.importorskip("openvino", reason='needs pip install -e ".[export]"')
+    version, likeliest = any_size
+    compiled = openvino.compile_model(openvino.convert_model(str(version)))
+    picture = noise(48, 32)
+    given = compiled({"image": picture[None].astype("float32")})
+    np.testing.assert_allclose(given["probabilities"], likeliest(picture), atol=1e-5)
+    assert given["classes"].shape == (1, 1)
 
 
 def test_a_version_is_never_overwritten(exported, model):
@@ -93,31 +188,31 @@ def test_a_version_is_never_overwritten(exported, model):
     assert sorted((p, p.stat().st_mtime_ns) for p in exported.rglob("*")) == before
 
 
-def test_the_next_version_is_above_all(tmp_path):
-    assert next_version(tmp_path / "missing") == 1
-    for name in ("2", "10", "009", ".part-1234-11", "12x", "²"):
-        (tmp_path / name).mkdir()
-    assert next_version(tmp_path) == 11
-
-
-def test_a_failing_export_leaves_nothing(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [OSError("No space left"), tf.errors.ResourceExhaustedError(None, None, "No space")]
+)
+def test_a_failing_export_leaves_nothing(error, model, tmp_path, monkeypatch):
     def fail(module, folder, signatures):
-        Path(folder).mkdir()
-        (Path(folder) / "half").write_bytes(b"half")
-        raise OSError("No space left on device")
+        (tmp_path / "models" / "half").rename(folder)
+        raise error
 
+    (tmp_path / "models" / "half").mkdir(parents=True)
     monkeypatch.setattr(tf.saved_model, "save", fail)
-    with pytest.raises(ExportError, match="No space left on device"):
+    with pytest.raises(ExportError, match="No space"):
         export_saved_model(model, NAMES, tmp_path / "models")
-    assert list((tmp_path / "models").iterdir()) == []
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".export.lock"]
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"class_names": NAMES[:9]}, "10 classes. Received: 9 names"),
+        ({"class_names": [*NAMES[:9], "a\nb"]}, "one line of text each"),
         ({"version": 0}, "`version` must be at least 1"),
-        ({"model": tiny_model(input_shape=(None, None, 3))}, "fixed size"),
+        ({"top": 11}, "`top` must be 1 to 10"),
+        ({"warm_up_batches": (1, 0)}, "`warm_up_batches` must be"),
+        ({"model": tiny_model(input_shape=(None, None, 3))}, "`image_size` must be given"),
+        ({"model": tiny_model(include_top=False)}, "with its classifier"),
     ],
 )
 def test_what_cannot_be_exported_is_said(fields, message, model, tmp_path):

@@ -52,8 +52,8 @@ class Tally:
 def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 1) -> TrainConfig:
     """A run with everything that is drawn or averaged, in 4 epochs of 6 steps.
 
-    Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix and an average of the
-    weights; of what is drawn for a picture the most costly to build is left out.
+    Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix, learning rates by groups
+    and an average of the weights; of what is drawn for a picture the most costly is left out.
 
     Args:
         root: Gets the pictures.
@@ -90,6 +90,9 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
         mixup=0.8,
         cutmix=1.0,
         ema_decay=0.9,
+        backbone_lr_ratio=0.5,
+        layer_decay=0.8,
+        class_weight="balanced",
         save_every=1,
         precision=precision,
         devices=tuple(f"cpu:{index}" for index in range(replicas)),

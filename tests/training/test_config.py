@@ -48,6 +48,13 @@ GOOD = make_config()
         ("clip_grad", 0.0),
         ("ema_decay", 1.0),
         ("accumulate", 0),
+        ("backbone_lr_ratio", 0.0),
+        ("layer_decay", 1.1),
+        ("freeze", "0"),
+        ("freeze", "head"),
+        ("class_weight", "rare"),
+        ("patience", -1),
+        ("statistics", "mine"),
         ("image_size", 224),
         ("image_size", (16,)),
         ("image_size", (16, 0)),
@@ -82,6 +89,19 @@ def test_the_augmentation_is_what_the_settings_say():
     off = {"rand_augment": "none", "color_jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0}
     plain = make_config(dataset="cifar10", smoothing=0.0, **off)
     assert plain.augmentation == AUGMENTATIONS["crop_flip"]
+
+
+def test_a_transfer_starts_from_weights():
+    for given in ({"transfer": True}, {"freeze": "2"}, {"freeze": "backbone"}):
+        with pytest.raises(ValueError, match="`weights` must be given beside"):
+            make_config(dataset="cifar10", **given)
+
+
+def test_features_that_are_computed_once_are_not_augmented():
+    probe = {"dataset": "cifar10", "weights": "imagenet", "freeze": "backbone"}
+    assert make_config(**probe, model="t2t_vit_7").augmentation.crop == "none"
+    with pytest.raises(ValueError, match="beside `freeze=backbone`"):
+        make_config(**probe, model="t2t_vit_7", mixup=0.2)
 
 
 def test_settings_are_frozen():

@@ -95,6 +95,16 @@ def test_steps_are_those_of_torch_and_timm(kind, options, first, second):
     np.testing.assert_allclose(after, [*first, *second], rtol=0, atol=2e-6)
 
 
+def test_plain_momentum_is_torch_s_too():
+    """By hand: the first step is the rate times the gradient, the second adds 0.9 of it."""
+    weight = keras.Variable([1.0])
+    optimizer = SGD(0.1, nesterov=False)
+    optimizer.build([weight])
+    for _ in range(2):
+        optimizer.apply([keras.ops.array([2.0])], [weight])
+    np.testing.assert_allclose(weight, [1.0 - 0.2 - 0.1 * (2.0 + 1.8)], rtol=1e-6)
+
+
 def test_scaled_gradients_are_clipped_unscaled():
     scaled = LossScale(SGD(0.1, clip_grad=2.0), initial_scale=1024.0)
     plain = stepped(SGD(0.1, clip_grad=2.0))

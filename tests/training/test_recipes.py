@@ -88,3 +88,12 @@ def test_sizes_of_one_s_own_are_a_model():
     config = make_config(model=own)
     assert variant_of(config.model) is own and config.image_size == (32, 32)
     assert json.loads(json.dumps(settings_of(config)))["model"]["embed_dim"] == 16
+
+
+def test_a_transfer_by_adamw_has_rates_that_fall_from_block_to_block():
+    given = {"dataset": "pictures", "weights": "imagenet", "transfer": True}
+    config = make_config(**given, optimizer="adamw")
+    assert (config.layer_decay, config.backbone_lr_ratio, config.decay_all) == (0.75, 1.0, False)
+    assert (config.epochs, config.batch_size, config.warmup_epochs) == (60, 64, 5)
+    assert make_config(**given).optimizer == "sgd"
+    assert make_config(**given, lr=1e-4).min_lr == 1e-4

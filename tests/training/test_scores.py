@@ -12,6 +12,25 @@ def test_a_small_table_by_hand():
     assert scores.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
 
 
+def test_of_every_class_how_much_was_found_and_how_much_of_it_was_right():
+    confusion = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
+    labels, predicted = np.repeat(np.argwhere(confusion + 1), confusion.ravel(), axis=0).T
+    classes = score(np.eye(3)[predicted], labels).per_class()
+    np.testing.assert_allclose(classes["precision"], [1, 2 / 3, 0])
+    np.testing.assert_allclose(classes["recall"], [3 / 4, 1, 0])
+    np.testing.assert_allclose(classes["f1"], [6 / 7, 4 / 5, 0])
+    assert classes["pictures"].tolist() == [4, 2, 0]
+
+
+def test_the_most_confident_mistakes_come_first():
+    logits = np.log([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.05, 0.9, 0.05]])
+    first, second = score(logits, np.array([1, 1, 0])).mistakes
+    assert (first.place, first.label, first.predicted) == (2, 0, 1)
+    assert (second.place, second.label, second.predicted) == (0, 1, 0)
+    assert (first.confidence, second.confidence) == (pytest.approx(0.9), pytest.approx(0.7))
+    assert len(score(np.eye(100), np.arange(1, 101) % 100).mistakes) == 24
+
+
 def test_top_five_ends_with_the_fifth():
     logits = np.tile(np.arange(10.0), (2, 1))
     assert score(logits, np.array([5, 4])).top5_accuracy == 0.5

@@ -12,6 +12,7 @@ from t2t_keras.training.gradients import LossScale
 from t2t_keras.training.optimizer import SGD
 from tests.training.steps import PICTURES, TARGETS, compiled
 
+RATES = {"hidden/kernel": 0.25, "logits/bias": 3.0}
 DEVICES = ("cpu:0", "cpu:1")
 BROKEN = PICTURES.copy()
 BROKEN[-1] = np.inf  # in the second device's half
@@ -20,7 +21,7 @@ BROKEN[-1] = np.inf  # in the second device's half
 def run(count: int, batches: list, parts: int = 1, precision: str = "float32") -> dict:
     """A run of some batches, one epoch each, on so many devices."""
     with make_strategy(DEVICES[:count]).scope():
-        optimizer = SGD(0.1, weight_decay=0.01, ema_decay=0.5, clip_grad=0.1)
+        optimizer = SGD(0.1, weight_decay=0.01, ema_decay=0.5, clip_grad=0.1, rate_factors=RATES)
         optimizer = LossScale(optimizer) if precision == "float16" else optimizer
         model = compiled(optimizer, precision, lambda model: accumulating(model, parts))
     pictures = tf.data.Dataset.from_tensor_slices((np.stack(batches), [TARGETS] * len(batches)))

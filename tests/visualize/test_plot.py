@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from t2t_keras.visualize import plot_confusion, plot_curves
+from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
 
 HISTORY = {
     "loss": [2.0, 1.0, 0.5],
@@ -92,9 +92,38 @@ def test_a_failing_plot_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "curves.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(
-        "t2t_keras.visualize.plot.FigureCanvasAgg.print_png",
+        "t2t_keras.visualize.plot_file.FigureCanvasAgg.print_png",
         lambda canvas, part: part.write_bytes(b"half") and 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
         plot_curves(HISTORY, path, "a run", best_epoch=0)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def class_scores(classes: int) -> dict[str, np.ndarray]:
+    f1 = np.linspace(1.0, 0.1, classes)
+    return {"precision": f1, "recall": f1 / 2, "f1": f1}
+
+
+def test_the_worst_classes_are_named_and_the_rest_counted(tmp_path, figures):
+    plot_classes(class_scores(3), ["ash", "elm", "a $name_$"], tmp_path / "few.png", "a $test_$")
+    (axis,) = figures[0].axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a $name_$", "elm", "ash"]
+    assert [label.get_text() for label in figures[0].legends[0].get_texts()] == [
+        *("precision", "recall", "F1"),
+    ]
+    plot_classes(class_scores(70), list(map(str, range(70))), tmp_path / "many.png", "many")
+    assert figures[1].axes[0].get_title() == "many\n10 better classes left out"
+    assert len(figures[1].axes[0].get_yticks()) == 60
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_mistakes_are_a_sheet_of_pictures(count, tmp_path, figures):
+    pictures = [np.full((20 + 5 * number, 30, 3), 40 * number, np.uint8) for number in range(count)]
+    captions = [f"oak_$ (9{number}%)\nit is elm" for number in range(count)]
+    plot_mistakes(pictures, captions, tmp_path / "m.png", "a run")
+    shown = [axis for axis in figures[0].axes if axis.images]
+    assert [axis.get_title() for axis in shown] == captions
+    assert figures[0].get_suptitle() == ("a run" if count else "a run\nno mistakes")
+    with Image.open(tmp_path / "m.png") as sheet:
+        assert min(sheet.size) > 100

@@ -117,9 +117,7 @@ def test_any_size_model_equals_one_of_that_size(size):
     for model in (fixed, any_size):
         load_official_checkpoint(model, path)
     images = np.random.default_rng(0).standard_normal((2, *size, 3)).astype("float32")
-    np.testing.assert_allclose(
-        any_size.predict(images, verbose=0), fixed.predict(images, verbose=0), atol=1e-5
-    )
+    np.testing.assert_allclose(any_size.predict(images, verbose=0), fixed(images), atol=1e-5)
 
 
 def test_wrong_model_is_told_which_would_fit(model):

@@ -1,0 +1,104 @@
+"""Asks a running TensorFlow Serving what is on some pictures.
+
+    python examples/serving_client.py cat.jpg dog.png --model=digits
+    python examples/serving_client.py cat.jpg dog.png --model=digits --grpc
+
+It needs nothing of t2t_keras. REST needs Python alone; gRPC needs `pip install
+tensorflow-serving-api`. All pictures go in one request; one that cannot be read costs its own line.
+"""
+
+import argparse
+import base64
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+SIGNATURE = "serving_image_bytes"
+TIMEOUT = 60  # seconds
+
+
+def request_body(files: list[bytes]) -> bytes:
+    """The JSON of a REST request."""
+    instances = [{"image_bytes": {"b64": base64.b64encode(file).decode()}} for file in files]
+    return json.dumps({"signature_name": SIGNATURE, "instances": instances}).encode()
+
+
+def over_rest(host: str, model: str, files: list[bytes]) -> list[dict]:
+    """Classes, probabilities and `ok` of each file, from the REST port."""
+    url = f"http://{host}:8501/v1/models/{model}:predict"
+    request = urllib.request.Request(url, request_body(files))
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+        return json.load(reply)["predictions"]
+
+
+def predict_request(model: str, files: list[bytes]):
+    """The message of a gRPC request."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = SIGNATURE
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(files, tf.string))
+    return request
+
+
+def rows_of(reply) -> list[dict]:
+    """The rows of a gRPC reply, as REST has them."""
+    import tensorflow as tf
+
+    outputs = {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
+    return [
+        {
+            "classes": [label.decode() for label in classes],
+            "probabilities": probabilities.tolist(),
+            "ok": bool(ok),
+        }
+        for classes, probabilities, ok in zip(
+            outputs["classes"], outputs["probabilities"], outputs["ok"], strict=True
+        )
+    ]
+
+
+def over_grpc(host: str, model: str, files: list[bytes]) -> list[dict]:
+    """Classes, probabilities and `ok` of each file, from the gRPC port."""
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    with grpc.insecure_channel(f"{host}:8500") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        return rows_of(stub.Predict(predict_request(model, files), timeout=TIMEOUT))
+
+
+def lines(names: list[str], rows: list[dict]) -> list[str]:
+    """What is said of each picture."""
+    return [
+        f"{name}: {row['classes'][0]} ({row['probabilities'][0]:.1%})"
+        if row["ok"]
+        else f"{name}: not readable as a picture"
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("--model", required=True, help="MODEL_NAME of the server")
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--grpc", action="store_true", help="ask port 8500 in place of 8501")
+    asked = parser.parse_args()
+    files = [path.read_bytes() for path in asked.pictures]
+    ask = over_grpc if asked.grpc else over_rest
+    try:
+        rows = ask(asked.host, asked.model, files)
+    except urllib.error.HTTPError as error:
+        sys.stderr.write(f"error: {error}: {error.read().decode()}\n")
+        return 1
+    sys.stdout.write("\n".join(lines([path.name for path in asked.pictures], rows)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The work of `python -m t2t_keras.export`: a model found, and written in the format asked for."""
+
+import dataclasses
+from pathlib import Path
+
+from t2t_keras.commands.opened_model import OpenedModel, open_model
+from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.settings import image_size_of
+from t2t_keras.data.normalise import Colour
+from t2t_keras.export import Preprocessing, export_model, export_saved_model
+from t2t_keras.images.constants import STATISTICS
+from t2t_keras.images.resize import Size
+from t2t_keras.weights.model_card import ModelCard
+
+SAVED_MODEL = "savedmodel"
+FORMATS = (SAVED_MODEL, "onnx", "litert", "openvino")
+OUTPUT_DIR = "saved_models"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportCommand:
+    """What is asked for; the flags of `python -m t2t_keras.export` say what each means.
+
+    Args:
+        source: A run's folder, a `.keras` file, a file of weights, or a variant's name.
+        weights: For a variant's name: "imagenet" or a file.
+    """
+
+    source: str
+    format: str = SAVED_MODEL
+    quantize: str | None = None
+    model_name: str | None = None
+    weights: str | None = None
+    labels: str | None = None
+    image_size: list[str] | None = None
+    crop_pct: float | None = None
+    mean: Colour | None = None
+    std: Colour | None = None
+    output: str | None = None
+    version: int | None = None
+    top: int | None = None
+    warm_up_batches: tuple[int, ...] = ()
+
+
+def run(command: ExportCommand, debug: bool = False) -> int:
+    """Exports, says where the result is and returns the exit code.
+
+    Args:
+        command: What to do.
+        debug: Let errors through, with their traceback.
+    """
+    return exit_code(lambda: _export(command), debug)
+
+
+def _export(command: ExportCommand) -> int:
+    _check(command)
+    size = image_size_of(command.image_size) if command.image_size else None
+    found = open_model(
+        command.source,
+        model_name=command.model_name,
+        weights=command.weights,
+        labels=command.labels,
+        image_size=size,
+    )
+    if not found.card.class_names:
+        raise ValueError(
+            f"--labels must name the {len(found.class_names)} classes of {command.source}, one a "
+            "line. Received: --labels="
+        )
+    say(f"wrote {_write(command, found, size)}")
+    return 0
+
+
+def preprocessing_of(card: ModelCard) -> Preprocessing:
+    """What the pictures of a model go through."""
+    mean, std = STATISTICS[card.statistics]
+    return Preprocessing(crop_pct=card.crop_pct, mean=mean, std=std)
+
+
+def _check(command: ExportCommand) -> None:
+    if command.format not in FORMATS:
+        raise ValueError(
+            f"--format must be one of {', '.join(FORMATS)}. Received: --format={command.format}"
+        )
+    if command.format == SAVED_MODEL and command.quantize:
+        raise ValueError(
+            "--quantize must be left out with --format=savedmodel, which TensorFlow Serving runs "
+            "in float32; onnx, litert and openvino take it. "
+            f"Received: --quantize={command.quantize}"
+        )
+    if command.format != SAVED_MODEL and (command.top is not None or command.warm_up_batches):
+        raise ValueError(
+            "--top and --warm_up_batches must be left out but for --format=savedmodel: other "
+            f"formats give all classes. Received: --format={command.format}"
+        )
+
+
+def _write(command: ExportCommand, found: OpenedModel, size: Size | None) -> Path:
+    given = {
+        name: value
+        for name in ("crop_pct", "mean", "std")
+        if (value := getattr(command, name)) is not None
+    }
+    prepared = preprocessing_of(found.card)
+    preprocessing = dataclasses.replace(prepared, image_size=size, **given)
+    folder = Path(command.output) if command.output else found.folder or _default(found)
+    if command.format == SAVED_MODEL:
+        batches = {"warm_up_batches": command.warm_up_batches} if command.warm_up_batches else {}
+        return export_saved_model(
+            *(found.model, found.class_names, folder, command.version, preprocessing),
+            top=command.top,
+            **batches,
+        )
+    return export_model(
+        found.model,
+        found.class_names,
+        # Beside the versions for TensorFlow Serving, which looks at numbers alone.
+        folder / "-".join(filter(None, (command.format, command.quantize))),
+        command.format,
+        command.quantize,
+        command.version,
+        preprocessing,
+    )
+
+
+def _default(found: OpenedModel) -> Path:
+    return Path(OUTPUT_DIR) / found.model.name

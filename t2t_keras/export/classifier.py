@@ -1,0 +1,155 @@
+"""The graph that is served: pictures of any size or files of them in, named classes out."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from t2t_keras.data.crops import evaluation_crop
+from t2t_keras.data.normalise import normalise
+from t2t_keras.export.picture_rows import decode_rows
+from t2t_keras.export.preprocessing import Preprocessing
+
+UNREADABLE = "(unreadable)"  # the class of a file that is no picture
+_POOLING, _HEAD = "pooling", "head"
+
+_IMAGE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
+_IMAGE_BYTES = tf.TensorSpec((None,), tf.string, name="image_bytes")  # REST decodes *_bytes
+
+
+def check_classifier(model: keras.Model, class_names: Sequence[str]) -> None:
+    """Raises a ValueError where a model is no classifier of this package, of these classes."""
+    names = {layer.name for layer in model.layers}
+    if not {_POOLING, _HEAD} <= names or len(model.output_shape) != 2:
+        raise ValueError(
+            "`model` must be a T2T-ViT of this package with its classifier (include_top=True). "
+            f"Received: model={model.name} with the outputs {model.output_shape}"
+        )
+    if len(class_names) != model.output_shape[-1]:
+        raise ValueError(
+            f"`class_names` must hold the names of the model's {model.output_shape[-1]} classes. "
+            f"Received: {len(class_names)} names"
+        )
+    for name in class_names:
+        if not name or len(name.splitlines()) != 1:
+            raise ValueError(
+                f"`class_names` must hold one line of text each. Received: the name {name!r}"
+            )
+
+
+def features_and_logits(model: keras.Model) -> keras.Model:
+    """Normalised pictures -> the class token (B, D) and what the classifier makes of it (B, C)."""
+    outputs = [model.get_layer(name).output for name in (_POOLING, _HEAD)]
+    return keras.Model(model.input, outputs)
+
+
+class Classifier(tf.Module):
+    """From pictures to named classes, all inside the graph.
+
+    A model for pictures of a fixed size gets them resized and cropped as the evaluation does it,
+    pixel by pixel as `load_image` but for rounding. One that takes any size gets pictures as they
+    are, and files of them at `preprocessing.image_size`.
+
+    Args:
+        model: A T2T-ViT of this package, with its classifier.
+        class_names: Its classes' names, in the order of its outputs.
+        labels_file: A file with one of these names a line; becomes part of the SavedModel.
+        preprocessing: With its picture size known.
+        top: How many of the likeliest classes are named, from 1 up to all.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: Sequence[str],
+        labels_file: Path,
+        preprocessing: Preprocessing,
+        top: int,
+    ):
+        super().__init__()
+        network = features_and_logits(model)
+        # Not the network itself: TensorFlow would save a graph of it beside those that are served.
+        self.weights = [weight.value for weight in network.weights]
+        self.labels = tf.saved_model.Asset(os.fspath(labels_file))
+        self._class_names = list(class_names)
+        self._preprocessing = preprocessing
+        self._any_size = None in model.input_shape[1:3]
+        self._top = top
+        # One graph for all signatures.
+        pixels = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+        self._run = tf.function(
+            lambda images: network(images, training=False), input_signature=[pixels]
+        )
+
+    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        """Name -> function, as `tf.saved_model.save` takes them."""
+        return {
+            "serving_default": self.classify_images,
+            "serving_image_bytes": self.classify_files,
+            "features": self.describe_images,
+        }
+
+    @tf.function(input_signature=[_IMAGE])
+    def classify_images(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies pictures.
+
+        Args:
+            image: (B, H, W, 3) float32 RGB in 0..255.
+
+        Returns:
+            `classes` (B, K) string and `probabilities` (B, K) float32, the likeliest first, and
+            `logits` (B, C) float32 of all classes in the order of the labels.
+        """
+        return self._named(self._outputs(self._fitted(image))[1])
+
+    @tf.function(input_signature=[_IMAGE_BYTES])
+    def classify_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies encoded pictures, of which some may be damaged.
+
+        Args:
+            image_bytes: (B,) string: files of JPEG, PNG, GIF (first frame), 24-bit BMP or WebP.
+
+        Returns:
+            What `classify_images` does, and `ok` (B,) bool. A file that cannot be read, or
+            declares too many pixels, has `ok` false, the class `UNREADABLE` K times and no
+            numbers (NaN); the others are as they would be without it.
+        """
+        files = tf.ensure_shape(image_bytes, (None,))  # nobody else looks at a request's shape
+        size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
+        pixels, readable = decode_rows(files, size, crop_pct)
+        named = self._named(self._outputs(pixels)[1])
+        instead = {"classes": UNREADABLE, "probabilities": float("nan"), "logits": float("nan")}
+        rows = {
+            name: tf.where(readable[:, None], values, tf.constant(instead[name], values.dtype))
+            for name, values in named.items()
+        }
+        return {**rows, "ok": readable}
+
+    @tf.function(input_signature=[_IMAGE])
+    def describe_images(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """(B, H, W, 3) float32 RGB in 0..255 -> `features` (B, D) float32: the class token."""
+        return {"features": self._outputs(self._fitted(image))[0]}
+
+    def _outputs(self, pixels: tf.Tensor) -> list[tf.Tensor]:
+        """Features and logits of pictures of a size that the model takes."""
+        normalised = normalise(pixels, self._preprocessing.mean, self._preprocessing.std)
+        return [tf.cast(output, tf.float32) for output in self._run(normalised)]
+
+    def _fitted(self, image: tf.Tensor) -> tf.Tensor:
+        """Resized and cropped to (B, height, width, 3) uint8, or as they are."""
+        image = tf.ensure_shape(image, (None, None, None, 3))
+        if self._any_size:
+            return image
+        size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
+        return tf.map_fn(
+            lambda picture: evaluation_crop(picture, size, crop_pct),
+            image,
+            fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
+        )
+
+    def _named(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities, places = tf.math.top_k(tf.nn.softmax(logits), k=self._top)
+        names = tf.gather(tf.constant(self._class_names), places)
+        return {"classes": names, "probabilities": probabilities, "logits": logits}

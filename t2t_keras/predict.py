@@ -1,0 +1,50 @@
+"""Names what is on pictures: `python -m t2t_keras.predict MODEL PICTURES...`
+
+    python -m t2t_keras.predict saved_models/RUN cat.jpg
+    python -m t2t_keras.predict model.keras pictures/ --top 3 --output predictions.csv
+
+MODEL is a .keras file, a SavedModel, a run's folder or an official .pth or .pth.tar checkpoint;
+PICTURES are files, and folders with all that lies below them. The exit code is 1 where a picture
+could not be read; the others are classified all the same.
+"""
+
+from absl import app, flags
+
+from t2t_keras.commands import predict as command
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Adds the flags to `values`; they may stand behind the pictures too."""
+    own = {"flag_values": values}
+    flags.DEFINE_integer("top", 5, "Likeliest classes of each picture.", **own)
+    flags.DEFINE_string(
+        "output", None, "CSV: file, rank, class, probability (default: lines on the screen).", **own
+    )
+    flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", **own)
+    flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's).", **own)
+    flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.", **own)
+    flags.DEFINE_boolean("debug", False, "Show the traceback of an error.", **own)
+    values.set_gnu_getopt(True)
+
+
+def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
+    """Predicts what the command line asks for.
+
+    Args:
+        argv: The program, MODEL and PICTURES, without flags.
+        values: The flags, parsed.
+
+    Returns:
+        The exit code.
+    """
+    if len(argv) < 3:
+        raise app.UsageError("give a MODEL and at least one picture or folder")
+    names = ("top", "output", "batch_size", "labels", "num_heads")
+    given = {name: values[name].value for name in names}
+    asked = command.PredictCommand(model=argv[1], pictures=tuple(argv[2:]), **given)
+    return command.run(asked, debug=values.debug)
+
+
+if __name__ == "__main__":
+    define_flags(flags.FLAGS)
+    app.run(main)

@@ -1,0 +1,147 @@
+"""Training the classifier alone: on features of every picture, which are computed once."""
+
+import dataclasses
+import json
+import logging
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.data import Source, soft_targets
+from t2t_keras.errors import DataError
+from t2t_keras.files import atomic_path
+from t2t_keras.training.batches import padded
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.devices import Devices
+from t2t_keras.training.evaluation import known_errors, validation_batches
+
+FEATURES_NAME = "features.npz"
+_COMPUTED_FROM = (
+    "dataset",
+    "model",
+    "weights",
+    "image_size",
+    "crop_pct",
+    "statistics",
+    "precision",
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """What the frozen backbone makes of a data set's pictures, each part in its fixed order.
+
+    Args:
+        training: (N, D) float32.
+        training_labels: (N,) int64.
+        evaluation: (M, D) float32.
+        evaluation_labels: (M,) int64.
+    """
+
+    training: np.ndarray
+    training_labels: np.ndarray
+    evaluation: np.ndarray
+    evaluation_labels: np.ndarray
+
+
+def labels_of(examples: tf.data.Dataset) -> np.ndarray:
+    """(N,) int64 labels of a source's examples, in their order."""
+    labels = examples.map(lambda example: example["label"])
+    return np.fromiter(labels.as_numpy_iterator(), np.int64)
+
+
+def probe_of(whole: keras.Model) -> keras.Model:
+    """The classifier of a model as a model on features; the two share its weights."""
+    vector = keras.Input(whole.get_layer("pooling").output.shape[1:], name="features")
+    outputs = whole.get_layer("predictions")(whole.get_layer("head")(vector))
+    return keras.Model(vector, outputs, name="probe")
+
+
+def cached_features(
+    whole: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
+) -> Features:
+    """The features of a data set, from the run's folder where they lie there already.
+
+    Args:
+        whole: The run's model.
+        config: Its settings.
+        source: Its pictures, which are seen as the evaluation sees them.
+        folder: The run's; gets `features.npz`.
+        devices: What they are computed on.
+
+    Raises:
+        ValueError: Several processes train.
+        DataError: A picture cannot be read, or what lies in the folder is damaged.
+    """
+    if devices.processes.count > 1:
+        raise ValueError(
+            "`freeze` must be none or a number where several processes train: one computes the "
+            f"features. Received: freeze={config.freeze}"
+        )
+    path, origin = folder / FEATURES_NAME, _origin(config, source)
+    if path.exists() and (kept := _read(path, origin)) is not None:
+        return kept
+    with devices.building():
+        backbone = keras.Model(whole.input, whole.get_layer("pooling").output)
+        backbone.compile(jit_compile=devices.compiles(config.jit_compile))
+    training = dataclasses.replace(source, eval_split=source.train_split)
+    made = {}
+    with known_errors(), devices.fitting():
+        for name, part in (("training", training), ("evaluation", source)):
+            _log.info("The backbone looks at %d pictures, once: %s", part.num_eval, name)
+            outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)
+            made[name] = outputs[: part.num_eval].astype(np.float32)
+            made[f"{name}_labels"] = labels_of(part.evaluation())
+    with atomic_path(path) as part, open(part, "wb") as file:
+        np.savez(file, origin=np.array(origin), **made)
+    return Features(**made)
+
+
+def feature_batches(features: Features, config: TrainConfig, classes: int, epochs: int, step: int):
+    """All training batches of a run from `step` on, as functions of (seed, epoch, step) alone.
+
+    Returns:
+        Batches (features, targets), (B, D) and (B, classes) float32.
+    """
+    count, size = len(features.training), config.batch_size
+    steps = count // size
+    orders = [
+        np.random.default_rng([config.seed, epoch]).permutation(count)[: steps * size]
+        for epoch in range(epochs)
+    ]
+    rows = np.concatenate(orders).reshape(-1, size)[step:]
+    vectors = tf.constant(features.training)
+    targets = soft_targets(tf.constant(features.training_labels), classes, config.smoothing)
+    chosen = tf.data.Dataset.from_tensor_slices(rows)
+    return chosen.map(lambda row: (tf.gather(vectors, row), tf.gather(targets, row)))
+
+
+def validation_features(features: Features, batch_size: int, classes: int) -> tf.data.Dataset:
+    """Every evaluation picture's features with targets and weights, as `validation_batches`."""
+    targets = soft_targets(tf.constant(features.evaluation_labels), classes)
+    batches = tf.data.Dataset.from_tensor_slices((features.evaluation, targets)).batch(batch_size)
+    return padded(batches, batch_size, len(features.evaluation))
+
+
+def _origin(config: TrainConfig, source: Source) -> str:
+    """What the features hang on."""
+    settings = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
+    return json.dumps({**settings, "pictures": [source.num_train, source.num_eval]})
+
+
+def _read(path: Path, origin: str) -> Features | None:
+    """What a file holds; None where it was made of something else."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["origin"]) != origin:
+                return None
+            return Features(**{f.name: arrays[f.name] for f in dataclasses.fields(Features)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: is damaged ({error}). Remove it, and the features are computed again."
+        ) from error

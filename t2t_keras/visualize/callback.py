@@ -1,0 +1,81 @@
+"""What a model looks at while it learns, in TensorBoard."""
+
+import os
+
+import keras
+import numpy as np
+
+from t2t_keras.images import preprocess_input
+from t2t_keras.models.parts import parts_of
+from t2t_keras.visualize.attention import attending_name, class_attention
+from t2t_keras.visualize.pixels import to_pixels
+from t2t_keras.visualize.plot_maps import overlay
+
+_GAP = 4  # white pixels between a picture and its overlay
+
+
+class AttentionImages(keras.callbacks.Callback):
+    """Writes a few pictures and the class token's attention over them, an event an epoch.
+
+    Args:
+        images: (B, H, W, 3) uint8, RGB: a few pictures that are not trained on. They may have
+            another size than those the model is trained on.
+        log_dir: TensorBoard's folder; "attention" in it is written to.
+        block: Name or number of the encoder block; its heads' mean is shown.
+        every: Epochs from one event to the next; at least 1. The first epoch has one.
+
+    Raises:
+        ValueError: `images` are no such pictures, or `every` is below 1; when training begins:
+            the model is not of this package, or the block has no attention.
+    """
+
+    def __init__(
+        self, images: np.ndarray, log_dir: str | os.PathLike, block: int | str = -1, every: int = 1
+    ):
+        super().__init__()
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
+            raise ValueError(
+                "`images` must be RGB pictures as bytes, (B, H, W, 3) uint8. "
+                f"Received: {images.dtype} of shape {images.shape}"
+            )
+        if every < 1:
+            raise ValueError(f"`every` must be at least 1. Received: every={every}")
+        self.images = images
+        self.log_dir = os.path.join(os.fspath(log_dir), "attention")
+        self.block = block
+        self.every = every
+        self._writer = None
+
+    def on_train_begin(self, logs=None):
+        import tensorflow as tf  # writes the events, whatever backend trains
+
+        attending_name(parts_of(self.model), self.block)
+        self._writer = tf.summary.create_file_writer(self.log_dir)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch % self.every:
+            return
+        import tensorflow as tf
+
+        with self._writer.as_default():
+            tf.summary.image(
+                "attention", self._pictures(), step=epoch, max_outputs=len(self.images)
+            )
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+    def _pictures(self) -> np.ndarray:
+        """(B, H, 2 * W + gap, 3) uint8: each picture beside its overlay."""
+        weights = class_attention(self.model, preprocess_input(self.images), [self.block])
+        size = self.images.shape[1:3]
+        heats = to_pixels(self.model, weights[:, 0].mean(axis=1), self.block, size)
+        gap = np.full((size[0], _GAP, 3), 255, np.uint8)
+        return np.stack(
+            [
+                np.concatenate([image, gap, overlay(image, heat)], axis=1)
+                for image, heat in zip(self.images, heats, strict=True)
+            ]
+        )

@@ -1,0 +1,84 @@
+"""What a stage or block makes of a picture, as arrays: channels, and which patches are alike."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t_keras.models.parts import parts_of, require_head
+from t2t_keras.visualize.pixels import cells_at
+from t2t_keras.visualize.walk import array, logits_of, map_of, stem_before, walk_encoder
+
+
+def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarray:
+    """The map of a stage or block, for pictures of any size.
+
+    Unlike with the model of `t2t_keras.features`, attention is computed in pieces, so that a large
+    picture fits into memory.
+
+    Args:
+        model: A model of this package.
+        images: (B, H, W, C) preprocessed pictures.
+        block: Name of a stage or block, or number of an encoder block, as `features` takes it.
+
+    Returns:
+        (B, h, w, C) float32.
+
+    Raises:
+        ValueError: The block is unknown, or the pictures do not fit.
+
+    Reference: arXiv:2101.11986, figure 2.
+    """
+    parts = parts_of(model)
+    return array(map_of(parts, images, parts.name_of(block)))
+
+
+def class_logits(model: keras.Model, images: Any) -> np.ndarray:
+    """The classifier's logits, before its activation, for pictures of any size.
+
+    Args:
+        model: A model of this package with its classifier.
+        images: (B, H, W, C) preprocessed pictures.
+
+    Returns:
+        (B, classes) float32.
+
+    Raises:
+        ValueError: The model has no classifier, or the pictures do not fit.
+    """
+    parts = parts_of(model)
+    require_head(parts)
+    *_, (_, tokens) = walk_encoder(parts, stem_before(parts, images))
+    return array(logits_of(parts, tokens))
+
+
+def varied_channels(feature_map: np.ndarray, count: int) -> list[int]:
+    """The channels of an (h, w, C) map that vary most over the picture, most varied first."""
+    return np.argsort(-feature_map.std(axis=(0, 1)), kind="stable")[:count].tolist()
+
+
+def token_similarity(
+    model: keras.Model, images: Any, points: Sequence[tuple[float, float]], block: int | str = -1
+) -> np.ndarray:
+    """How alike the patches are to some of them: the cosine of their tokens.
+
+    Args:
+        model: A model of this package.
+        images: (B, H, W, C) preprocessed pictures.
+        points: (y, x) in pixels; each stands for the patch whose centre is nearest.
+        block: Stage or block whose outputs are compared.
+
+    Returns:
+        (B, Q, h, w) float32 in [-1, 1], 1 at the point itself.
+
+    Raises:
+        ValueError: The block is unknown, a point lies outside, or the pictures do not fit.
+    """
+    parts = parts_of(model)
+    name = parts.name_of(block)
+    maps = array(map_of(parts, images, name))
+    cells = cells_at(points, np.shape(images)[1:3], parts.grid_of(name), maps.shape[1:3])
+    unit = maps / np.maximum(np.linalg.norm(maps, axis=-1, keepdims=True), 1e-12)
+    asked = np.stack([unit[:, row, column] for row, column in cells], axis=1)
+    return np.clip(np.einsum("bqc,bhwc->bqhw", asked, unit), -1.0, 1.0)

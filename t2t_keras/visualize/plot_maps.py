@@ -1,0 +1,138 @@
+"""Plots of what a model sees, as PNG files: overlays on the picture, and grids of channels."""
+
+import math
+import os
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from t2t_keras.visualize.plot_file import save
+
+_COLOURS = "viridis"  # even steps of lightness, which the colour-blind see as well
+_OPACITY = 0.65
+_LUMA = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue seem
+_WIDTH = 14.0  # of a figure, in inches
+_COLUMNS = 8
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """From where to where colours go: a lone extreme, such as a corner's token, hides no rest."""
+    low, high = np.percentile(values, (1, 99))
+    if low == high:
+        low, high = values.min(), values.max()
+    return float(low), float(high if high > low else low + 1)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lays a map over a picture, from dark blue (where it is low) to yellow (where it is high).
+
+    The picture is grey beneath: colours are the map's alone.
+
+    Args:
+        image: (H, W, 3) uint8.
+        heat: (H, W), as `to_pixels` gives it.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ValueError: The map has another size than the picture.
+    """
+    if image.shape != (*heat.shape, 3):
+        raise ValueError(
+            f"`heat` must have the height and width of the picture, {image.shape[:2]}; `to_pixels` "
+            f"gives it. Received: heat of shape {heat.shape}"
+        )
+    low, high = _limits(heat)
+    colours = matplotlib.colormaps[_COLOURS]((heat - low) / (high - low))[..., :3] * 255
+    grey = (image @ _LUMA)[..., None]
+    return np.round((1 - _OPACITY) * grey + _OPACITY * colours).astype(np.uint8)
+
+
+def plot_overlays(
+    image: np.ndarray,
+    heats: np.ndarray,
+    path: str | os.PathLike,
+    title: str,
+    row_names: Sequence[str] = ("",),
+    column_names: Sequence[str] = ("",),
+    points: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Draws a picture and, beside it, rows and columns of maps over it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        heats: (rows, columns, H, W), as `to_pixels` gives them; each has its own range of colours.
+        path: The PNG file; replaced whole or not at all.
+        title: Stands above.
+        row_names: A name a row, such as the block's.
+        column_names: A name a column, such as the head's.
+        points: (y, x) in pixels, marked on the picture.
+    """
+    rows, columns = heats.shape[:2]
+    width = min(4.0, _WIDTH / (columns + 1))
+    height = width * image.shape[0] / image.shape[1]
+    size = ((columns + 1) * width + 1, rows * (height + 0.06) + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    axes = figure.subplots(rows, columns + 1, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    _show(axes[0, 0], image, "picture", "")
+    for y, x in points:
+        axes[0, 0].plot(x, y, "+", color="black", markersize=13, markeredgewidth=4)
+        axes[0, 0].plot(x, y, "+", color="white", markersize=12, markeredgewidth=2)
+    for row, row_name in enumerate(row_names):
+        for column, column_name in enumerate(column_names):
+            name = column_name if row == 0 else ""
+            side = row_name if column == 0 else ""
+            _show(axes[row, column + 1], overlay(image, heats[row, column]), name, side)
+    bar = figure.colorbar(
+        ScalarMappable(cmap=_COLOURS), ax=axes, shrink=min(1.0, 2 / rows), pad=0.01
+    )
+    bar.set_ticks([0, 1], labels=["low", "high"])
+    bar.set_label("in each map")
+    save(figure, path)
+
+
+def plot_channels(
+    channels: np.ndarray, names: Sequence[str], path: str | os.PathLike, title: str
+) -> None:
+    """Draws each map in shades of grey, black where it is low and white where it is high.
+
+    Args:
+        channels: (K, h, w), at least one map.
+        names: A name a map.
+        path: The PNG file; replaced whole or not at all.
+        title: Stands above.
+
+    Reference: arXiv:2101.11986, figure 2.
+    """
+    columns = min(_COLUMNS, len(channels))
+    rows = math.ceil(len(channels) / columns)
+    width = min(4.0, _WIDTH / columns)
+    height = width * channels.shape[1] / channels.shape[2]
+    size = (columns * width, rows * (height + 0.3) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, channel, name in zip(axes.flat, channels, names, strict=False):
+        low, high = _limits(channel)
+        axis.imshow(channel, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        axis.set_title(name, fontsize=8, parse_math=False)
+    save(figure, path)
+
+
+def _show(axis: Axes, image: np.ndarray, name: str, side: str) -> None:
+    axis.set_axis_on()
+    axis.imshow(image)
+    axis.set_title(name, fontsize=9, parse_math=False)
+    axis.set_ylabel(side, fontsize=8, parse_math=False)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)

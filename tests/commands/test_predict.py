@@ -1,0 +1,143 @@
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras import load_image, preprocess_input
+from t2t_keras.commands import classifiers
+from t2t_keras.commands.classifiers import open_classifier
+from t2t_keras.commands.predict import PredictCommand, run
+from t2t_keras.errors import CheckpointError
+from t2t_keras.export import Preprocessing, export_saved_model
+from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
+from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.model_card import ModelCard
+from tests.pictures import encode, make_folder, noise
+from tests.tiny import DATA, tiny_model
+
+NAMES = ("ash", "elm", "oak")
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(2)
+    return tiny_model("convolution", classes=3, classifier_activation="softmax")
+
+
+@pytest.fixture(scope="module")
+def kept(model, tmp_path_factory) -> Path:
+    """A folder with the model in two forms: `model.keras` and the SavedModel `served/1`."""
+    folder = tmp_path_factory.mktemp("kept")
+    write_model(model, folder / "model.keras", ModelCard(NAMES, crop_pct=0.8))
+    export_saved_model(model, NAMES, folder / "served", None, Preprocessing(crop_pct=0.8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """Five pictures in two folders, and what is none."""
+    root = make_folder(tmp_path_factory.mktemp("pictures"), {"one": 3, "two": 2}, size=40)
+    (root / "two" / "notes.txt").write_text("no picture by its suffix")
+    (root / "two" / ".hidden.jpg").write_bytes(b"")
+    return root
+
+
+def predicted(tmp_path, model, *pictures, **given) -> list[list[str]]:
+    """The rows of the CSV file, without the heading."""
+    target = tmp_path / "predictions.csv"
+    asked = PredictCommand(str(model), tuple(map(str, pictures)), output=str(target), **given)
+    assert run(asked, debug=True) == 0
+    heading, *rows = csv.reader(target.read_text("utf-8").splitlines())
+    assert heading == ["file", "rank", "class", "probability"]
+    return rows
+
+
+def test_a_keras_file_names_classes_and_crops_as_it_was_trained(kept, model, pictures, tmp_path):
+    rows = predicted(tmp_path, kept / "model.keras", pictures, top=2, batch_size=2)
+    files = sorted(path for path in pictures.rglob("*.jpg") if path.name != ".hidden.jpg")
+    assert [row[0] for row in rows[::2]] == list(map(str, files))
+    assert [row[1] for row in rows] == ["1", "2"] * 5
+
+    batch = np.stack([load_image(file, 64, 0.8) for file in files])
+    expected = np.asarray(model(preprocess_input(batch)))
+    for file, row in enumerate(rows[::2]):
+        assert row[2] == NAMES[expected[file].argmax()]
+        assert float(row[3]) == pytest.approx(expected[file].max(), abs=2e-6)
+
+
+@pytest.mark.parametrize("place", ["served", "served/1"])
+def test_a_saved_model_says_the_same(place, kept, pictures, tmp_path):
+    whole = predicted(tmp_path, kept / "model.keras", pictures)
+    served = predicted(tmp_path, kept / place, pictures)
+    assert [row[:3] for row in served] == [row[:3] for row in whole]
+    for ours, theirs in zip(served, whole, strict=True):
+        assert float(ours[3]) == pytest.approx(float(theirs[3]), abs=1e-3)
+
+
+def test_what_cannot_be_read_is_said_and_skipped_and_the_rest_is_classified(kept, tmp_path, capsys):
+    (tmp_path / "torn.jpg").write_bytes(encode(noise(40, 40), "JPEG")[:300])
+    (tmp_path / "whole.png").write_bytes(encode(noise(40, 40), "PNG"))
+    asked = PredictCommand(
+        str(kept), (str(tmp_path), str(tmp_path / "nowhere.jpg")), top=1, batch_size=1
+    )
+    assert run(asked) == 1
+    said = capsys.readouterr()
+    assert len(re.findall(r"skipped: .*torn\.jpg: not readable as a picture", said.err)) == 1
+    assert "skipped: " + str(tmp_path / "nowhere.jpg") in said.err
+    assert said.err.endswith("2 of 3 skipped\n")
+    assert re.fullmatch(rf"{tmp_path}/whole\.png: (ash|elm|oak) \d+\.\d%\n", said.out)
+
+
+def test_an_official_checkpoint_is_used_as_it_is(pictures, tmp_path):
+    rows = predicted(
+        tmp_path, DATA / "tiny_performer.pth.tar", pictures / "two", top=1, num_heads=2
+    )
+    assert [row[2].split()[0] for row in rows] == ["class", "class"]
+
+
+def test_the_authors_cifar_models_know_their_classes_and_colours(tmp_path, monkeypatch):
+    path = shutil.copy(DATA / "tiny_cifar_layout.pth", tmp_path / "cifar10_t2t-vit_14_98.3.pth")
+    seen = []
+    monkeypatch.setattr(classifiers, "normalise", lambda x, *by: seen.append(by) or x / 255.0)
+    classifier = open_classifier(path, num_heads=2)
+    assert classifier.class_names[:2] == ("airplane", "automobile")
+    shape = classifier.read(str(_picture(tmp_path))).shape
+    shares = classifier.probabilities([np.zeros(shape, np.uint8)] * 2)
+    assert seen == [(CIFAR_MEAN, CIFAR_STD)]
+    assert shares.shape == (2, 10)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
+
+
+def _picture(folder: Path) -> Path:
+    (folder / "picture.png").write_bytes(encode(noise(40, 60), "PNG"))
+    return folder / "picture.png"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "nowhere.keras"}, "MODEL must be a run's folder"),
+        ({"top": 0}, "--top must be at least 1"),
+        ({"batch_size": 0}, "--batch_size must be at least 1"),
+        ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
+        ({"labels": __file__}, "--labels must name the 3 classes of"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_classified(
+    given, message, kept, pictures, capsys
+):
+    asked = {"model": str(kept / "model.keras"), "pictures": (str(pictures),), **given}
+    assert run(PredictCommand(**asked)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_pictures_and_a_damaged_model_are_named(kept, tmp_path, capsys):
+    assert run(PredictCommand(str(kept), (str(tmp_path),))) == 1
+    assert "no pictures there" in capsys.readouterr().err
+    (tmp_path / "torn.keras").write_bytes((kept / "model.keras").read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=r"torn\.keras"):
+        open_classifier(str(tmp_path / "torn.keras"))

@@ -1,0 +1,173 @@
+"""ONNX, LiteRT and OpenVINO files in the runtimes that read them."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from t2t_keras import T2TViT
+from t2t_keras.errors import ExportError
+from t2t_keras.export import export_model
+from t2t_keras.export.classifier import features_and_logits
+from t2t_keras.export.onnx_file import quantize_onnx
+from t2t_keras.export.openvino_file import quantize_openvino
+from t2t_keras.images import preprocess_input
+from tests.export.conftest import NAMES
+from tests.tiny import tiny_variant
+
+# Each kind of token and of block; the performer with squeeze-excite reads digits below.
+MODELS = {
+    "transformer, ghost": {"token_type": "transformer", "block_type": "ghost", "depth": 1},
+    "convolution, dense": {
+        "token_type": "convolution",
+        "block_type": "dense",
+        "depth": (1, 1),
+        "growth_rate": 16,
+        "mlp_ratio": 2.0,
+    },
+}
+RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
+NEEDED = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("nncf",)}
+TEST_PICTURES = 360  # as in the digits data set
+# Float32's probabilities may differ from Keras' by this, and of the test digits this share may be
+# read otherwise than by Keras.
+MAX_DIFFERENCE = 1e-4
+MAX_DISAGREEMENT = {"float16": 0.01, "int8": 0.03}
+
+
+def run_file(folder, format, pictures):
+    """The outputs of an exported model in its own runtime, by name."""
+    if format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(folder / "model.onnx")
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, {"image": pictures}), strict=True))
+    if format == "litert":
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(folder / "model.tflite"))
+        return interpreter.get_signature_runner()(image=pictures)
+    import openvino
+
+    outputs = openvino.compile_model(folder / "model.xml")({"image": pictures})
+    return {name: outputs[name] for name in ("logits", "probabilities")}
+
+
+def skip_without(format):
+    for module in (RUNTIMES[format], *NEEDED[format]):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f'{module} is not installed; it is in pip install -e ".[export]"')
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def other(request):
+    return T2TViT(tiny_variant(image_size=32, **MODELS[request.param]), weights=None, classes=10)
+
+
+@pytest.mark.parametrize("format", RUNTIMES)
+def test_probabilities_are_those_of_keras(format, other, tmp_path):
+    skip_without(format)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
+    outputs = run_file(export_model(other, NAMES, tmp_path, format), format, pictures)
+    expected = other(preprocess_input(pictures)).numpy()
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=0, atol=MAX_DIFFERENCE)
+    assert outputs["logits"].shape == (3, 10)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A model that reads digits, 360 of them that it has not seen, and Keras' probabilities.
+
+    Random features under a head that is solved for: as good as trained, in a second.
+    """
+    data = load_digits()
+    grey = np.kron(data.images, np.ones((4, 4))) * (255 / 16)
+    pictures = np.repeat(grey[..., None], 3, axis=-1).astype("float32")
+    variant = tiny_variant(image_size=32, depth=1, embed_dim=64, block_type="squeeze_excite")
+    model = T2TViT(variant, weights=None, classes=10)
+    for weight in model.weights:
+        # The class token is then what it attends to alone, which differs from digit to digit.
+        start = weight.name in ("class_token", "position_table")
+        weight.assign(weight * (0 if start else 2 if weight.ndim == 2 else 1))
+    features, _ = features_and_logits(model).predict(
+        preprocess_input(pictures), batch_size=256, verbose=0
+    )
+    seen, unseen = slice(TEST_PICTURES, None), slice(TEST_PICTURES)
+    known = np.c_[features, np.ones(len(features))]
+    solved = np.linalg.solve(
+        known[seen].T @ known[seen] + 10 * np.eye(known.shape[1]),
+        known[seen].T @ (10 * np.eye(10)[data.target[seen]]),
+    )
+    model.get_layer("head").set_weights([solved[:-1], solved[-1]])
+    probabilities = model.predict(preprocess_input(pictures[unseen]), verbose=0)
+    assert (probabilities.argmax(1) == data.target[unseen]).mean() > 0.8
+    return model, pictures[unseen], probabilities
+
+
+@pytest.fixture(params=RUNTIMES, scope="module")
+def in_float32(request, digits, tmp_path_factory):
+    """The digits' model in each format."""
+    skip_without(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, export_model(digits[0], NAMES, folder, request.param)
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def disagreement(folder, format, digits):
+    """The share of digits that are read otherwise than by Keras."""
+    _, pictures, expected = digits
+    given = run_file(folder, format, pictures)["probabilities"]
+    return (given.argmax(1) != expected.argmax(1)).mean()
+
+
+def test_digits_have_the_probabilities_of_keras(in_float32, digits):
+    format, folder = in_float32
+    _, pictures, expected = digits
+    given = run_file(folder, format, pictures)["probabilities"]
+    np.testing.assert_allclose(given, expected, rtol=0, atol=MAX_DIFFERENCE)
+    assert (folder / "labels.txt").read_text("utf-8").split() == NAMES
+    assert json.loads((folder / "preprocessing.json").read_text())["image_size"] == [32, 32]
+
+
+@pytest.mark.parametrize("how", MAX_DISAGREEMENT)
+def test_quantized_digits_are_read_as_keras_reads_them(how, in_float32, digits, tmp_path):
+    format, folder = in_float32
+    if format == "litert":
+        smaller = export_model(digits[0], NAMES, tmp_path, format, how)
+    else:  # from the file in float32, which takes a moment
+        smaller = tmp_path
+        quantize = {"onnx": quantize_onnx, "openvino": quantize_openvino}[format]
+        name = {"onnx": "model.onnx", "openvino": "model.xml"}[format]
+        quantize(folder / name, smaller / name, how)
+    assert disagreement(smaller, format, digits) <= MAX_DISAGREEMENT[how]
+    assert size_of(smaller) < 0.9 * size_of(folder)
+
+
+def test_a_missing_package_is_said_with_the_line_that_installs_it(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for format, package in (("onnx", "onnx, tf2onnx"), ("openvino", "openvino, nncf")):
+        with pytest.raises(ExportError, match=rf"{package}.*\n?.*pip install .t2t-keras\[export\]"):
+            export_model(model, NAMES, tmp_path, format, "int8" if format == "openvino" else None)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format": "torch"}, "`format` must be one of onnx, litert, openvino"),
+        ({"quantize": "int4"}, "`quantize` must be None or one of float16, int8"),
+        ({"class_names": NAMES[:9]}, "10 classes. Received: 9 names"),
+        ({"version": 0}, "`version` must be at least 1"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(fields, message, model, tmp_path):
+    arguments = {"model": model, "class_names": NAMES, "folder": tmp_path, "format": "litert"}
+    with pytest.raises(ValueError, match=message):
+        export_model(**{**arguments, **fields})
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,88 @@
+"""A version appears whole or not at all, whoever looks and whatever happens."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from t2t_keras.errors import ExportError
+from t2t_keras.export import next_version
+from t2t_keras.export.versions import new_version
+from tests.training.forked import forked
+
+FILES = 20
+
+
+def _write(folder, version=None):
+    with new_version(folder, version) as (part, target):
+        part.mkdir()
+        for number in range(FILES):
+            (part / str(number)).write_bytes(b"x" * 100)
+    return target
+
+
+def _versions(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.isdecimal())
+
+
+def test_the_next_version_is_above_all(tmp_path):
+    assert next_version(tmp_path / "missing") == 1
+    for name in ("2", "10", "009", ".part-1234-11", "12x", "²"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == 11
+
+
+def test_a_watcher_never_sees_a_part_of_a_version(tmp_path):
+    seen, stopped = [], threading.Event()
+
+    def watch():
+        while not stopped.is_set():
+            seen.extend(len(os.listdir(tmp_path / name)) for name in _versions(tmp_path))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(10):
+        _write(tmp_path)
+    stopped.set()
+    watcher.join()
+    assert set(seen) == {FILES}
+    assert len(_versions(tmp_path)) == 10
+
+
+def test_a_killed_export_leaves_no_version_and_the_next_one_cleans_up(tmp_path):
+    def killed(_):
+        with new_version(tmp_path, None) as (part, _):
+            part.mkdir()
+            (part / "half").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for _ in range(2):
+        pid, read = forked(killed)
+        os.close(read)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        assert _versions(tmp_path) == []
+        assert any(path.name.startswith(".part-") for path in tmp_path.iterdir())
+    assert _write(tmp_path) == tmp_path / "1"
+    assert {path.name for path in tmp_path.iterdir()} == {"1", ".export.lock"}
+
+
+def test_exports_at_the_same_time_get_versions_of_their_own(tmp_path):
+    children = [forked(lambda _: _write(tmp_path)) for _ in range(4)]
+    for pid, read in children:
+        os.close(read)
+        assert os.waitpid(pid, 0)[1] == 0
+    assert _versions(tmp_path) == ["1", "2", "3", "4"]
+
+
+def test_a_version_that_is_there_is_refused_before_any_work(tmp_path):
+    _write(tmp_path, 3)
+    with pytest.raises(ExportError, match="3: exists already.*4 is free"):
+        with new_version(tmp_path, 3):
+            pytest.fail("the work began")
+
+
+def test_a_folder_that_cannot_be_made_is_an_export_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ExportError, match="cannot be written .*another folder"):
+        _write(tmp_path / "file" / "models")

@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras import feature_strides, features
+from tests.layers.check_layer import numpy
+from tests.tiny import tiny_model
+from tests.visualize.models import IMAGES, KINDS, small_model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_have_the_picture_s_aspect_and_their_stride(kind):
+    model = small_model(**KINDS[kind])
+    blocks = [*model_stages(model), 0, -1, "encoder"]
+    backbone, strides = features(model, blocks), feature_strides(model, blocks)
+    assert strides == (4, 8, 16, 16, 16, 16)
+    for shape, stride in zip(backbone.output_shape, strides, strict=True):
+        assert shape[1:3] == (32 // stride, 64 // stride)
+
+
+def model_stages(model):
+    names = [layer.name for layer in model.layers]
+    return [name for name in ("convolution_0", "convolution_1") if name in names] + [
+        name for name in ("t2t_block_0", "t2t_block_1", "project") if name in names
+    ]
+
+
+def test_maps_are_the_tokens_of_the_model_without_its_top():
+    model = small_model()
+    stage, _, last = features(model)(IMAGES)
+    encoder = model.get_layer("encoder")
+    tokens = numpy(keras.Model(model.input, encoder.output)(IMAGES))
+    np.testing.assert_array_equal(numpy(last).reshape(2, 8, -1), tokens[:, 1:])
+    expected = keras.Model(model.input, model.get_layer("t2t_block_0").output)(IMAGES)
+    np.testing.assert_array_equal(numpy(stage), numpy(expected))
+
+
+def test_the_backbone_shares_weights_holds_what_it_needs_and_is_saved(tmp_path):
+    model = small_model(**KINDS["dense"])
+    backbone = features(model, ["t2t_block_1", "transition_1"])
+    known = {id(weight) for weight in model.weights}
+    assert {id(weight) for weight in backbone.weights} < known
+    assert "dense_growth_block_2" not in [layer.name for layer in backbone.layers]
+    backbone.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    for old, new in zip(backbone(IMAGES), loaded(IMAGES), strict=True):
+        np.testing.assert_array_equal(numpy(old), numpy(new))
+
+
+def test_any_picture_size_and_a_lone_map():
+    backbone = features(tiny_model(input_shape=(None, None, 3)), [1])
+    assert tuple(backbone(IMAGES).shape) == (2, 2, 4, 32)
+
+
+@pytest.mark.parametrize("blocks", [[], "encoder", 3, ["block_3"], [3], [-4]])
+def test_unknown_blocks_are_refused(blocks):
+    with pytest.raises(ValueError, match="`blocks?` must be"):
+        features(tiny_model(), blocks)
+
+
+def test_a_model_of_another_package_is_refused():
+    with pytest.raises(ValueError, match="a model of this package"):
+        features(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))

@@ -1,0 +1,40 @@
+import signal
+
+import pytest
+
+from t2t_keras.errors import DataError, RunInterrupted
+from t2t_keras.training.signals import StopSignals
+
+
+def spoil(error: Exception) -> None:
+    """A signal comes in the middle of a library's work, which makes another error of it."""
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except RunInterrupted:
+        raise error from None
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, TypeError, AttributeError, KeyError])
+def test_a_signal_that_became_another_error_is_a_signal(error):
+    with pytest.raises(RunInterrupted) as raised, StopSignals().listening():
+        spoil(error("in user code"))
+    assert raised.value.number == signal.SIGTERM
+    assert isinstance(raised.value.__cause__, error)
+
+
+def test_an_error_that_says_what_is_wrong_is_not_hidden_by_a_signal():
+    with pytest.raises(DataError, match="damaged"), StopSignals().listening():
+        spoil(DataError("a.jpg: damaged"))
+
+
+def test_an_error_without_a_signal_or_with_one_that_waits_is_what_it_is():
+    with pytest.raises(ValueError, match="plain"), StopSignals().listening():
+        raise ValueError("plain")
+    signals = StopSignals()
+    with pytest.raises(ValueError, match="plain"), signals.listening():
+        signals.deferred = True
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError("plain")
+    assert signals.asked == signal.SIGTERM
+    with pytest.raises(RunInterrupted):
+        signals.raise_if_asked()

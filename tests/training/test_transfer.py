@@ -1,0 +1,193 @@
+"""What a backbone learned on some digits helps with others."""
+
+import dataclasses
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from t2t_keras import T2TViT, Variant, preprocess_input
+from t2t_keras.errors import DataError, ResumeError, RunInterrupted
+from t2t_keras.training import make_config, run, train
+from t2t_keras.training.class_weights import balanced_weights, weighted
+from t2t_keras.training.devices import make_devices
+from t2t_keras.training.evaluation import validation_batches
+from t2t_keras.training.linear_probe import cached_features
+from t2t_keras.training.model import build_model, freeze_parts, load_run_weights
+from t2t_keras.training.recipes import SMALL_VARIANTS
+from t2t_keras.weights.convert import write_model
+from tests.training.toy import At, contents
+
+SMALL = Variant(
+    embed_dim=32,
+    depth=2,
+    num_heads=2,
+    mlp_ratio=2.0,
+    token_dim=16,
+    token_type="convolution",
+    soft_splits=((3, 2, 1), (3, 1, 1), (3, 2, 1)),
+    image_size=16,
+)
+PLAIN = {"rand_augment": "none", "color_jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    SMALL_VARIANTS["small"] = SMALL
+    yield
+    del SMALL_VARIANTS["small"]
+
+
+def enlarged(picture) -> Image.Image:
+    return Image.fromarray((picture * 15.9).astype(np.uint8)).resize((16, 16), Image.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """Weights of a model that tells 0 to 4 apart."""
+    digits = load_digits(n_class=5)
+    pictures = np.stack([np.asarray(enlarged(picture).convert("RGB")) for picture in digits.images])
+    keras.utils.set_random_seed(0)
+    model = T2TViT(SMALL, weights=None, classes=5)
+    rates = keras.optimizers.schedules.CosineDecay(0.0, 7 * 29, warmup_target=4e-3, warmup_steps=29)
+    model.compile(keras.optimizers.AdamW(rates), "sparse_categorical_crossentropy")
+    model.fit(preprocess_input(pictures), digits.target, 32, epochs=8, verbose=0)
+    path = tmp_path_factory.mktemp("pretrained") / "first.weights.h5"
+    write_model(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """The digits 5 to 9: 12 of each to train on, 28 to evaluate on."""
+    digits, root = load_digits(), tmp_path_factory.mktemp("others")
+    for name in range(5, 10):
+        of_class = digits.images[digits.target == name][:40]
+        for number, picture in enumerate(of_class):
+            folder = root / ("train" if number < 12 else "val") / str(name)
+            folder.mkdir(parents=True, exist_ok=True)
+            enlarged(picture).save(folder / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def asked(others, pretrained):
+    """Makes settings of a transfer; every field can be given."""
+    fields = {
+        **{"dataset": str(others), "model": "small", "transfer": True, "weights": str(pretrained)},
+        **{"batch_size": 10, "epochs": 5, "lr": 0.1, "devices": ("cpu:0",)},
+    }
+    return lambda **given: make_config(**{**fields, **given})
+
+
+def test_a_transferred_backbone_beats_the_same_budget_from_scratch(asked, tmp_path):
+    """By 35 points: by none where the weights are not loaded or all takes the classifier's steps,
+    at which a backbone is lost; by 26 where all takes the backbone's, which teach no classifier."""
+    transferred = train(asked(augment="light"), tmp_path / "transferred").scores.accuracy
+    own = {"transfer": None, "weights": None, "lr": 3e-3, "smoothing": 0.0, "crop_pct": 1.0}
+    scratch = train(asked(**own, **PLAIN, augment="light"), tmp_path / "scratch").scores.accuracy
+    assert transferred > scratch + 0.3
+
+
+@pytest.fixture(scope="module")
+def probe(asked):
+    """At this rate the loss soon gets no better."""
+    return asked(freeze="backbone", class_weight="balanced", patience=2, monitor="val_loss", lr=2.0)
+
+
+@pytest.fixture(scope="module")
+def probed(probe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probe") / "run"
+    return train(probe, folder), folder
+
+
+def test_a_probe_trains_the_classifier_alone(probed, pretrained):
+    result, _ = probed
+    before = T2TViT(SMALL, weights=str(pretrained), classes=5)
+    after = {variable.path: variable.numpy() for variable in result.model.variables}
+    for variable in before.variables:
+        if variable.path.startswith("head/"):
+            assert np.abs(after[variable.path] - variable.numpy()).max() > 1e-3
+        elif "seed_generator" not in variable.path:
+            np.testing.assert_array_equal(after[variable.path], variable.numpy())
+    assert result.scores.accuracy > 0.4  # of five classes
+
+
+def test_a_probe_s_features_are_those_of_its_pictures(probe, probed):
+    result, folder = probed
+    batches = validation_batches(probe, result.sources.training)
+    pictures, targets, _ = next(batches.as_numpy_iterator())
+    backbone = keras.Model(result.model.input, result.model.get_layer("pooling").output)
+    with np.load(folder / "features.npz") as kept:
+        np.testing.assert_allclose(kept["evaluation"][:10], backbone(pictures), atol=1e-5)
+        np.testing.assert_array_equal(kept["evaluation_labels"][:10], targets.argmax(axis=1))
+        assert kept["training"].shape == (60, 32)
+
+
+def test_a_run_that_gets_no_better_ends_early_and_stays_ended(probe, probed):
+    result, folder = probed
+    epochs = len(result.history["loss"])
+    assert result.best_epoch + 1 + probe.patience == epochs < probe.epochs
+    again = train(probe, folder)
+    assert not again.fitted and len(again.history["loss"]) == epochs
+
+
+def test_a_probe_that_is_stopped_ends_as_if_it_had_not_been(probe, probed, tmp_path, monkeypatch):
+    stop = At("end", 3, lambda: signal.raise_signal(signal.SIGTERM))
+    callbacks = run.run_callbacks
+    monkeypatch.setattr(run, "run_callbacks", lambda *given: [stop, *callbacks(*given)])
+    with pytest.raises(RunInterrupted):
+        train(probe, tmp_path / "run")
+    monkeypatch.setattr(run, "run_callbacks", callbacks)
+    train(probe, tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(probed[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("backbone_lr_ratio", 0.5), ("freeze", "1"), ("transfer", False)]
+)
+def test_a_run_does_not_go_on_with_other_groups(name, value, probe, probed):
+    other = dataclasses.replace(probe, **{name: value})
+    old = getattr(probe, name)
+    with pytest.raises(ResumeError, match=f"--{name} was {old}, now {value}"):
+        train(other, probed[1])
+
+
+def test_damaged_features_are_named(probe, probed, tmp_path):
+    (tmp_path / "features.npz").write_bytes((probed[1] / "features.npz").read_bytes()[:999])
+    with pytest.raises(DataError, match=r"features\.npz: is damaged"):
+        cached_features(None, probe, probed[0].sources.training, tmp_path, make_devices(["cpu:0"]))
+
+
+def test_the_first_blocks_stay_as_they_were_with_all_below_them(pretrained):
+    model = T2TViT(SMALL, weights=None, classes=5)
+    freeze_parts(model, "1")
+    starts = ("encoder/encoder_block_1/", "encoder/norm/", "head/")
+    assert all(variable.path.startswith(starts) for variable in model.trainable_variables)
+    assert len(model.trainable_variables) == 11 + 2 + 2
+    with pytest.raises(ValueError, match="`freeze` must be at most 2, .*Received: freeze=3"):
+        freeze_parts(model, "3")
+
+
+def test_a_classifier_for_as_many_classes_starts_afresh_too(asked, pretrained):
+    model = build_model(asked(), 5, None, 0.0)
+    fresh = model.get_layer("head").get_weights()
+    load_run_weights(model, asked(), whole=False)
+    for ours, theirs in zip(model.get_layer("head").get_weights(), fresh, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    load_run_weights(model, asked(), whole=True)
+    assert np.abs(model.get_layer("head").get_weights()[0] - fresh[0]).max() > 1e-3
+
+
+def test_rare_classes_count_as_much_as_frequent_ones():
+    labels = np.array([0] * 6 + [2] * 2)
+    weights = balanced_weights(labels, 4)
+    np.testing.assert_allclose(weights, [8 / 12, 1.0, 8 / 4, 1.0])
+    targets = np.array([[1, 0, 0, 0], [0.25, 0, 0.75, 0]], np.float32)
+    batches = tf.data.Dataset.from_tensors((np.zeros((2, 3)), targets))
+    ((_, _, found),) = weighted(batches, weights).as_numpy_iterator()
+    np.testing.assert_allclose(found, [2 / 3, 1 / 6 + 1.5], rtol=1e-6)

@@ -1,0 +1,172 @@
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras.models.parts import parts_of
+from t2t_keras.visualize import (
+    attention_blocks,
+    attention_rollout,
+    class_attention,
+    class_logits,
+    stage_attention,
+    token_attention,
+    walk,
+)
+from tests.layers.check_layer import numpy, random
+from tests.visualize.models import IMAGES, KINDS, small_model
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def model(request):
+    return small_model(**KINDS[request.param])
+
+
+def block_and_inputs(model, name):
+    """An encoder block and the tokens that go into it, by Keras' own graph of the stem."""
+    encoder = model.get_layer("encoder")
+    tokens = keras.Model(model.input, encoder.input)(IMAGES)
+    for block in encoder.blocks:
+        if block.name == name:
+            return block, tokens
+        tokens = block(tokens)
+    raise AssertionError(name)
+
+
+def limited(model, monkeypatch) -> int:
+    """Allows so few attention weights at a time that all attention is done in pieces."""
+    stem = getattr(parts_of(model).stem[0], "token_type", None)
+    limit = 2000 if stem == "transformer" else 100
+    monkeypatch.setattr(walk, "MAX_WEIGHTS", limit)
+    return limit
+
+
+def test_a_block_s_output_follows_from_the_weights(model):
+    name = attention_blocks(model)[-1]
+    block, tokens = block_and_inputs(model, name)
+    inner = getattr(block, "block", block)
+    values = numpy(inner.attn.project(inner.norm1(tokens))[2])
+    batch, count, width = values.shape
+    by_head = values.reshape(batch, count, 2, width // 2).transpose(0, 2, 1, 3)
+    weights = token_attention(model, IMAGES, name)
+    mixed = (weights @ by_head).transpose(0, 2, 1, 3).reshape(batch, count, width)
+    outputs = inner.add_branches(tokens, inner.attn.proj(mixed))
+    if inner is not block:
+        outputs = block.grow(tokens, outputs)
+    np.testing.assert_allclose(numpy(outputs), numpy(block(tokens)), rtol=1e-4, atol=1e-5)
+    by_class = class_attention(model, IMAGES, [name])[:, 0]
+    np.testing.assert_allclose(by_class, weights[:, :, 0, 1:].reshape(by_class.shape), rtol=1e-5)
+
+
+def test_the_walk_in_pieces_ends_at_the_model_s_logits(model, monkeypatch):
+    limit = limited(model, monkeypatch)
+    largest = []
+    softmax = keras.ops.softmax
+    monkeypatch.setattr(
+        keras.ops,
+        "softmax",
+        lambda scores, axis: largest.append(np.prod(scores.shape)) or softmax(scores, axis),
+    )
+    logits = class_logits(model, IMAGES)
+    assert max(largest) <= limit
+    monkeypatch.undo()
+    np.testing.assert_allclose(logits, numpy(model(IMAGES)), rtol=1e-4, atol=1e-6)
+
+
+def test_rollout_is_the_product_of_the_blocks_matrices(model, monkeypatch):
+    matrix = np.eye(9)
+    for name in attention_blocks(model):
+        weights = token_attention(model, IMAGES, name).mean(axis=1)
+        matrix = (0.5 * weights + 0.5 * np.eye(9)) @ matrix
+    limited(model, monkeypatch)
+    rollout = attention_rollout(model, IMAGES)
+    np.testing.assert_allclose(rollout, matrix[:, 0, 1:].reshape(2, 2, 4), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["performer", "dense"])
+@pytest.mark.parametrize("stage", ["t2t_block_0", "t2t_block_1"])
+def test_a_stage_s_output_follows_from_the_weights(kind, stage):
+    model = small_model(**KINDS[kind])
+    block = model.get_layer(stage)
+    feature_map = keras.Model(model.input, block.input)(IMAGES)
+    stride = parts_of(model).grid_of(stage).stride
+    points = [(1, 1), (1 + stride, 1 + 5 * stride)]
+    weights = stage_attention(model, IMAGES, stage, points)
+    projected = block.project(feature_map)
+    rows = keras.ops.reshape(projected, (2, -1, projected.shape[-1]))
+    values, attended = block.token_layer.attention(rows)
+    expected = np.reshape(numpy(attended), (*weights.shape[:1], *weights.shape[2:], -1))
+    mixed = weights.reshape(2, 2, -1) @ numpy(values)
+    np.testing.assert_allclose(mixed[:, 0], expected[:, 0, 0], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(mixed[:, 1], expected[:, 1, 5], rtol=1e-3, atol=1e-6)
+    assert weights.sum(axis=(2, 3)).max() == pytest.approx(1, rel=1e-3)
+
+
+def test_a_model_is_not_changed_and_takes_pictures_of_another_size():
+    model = small_model()
+    before, weights = model.to_json(), model.get_weights()
+    wide = random(1, 16, 96, 3)
+    assert class_attention(model, wide).shape == (1, 2, 2, 1, 6)
+    assert model.to_json() == before
+    for old, new in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    other = small_model(input_shape=(16, 96, 3))
+    other.get_layer("position_table").position_table.assign(wide_table(model))
+    other_weights = {v.path: v for v in other.weights if "position_table" not in v.path}
+    for variable in model.weights:
+        if variable.path in other_weights:
+            other_weights[variable.path].assign(variable)
+    np.testing.assert_allclose(class_logits(model, wide), numpy(other(wide)), rtol=1e-3, atol=1e-5)
+
+
+def wide_table(model):
+    """The position table as it is for 1 x 6 tokens."""
+    layer = model.get_layer("position_table")
+    width = layer.position_table.shape[-1]
+    return layer(keras.ops.zeros((1, 7, width)), keras.ops.zeros((1, 1, 6, 1)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_weights_are_the_layer_s_own_under_half_precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_model(block_type="ghost")
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_array_equal(class_logits(model, IMAGES), numpy(model(IMAGES)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: class_attention(m, IMAGES, ["encoder_block_9"]), "encoder_block_0 to"),
+        (lambda m: class_attention(m, IMAGES, [2]), "a number from -2 to 1"),
+        (lambda m: class_attention(m, IMAGES, ["t2t_block_0"]), "`stage_attention` is for"),
+        (lambda m: class_attention(m, IMAGES[0]), "`images` must be a batch"),
+        (lambda m: class_attention(m, IMAGES[:, :8]), "at least 16 pixels"),
+        (lambda m: token_attention(m, IMAGES, 0, [9]), "0 to 8"),
+        (lambda m: stage_attention(m, IMAGES, "project", [(0, 0)]), "t2t_block_0, t2t_block_1"),
+        (lambda m: stage_attention(m, IMAGES, "t2t_block_0", [(32, 0)]), "inside the picture"),
+        (lambda m: stage_attention(m, IMAGES, "t2t_block_0", []), "at least one"),
+        (lambda m: class_attention(keras.Sequential(name="mine"), IMAGES), "model=mine"),
+        (lambda m: class_attention(None, IMAGES), "a model of this package"),
+    ],
+)
+def test_what_cannot_be_shown_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(small_model())
+
+
+def test_a_transition_has_no_attention_and_a_convolution_stem_no_stages():
+    dense = small_model(**KINDS["dense"])
+    assert attention_blocks(dense) == ["dense_growth_block_0", "dense_growth_block_2"]
+    with pytest.raises(ValueError, match="with attention.*block=transition_1"):
+        class_attention(dense, IMAGES, ["transition_1"])
+    with pytest.raises(ValueError, match="its stem has no attention"):
+        stage_attention(small_model(**KINDS["convolution"]), IMAGES, "convolution_0", [(0, 0)])
+
+
+def test_a_model_inside_another_is_pointed_out():
+    outer = keras.Sequential([keras.Input((32, 64, 3)), small_model(), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r'model.get_layer\("small"\)'):
+        class_attention(outer, IMAGES)
