@@ -16,7 +16,6 @@ Range = tuple[float, float]
 CROP_AREA: Range = (0.08, 1.0)  # share of the picture's area
 CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
 _CROP_TRIES = 10
-_BILINEAR, _BICUBIC = "triangle", "keyscubic"  # TensorFlow's names
 _LIGHT_ZOOM = 0.85  # the least share of a side that the light crop keeps
 
 
@@ -114,11 +113,7 @@ def random_resized_crop(
 
 def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
     """An (h, w, 3) uint8 window of a picture resized as `random_resized_crop` does it."""
-    return tf.cond(
-        bicubic,
-        lambda: _resized_window(window, target, (0, 0), target, _BICUBIC),
-        lambda: _resized_window(window, target, (0, 0), target, _BILINEAR),
-    )
+    return _resized_window(window, target, (0, 0), target, bicubic)
 
 
 def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
@@ -134,7 +129,7 @@ def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
     padded = [resized[i] + 2 * margins[i] for i in (0, 1)]
     corner = _random_offset(seed, padded, target)
     offset = [corner[i] - margins[i] for i in (0, 1)]
-    return _resized_window(image, resized, offset, target, _BILINEAR)
+    return _resized_window(image, resized, offset, target, bicubic=False)
 
 
 def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
@@ -151,7 +146,7 @@ def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
 
 
 def _resized_window(
-    image: tf.Tensor, resized, offset, target: Size, kernel: str = _BICUBIC
+    image: tf.Tensor, resized, offset, target: Size, bicubic: tf.Tensor | bool = True
 ) -> tf.Tensor:
     """A window of the resized picture, with Pillow's pixels and without making the rest.
 
@@ -160,27 +155,34 @@ def _resized_window(
     """
     rows, columns = tf.unstack(tf.shape(image)[:2])
     across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
-    across = _scaled(across, target[1], resized[1], offset[1], kernel)
+    across = _scaled(across, target[1], resized[1], offset[1], bicubic)
     down = tf.transpose(tf.reshape(across, (-1, rows)))
-    down = _scaled(down, target[0], resized[0], offset[0], kernel)
+    down = _scaled(down, target[0], resized[0], offset[0], bicubic)
     return tf.reshape(down, (*target, 3))
 
 
-def _scaled(rows: tf.Tensor, size: int, resized, offset, kernel: str) -> tf.Tensor:
+def _scaled(rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool) -> tf.Tensor:
     """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on.
 
     TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
     """
     scale = tf.cast(resized, tf.float32) / tf.cast(tf.shape(rows)[0], tf.float32)
-    scaled = tf.raw_ops.ScaleAndTranslate(
-        images=rows[None, :, None],
-        size=(size, 1),
-        scale=tf.stack([scale, 1.0]),
-        translation=tf.stack([-tf.cast(offset, tf.float32), 0.0]),
-        kernel_type=kernel,
-        antialias=True,
-    )
-    rounded = scaled[0, :, 0] + 0.5
-    if kernel != _BILINEAR:  # which stays within the picture's own levels
-        rounded = tf.clip_by_value(rounded, 0.0, 255.5)
-    return tf.cast(rounded, tf.uint8)
+    places = {
+        "images": rows[None, :, None],
+        "size": (size, 1),
+        "scale": tf.stack([scale, 1.0]),
+        "translation": tf.stack([-tf.cast(offset, tf.float32), 0.0]),
+        "antialias": True,
+    }
+
+    def cubic():
+        scaled = tf.raw_ops.ScaleAndTranslate(**places, kernel_type="keyscubic") + 0.5
+        return tf.cast(tf.clip_by_value(scaled, 0.0, 255.5), tf.uint8)
+
+    def linear():  # never leaves the levels of the picture
+        scaled = tf.raw_ops.ScaleAndTranslate(**places, kernel_type="triangle") + 0.5
+        return tf.cast(scaled, tf.uint8)
+
+    if tf.is_tensor(bicubic):
+        return tf.cond(bicubic, cubic, linear)[0, :, 0]
+    return (cubic() if bicubic else linear())[0, :, 0]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from t2t_keras.data import colour_ops, geometric_ops
+from t2t_keras.data.apart import apart
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.errors import require
 from t2t_keras.images.constants import MEAN_COLOUR
@@ -156,19 +157,23 @@ def rand_augment(
     for op, applied, magnitude, negative, bicubic in zip(
         *(tf.unstack(field, config.count) for field in drawn), strict=True
     ):
-        op = tf.where(applied, op, len(OPS))
-        image = apply_op(image, op, magnitude, negative, bicubic, config.increasing, fill)
+        image = tf.cond(
+            applied,
+            lambda image=image, draws=(op, magnitude, negative, bicubic): apply_op(
+                image, *draws, config.increasing, fill
+            ),
+            lambda image=image: image,
+        )
     return tf.ensure_shape(image, shape)
 
 
 # One trace for all pictures, layers and pipelines of a process.
-@tf.function(
+@apart(
     input_signature=[
         tf.TensorSpec((None, None, 3), tf.uint8),
         *(tf.TensorSpec((), kind) for kind in (tf.int32, tf.float64, tf.bool, tf.bool, tf.bool)),
         tf.TensorSpec((3,), tf.uint8),
     ],
-    autograph=False,
 )
 def apply_op(
     image: tf.Tensor,
@@ -179,7 +184,7 @@ def apply_op(
     increasing: tf.Tensor,
     fill: tf.Tensor,
 ) -> tf.Tensor:
-    """The picture after the op of that index in `OPS`; unchanged past the last one.
+    """The picture after the op of that index in `OPS`.
 
     The other arguments are those of `Draws`, one each, of `RandAugmentConfig` and `rand_augment`.
     """
@@ -208,4 +213,4 @@ def apply_op(
         "TranslateX": lambda: geometric_ops.translate_x(image, signed * 0.45 * width, **outside),
         "TranslateY": lambda: geometric_ops.translate_y(image, signed * 0.45 * height, **outside),
     }
-    return tf.switch_case(op, [*(branches[name] for name in OPS), lambda: image])
+    return tf.switch_case(op, [branches[name] for name in OPS])
