@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,38 +6,38 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from t2t_keras.data import Erasing, batch_seed, erase_picture, example_seed
-from t2t_keras.data.erasing import draw_box
+from t2t_keras.data import Boxes, Erasing, draw_boxes, erase
 
 COUNT = 3000
 HEIGHT, WIDTH = 40, 64
-LARGE = Erasing(area=(0.2, 0.9), aspect=(0.3, 1 / 0.3))  # often does not fit at once
+ALWAYS = Erasing(probability=1.0)
+LARGE = Erasing(probability=1.0, area=(0.2, 0.9))  # often does not fit at once
 SEED = tf.constant([3, 4], tf.int64)
 
 
-def erased_one_by_one(images: np.ndarray, settings: Erasing) -> np.ndarray:
-    pictures = tf.data.Dataset.from_tensor_slices(images).enumerate()
-    erased = pictures.map(
-        lambda place, image: erase_picture(image, settings, example_seed(0, 0, place))
-    )
-    return np.stack(list(erased.as_numpy_iterator()))
+def erased(images: np.ndarray, settings: Erasing) -> np.ndarray:
+    drawn = draw_boxes(settings, *images.shape[1:3], len(images), SEED)
+    return erase(tf.constant(images), settings.mode, drawn).numpy()
 
 
-def boxes(settings: Erasing, count: int) -> dict[str, np.ndarray]:
-    steps = tf.data.Dataset.range(COUNT)
-    drawn = steps.map(lambda step: draw_box(settings, HEIGHT, WIDTH, count, batch_seed(1, 2, step)))
-    parts = next(drawn.batch(COUNT).as_numpy_iterator())
-    return dict(zip(("top", "left", "height", "width"), parts, strict=True))
+def boxes(settings: Erasing) -> dict[str, np.ndarray]:
+    drawn = draw_boxes(settings, HEIGHT, WIDTH, COUNT, SEED).places[:, 0].numpy()
+    return dict(zip(("top", "left", "height", "width"), drawn.T, strict=True))
 
 
-def boxes_by_the_rule(settings: Erasing, count: int) -> dict[str, np.ndarray]:
+def boxes_by_the_rule(settings: Erasing) -> dict[str, np.ndarray]:
     """The draws in NumPy, one try after another."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(4000):
         box = (0, 0, 0, 0)
         for _ in range(10):
-            area = rng.uniform(*settings.area) * HEIGHT * WIDTH / count
+            area = (
+                rng.uniform(*settings.area)
+                * HEIGHT
+                * WIDTH
+                / rng.integers(1, settings.max_count + 1)
+            )
             aspect = math.exp(rng.uniform(*map(math.log, settings.aspect)))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if height < HEIGHT and width < WIDTH:
@@ -47,13 +48,14 @@ def boxes_by_the_rule(settings: Erasing, count: int) -> dict[str, np.ndarray]:
     return dict(zip(("top", "left", "height", "width"), np.array(found).T, strict=True))
 
 
-@pytest.mark.parametrize(("settings", "count"), [(Erasing(), 1), (Erasing(), 3), (LARGE, 1)])
-def test_boxes_are_those_of_the_rule(settings, count):
-    mine, expected = boxes(settings, count), boxes_by_the_rule(settings, count)
+@pytest.mark.parametrize("settings", [ALWAYS, dataclasses.replace(ALWAYS, max_count=3), LARGE])
+def test_boxes_are_those_of_the_rule(settings):
+    mine, expected = boxes(settings), boxes_by_the_rule(settings)
     for drawn in (mine, expected):
+        placed = drawn["height"] > 0
+        drawn["top"], drawn["left"] = drawn["top"] * placed, drawn["left"] * placed
         drawn["area"] = drawn["height"] * drawn["width"]
         drawn["aspect"] = np.log(np.maximum(drawn["height"], 1) / np.maximum(drawn["width"], 1))
-        placed = drawn["height"] > 0
         drawn["from the left"] = (drawn["left"] / (WIDTH - drawn["width"]))[placed]
         drawn["from the top"] = (drawn["top"] / (HEIGHT - drawn["height"]))[placed]
     for name, values in mine.items():
@@ -61,7 +63,7 @@ def test_boxes_are_those_of_the_rule(settings, count):
 
 
 def test_area_and_aspect_are_in_their_ranges():
-    drawn = boxes(Erasing(), 1)
+    drawn = boxes(ALWAYS)
     area = drawn["height"] * drawn["width"] / (HEIGHT * WIDTH)
     assert area.min() > 0.015 and area.max() < 0.36
     assert area.mean() == pytest.approx((0.02 + 1 / 3) / 2, abs=0.01)
@@ -70,9 +72,9 @@ def test_area_and_aspect_are_in_their_ranges():
 
 
 def test_what_never_fits_erases_nothing():
-    image = tf.ones((2, 2, 3))
+    images = np.ones((5, 2, 2, 3), np.float32)
     whole = Erasing(probability=1.0, area=(1.0, 1.0), aspect=(1.0, 1.0))
-    np.testing.assert_array_equal(erase_picture(image, whole, SEED), image)
+    np.testing.assert_array_equal(erased(images, whole), images)
 
 
 def box_of(gone: np.ndarray) -> np.ndarray:
@@ -87,12 +89,12 @@ def box_of(gone: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["const", "rand", "pixel"])
 def test_one_box_a_picture_is_filled_as_the_mode_says(mode):
     images = np.full((300, 20, 24, 3), 9.0, np.float32)
-    erased = erased_one_by_one(images, Erasing(probability=0.25, mode=mode))
-    gone = (erased != images).any(axis=-1)
+    after = erased(images, Erasing(probability=0.25, mode=mode))
+    gone = (after != images).any(axis=-1)
     assert gone.any(axis=(1, 2)).mean() == pytest.approx(0.25, abs=0.07)
     for mask in gone:
         np.testing.assert_array_equal(mask, box_of(mask))
-    filling = [picture[mask] for picture, mask in zip(erased, gone, strict=True) if mask.any()]
+    filling = [picture[mask] for picture, mask in zip(after, gone, strict=True) if mask.any()]
     if mode == "const":
         assert not np.concatenate(filling).any()
     elif mode == "rand":
@@ -106,22 +108,33 @@ def test_one_box_a_picture_is_filled_as_the_mode_says(mode):
 def test_several_boxes_share_the_area():
     images = np.full((200, 32, 32, 3), 9.0, np.float32)
     settings = Erasing(probability=1.0, mode="rand", area=(0.3, 0.3), max_count=3)
-    erased = erased_one_by_one(images, settings)
-    colours = [len(np.unique(picture[..., 0])) - 1 for picture in erased]
+    after = erased(images, settings)
+    colours = [len(np.unique(picture[..., 0])) - 1 for picture in after]
     assert {1, 2, 3} == set(colours)
     assert np.mean(np.array(colours) == 1) == pytest.approx(1 / 3, abs=0.12)
-    share = (erased != 9).any(axis=-1).mean(axis=(1, 2))
+    share = (after != 9).any(axis=-1).mean(axis=(1, 2))
     assert share.max() < 0.34 and share[np.array(colours) == 1].min() > 0.26
+
+
+def test_a_later_box_lies_over_an_earlier_one():
+    places = tf.constant([[[0, 0, 4, 4], [1, 1, 2, 2], [0, 0, 0, 0]]])
+    seeds = tf.constant([[[1, 1], [2, 2], [3, 3]]], tf.int64)
+    after = erase(tf.fill((1, 5, 5, 3), 9.0), "rand", Boxes(places, seeds)).numpy()[0, ..., 0]
+    assert (after[1:3, 1:3] == after[1, 1]).all() and after[1, 1] != after[0, 0]
+    assert (after[:4, :4] == after[0, 0]).sum() == 12 and (after == 9).sum() == 9
 
 
 def test_a_seed_erases_the_same_plainly_and_in_a_pipeline():
     images = np.random.default_rng(0).normal(size=(5, 16, 16, 3)).astype(np.float32)
     settings = Erasing(probability=0.8)
-    mapped = erased_one_by_one(images, settings)
+
+    def work(images):
+        return erase(images, settings.mode, draw_boxes(settings, 16, 16, 5, SEED))
+
+    (mapped,) = tf.data.Dataset.from_tensors(images).map(work).as_numpy_iterator()
     tf.random.set_seed(99)
-    for place, image in enumerate(images):
-        plain = erase_picture(tf.constant(image), settings, example_seed(0, 0, place))
-        np.testing.assert_array_equal(mapped[place], plain)
+    np.testing.assert_array_equal(mapped, erased(images, settings))
+    assert (mapped != images).any()
 
 
 @pytest.mark.parametrize(

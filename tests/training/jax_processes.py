@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from t2t_keras.data import pipeline
+from t2t_keras.data import augmentation, pipeline
 from t2t_keras.training import make_config, train
 from t2t_keras.training.processes import join_processes
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -44,7 +44,8 @@ def started(folder: Path, pictures: str, devices: tuple[str, ...], *together) ->
         return number
     signal.alarm(_PATIENCE)
     # Decoding every kind of file takes longer to trace than the rest of the run.
-    pipeline.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
+    for module in (pipeline, augmentation):
+        module.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
     processes = join_processes(*together, devices=devices)
     result = train(make_config(**{**SETTINGS, "dataset": pictures, "devices": devices}), folder)
     report = {

@@ -17,7 +17,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from t2t_keras import Variant
-from t2t_keras.data import pipeline
+from t2t_keras.data import decode_window, pipeline
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -109,7 +109,8 @@ def fork(config: TrainConfig, folder: Path) -> int:
     code = 1
     # Both cost seconds that an undisturbed run would lose too.
     leave_graphs_alone()
-    pipeline.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
+    for module in (pipeline, decode_window):
+        module.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
     try:
         train(config, folder, verbose=2)
         code = 0
