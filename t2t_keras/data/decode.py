@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from t2t_keras.data.apart import apart
 from t2t_keras.data.orientation import jpeg_orientation, upright
 from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOUR
 
@@ -12,7 +11,7 @@ _HEADER = 32  # bytes; all the sizes below lie in them
 
 
 # One trace for all pipelines of a process; plain Python control flow, so nothing to convert.
-@apart(input_signature=[tf.TensorSpec((), tf.string)])
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def decode_picture(contents: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP.
 
@@ -38,7 +37,13 @@ def is_jpeg(contents: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
 
 
-@apart(input_signature=[tf.TensorSpec((), tf.string)])
+# TensorFlow copies the branches of a condition into the graph around it, and visits every op of the
+# one that is not taken, for each picture. This one is large, and stays a single op.
+@tf.function(
+    input_signature=[tf.TensorSpec((), tf.string)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
 def _not_jpeg(contents: tf.Tensor) -> tf.Tensor:
     header = tf.cast(tf.io.decode_raw(contents, tf.uint8, fixed_length=_HEADER), tf.int32)
     return tf.case(

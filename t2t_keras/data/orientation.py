@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from t2t_keras.data.apart import apart
 from t2t_keras.images.orientation import FLIPPED, MIRRORED, ORIENTATION_TAG, TRANSPOSED
 
 _MARK = 0xFF
@@ -42,7 +41,6 @@ def _when(image, orientation, orientations, turn):
     return tf.cond(tf.reduce_any(orientation == orientations), lambda: turn(image), lambda: image)
 
 
-@apart(input_signature=[tf.TensorSpec((), tf.string)])
 def _segment_orientation(contents: tf.Tensor) -> tf.Tensor:
     """Walks a JPEG's segments to its EXIF block, and reads that."""
     length = tf.strings.length(contents)

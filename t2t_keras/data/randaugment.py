@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from t2t_keras.data import colour_ops, geometric_ops
-from t2t_keras.data.apart import apart
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.errors import require
 from t2t_keras.images.constants import MEAN_COLOUR
@@ -168,12 +167,13 @@ def rand_augment(
 
 
 # One trace for all pictures, layers and pipelines of a process.
-@apart(
+@tf.function(
     input_signature=[
         tf.TensorSpec((None, None, 3), tf.uint8),
         *(tf.TensorSpec((), kind) for kind in (tf.int32, tf.float64, tf.bool, tf.bool, tf.bool)),
         tf.TensorSpec((3,), tf.uint8),
     ],
+    autograph=False,
 )
 def apply_op(
     image: tf.Tensor,
