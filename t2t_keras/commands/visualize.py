@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from t2t_keras.commands.opened_model import OpenedModel, open_model
-from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.outcome import exit_code, say, show_log
 from t2t_keras.commands.settings import image_size_of
 from t2t_keras.data import normalise
 from t2t_keras.images import load_image
@@ -98,6 +99,7 @@ def run(command: VisualizeCommand, debug: bool = False) -> int:
         command: What to draw.
         debug: Let errors through, with their traceback.
     """
+    show_log(sys.stderr)
     return exit_code(lambda: _visualize(command), debug)
 
 
