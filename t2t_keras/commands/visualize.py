@@ -68,7 +68,7 @@ class _View:
         given = self.command.block
         if given is None:
             return default
-        return int(given) if given.lstrip("-").isdecimal() else given
+        return int(given) if given.removeprefix("-").isdecimal() else given
 
     def point(self) -> tuple[int, int]:
         """Where to look.
@@ -121,7 +121,8 @@ def _visualize(command: VisualizeCommand) -> int:
         num_heads=command.num_heads,
     )
     size = image_size_of(command.image_size) if command.image_size else opened.image_size
-    image = load_image(command.image, size, command.crop_pct or opened.card.crop_pct)
+    crop_pct = opened.card.crop_pct if command.crop_pct is None else command.crop_pct
+    image = load_image(command.image, size, crop_pct)
     pixels = np.asarray(normalise(image[None], *STATISTICS[opened.card.statistics]))
     _WORK[command.what](_View(command, opened, image, pixels))
     say(f"wrote {output}")
