@@ -84,7 +84,13 @@ def unreadable_kinds() -> dict[str, bytes]:
         "jpeg_header_only": jpeg[:20],
         "bomb_png": png_declaring(20000, 20000),
         "bomb_jpeg": jpeg_declaring(20000, 20000),
+        "gif_like_a_webp": gif_like_a_webp(),
     }
+
+
+def gif_like_a_webp() -> bytes:
+    """A GIF that declares 20000 x 17751 pixels and has WEBP where a WebP file says so."""
+    return b"GIF89a" + struct.pack("<H", 20000) + b"WEBP" + encode(ramp(), "GIF")[12:]
 
 
 def top_down_bmp() -> bytes:

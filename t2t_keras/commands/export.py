@@ -1,10 +1,11 @@
 """The work of `python -m t2t_keras.export`: a model found, and written in the format asked for."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from t2t_keras.commands.opened_model import OpenedModel, open_model
-from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.outcome import exit_code, say, show_log
 from t2t_keras.commands.settings import image_size_of
 from t2t_keras.data.normalise import Colour
 from t2t_keras.export import Preprocessing, export_model, export_saved_model
@@ -49,6 +50,7 @@ def run(command: ExportCommand, debug: bool = False) -> int:
         command: What to do.
         debug: Let errors through, with their traceback.
     """
+    show_log(sys.stderr)
     return exit_code(lambda: _export(command), debug)
 
 

@@ -114,7 +114,7 @@ def read_labels(path: str | None) -> Names:
     if path is None:
         return ()
     try:
-        names = Path(path).read_text(encoding="utf-8").splitlines()
+        names = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"--labels={path}: cannot be read ({error}). Give a text file with a class a line."
@@ -157,7 +157,8 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
         release = release_named(Path(weights).name)
     size = image_size or (release.image_size if release else variant.image_size,) * 2
     card = _card_of(release)
-    count = len(names or card.class_names or imagenet_labels())
+    names = names or card.class_names or _names_beside(Path(weights))
+    count = len(names or imagenet_labels())
     model = classifier(variant, count, size, name)
     if load_weights(model, weights, variant, published).fresh:
         raise CheckpointError(
@@ -172,8 +173,7 @@ def _opened(
 ) -> OpenedModel:
     """Finds the classes' names: as asked for, as the model says, from beside it, or ImageNet's."""
     count = _class_count(model)
-    beside = path.with_name(LABELS_NAME)
-    known = names or card.class_names or (read_labels(str(beside)) if beside.is_file() else ())
+    known = names or card.class_names or _names_beside(path)
     if not known and count == len(imagenet_labels()):
         known = tuple(name for _, name in imagenet_labels())
     if known and len(known) != count:
@@ -182,6 +182,12 @@ def _opened(
             f"Received: {len(known)} names"
         )
     return OpenedModel(model, dataclasses.replace(card, class_names=known), folder)
+
+
+def _names_beside(path: Path) -> Names:
+    """Of a file that has labels in its folder; "imagenet" is no file."""
+    beside = path.with_name(LABELS_NAME)
+    return read_labels(str(beside)) if path.is_file() and beside.is_file() else ()
 
 
 def _class_count(model: keras.Model) -> int:

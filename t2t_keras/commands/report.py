@@ -18,6 +18,7 @@ _SAMPLES = 5
 def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[str, Any]:
     """The content of `metrics.json`."""
     history, best = result.history, result.best_epoch
+    accuracy = "val_ema_accuracy" if config.ema_decay else "val_accuracy"  # of the weights kept
     return {
         "test_accuracy": result.scores.accuracy,
         "test_top5_accuracy": result.scores.top5_accuracy,
@@ -25,7 +26,7 @@ def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[st
         "test_pictures": result.scores.pictures,
         "selected_on": result.sources.selected_on,
         "best_epoch": best + 1,
-        "validation_accuracy": history["val_accuracy"][best],
+        "validation_accuracy": history[accuracy][best],
         "train_pictures": result.sources.training.num_train,
         "parameters": result.model.count_params(),
         "class_names": list(result.sources.training.class_names),

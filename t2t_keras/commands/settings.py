@@ -8,6 +8,7 @@ from typing import Any
 from t2t_keras.errors import DataError
 from t2t_keras.training import TrainConfig, make_config
 from t2t_keras.weights.catalogue import release_named
+from t2t_keras.weights.model_card import ModelCard, read_card
 
 METRICS_NAME = "metrics.json"
 MODEL_NAME = "model.keras"
@@ -41,7 +42,8 @@ def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
             "--mode=eval needs --weights: a file of weights, a run's folder, or imagenet. "
             "Received: --weights="
         )
-    of_run = settings_of_run(given["weights"]) or _settings_of_release(given["weights"])
+    weights = given["weights"]
+    of_run = settings_of_run(weights) or _settings_of_release(weights) or _settings_of_card(weights)
     same_data = given.get("dataset", of_run.get("dataset")) == of_run.get("dataset")
     names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
     kept = {name: of_run[name] for name in names if name in of_run}
@@ -50,8 +52,11 @@ def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
 
 
 def class_names_of(weights: str) -> list[str] | None:
-    """The classes that a run was trained on; None where the weights are not a run's."""
-    return _metrics_of_run(weights).get("class_names")
+    """The classes that weights are known to be for; None where nobody says so."""
+    of_run = _metrics_of_run(weights).get("class_names")
+    if of_run is None and (card := _card_in(weights)) is not None:
+        return list(card.class_names) or None
+    return of_run
 
 
 def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +106,16 @@ def _settings_of_release(weights: str) -> dict[str, Any]:
     names = ("crop_pct", "statistics")
     of_release = {name: getattr(release, name) for name in names}
     return {"model": release.variant, "image_size": size, **of_release}
+
+
+def _settings_of_card(weights: str) -> dict[str, Any]:
+    """How the pictures of a model were prepared that is not in its run's folder any more."""
+    card = _card_in(weights)
+    return {} if card is None else {"crop_pct": card.crop_pct, "statistics": card.statistics}
+
+
+def _card_in(weights: str) -> ModelCard | None:
+    return read_card(weights) if Path(weights).suffix == ".keras" else None
 
 
 def _metrics_of_run(weights: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from t2t_keras.commands.opened_model import OpenedModel, open_model
-from t2t_keras.commands.outcome import exit_code, say
+from t2t_keras.commands.outcome import exit_code, say, show_log
 from t2t_keras.commands.settings import image_size_of
 from t2t_keras.data import normalise
 from t2t_keras.images import load_image
@@ -67,7 +68,7 @@ class _View:
         given = self.command.block
         if given is None:
             return default
-        return int(given) if given.lstrip("-").isdecimal() else given
+        return int(given) if given.removeprefix("-").isdecimal() else given
 
     def point(self) -> tuple[int, int]:
         """Where to look.
@@ -98,6 +99,7 @@ def run(command: VisualizeCommand, debug: bool = False) -> int:
         command: What to draw.
         debug: Let errors through, with their traceback.
     """
+    show_log(sys.stderr)
     return exit_code(lambda: _visualize(command), debug)
 
 
@@ -119,7 +121,8 @@ def _visualize(command: VisualizeCommand) -> int:
         num_heads=command.num_heads,
     )
     size = image_size_of(command.image_size) if command.image_size else opened.image_size
-    image = load_image(command.image, size, command.crop_pct or opened.card.crop_pct)
+    crop_pct = opened.card.crop_pct if command.crop_pct is None else command.crop_pct
+    image = load_image(command.image, size, crop_pct)
     pixels = np.asarray(normalise(image[None], *STATISTICS[opened.card.statistics]))
     _WORK[command.what](_View(command, opened, image, pixels))
     say(f"wrote {output}")

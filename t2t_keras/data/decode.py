@@ -49,7 +49,7 @@ def _not_jpeg(contents: tf.Tensor) -> tf.Tensor:
     return tf.case(
         [
             (_begins(header, b"\x89PNG\r\n\x1a\n"), lambda: _png(contents, header)),
-            (_begins(header[8:], b"WEBP"), lambda: _webp(contents, header)),
+            (_is_webp(header), lambda: _webp(contents, header)),
             (_begins(header, b"GIF8"), lambda: _gif(contents, header)),
         ],
         default=lambda: _bmp(contents, header),
@@ -103,6 +103,10 @@ def _bmp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     height, width = (_signed(_little_endian(header[at : at + 4])) for at in (22, 18))
     with tf.control_dependencies([known]), small_enough(tf.abs(height), tf.abs(width)):
         return tf.io.decode_bmp(contents, channels=3)
+
+
+def _is_webp(header: tf.Tensor) -> tf.Tensor:
+    return _begins(header, b"RIFF") & _begins(header[8:], b"WEBP")
 
 
 def _decode_any(contents: tf.Tensor) -> tf.Tensor:

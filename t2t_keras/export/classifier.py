@@ -113,14 +113,14 @@ class Classifier(tf.Module):
 
         Returns:
             What `classify_images` does, and `ok` (B,) bool. A file that cannot be read, or
-            declares too many pixels, has `ok` false, the class `UNREADABLE` K times and no
-            numbers (NaN); the others are as they would be without it.
+            declares too many pixels, has `ok` false, the class `UNREADABLE` K times and zeros
+            for numbers (JSON has no NaN); the others are as they would be without it.
         """
         files = tf.ensure_shape(image_bytes, (None,))  # nobody else looks at a request's shape
         size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
         pixels, readable = decode_rows(files, size, crop_pct)
         named = self._named(self._outputs(pixels)[1])
-        instead = {"classes": UNREADABLE, "probabilities": float("nan"), "logits": float("nan")}
+        instead = {"classes": UNREADABLE, "probabilities": 0.0, "logits": 0.0}
         rows = {
             name: tf.where(readable[:, None], values, tf.constant(instead[name], values.dtype))
             for name, values in named.items()

@@ -15,8 +15,8 @@ class Preprocessing:
     """The evaluation preprocessing that a model was trained for.
 
     Args:
-        image_size: (height, width) in pixels that pictures are resized to and cropped; None is the
-            model's own.
+        image_size: Side in pixels, or (height, width), that pictures are resized to and cropped;
+            None is the model's own.
         crop_pct: Share of the resized side that the crop keeps, in (0, 1].
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1, above 0.
@@ -25,14 +25,14 @@ class Preprocessing:
         ValueError: A setting is out of range.
     """
 
-    image_size: Size | None = None
+    image_size: int | Size | None = None
     crop_pct: float = DEFAULT_CROP_PCT
     mean: Colour = IMAGENET_MEAN
     std: Colour = IMAGENET_STD
 
     def __post_init__(self):
         if self.image_size is not None:
-            target_size(self.image_size)
+            object.__setattr__(self, "image_size", target_size(self.image_size))
         require(self, "crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
         require(self, "mean", _in_range(self.mean, 0), "three numbers in 0..1")
         require(self, "std", _in_range(self.std, 1e-6), "three numbers in 0..1, above 0")

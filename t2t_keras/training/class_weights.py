@@ -18,11 +18,20 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return weights
 
 
-def weighted(batches: tf.data.Dataset, weights: np.ndarray) -> tf.data.Dataset:
-    """Batches (inputs, targets) with the weight of each of them; mixed ones have a mixed weight."""
+def weighted(
+    batches: tf.data.Dataset, weights: np.ndarray, smoothing: float = 0.0
+) -> tf.data.Dataset:
+    """Batches (inputs, targets) with the weight of each of them; mixed ones have a mixed weight.
+
+    Args:
+        batches: Of inputs and (B, classes) targets.
+        weights: (classes,), each class' own.
+        smoothing: Share of every target that is spread over all classes, in [0, 1): no class'.
+    """
     known = tf.constant(weights)
 
     def with_weights(inputs, targets):
-        return inputs, targets, tf.linalg.matvec(targets, known)
+        plain = (targets - smoothing / len(weights)) / (1 - smoothing)
+        return inputs, targets, tf.linalg.matvec(plain, known)
 
     return batches.map(with_weights, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -256,9 +256,10 @@ class TrainConfig:
         ratio = self.backbone_lr_ratio
         require(self, "backbone_lr_ratio", 0 < ratio < math.inf, "above 0 and finite")
         require(self, "layer_decay", 0 < self.layer_decay <= 1, "in (0, 1]")
-        number = self.freeze.isascii() and self.freeze.isdecimal() and int(self.freeze) > 0
+        digits = isinstance(self.freeze, str) and self.freeze.isascii() and self.freeze.isdecimal()
+        number = digits and int(self.freeze) > 0
         known = self.freeze in (NOT_USED, BACKBONE) or number
-        require(self, "freeze", known, "none, backbone or a number of blocks above 0")
+        require(self, "freeze", known, "none, backbone or a number of blocks above 0, as text")
         for name in ("transfer", "freeze"):
             if getattr(self, name) not in (False, NOT_USED) and self.weights is None:
                 raise ValueError(

@@ -68,7 +68,7 @@ def run_inputs(
         return RunInputs(training, validation)
     with known_errors():
         weights = balanced_weights(labels_of(source.train()), source.num_classes)
-    return RunInputs(lambda step: weighted(training(step), weights), validation)
+    return RunInputs(lambda step: weighted(training(step), weights, config.smoothing), validation)
 
 
 def fed_validation(inputs: RunInputs, devices: Devices):

@@ -70,7 +70,7 @@ def to_pixels(
     parts = parts_of(model)
     grid = parts.grid_of(parts.name_of(block))
     maps = np.asarray(maps, np.float32)
-    if any((n - 1) * grid.stride >= s for n, s in zip(maps.shape[-2:], size, strict=True)):
+    if any(abs(n - s / grid.stride) >= 1 for n, s in zip(maps.shape[-2:], size, strict=True)):
         raise ValueError(
             f"`maps` must be of a picture of {size[0]} x {size[1]} pixels, with a cell every "
             f"{grid.stride}. Received: maps of shape {maps.shape}"

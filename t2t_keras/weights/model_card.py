@@ -41,16 +41,19 @@ def add_card(path: Path, card: ModelCard) -> None:
         card: What to say.
     """
     part = path.with_name(f"{path.name}.card")
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(part, "w") as new:
-        for info in old.infolist():
-            if info.filename == _MEMBER:
-                said = {**json.loads(old.read(info)), _KEY: dataclasses.asdict(card)}
-                new.writestr(info, json.dumps(said))
-                continue
-            with old.open(info) as source, new.open(info, "w", force_zip64=True) as target:
-                while block := source.read(2**20):
-                    target.write(block)
-    os.replace(part, path)
+    try:
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(part, "w") as new:
+            for info in old.infolist():
+                if info.filename == _MEMBER:
+                    said = {**json.loads(old.read(info)), _KEY: dataclasses.asdict(card)}
+                    new.writestr(info, json.dumps(said))
+                    continue
+                with old.open(info) as source, new.open(info, "w", force_zip64=True) as target:
+                    while block := source.read(2**20):
+                        target.write(block)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_card(path: str | os.PathLike) -> ModelCard | None:

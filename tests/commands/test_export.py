@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
 
 from t2t_keras import T2TViT, create_model
+from t2t_keras.commands import opened_model
 from t2t_keras.commands.export import ExportCommand, preprocessing_of, run
 from t2t_keras.commands.opened_model import open_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
@@ -78,6 +80,19 @@ def test_weights_are_read_with_their_variant_and_the_release_is_known(tmp_path):
     (tmp_path / "three.txt").write_text("a\nb\nc\n")
     with pytest.raises(ValueError, match="has no classifier for 3 classes.*--labels"):
         open_model("t2t_vit_7", weights=str(path), labels=str(tmp_path / "three.txt"))
+
+
+def test_labels_beside_weights_are_theirs_and_those_of_the_working_folder_are_nobody_s(
+    tmp_path, monkeypatch
+):
+    model = create_model("t2t_vit_7", weights=None, classes=2)
+    model.save_weights(tmp_path / "mine.weights.h5")
+    (tmp_path / "labels.txt").write_text("\ufeffa\nb\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    opened = open_model("mine.weights.h5", model_name="t2t_vit_7")
+    assert opened.class_names == ("a", "b")
+    monkeypatch.setattr(opened_model, "load_weights", lambda *given: SimpleNamespace(fresh=()))
+    assert open_model("t2t_vit_7").class_names[:2] == ("tench", "goldfish")
 
 
 def test_what_a_model_was_trained_for_goes_into_the_graph():

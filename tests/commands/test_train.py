@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from t2t_keras.commands import train as module
-from t2t_keras.commands.settings import evaluation_config
+from t2t_keras.commands.settings import class_names_of, evaluation_config
 from t2t_keras.commands.train import TrainCommand, run
 from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.errors import RunInterrupted
@@ -170,6 +170,13 @@ def test_another_data_set_keeps_the_model_s_settings_alone(
     asked = asked_for("", mode="eval", weights=weights, dataset=str(given), batch_size=4)
     assert run(asked) == 0
     assert f"{count} pictures: top-1" in capsys.readouterr().out
+
+
+def test_a_model_that_was_moved_away_knows_its_classes_and_settings(finished, tmp_path):
+    moved = str(shutil.copy(finished / "model.keras", tmp_path / "mine.keras"))
+    given = {"weights": moved, "dataset": "digits", "model": "t2t_vit_digits"}
+    assert evaluation_config(given).crop_pct == 0.8
+    assert class_names_of(moved) == ["ash", "elm", "oak"]
 
 
 def test_a_data_set_of_other_classes_cannot_be_evaluated(finished, tmp_path, capsys):

@@ -29,16 +29,16 @@ def files(folder, contents):
 
 @pytest.fixture(scope="module")
 def of_every_kind(tmp_path_factory):
-    """40 kinds of files as a folder, and as what TFDS writes of it."""
+    """Every kind of file as a folder, and as what TFDS writes of it."""
     root = tmp_path_factory.mktemp("kinds")
     builder = prepare({"train": list(KINDS.values())}, root / "tfds")
     return {"files": files(root, list(KINDS.values())), "records": record_split(builder, "train")}
 
 
-def test_of_forty_kinds_the_unreadable_ones_are_found(of_every_kind):
+def test_of_every_kind_the_unreadable_ones_are_found(of_every_kind):
     for split, whole in itertools.product(of_every_kind.values(), (True, False)):
         found = inspect_split(split, 2, whole)
-        assert split.size == found.size == 40
+        assert split.size == found.size == len(KINDS) >= 40
         assert found.emptied == () and found.whole == whole
         reasons = {list(KINDS)[bad.place]: bad.reason for bad in found.bad}
         assert list(reasons) == list(UNREADABLE)
@@ -47,11 +47,11 @@ def test_of_forty_kinds_the_unreadable_ones_are_found(of_every_kind):
             assert reasons[kind] == "no JPEG, PNG, WebP, GIF or 24-bit BMP"
         for kind in ("cut_jpeg", "cut_png", "jpeg_header_only"):
             assert reasons[kind].startswith("damaged or cut off")
-        for kind in ("bomb_png", "bomb_jpeg"):
+        for kind in ("bomb_png", "bomb_jpeg", "gif_like_a_webp"):
             assert reasons[kind] == "declares more than 64,000,000 pixels"
 
 
-def test_forty_kinds_have_the_same_pixels_from_files_and_from_records(of_every_kind, tmp_path):
+def test_every_readable_kind_has_the_same_pixels_from_files_and_from_records(of_every_kind, tmp_path):
     names = {"files": "0031.jpg", "records": "record 31 of "}
     for way, split in of_every_kind.items():
         bad = inspect_split(split, 2).bad

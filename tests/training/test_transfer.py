@@ -191,3 +191,6 @@ def test_rare_classes_count_as_much_as_frequent_ones():
     batches = tf.data.Dataset.from_tensors((np.zeros((2, 3)), targets))
     ((_, _, found),) = weighted(batches, weights).as_numpy_iterator()
     np.testing.assert_allclose(found, [2 / 3, 1 / 6 + 1.5], rtol=1e-6)
+    smoothed = batches.map(lambda inputs, targets: (inputs, 0.9 * targets + 0.1 / 4))
+    ((_, _, same),) = weighted(smoothed, weights, 0.1).as_numpy_iterator()
+    np.testing.assert_allclose(same, found, rtol=1e-6)

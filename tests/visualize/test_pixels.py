@@ -40,8 +40,9 @@ def test_a_map_keeps_its_values_at_the_centres_and_is_linear_between():
 
 
 def test_a_map_of_another_picture_is_refused():
-    with pytest.raises(ValueError, match="of a picture of 32 x 32 pixels"):
-        to_pixels(small_model(), np.zeros((2, 4)), -1, (32, 32))
+    for size in ((32, 32), (64, 128)):
+        with pytest.raises(ValueError, match=f"of a picture of {size[0]} x {size[1]} pixels"):
+            to_pixels(small_model(), np.zeros((2, 4)), -1, size)
 
 
 @pytest.mark.parametrize(
