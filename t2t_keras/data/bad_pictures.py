@@ -77,7 +77,8 @@ def usable_parts(
 
     To leave out exactly the bad ones, "skip" decodes every picture, however many there are;
     "stop" does so up to `inspection.WHOLE_LIMIT` and looks at the ends of files in larger sets,
-    where damage in the middle of a file stops the run when it comes up in training.
+    where damage in the middle of a file stops the run when it comes up in training: of a JPEG
+    that is cropped at random, once a crop reaches it, as no pixel of it is used before.
 
     Args:
         splits: Part, such as "train" -> its pictures, with nothing left out yet.

@@ -75,23 +75,24 @@ def draw_window(
     height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor, area: Range, ratio: Range
 ) -> Window:
     """Draws what `random_resized_crop` keeps of a picture of this size."""
-    # All numbers in one draw: an op costs more than what it computes here.
+    # All numbers in one draw and few ops: an op costs more than what it computes here.
     draws = tf.random.stateless_uniform((2 * _CROP_TRIES + 3,), seed)
-    shares, logs, rest = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 3))
+    shares, logs, places, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1))
+    (least, most), (narrow, wide) = tf.unstack(area), tf.unstack(tf.math.log(ratio))
     full = tf.cast(tf.stack([height, width]), tf.float32)
-    areas = full[0] * full[1] * (area[0] + shares * (area[1] - area[0]))
-    lowest, highest = tf.unstack(tf.math.log(tf.cast(ratio, tf.float32)))
-    ratios = tf.exp(lowest + logs * (highest - lowest))
-    sides = tf.maximum(tf.round(tf.sqrt(tf.stack([areas / ratios, areas * ratios], 1))), 1.0)
-    fits = tf.reduce_all(sides <= full, 1)
-    first = tf.argmax(tf.cast(fits, tf.int32))
-    centre = tf.minimum(full, tf.maximum(tf.round(full[::-1] / (ratio[0], 1 / ratio[1])), 1.0))
-    size = tf.where(fits[first], sides[first], centre)
+    areas = tf.reduce_prod(full) * (least + shares * (most - least))
+    ratios = tf.exp(narrow + logs * (wide - narrow))
+    tries = tf.round(tf.sqrt(tf.stack([areas / ratios, areas * ratios], 1)))
+    centred = tf.round(tf.reverse(full, (0,)) / tf.exp(tf.stack([narrow, -wide])))
+    # The last always fits.
+    sides = tf.concat([tries, [tf.minimum(centred, full)]], 0)
+    first = tf.argmax(tf.reduce_all(sides <= full, 1), output_type=tf.int32)
+    size = tf.maximum(tf.gather(sides, first), 1.0)
     spare = full - size
-    drawn = tf.minimum(tf.floor(rest[:2] * (spare + 1.0)), spare)
-    offset = tf.where(fits[first], drawn, tf.floor(spare / 2.0))
+    drawn = tf.minimum(tf.floor(places * (spare + 1.0)), spare)
+    offset = tf.where(first < _CROP_TRIES, drawn, tf.floor(spare / 2.0))
     whole = tf.cast(tf.concat([offset, size], 0), tf.int32)
-    return Window(*tf.unstack(whole), rest[2] >= 0.5)
+    return Window(*tf.unstack(whole), tf.reshape(filters >= 0.5, ()))
 
 
 def random_resized_crop(
@@ -153,36 +154,41 @@ def _resized_window(
     Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
     where Pillow's first pass has already clipped, by up to 20 levels.
     """
-    rows, columns = tf.unstack(tf.shape(image)[:2])
-    across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
-    across = _scaled(across, target[1], resized[1], offset[1], bicubic)
-    down = tf.transpose(tf.reshape(across, (-1, rows)))
-    down = _scaled(down, target[0], resized[0], offset[0], bicubic)
-    return tf.reshape(down, (*target, 3))
+
+    def made(scaled):
+        rows, columns = tf.unstack(tf.shape(image)[:2])
+        across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
+        across = scaled(across, target[1], resized[1], offset[1])
+        down = tf.transpose(tf.reshape(across, (-1, rows)))
+        return tf.reshape(scaled(down, target[0], resized[0], offset[0]), (*target, 3))
+
+    if tf.is_tensor(bicubic):
+        return tf.cond(bicubic, lambda: made(_cubic), lambda: made(_linear))
+    return made(_cubic if bicubic else _linear)
 
 
-def _scaled(rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool) -> tf.Tensor:
-    """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on.
+def _cubic(rows: tf.Tensor, size: int, resized, offset) -> tf.Tensor:
+    scaled = _scaled(rows, size, resized, offset, "keyscubic")
+    return tf.cast(tf.clip_by_value(scaled + 0.5, 0.0, 255.5), tf.uint8)
+
+
+def _linear(rows: tf.Tensor, size: int, resized, offset) -> tf.Tensor:
+    # Never leaves the levels of the picture.
+    return tf.cast(_scaled(rows, size, resized, offset, "triangle") + 0.5, tf.uint8)
+
+
+def _scaled(rows: tf.Tensor, size: int, resized, offset, kernel: str) -> tf.Tensor:
+    """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on, in float32.
 
     TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
     """
     scale = tf.cast(resized, tf.float32) / tf.cast(tf.shape(rows)[0], tf.float32)
-    places = {
-        "images": rows[None, :, None],
-        "size": (size, 1),
-        "scale": tf.stack([scale, 1.0]),
-        "translation": tf.stack([-tf.cast(offset, tf.float32), 0.0]),
-        "antialias": True,
-    }
-
-    def cubic():
-        scaled = tf.raw_ops.ScaleAndTranslate(**places, kernel_type="keyscubic") + 0.5
-        return tf.cast(tf.clip_by_value(scaled, 0.0, 255.5), tf.uint8)
-
-    def linear():  # never leaves the levels of the picture
-        scaled = tf.raw_ops.ScaleAndTranslate(**places, kernel_type="triangle") + 0.5
-        return tf.cast(scaled, tf.uint8)
-
-    if tf.is_tensor(bicubic):
-        return tf.cond(bicubic, cubic, linear)[0, :, 0]
-    return (cubic() if bicubic else linear())[0, :, 0]
+    scaled = tf.raw_ops.ScaleAndTranslate(
+        images=rows[None, :, None],
+        size=(size, 1),
+        scale=tf.stack([scale, 1.0]),
+        translation=tf.stack([-tf.cast(offset, tf.float32), 0.0]),
+        kernel_type=kernel,
+        antialias=True,
+    )
+    return scaled[0, :, 0]

@@ -158,9 +158,7 @@ def eval_dataset(
         return evaluation_crop(decode_picture(contents), target, crop_pct), label
 
     def listed(elements: tf.data.Dataset) -> tf.data.Dataset:
-        epoch = tf.constant(0, tf.int64)
-        listed = elements.enumerate().map(lambda place, element: (epoch, place, element))
-        return listed.shard(share.count, share.index)
+        return _numbered(tf.constant(0, tf.int64), elements).shard(share.count, share.index)
 
     size = share.size(batch_size)
     batches = read_batches(
@@ -187,10 +185,15 @@ def _left_of_run(
     first_epoch, skipped = divmod(start, per_epoch)
 
     def one_epoch(epoch):
-        numbered = elements(order_seed(seed, epoch)).take(per_epoch).enumerate()
-        return numbered.map(lambda place, element: (epoch, place, element))
+        return _numbered(epoch, elements(order_seed(seed, epoch)).take(per_epoch))
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).skip(skipped)
+
+
+def _numbered(epoch: tf.Tensor, elements: tf.data.Dataset) -> tf.data.Dataset:
+    """(epoch, place, element) of one epoch's elements."""
+    places = tf.data.Dataset.range(tf.int64.max)
+    return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch).repeat(), places, elements)
 
 
 def _rows(elements: tf.data.Dataset, share: Share, batch_size: int) -> tf.data.Dataset:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from t2t_keras.data import colour_ops, geometric_ops
-from t2t_keras.data.seeds import split_seed
 from t2t_keras.errors import require
 from t2t_keras.images.constants import MEAN_COLOUR
 
@@ -23,6 +22,7 @@ WEIGHTS = (
 
 _MAX_MAGNITUDE = 10.0
 _PROBABILITY = 0.5  # of a drawn op to be applied
+_LEAST = 1e-7  # above 0, where logarithms and the normal distribution end
 _FORM = "rand-m9-n2-mstd0.5-inc1-w0"
 _KEYS = {"m": "magnitude", "n": "count", "mstd": "magnitude_std", "inc": "increasing", "w": "w"}
 
@@ -116,17 +116,17 @@ class Draws(NamedTuple):
 
 def draw_ops(config: RandAugmentConfig, seed: tf.Tensor) -> Draws:
     """Draws the ops of one picture from its stateless seed."""
-    seed, magnitude_seed = split_seed(seed, 2)
-    # All uniform numbers in one draw: an op costs more than what it computes here.
-    parts = (3 * config.count, len(OPS) if config.weighted else config.count)
-    choices, chosen = tf.split(tf.random.stateless_uniform((sum(parts),), seed), parts)
+    # All numbers in one draw: an op costs more than what it computes here.
+    parts = (3 * config.count, config.count, len(OPS) if config.weighted else config.count)
+    draws = tf.random.stateless_uniform((sum(parts),), seed, _LEAST)
+    choices, shares, chosen = tf.split(draws, parts)
     if config.weighted:
         # The largest of the weights' logarithms, with Gumbel noise added, are such a draw.
-        noise = -tf.math.log(-tf.math.log(tf.maximum(chosen, 1e-30)))
+        noise = -tf.math.log(-tf.math.log(chosen))
         op = tf.math.top_k(tf.math.log(tf.constant(WEIGHTS)) + noise, config.count).indices
     else:
         op = tf.cast(chosen * len(OPS), tf.int32)
-    noise = tf.random.stateless_normal((config.count,), magnitude_seed, dtype=tf.float64)
+    noise = tf.math.ndtri(tf.cast(shares, tf.float64))  # normal
     magnitude = config.magnitude + config.magnitude_std * noise
     applied, negative, bicubic = tf.unstack(tf.reshape(choices, (3, config.count)) < _PROBABILITY)
     return Draws(op, applied, tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE), negative, bicubic)
