@@ -7,12 +7,11 @@ or a variant's name, which stands for the authors' released weights. The result 
 next free number, whole or not there.
 """
 
-import os
-
 from absl import app, flags
 
 from t2t_keras.commands import export as command
 from t2t_keras.export.exchange import QUANTIZED
+from t2t_keras.images.constants import STATISTICS
 
 FLAGS = flags.FLAGS
 
@@ -36,8 +35,12 @@ flags.DEFINE_list(
 flags.DEFINE_float(
     "crop_pct", None, "Share of the resized side that the evaluation's crop keeps, in (0, 1]."
 )
-flags.DEFINE_list("mean", None, "Of red, green and blue, in 0..1; ImageNet's by default.")
-flags.DEFINE_list("std", None, "Of red, green and blue, in 0..1; ImageNet's by default.")
+flags.DEFINE_enum(
+    "statistics", None, list(STATISTICS), "Whose mean and deviation pictures are normalised by."
+)
+flags.DEFINE_list("mean", None, "Of red, green and blue, in 0..1, in place of --statistics.")
+flags.DEFINE_list("std", None, "Of red, green and blue, in 0..1, in place of --statistics.")
+flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.")
 flags.DEFINE_string(
     "output", None, "Folder of the versions; by default the run's, or saved_models/NAME."
 )
@@ -60,7 +63,6 @@ def _numbers(name: str, kind: type) -> tuple:
 def main(argv: list[str]) -> int:
     if len(argv) != 2:
         raise app.UsageError("expected one argument, MODEL; all else is a --flag=VALUE")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return command.run(
         command.ExportCommand(
             source=argv[1],
@@ -70,7 +72,9 @@ def main(argv: list[str]) -> int:
             weights=FLAGS.weights,
             labels=FLAGS.labels,
             image_size=FLAGS.image_size,
+            num_heads=FLAGS.num_heads,
             crop_pct=FLAGS.crop_pct,
+            statistics=FLAGS.statistics,
             mean=_numbers("mean", float) or None,
             std=_numbers("std", float) or None,
             output=FLAGS.output,
