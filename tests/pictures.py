@@ -98,7 +98,7 @@ def gif_like_a_webp() -> bytes:
 
 
 def moved_gif(gif: bytes, screen: tuple[int, int] = (100, 90)) -> bytes:
-    """An 80 x 60 GIF on a screen of that width and height, 12 pixels from the left, 7 from above."""
+    """An 80 x 60 GIF 12 pixels right of, and 7 below, the corner of a screen (width, height)."""
     at = gif.index(b"," + struct.pack("<4H", 0, 0, 80, 60)) + 1
     moved = gif[:at] + struct.pack("<HH", 12, 7) + gif[at + 4 :]
     return moved[:6] + struct.pack("<HH", *screen) + moved[10:]

@@ -103,7 +103,9 @@ def _behind_sub_blocks(
 
     def pass_over(at, steps):
         length = _byte(data, at)
-        equal = data[at : at + _LONGEST_RUN * (length + 1) : length + 1] == tf.cast(length, tf.uint8)
+        equal = data[at : at + _LONGEST_RUN * (length + 1) : length + 1] == tf.cast(
+            length, tf.uint8
+        )
         run = tf.reduce_sum(tf.math.cumprod(tf.cast(equal, tf.int32)))
         return at + run * (length + 1), steps - 1
 

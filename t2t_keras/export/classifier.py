@@ -71,7 +71,7 @@ def features_and_logits(model: keras.Model) -> keras.Model:
 
 def _in_float32(model: keras.Model) -> keras.Model:
     """The model itself, or one with its weights that computes without half precision."""
-    policies = {layer.dtype_policy for layer in model.layers}
+    policies = [layer.dtype_policy for layer in model.layers]
     half = {policy.name for policy in policies if policy.compute_dtype in ("float16", "bfloat16")}
     if not half:
         return model

@@ -32,12 +32,12 @@ def write_litert(model: keras.Model, folder: Path, quantize: str | None) -> None
 
 def convert_to_litert(source: Path, target: Path, quantize: str | None) -> None:
     """Writes a file of what `save_graph` wrote, as `write_litert` says."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(source))
-    if quantize is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     try:
+        converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(source))
+        if quantize is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         target.write_bytes(converter.convert())
     except ConverterError as error:
         raise RuntimeError(str(error)) from error

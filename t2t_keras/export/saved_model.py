@@ -39,8 +39,8 @@ def export_saved_model(
 
     `Classifier` says what the three signatures take and give: `serving_default`,
     `serving_image_bytes` and `features`. Probabilities are by the model's own activation, softmax
-    or sigmoid, or by softmax where that is None. The labels are in `assets/`; requests to warm up with in
-    `assets.extra/`.
+    or sigmoid, or by softmax where that is None. The labels are in `assets/`; requests to warm up
+    with in `assets.extra/`.
 
     Args:
         model: A T2T-ViT of this package, with its classifier.
