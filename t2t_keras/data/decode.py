@@ -6,7 +6,7 @@ from t2t_keras.data.gif import first_frame
 from t2t_keras.data.orientation import jpeg_orientation, upright
 from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOUR
 
-_HEADER = 32  # bytes; all the sizes below lie in them
+_HEADER = 32  # bytes; all sizes lie in them but that of a GIF's frame
 
 
 # One trace for all pipelines of a process; plain Python control flow, so nothing to convert.
@@ -15,8 +15,8 @@ def decode_picture(contents: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP.
 
     The rules for grey, palette, CMYK, 16-bit, transparent and turned pictures are those of
-    `images.read_rgb`. A header that declares more than `MAX_PIXELS` pixels is refused before
-    anything is decoded.
+    `images.read_rgb`. What declares more than `MAX_PIXELS` pixels, in its header or in a GIF's
+    first frame, is refused before anything is decoded. No later frame is decoded at all.
 
     Args:
         contents: () string.
@@ -61,8 +61,9 @@ def _png(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
 
 def _gif(contents: tf.Tensor) -> tf.Tensor:
     frame = first_frame(contents)
-    whole = tf.debugging.Assert(frame.whole, ["a damaged GIF"])
-    with tf.control_dependencies([whole]), _small(*tf.unstack(frame.canvas)):
+    with _small(*tf.unstack(frame.canvas)):
+        whole = tf.debugging.Assert(frame.whole, ["a damaged GIF"])
+    with tf.control_dependencies([whole]):
         image = _decode_any(frame.contents)
     behind = frame.canvas - frame.offset - frame.size
     around = tf.concat([tf.stack([frame.offset, behind], axis=1), [[0, 0]]], axis=0)

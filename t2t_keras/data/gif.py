@@ -15,7 +15,7 @@ class FirstFrame(NamedTuple):
 
     Args:
         contents: () string.
-        whole: () bool; where it is false the others mean nothing.
+        whole: () bool; where it is false, only the header's size is known, and is `canvas`.
         size: (2,) int32, height and width.
         offset: (2,) int32, the rows above it and the columns left of it.
         canvas: (2,) int32, height and width of the picture that it lies on.
@@ -56,7 +56,7 @@ def first_frame(contents: tf.Tensor) -> FirstFrame:
         whole,
         size,
         offset,
-        tf.maximum(_two_sides(data, _SCREEN), offset + size),
+        tf.maximum(_two_sides(data, _SCREEN), tf.where(whole, offset + size, 0)),
         tf.cast(ground, tf.uint8),
     )
 
