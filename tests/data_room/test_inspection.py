@@ -51,7 +51,9 @@ def test_of_every_kind_the_unreadable_ones_are_found(of_every_kind):
             assert reasons[kind] == "declares more than 64,000,000 pixels"
 
 
-def test_every_readable_kind_has_the_same_pixels_from_files_and_from_records(of_every_kind, tmp_path):
+def test_every_readable_kind_has_the_same_pixels_from_files_and_from_records(
+    of_every_kind, tmp_path
+):
     names = {"files": "0031.jpg", "records": "record 31 of "}
     for way, split in of_every_kind.items():
         bad = inspect_split(split, 2).bad
