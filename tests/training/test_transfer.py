@@ -88,19 +88,19 @@ def asked(others, pretrained):
     return lambda **given: make_config(**{**fields, **given})
 
 
-def test_a_transferred_backbone_beats_the_same_budget_from_scratch(asked, tmp_path):
-    """By 39 points: by none where the weights are not loaded or all takes the classifier's steps,
-    at which a backbone is lost; by 20 where all takes the backbone's, which teach no classifier."""
-    transferred = train(asked(augment="none"), tmp_path / "transferred").scores.accuracy
-    own = {"transfer": None, "weights": None, "lr": 3e-3, "smoothing": 0.0, "crop_pct": 1.0}
-    scratch = train(asked(**own, **PLAIN, augment="none"), tmp_path / "scratch").scores.accuracy
-    assert transferred > scratch + 0.3
-
-
 @pytest.fixture
 def unmeasured(monkeypatch):
     """Runs end without a look at the test pictures."""
     monkeypatch.setattr(run, "measure", lambda *_: None)
+
+
+def test_a_transferred_backbone_beats_the_same_budget_from_scratch(asked, unmeasured, tmp_path):
+    """By 39 points: by none where the weights are not loaded or all takes the classifier's steps,
+    at which a backbone is lost; by 20 where all takes the backbone's, which teach no classifier."""
+    transferred = train(asked(augment="none"), tmp_path / "transferred").history
+    own = {"transfer": None, "weights": None, "lr": 3e-3, "smoothing": 0.0, "crop_pct": 1.0}
+    scratch = train(asked(**own, **PLAIN, augment="none"), tmp_path / "scratch").history
+    assert max(transferred["val_accuracy"]) > max(scratch["val_accuracy"]) + 0.3
 
 
 @pytest.fixture(scope="module")
