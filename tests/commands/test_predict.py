@@ -109,14 +109,13 @@ def test_an_official_checkpoint_is_used_as_it_is(pictures, tmp_path):
     np.testing.assert_allclose([float(row[3]) for row in rows], expected.max(axis=1), atol=2e-6)
 
 
-def test_a_model_that_says_nothing_of_its_pictures_is_told(tmp_path, monkeypatch):
+def test_how_pictures_are_prepared_can_be_said(kept, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(classifiers, "normalise", lambda x, *by: seen.append(by) or x / 255.0)
-    path = str(DATA / "tiny_cifar_layout.pth")  # by its name no release
-    classifier = open_classifier(path, num_heads=2, crop_pct=1.0, statistics="cifar")
+    classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
     picture = _picture(tmp_path)
     read = classifier.read(str(picture))
-    np.testing.assert_array_equal(read, load_image(picture, read.shape[:2], 1.0))
+    np.testing.assert_array_equal(read, load_image(picture, 64, 0.5))
     classifier.probabilities([read])
     assert seen == [(CIFAR_MEAN, CIFAR_STD)]
 
