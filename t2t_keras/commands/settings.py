@@ -77,6 +77,7 @@ def evaluation_config(settings: Mapping[str, Any]) -> tuple[TrainConfig, tuple[s
 
     Raises:
         ValueError: A setting is out of range, or there are no weights.
+        CheckpointError: The weights' file is damaged.
         DataError: The run's own settings cannot be read.
     """
     given = {name: value for name, value in _parsed(settings).items() if value is not None}
