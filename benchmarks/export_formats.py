@@ -22,7 +22,7 @@ from absl import app, flags
 
 from t2t_keras.commands.export import preprocessing_of
 from t2t_keras.commands.opened_model import OpenedModel, open_model
-from t2t_keras.commands.settings import settings_of_run
+from t2t_keras.commands.settings import origin_of
 from t2t_keras.data import eval_dataset, open_source
 from t2t_keras.export import export_model, export_saved_model
 from t2t_keras.images import preprocess_input
@@ -72,7 +72,7 @@ def _saved_model(folder: Path) -> Predict:
 
 def _test_pictures(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of the run's test pictures, and their labels."""
-    settings = settings_of_run(str(Path(folder) / "model.keras"))
+    settings = origin_of(str(Path(folder) / "model.keras")).settings
     source = open_source(settings["dataset"])
     pictures = eval_dataset(source, size, 64, crop_pct=settings["crop_pct"])
     batches = [(images.numpy(), labels.numpy()) for images, labels in pictures]

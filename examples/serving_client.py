@@ -9,6 +9,7 @@ tensorflow-serving-api`. All pictures go in one request; one that cannot be read
 
 import argparse
 import base64
+import http.client
 import json
 import sys
 import urllib.error
@@ -17,6 +18,10 @@ from pathlib import Path
 
 SIGNATURE = "serving_image_bytes"
 TIMEOUT = 60  # seconds
+
+
+class NoAnswer(Exception):
+    """The server cannot be reached, refuses, or answers something else."""
 
 
 def request_body(files: list[bytes]) -> bytes:
@@ -29,8 +34,15 @@ def over_rest(host: str, model: str, files: list[bytes]) -> list[dict]:
     """Classes, probabilities and `ok` of each file, from the REST port."""
     url = f"http://{host}:8501/v1/models/{model}:predict"
     request = urllib.request.Request(url, request_body(files))
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-        return json.load(reply)["predictions"]
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+            return json.load(reply)["predictions"]
+    except urllib.error.HTTPError as error:
+        raise NoAnswer(f"{url}: {error}: {error.read().decode(errors='replace')}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswer(f"{url}: {error}. Is the server running?") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoAnswer(f"{url}: an answer without predictions") from error
 
 
 def predict_request(model: str, files: list[bytes]):
@@ -50,6 +62,8 @@ def rows_of(reply) -> list[dict]:
     import tensorflow as tf
 
     outputs = {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
+    if not {"classes", "probabilities", "ok"} <= set(outputs):
+        raise NoAnswer(f"an answer with other outputs: {', '.join(outputs)}")
     return [
         {
             "classes": [label.decode() for label in classes],
@@ -64,39 +78,51 @@ def rows_of(reply) -> list[dict]:
 
 def over_grpc(host: str, model: str, files: list[bytes]) -> list[dict]:
     """Classes, probabilities and `ok` of each file, from the gRPC port."""
-    import grpc
-    from tensorflow_serving.apis import prediction_service_pb2_grpc
+    try:
+        import grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+    except ImportError as error:
+        raise NoAnswer(f"{error}. --grpc needs: pip install tensorflow-serving-api") from error
 
-    with grpc.insecure_channel(f"{host}:8500") as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        return rows_of(stub.Predict(predict_request(model, files), timeout=TIMEOUT))
+    place = f"{host}:8500"
+    try:
+        with grpc.insecure_channel(place) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            reply = stub.Predict(predict_request(model, files), timeout=TIMEOUT)
+    except grpc.RpcError as error:
+        raise NoAnswer(f"{place}: {error.code().name}: {error.details()}") from error
+    return rows_of(reply)
 
 
 def lines(names: list[str], rows: list[dict]) -> list[str]:
     """What is said of each picture."""
-    return [
-        f"{name}: {row['classes'][0]} ({row['probabilities'][0]:.1%})"
-        if row["ok"]
-        else f"{name}: not readable as a picture"
-        for name, row in zip(names, rows, strict=True)
-    ]
+    try:
+        return [
+            f"{name}: {row['classes'][0]} ({row['probabilities'][0]:.1%})"
+            if row["ok"]
+            else f"{name}: not readable as a picture"
+            for name, row in zip(names, rows, strict=True)
+        ]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise NoAnswer("an answer of another model: no classes of each picture") from error
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    """Asks, writes a line a picture and returns the exit code: 1 where there is no answer."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--model", required=True, help="MODEL_NAME of the server")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--grpc", action="store_true", help="ask port 8500 in place of 8501")
-    asked = parser.parse_args()
-    files = [path.read_bytes() for path in asked.pictures]
+    asked = parser.parse_args(arguments)
     ask = over_grpc if asked.grpc else over_rest
     try:
-        rows = ask(asked.host, asked.model, files)
-    except urllib.error.HTTPError as error:
-        sys.stderr.write(f"error: {error}: {error.read().decode()}\n")
+        files = [path.read_bytes() for path in asked.pictures]
+        said = lines([path.name for path in asked.pictures], ask(asked.host, asked.model, files))
+    except (OSError, NoAnswer) as error:  # an OSError is a picture's, and names it
+        sys.stderr.write(f"error: {error}\n")
         return 1
-    sys.stdout.write("\n".join(lines([path.name for path in asked.pictures], rows)) + "\n")
+    sys.stdout.write("\n".join(said) + "\n")
     return 0
 
 

@@ -8,9 +8,12 @@ PICTURES are files, and folders with all that lies below them. The exit code is 
 could not be read; the others are classified all the same.
 """
 
+import dataclasses
+
 from absl import app, flags
 
 from t2t_keras.commands import predict as command
+from t2t_keras.images.constants import STATISTICS
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -23,6 +26,16 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", **own)
     flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's).", **own)
     flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.", **own)
+    flags.DEFINE_float(
+        "crop_pct", None, "Share of the resized side that is kept (default: the model's).", **own
+    )
+    flags.DEFINE_enum(
+        "statistics",
+        None,
+        list(STATISTICS),
+        "Whose channel means and deviations pictures are normalised by (default: the model's).",
+        **own,
+    )
     flags.DEFINE_boolean("debug", False, "Show the traceback of an error.", **own)
     values.set_gnu_getopt(True)
 
@@ -39,8 +52,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """
     if len(argv) < 3:
         raise app.UsageError("give a MODEL and at least one picture or folder")
-    names = ("top", "output", "batch_size", "labels", "num_heads")
-    given = {name: values[name].value for name in names}
+    names = {field.name for field in dataclasses.fields(command.PredictCommand)}
+    given = {name: values[name].value for name in names - {"model", "pictures"}}
     asked = command.PredictCommand(model=argv[1], pictures=tuple(argv[2:]), **given)
     return command.run(asked, debug=values.debug)
 

@@ -62,6 +62,8 @@ def readable_kinds() -> dict[str, bytes]:
         "webp_animated": encode(rgb, "WEBP", lossless=True, **animation),
         "gif": encode(palette, "GIF"),
         "gif_transparent": encode(palette, "GIF", transparency=3),
+        "gif_off_its_screen": moved_gif(encode(palette, "GIF"), (90, 50)),
+        "gif_transparent_off_its_screen": moved_gif(encode(palette, "GIF", transparency=3)),
         "gif_animated": encode(palette, "GIF", save_all=True, append_images=[palette.rotate(90)]),
         "bmp": encode(rgb, "BMP"),
         "bmp_from_the_top": top_down_bmp(),
@@ -84,6 +86,7 @@ def unreadable_kinds() -> dict[str, bytes]:
         "jpeg_header_only": jpeg[:20],
         "bomb_png": png_declaring(20000, 20000),
         "bomb_jpeg": jpeg_declaring(20000, 20000),
+        "bomb_gif": gif_declaring(20000, 20000),
         "gif_like_a_webp": gif_like_a_webp(),
     }
 
@@ -91,6 +94,19 @@ def unreadable_kinds() -> dict[str, bytes]:
 def gif_like_a_webp() -> bytes:
     """A GIF that declares 20000 x 17751 pixels and has WEBP where a WebP file says so."""
     return b"GIF89a" + struct.pack("<H", 20000) + b"WEBP" + encode(ramp(), "GIF")[12:]
+
+
+def moved_gif(gif: bytes, screen: tuple[int, int] = (100, 90)) -> bytes:
+    """An 80 x 60 GIF 12 pixels right of, and 7 below, the corner of a screen (width, height)."""
+    at = gif.index(b"," + struct.pack("<4H", 0, 0, 80, 60)) + 1
+    moved = gif[:at] + struct.pack("<HH", 12, 7) + gif[at + 4 :]
+    return moved[:6] + struct.pack("<HH", *screen) + moved[10:]
+
+
+def gif_declaring(width: int, height: int) -> bytes:
+    """A GIF with a small screen and a frame that promises a size."""
+    gif = encode(ramp(), "GIF")
+    return gif.replace(struct.pack("<4H", 0, 0, 80, 60), struct.pack("<4H", 0, 0, width, height))
 
 
 def top_down_bmp() -> bytes:

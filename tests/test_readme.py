@@ -51,7 +51,7 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
     for path in (kept, tmp_path / RELEASED):
         path.write_bytes(content)
     (tmp_path / "cat.jpg").write_bytes(encode(ramp(300, 400), "JPEG"))
-    make_folder(tmp_path / "pictures/train", {"cat": 8, "dog": 8})
+    make_folder(tmp_path / "pictures/train", {"cat": 4, "dog": 4})
     make_folder(tmp_path / "pictures/val", {"cat": 2, "dog": 2})
     return {
         **os.environ,

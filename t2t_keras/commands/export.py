@@ -34,7 +34,9 @@ class ExportCommand:
     weights: str | None = None
     labels: str | None = None
     image_size: list[str] | None = None
+    num_heads: int | None = None
     crop_pct: float | None = None
+    statistics: str | None = None
     mean: Colour | None = None
     std: Colour | None = None
     output: str | None = None
@@ -63,6 +65,7 @@ def _export(command: ExportCommand) -> int:
         weights=command.weights,
         labels=command.labels,
         image_size=size,
+        num_heads=command.num_heads,
     )
     if not found.card.class_names:
         raise ValueError(
@@ -84,6 +87,11 @@ def _check(command: ExportCommand) -> None:
         raise ValueError(
             f"--format must be one of {', '.join(FORMATS)}. Received: --format={command.format}"
         )
+    if command.statistics and (command.mean or command.std):
+        raise ValueError(
+            "--statistics must be left out with --mean and --std, which say the same in numbers. "
+            f"Received: --statistics={command.statistics}"
+        )
     if command.format == SAVED_MODEL and command.quantize:
         raise ValueError(
             "--quantize must be left out with --format=savedmodel, which TensorFlow Serving runs "
@@ -103,7 +111,10 @@ def _write(command: ExportCommand, found: OpenedModel, size: Size | None) -> Pat
         for name in ("crop_pct", "mean", "std")
         if (value := getattr(command, name)) is not None
     }
-    prepared = preprocessing_of(found.card)
+    card = found.card
+    if command.statistics:
+        card = dataclasses.replace(card, statistics=command.statistics)
+    prepared = preprocessing_of(card)
     preprocessing = dataclasses.replace(prepared, image_size=size, **given)
     folder = Path(command.output) if command.output else found.folder or _default(found)
     if command.format == SAVED_MODEL:

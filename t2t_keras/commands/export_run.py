@@ -10,8 +10,9 @@ from pathlib import Path
 
 import keras
 
+from t2t_keras.commands.outcome import say
 from t2t_keras.errors import ExportError
-from t2t_keras.export import Preprocessing, export_saved_model, next_version
+from t2t_keras.export import Preprocessing, export_saved_model
 
 
 def export_run(
@@ -37,7 +38,6 @@ def export_run(
         ExportError: The version exists already, or cannot be written.
     """
     folder = model_path.parent
-    version = next_version(folder) if version is None else version
     rest = (list(class_names), os.fspath(folder), version)
     if keras.backend.backend() == "tensorflow":
         return export_saved_model(model, *rest, preprocessing)
@@ -48,17 +48,23 @@ def export_run(
     }
     asked = [os.fspath(model_path), dataclasses.asdict(preprocessing), *rest]
     done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps(asked)],
+        [sys.executable, "-m", "t2t_keras.commands.export_run"],
         env={**os.environ, **surroundings},
+        input=json.dumps(asked),  # not an argument: a thousand classes may be too long for one
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise ExportError(f"{model_path}: a SavedModel cannot be made of it.\n{done.stderr}")
-    return folder / str(version)
+    return Path(done.stdout.splitlines()[-1])
+
+
+def export_given() -> None:
+    """Exports what `export_run` asks for on standard input, and says where the version is."""
+    path, given, *rest = json.load(sys.stdin)
+    say(str(export_saved_model(keras.saving.load_model(path), *rest, Preprocessing(**given))))
 
 
 if __name__ == "__main__":
-    path, given, *rest = json.loads(sys.argv[1])
-    export_saved_model(keras.saving.load_model(path), *rest, Preprocessing(**given))
+    export_given()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.commands.settings import MODEL_NAME, class_names_of, settings_of_run
+from t2t_keras.commands.settings import MODEL_NAME, OF_CARD, origin_of
 from t2t_keras.errors import CheckpointError, DataError
 from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.images import imagenet_labels
@@ -132,12 +132,12 @@ def _of_keras_file(path: Path, names: Names) -> OpenedModel:
             f"{path}: cannot be loaded: it is damaged, or no model of this package. Write or "
             f"download it again. ({str(error).strip()[:300]})"
         ) from error
-    of_run = settings_of_run(os.fspath(path))
+    origin = origin_of(os.fspath(path))
     card = read_card(path) or ModelCard(
-        tuple(class_names_of(os.fspath(path)) or ()),
-        **{name: of_run[name] for name in ("crop_pct", "statistics") if name in of_run},
+        origin.class_names,
+        **{name: said for name, said in origin.settings.items() if name in OF_CARD},
     )
-    return _opened(model, card, names, path, path.parent if of_run else None)
+    return _opened(model, card, names, path, path.parent if origin.of_run else None)
 
 
 def _of_checkpoint(path: Path, names: Names, num_heads: int | None) -> OpenedModel:

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class PredictCommand:
     batch_size: int = 32
     labels: str | None = None
     num_heads: int | None = None
+    crop_pct: float | None = None
+    statistics: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +60,11 @@ def run(command: PredictCommand, debug: bool = False) -> int:
 
 def _predict(command: PredictCommand) -> int:
     _check(command)
-    files, missing = _files(command.pictures)
-    classifier = open_classifier(command.model, command.labels, command.num_heads)
-    skipped = [f"{path}: no such file or folder." for path in missing]
+    files, skipped = _files(command.pictures)
+    lost = len(skipped)
+    classifier = open_classifier(
+        command.model, command.labels, command.num_heads, command.crop_pct, command.statistics
+    )
     with logging_redirect_tqdm([logging.getLogger("t2t_keras")]):
         for message in skipped:
             _log.error("skipped: %s", message)
@@ -73,7 +77,7 @@ def _predict(command: PredictCommand) -> int:
             found = ", ".join(f"{name} {share:.1%}" for name, share in prediction.classes)
             say(f"{prediction.file}: {found}")
     if skipped:
-        _log.error("%d of %d skipped", len(skipped), len(files) + len(missing))
+        _log.error("%d of %d skipped", len(skipped), len(files) + lost)
     return 1 if skipped else 0
 
 
@@ -81,6 +85,8 @@ def _check(command: PredictCommand) -> None:
     for name in ("top", "batch_size"):
         if (value := getattr(command, name)) < 1:
             raise ValueError(f"--{name} must be at least 1. Received: --{name}={value}")
+    if command.crop_pct is not None and not 0 < command.crop_pct <= 1:
+        raise ValueError(f"--crop_pct must be in (0, 1]. Received: --crop_pct={command.crop_pct}")
     if command.output is None:
         return
     folder = Path(command.output).absolute().parent
@@ -91,25 +97,30 @@ def _check(command: PredictCommand) -> None:
 
 
 def _files(pictures: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """The files that are meant, and the paths that do not exist.
+    """The files that are meant, and what is wrong with the paths that give none.
 
     A file that is named is always meant; of a folder, and what lies below, the pictures by suffix.
     """
-    files, missing = [], []
+    files, wrong = [], []
     for path in pictures:
         if os.path.isdir(path):
-            files += _below(path)
+            refused = []
+            below = list(_below(path, refused.append))
+            files += below
+            wrong += [f"{error.filename}: cannot be read ({error.strerror})." for error in refused]
+            if not below and not refused:
+                wrong.append(f"{path}: no pictures there. Looked for: {', '.join(SUFFIXES)}.")
+        elif os.path.exists(path):
+            files.append(path)
         else:
-            (files if os.path.exists(path) else missing).append(path)
-    if not files and not missing:
-        raise DataError(
-            f"{', '.join(pictures)}: no pictures there. Suffixes looked for: {', '.join(SUFFIXES)}."
-        )
-    return files, missing
+            wrong.append(f"{path}: no such file or folder.")
+    if not files:
+        raise DataError("\n".join(wrong))
+    return files, wrong
 
 
-def _below(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
+def _below(folder: str, refused: Callable[[OSError], None]) -> Iterator[str]:
+    for place, folders, names in os.walk(folder, onerror=refused):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):

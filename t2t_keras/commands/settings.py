@@ -1,5 +1,6 @@
 """From what was asked for on the command line to the settings of a run."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 from t2t_keras.errors import DataError
 from t2t_keras.training import TrainConfig, make_config
 from t2t_keras.weights.catalogue import release_named
-from t2t_keras.weights.model_card import ModelCard, read_card
+from t2t_keras.weights.model_card import read_card
 
 METRICS_NAME = "metrics.json"
 MODEL_NAME = "model.keras"
+
+OF_CARD = ("crop_pct", "statistics")  # what a model card says of the pictures
 
 _OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
@@ -29,11 +32,52 @@ def train_config(settings: Mapping[str, Any]) -> TrainConfig:
     return make_config(**_parsed(settings))
 
 
-def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What is known of weights from the run, the release or the file that they come from.
+
+    Args:
+        settings: Fields of `TrainConfig`; empty where nobody says any.
+        class_names: In the order of the outputs; empty where nobody says them.
+        of_run: Whether the weights lie in the folder of the run that made them.
+    """
+
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    of_run: bool = False
+
+
+def origin_of(weights: str) -> Origin:
+    """What is known of weights.
+
+    Args:
+        weights: "imagenet" or a file.
+
+    Raises:
+        CheckpointError: The file is damaged.
+        DataError: What the run says of itself cannot be read.
+    """
+    path = Path(weights)
+    if path.name == MODEL_NAME and (path.parent / METRICS_NAME).is_file():
+        return _origin_in_run(path.parent / METRICS_NAME)
+    if (release := release_named(path.name)) is not None:
+        size = (release.image_size, release.image_size)
+        of_card = {name: getattr(release, name) for name in OF_CARD}
+        return Origin({"model": release.variant, "image_size": size, **of_card})
+    if path.suffix == ".keras" and (card := read_card(path)) is not None:
+        return Origin({name: getattr(card, name) for name in OF_CARD}, card.class_names)
+    return Origin()
+
+
+def evaluation_config(settings: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str, ...]]:
     """The settings of an evaluation; what is not given comes from the run that made the weights.
+
+    Returns:
+        The settings, and the classes that the weights are known to be for; none where nobody says.
 
     Raises:
         ValueError: A setting is out of range, or there are no weights.
+        CheckpointError: The weights' file is damaged.
         DataError: The run's own settings cannot be read.
     """
     given = {name: value for name, value in _parsed(settings).items() if value is not None}
@@ -42,21 +86,14 @@ def evaluation_config(settings: Mapping[str, Any]) -> TrainConfig:
             "--mode=eval needs --weights: a file of weights, a run's folder, or imagenet. "
             "Received: --weights="
         )
-    weights = given["weights"]
-    of_run = settings_of_run(weights) or _settings_of_release(weights) or _settings_of_card(weights)
+    origin = origin_of(given["weights"])
+    of_run = origin.settings
     same_data = given.get("dataset", of_run.get("dataset")) == of_run.get("dataset")
     names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
     kept = {name: of_run[name] for name in names if name in of_run}
     # Nothing is trained, so no pictures are held out.
-    return make_config(**{**kept, **given, "held_out": 0.0, "train_split": None})
-
-
-def class_names_of(weights: str) -> list[str] | None:
-    """The classes that weights are known to be for; None where nobody says so."""
-    of_run = _metrics_of_run(weights).get("class_names")
-    if of_run is None and (card := _card_in(weights)) is not None:
-        return list(card.class_names) or None
-    return of_run
+    config = make_config(**{**kept, **given, "held_out": 0.0, "train_split": None})
+    return config, origin.class_names
 
 
 def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,43 +129,16 @@ def image_size_of(sides: list[str]) -> tuple[int, int]:
     return height, width
 
 
-def settings_of_run(weights: str) -> dict[str, Any]:
-    """The settings of the run that made these weights; empty where no run made them."""
-    return _metrics_of_run(weights).get("settings", {})
-
-
-def _settings_of_release(weights: str) -> dict[str, Any]:
-    """How the pictures were prepared that a released file was measured on."""
-    release = release_named(Path(weights).name)
-    if release is None:
-        return {}
-    size = (release.image_size, release.image_size)
-    names = ("crop_pct", "statistics")
-    of_release = {name: getattr(release, name) for name in names}
-    return {"model": release.variant, "image_size": size, **of_release}
-
-
-def _settings_of_card(weights: str) -> dict[str, Any]:
-    """How the pictures of a model were prepared that is not in its run's folder any more."""
-    card = _card_in(weights)
-    return {} if card is None else {"crop_pct": card.crop_pct, "statistics": card.statistics}
-
-
-def _card_in(weights: str) -> ModelCard | None:
-    return read_card(weights) if Path(weights).suffix == ".keras" else None
-
-
-def _metrics_of_run(weights: str) -> dict[str, Any]:
-    """What the run that made these weights wrote about itself; empty where no run made them."""
-    path = Path(weights).parent / METRICS_NAME
-    if Path(weights).name != MODEL_NAME or not path.is_file():
-        return {}
+def _origin_in_run(path: Path) -> Origin:
+    """What a run wrote about itself."""
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        size = tuple(metrics["settings"]["image_size"])
-        return {**metrics, "settings": {**metrics["settings"], "image_size": size}}
-    except (ValueError, KeyError, TypeError) as error:
+        settings = metrics["settings"]
+        size = tuple(settings["image_size"])
+        names = tuple(metrics.get("class_names", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: is not what a run writes ({error}). Remove it and give --model and "
             "--image_size."
         ) from error
+    return Origin({**settings, "image_size": size}, names, of_run=True)

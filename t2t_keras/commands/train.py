@@ -19,7 +19,6 @@ from t2t_keras.commands.report import accuracies, metrics, next_steps, samples, 
 from t2t_keras.commands.run_files import FILES, write_files
 from t2t_keras.commands.settings import (
     METRICS_NAME,
-    class_names_of,
     evaluation_config,
     train_config,
 )
@@ -35,6 +34,9 @@ from t2t_keras.training.run_folder import (
     settings_in,
     unfinished_run,
 )
+
+_OWN_FLAGS = ("run_name", "override", "coordinator", "num_processes", "process_id")
+_FLAGS = (*TrainConfig.__dataclass_fields__, *_OWN_FLAGS)
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def run(command: TrainCommand, debug: bool = False) -> int:
     show_log(sys.stdout)
     work = _evaluate if command.mode == "eval" else _train
     with LeavingAtOnce() as leaving:
-        code = exit_code(lambda: work(command), debug)
+        code = exit_code(lambda: work(command), debug, settings=_FLAGS)
         leaving.leave(code)
     return code
 
@@ -90,8 +92,8 @@ def _evaluate(command: TrainCommand) -> int:
             "`coordinator` must be left out with --mode=eval: one process evaluates, on all its "
             f"devices. Received: coordinator={command.together[0]}"
         )
-    config = evaluation_config(command.settings)
-    scores = evaluate(config, class_names_of(config.weights), _verbose(command))
+    config, class_names = evaluation_config(command.settings)
+    scores = evaluate(config, class_names, _verbose(command))
     say(
         f"{config.weights} on {config.dataset}, {scores.pictures} pictures: "
         f"{accuracies(scores)}, loss {scores.loss:.4f}"

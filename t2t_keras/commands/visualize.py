@@ -46,7 +46,9 @@ class VisualizeCommand:
     channels: int = 32
     image_size: list[str] | None = None
     crop_pct: float | None = None
+    statistics: str | None = None
     model: str | None = None
+    weights: str | None = None
     labels: str | None = None
     num_heads: int | None = None
     overwrite: bool = False
@@ -117,13 +119,15 @@ def _visualize(command: VisualizeCommand) -> int:
     opened = open_model(
         command.source,
         model_name=command.model,
+        weights=command.weights,
         labels=command.labels,
         num_heads=command.num_heads,
     )
     size = image_size_of(command.image_size) if command.image_size else opened.image_size
     crop_pct = opened.card.crop_pct if command.crop_pct is None else command.crop_pct
     image = load_image(command.image, size, crop_pct)
-    pixels = np.asarray(normalise(image[None], *STATISTICS[opened.card.statistics]))
+    statistics = STATISTICS[command.statistics or opened.card.statistics]
+    pixels = np.asarray(normalise(image[None], *statistics))
     _WORK[command.what](_View(command, opened, image, pixels))
     say(f"wrote {output}")
     return 0

@@ -35,6 +35,9 @@ class Split(Protocol):
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Graph code: a key's encoded picture, () string, and label, () int32."""
 
+    def every_label(self) -> np.ndarray:
+        """(size,) int64 labels in the fixed order; no picture is decoded for them."""
+
     def numbered(self) -> tf.data.Dataset:
         """(place, key) of what can be read, in no particular order; places are () int64."""
 
@@ -74,6 +77,9 @@ class FileSplit:
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.io.read_file(tf.gather(self.paths, key)), tf.gather(self.labels, key)
+
+    def every_label(self) -> np.ndarray:
+        return self.labels.numpy().astype(np.int64)
 
     def numbered(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(self.size).map(lambda place: (place, place))
@@ -137,6 +143,10 @@ class RecordSplit:
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.parse(key)
+
+    def every_label(self) -> np.ndarray:
+        labels = self.keys(None).map(lambda key: self.read(key)[1])
+        return np.fromiter(labels.as_numpy_iterator(), np.int64)
 
     def numbered(self) -> tf.data.Dataset:
         def readable(*shard):

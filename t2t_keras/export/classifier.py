@@ -12,8 +12,10 @@ from t2t_keras.data.normalise import normalise
 from t2t_keras.export.picture_rows import decode_rows
 from t2t_keras.export.preprocessing import Preprocessing
 
+# A model's own activation -> what makes probabilities of its logits.
+ACTIVATIONS = {"softmax": "softmax", "linear": "softmax", "sigmoid": "sigmoid"}
 UNREADABLE = "(unreadable)"  # the class of a file that is no picture
-_POOLING, _HEAD = "pooling", "head"
+_POOLING, _HEAD, _ACTIVATION = "pooling", "head", "predictions"
 
 _IMAGE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 _IMAGE_BYTES = tf.TensorSpec((None,), tf.string, name="image_bytes")  # REST decodes *_bytes
@@ -22,10 +24,15 @@ _IMAGE_BYTES = tf.TensorSpec((None,), tf.string, name="image_bytes")  # REST dec
 def check_classifier(model: keras.Model, class_names: Sequence[str]) -> None:
     """Raises a ValueError where a model is no classifier of this package, of these classes."""
     names = {layer.name for layer in model.layers}
-    if not {_POOLING, _HEAD} <= names or len(model.output_shape) != 2:
+    if not {_POOLING, _HEAD, _ACTIVATION} <= names or len(model.output_shape) != 2:
         raise ValueError(
             "`model` must be a T2T-ViT of this package with its classifier (include_top=True). "
             f"Received: model={model.name} with the outputs {model.output_shape}"
+        )
+    if (own := _own_activation(model)) not in ACTIVATIONS:
+        raise ValueError(
+            "`model` must have classifier_activation softmax, sigmoid or None to be exported. "
+            f"Received: classifier_activation={own}"
         )
     if len(class_names) != model.output_shape[-1]:
         raise ValueError(
@@ -39,10 +46,41 @@ def check_classifier(model: keras.Model, class_names: Sequence[str]) -> None:
             )
 
 
+def activation_of(model: keras.Model) -> str:
+    """Keras' name of what makes probabilities of a model's logits: "softmax" or "sigmoid".
+
+    It is the model's own; where that is None, and the model gives logits, it is softmax.
+    """
+    return ACTIVATIONS[_own_activation(model)]
+
+
+def _own_activation(model: keras.Model) -> str:
+    activation = model.get_layer(_ACTIVATION).activation
+    return getattr(activation, "__name__", str(activation))
+
+
 def features_and_logits(model: keras.Model) -> keras.Model:
-    """Normalised pictures -> the class token (B, D) and what the classifier makes of it (B, C)."""
+    """Normalised pictures -> the class token (B, D) and what the classifier makes of it (B, C).
+
+    Both are computed in float32, whatever the model was trained in.
+    """
+    model = _in_float32(model)
     outputs = [model.get_layer(name).output for name in (_POOLING, _HEAD)]
     return keras.Model(model.input, outputs)
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """The model itself, or one with its weights that computes without half precision."""
+    policies = [layer.dtype_policy for layer in model.layers]
+    half = {policy.name for policy in policies if policy.compute_dtype in ("float16", "bfloat16")}
+    if not half:
+        return model
+    architecture = model.to_json()
+    for name in half:
+        architecture = architecture.replace(f'"{name}"', '"float32"')
+    twin = keras.models.model_from_json(architecture)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 class Classifier(tf.Module):
@@ -50,10 +88,11 @@ class Classifier(tf.Module):
 
     A model for pictures of a fixed size gets them resized and cropped as the evaluation does it,
     pixel by pixel as `load_image` but for rounding. One that takes any size gets pictures as they
-    are, and files of them at `preprocessing.image_size`.
+    are, and files of them at `preprocessing.image_size`. All is computed in float32.
 
     Args:
-        model: A T2T-ViT of this package, with its classifier.
+        model: A T2T-ViT of this package, with its classifier; `activation_of` says how its logits
+            become probabilities.
         class_names: Its classes' names, in the order of its outputs.
         labels_file: A file with one of these names a line; becomes part of the SavedModel.
         preprocessing: With its picture size known.
@@ -75,6 +114,7 @@ class Classifier(tf.Module):
         self.labels = tf.saved_model.Asset(os.fspath(labels_file))
         self._class_names = list(class_names)
         self._preprocessing = preprocessing
+        self._activation = keras.activations.get(activation_of(model))
         self._any_size = None in model.input_shape[1:3]
         self._top = top
         # One graph for all signatures.
@@ -135,7 +175,7 @@ class Classifier(tf.Module):
     def _outputs(self, pixels: tf.Tensor) -> list[tf.Tensor]:
         """Features and logits of pictures of a size that the model takes."""
         normalised = normalise(pixels, self._preprocessing.mean, self._preprocessing.std)
-        return [tf.cast(output, tf.float32) for output in self._run(normalised)]
+        return self._run(normalised)
 
     def _fitted(self, image: tf.Tensor) -> tf.Tensor:
         """Resized and cropped to (B, height, width, 3) uint8, or as they are."""
@@ -150,6 +190,6 @@ class Classifier(tf.Module):
         )
 
     def _named(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities, places = tf.math.top_k(tf.nn.softmax(logits), k=self._top)
+        probabilities, places = tf.math.top_k(self._activation(logits), k=self._top)
         names = tf.gather(tf.constant(self._class_names), places)
         return {"classes": names, "probabilities": probabilities, "logits": logits}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from t2t_keras.errors import ExportError
 from t2t_keras.export.classifier import check_classifier
@@ -25,6 +26,11 @@ _WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvi
 # TensorFlow itself writes LiteRT.
 _PACKAGES = {"onnx": ("onnx", "tf2onnx"), "openvino": ("openvino",)}
 _PACKAGES_OF_INT8 = {"onnx": ("onnxruntime",), "openvino": ("nncf",)}
+# What the converters raise for a model that they have no words for; tf2onnx passes on whatever one
+# of its rules stumbled over.
+_CONVERTER_ERRORS = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, tf.errors.OpError,
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +47,8 @@ def export_model(
     """Writes FOLDER/VERSION with the model in another format, whole or not at all.
 
     The model takes `image`, (B, H, W, 3) float32 RGB in 0..255 at its own size, and gives `logits`
-    and `probabilities`, (B, C) float32. Beside it are `labels.txt` and `preprocessing.json`, which
+    and `probabilities`, (B, C) float32; the latter by its own activation, or by softmax where that
+    is None. Beside it are `labels.txt` and `preprocessing.json`, which
     says how a picture becomes one of that size.
 
     Args:
@@ -57,8 +64,8 @@ def export_model(
         The folder of the version.
 
     Raises:
-        ExportError: A package is missing, the version exists already or cannot be written, or
-            Keras runs on another backend than TensorFlow.
+        ExportError: A package is missing, the version exists already or cannot be written, the
+            converter has no words for the model, or Keras runs on another backend than TensorFlow.
         ValueError: An argument is out of range, or does not fit the model.
     """
     check_backend()
@@ -81,14 +88,18 @@ def export_model(
         )
     preprocessing = (preprocessing or Preprocessing()).for_model(model)
     refuse_existing(Path(folder), version)
+    plain = plain_model(model, preprocessing)
     with new_version(Path(folder), version) as (part, target):
         part.mkdir()
         write_labels(part / LABELS_NAME, class_names)
         (part / PREPROCESSING_NAME).write_text(_description(preprocessing), encoding="ascii")
         try:
-            _WRITERS[format](plain_model(model, preprocessing), part, quantize)
-        except RuntimeError as error:  # of a converter
-            raise ExportError(f"{target}: cannot be converted to {format}: {error}") from error
+            _WRITERS[format](plain, part, quantize)
+        except _CONVERTER_ERRORS as error:
+            raise ExportError(
+                f"{target}: cannot be converted to {format}; another --format may do. "
+                f"({type(error).__name__}: {error})"
+            ) from error
     _log.info("%s: written for %s, %d classes", target, format, len(class_names))
     return target
 

@@ -17,6 +17,9 @@ def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:
         folder: Where it goes.
         quantize: "float16" stores weights in 16 bits and computes in 32; "int8" stores those of
             matrix products in 8 bits and rounds what they are multiplied with, to its own range.
+
+    Raises:
+        RuntimeError: The model cannot be quantized; tf2onnx' own errors are of many kinds.
     """
     if quantize is None:
         _write_whole(model, folder / MODEL_NAME)
@@ -29,8 +32,13 @@ def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:
 
 def quantize_onnx(source: Path, target: Path, quantize: str) -> None:
     """Writes a float32 ONNX file anew, as `write_onnx` says of "float16" and "int8"."""
+    from onnx.shape_inference import InferenceError
+
     write = _write_half if quantize == "float16" else _write_int8
-    write(source, target)
+    try:
+        write(source, target)
+    except InferenceError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def _write_whole(model: keras.Model, target: Path) -> None:

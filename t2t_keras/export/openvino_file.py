@@ -5,6 +5,8 @@ from pathlib import Path
 
 import keras
 
+from t2t_keras.export.plain_model import save_graph
+
 MODEL_NAME = "model.xml"  # and model.bin beside it
 
 
@@ -16,27 +18,39 @@ def write_openvino(model: keras.Model, folder: Path, quantize: str | None) -> No
         folder: Where they go.
         quantize: "float16" stores weights in 16 bits, "int8" those of layers in 8 and others in
             16; what OpenVINO computes in is its own choice on each device.
+
+    Raises:
+        RuntimeError: OpenVINO has no words for the model.
     """
-    if quantize is None:
-        model.export(str(folder / MODEL_NAME), format="openvino", verbose=False)
-        return
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch) / MODEL_NAME
-        model.export(str(whole), format="openvino", verbose=False)
-        quantize_openvino(whole, folder / MODEL_NAME, quantize)
+        save_graph(model, Path(scratch))
+        convert_to_openvino(Path(scratch), folder / MODEL_NAME, quantize)
 
 
-def quantize_openvino(source: Path, target: Path, quantize: str) -> None:
-    """Writes a float32 OpenVINO file anew, as `write_openvino` says of "float16" and "int8"."""
+def convert_to_openvino(source: Path, target: Path, quantize: str | None) -> None:
+    """Writes the files of what `save_graph` wrote, as `write_openvino` says."""
     import openvino
+    from openvino import frontend
 
-    graph = openvino.Core().read_model(source)
+    try:
+        graph = openvino.Core().read_model(source)
+    except (
+        frontend.GeneralFailure,
+        frontend.InitializationFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    ) as error:
+        raise RuntimeError(str(error)) from error
     if quantize == "int8":
         graph = _in_int8(graph)
-    openvino.save_model(graph, target, compress_to_fp16=True)
+    openvino.save_model(graph, target, compress_to_fp16=quantize is not None)
 
 
 def _in_int8(graph):
     import nncf
 
-    return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    try:
+        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    except (nncf.InternalError, nncf.UnsupportedModelError, nncf.ValidationError) as error:
+        raise RuntimeError(str(error)) from error

@@ -1,23 +1,27 @@
 """What is handed to other formats: pixels of the model's size in, numbers of all classes out."""
 
-import keras
+import os
+from pathlib import Path
 
-from t2t_keras.export.classifier import features_and_logits
+import keras
+import tensorflow as tf
+
+from t2t_keras.export.classifier import activation_of, features_and_logits
 from t2t_keras.export.preprocessing import Preprocessing
 
 
 def plain_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
-    """A model that normalises by itself, and computes in float32 whatever it was trained in.
+    """A model that normalises by itself.
 
     Args:
         model: A T2T-ViT of this package, with its classifier.
         preprocessing: What it was trained for; pictures are resized before they come here.
 
     Returns:
-        A model from `image`, (B, H, W, 3) float32 RGB in 0..255, to `logits` and `probabilities`,
-        (B, C) float32 of all classes in the order of the labels.
+        A model from `image`, (B, H, W, 3) float32 RGB in 0..255, to `logits` and `probabilities`
+        (by `activation_of`), (B, C) float32 of all classes in the order of the labels.
     """
-    classify = features_and_logits(_in_float32(model))
+    classify = features_and_logits(model)
     image = keras.Input(model.input_shape[1:], name="image")
     normalised = keras.layers.Rescaling(
         scale=[1 / (255 * std) for std in preprocessing.std],
@@ -29,19 +33,20 @@ def plain_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model
     _, logits = classify(normalised)
     # Each output takes its name from the layer it comes from.
     logits = keras.layers.Identity(dtype="float32", name="logits")(logits)
-    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+    activation = activation_of(model)
+    probabilities = keras.layers.Activation(activation, dtype="float32", name="probabilities")(
+        logits
+    )
     return keras.Model(image, {"logits": logits, "probabilities": probabilities})
 
 
-def _in_float32(model: keras.Model) -> keras.Model:
-    """The model itself, or one with its weights that computes without half precision."""
-    policies = {layer.dtype_policy.name for layer in model.layers}
-    mixed = {name for name in policies if name.startswith("mixed_")}
-    if not mixed:
-        return model
-    architecture = model.to_json()
-    for name in mixed:
-        architecture = architecture.replace(f'"{name}"', '"float32"')
-    twin = keras.models.model_from_json(architecture)
-    twin.set_weights(model.get_weights())
-    return twin
+def save_graph(model: keras.Model, folder: Path) -> None:
+    """Writes what `plain_model` makes as a SavedModel, the form that converters read."""
+    image = tf.TensorSpec(model.input_shape, tf.float32, name="image")
+    graph = tf.Module()
+    # Not the model itself: Keras would trace it once for each of its layers' functions.
+    graph.weights = [weight.value for weight in model.weights]
+    graph.run = tf.function(
+        lambda image: model(image, training=False), input_signature=[image], autograph=False
+    )
+    tf.saved_model.save(graph, os.fspath(folder), signatures=graph.run)

@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -38,8 +38,9 @@ def export_saved_model(
     """Writes FOLDER/VERSION, as TF Serving reads it: whole, or not there.
 
     `Classifier` says what the three signatures take and give: `serving_default`,
-    `serving_image_bytes` and `features`. The labels are in `assets/`; requests to warm up with in
-    `assets.extra/`.
+    `serving_image_bytes` and `features`. Probabilities are by the model's own activation, softmax
+    or sigmoid, or by softmax where that is None. The labels are in `assets/`; requests to warm up
+    with in `assets.extra/`.
 
     Args:
         model: A T2T-ViT of this package, with its classifier.
@@ -76,8 +77,8 @@ def export_saved_model(
         write_labels(labels, class_names)
         classifier = Classifier(model, class_names, labels, preprocessing, top)
         with new_version(Path(folder), version) as (part, target):
-            _save(classifier, part)
-            write_warm_up(part, _warm_up_requests(preprocessing.image_size, warm_up_batches))
+            requests = _warm_up_requests(preprocessing.image_size, warm_up_batches)
+            _save(classifier, requests, part)
     _log.info("%s: SavedModel written, %d classes", target, len(class_names))
     return target
 
@@ -96,9 +97,10 @@ def write_labels(path: Path, class_names: Sequence[str]) -> None:
     path.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
 
 
-def _save(classifier: Classifier, folder: Path) -> None:
+def _save(classifier: Classifier, requests: Iterable[Request], folder: Path) -> None:
     try:
         tf.saved_model.save(classifier, os.fspath(folder), signatures=classifier.signatures())
+        write_warm_up(folder, requests)
     except tf.errors.OpError as error:  # TensorFlow's own of a full disk
         raise OSError(error.message) from error
 

@@ -68,7 +68,16 @@ def compiled_model(
             ],
             jit_compile=devices.compiles(config.jit_compile),
         )
+        _build_scores(model, classes)
         if probes:
             whole.compile(jit_compile=devices.compiles(config.jit_compile))
     spread_seeds(model)
     return model, whole if probes else model
+
+
+def _build_scores(model: keras.Model, classes: int) -> None:
+    """Makes the state of loss and metrics; else `fit` traces the whole model once more for them."""
+    blank = keras.ops.zeros((1, classes))
+    model.compute_loss(y=blank, y_pred=blank)
+    model.compute_metrics(None, blank, blank)
+    model.reset_metrics()

@@ -67,7 +67,7 @@ class TrainConfig:
         layer_decay: Learning rate of a block over that of the next one, in (0, 1].
         freeze: What stays as it was: "none"; "backbone", so that the classifier alone is trained,
             on features that are computed once, without augmentation; or the number N as text: stem,
-            class token and the first N blocks.
+            class token and the first N blocks, whose dropout goes on.
         class_weight: "balanced" has pictures of rare classes count as much more as there are fewer
             of them, in training alone; or "none".
         patience: Epochs without better weights, in the sense of `monitor`, after which a run ends

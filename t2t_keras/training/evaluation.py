@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
@@ -74,18 +73,15 @@ def measure(
     with known_errors():
         batches = feed(validation_batches(config, source))
         logits = model.predict(batches, verbose=verbose)[: source.num_eval]
-        labels = source.evaluation().map(lambda example: example["label"])
-        return score(logits, np.fromiter(labels.as_numpy_iterator(), np.int64))
+        return score(logits, source.eval_split.every_label())
 
 
-def evaluate(
-    config: TrainConfig, class_names: Sequence[str] | None = None, verbose: int = 0
-) -> Scores:
+def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int = 0) -> Scores:
     """Measures the run's `weights` on the evaluation pictures of its data set.
 
     Args:
         config: The settings.
-        class_names: The classes the weights were trained on, where they are known.
+        class_names: The classes the weights were trained on; none where they are not known.
         verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line.
 
     Raises:
@@ -95,7 +91,7 @@ def evaluate(
     """
     devices = checked_devices(config)
     source = usable_test_source(open_test_source(config), config)
-    if class_names is not None and tuple(class_names) != source.class_names:
+    if class_names and tuple(class_names) != source.class_names:
         raise DataError(
             f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
             f"{config.weights} are {_short(class_names)}. Evaluate on a data set of the same "

@@ -49,12 +49,6 @@ class Features:
     evaluation_labels: np.ndarray
 
 
-def labels_of(examples: tf.data.Dataset) -> np.ndarray:
-    """(N,) int64 labels of a source's examples, in their order."""
-    labels = examples.map(lambda example: example["label"])
-    return np.fromiter(labels.as_numpy_iterator(), np.int64)
-
-
 def probe_of(whole: keras.Model) -> keras.Model:
     """The classifier of a model as a model on features; the two share its weights."""
     vector = keras.Input(whole.get_layer("pooling").output.shape[1:], name="features")
@@ -96,7 +90,7 @@ def cached_features(
             _log.info("The backbone looks at %d pictures, once: %s", part.num_eval, name)
             outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)
             made[name] = outputs[: part.num_eval].astype(np.float32)
-            made[f"{name}_labels"] = labels_of(part.evaluation())
+            made[f"{name}_labels"] = part.eval_split.every_label()
     with atomic_path(path) as part, open(part, "wb") as file:
         np.savez(file, origin=np.array(origin), **made)
     return Features(**made)

@@ -48,7 +48,10 @@ def check_run_weights(config: TrainConfig) -> None:
 def freeze_parts(model: keras.Model, freeze: str) -> None:
     """Has parts of a model stay as they are: "none", "backbone" or a number of blocks as text.
 
-    With the first N blocks go stem and class token, which lie before them.
+    With the first N blocks go stem and class token, which lie before them. They get no gradients
+    and no weight decay; in training their dropout and stochastic depth go on, as in torch, where
+    `requires_grad_(False)` does not end training mode. Of a frozen "backbone" features are computed
+    as for the evaluation, without either.
 
     Raises:
         ValueError: The model has fewer blocks.

@@ -100,8 +100,10 @@ def train(
         model, whole = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
         keeper = _keeper(config, folder, standing, signals, processes)
+        end = EndEarly(standing, keeper.best, config.patience)
         if checkpoint is not None:
             keeper.go_on(model, checkpoint)
+            end.look()
             _announce(folder, standing)
         if processes.first:
             write_settings(folder, config)
@@ -109,7 +111,7 @@ def train(
         try:
             with known_errors(), devices.fitting():
                 source = sources.training
-                _fit(model, whole, config, source, keeper, rates, folder, verbose, devices)
+                _fit(model, whole, config, source, keeper, end, rates, folder, verbose, devices)
         except RunInterrupted:
             keeper.write_waiting()
             raise
@@ -172,7 +174,8 @@ def _announce(folder: Path, standing: Standing) -> None:
             f"and {standing.epochs} are asked for. Give more --epochs."
         )
     if standing.finished:
-        _log.info("%s: all %d epochs are trained.", folder, standing.epoch)
+        how = "ended early, after %d epochs" if standing.ended else "all %d epochs are trained"
+        _log.info(f"%s: {how}.", folder, standing.epoch)
         return
     _log.info(
         "%s: goes on in epoch %d of %d, after step %d of %d.",
@@ -191,14 +194,14 @@ def _fit(
     config: TrainConfig,
     source: Source,
     keeper: KeepCheckpoints,
+    end: EndEarly,
     rates: EpochRates,
     folder: Path,
     verbose: int,
     devices: Devices,
 ) -> None:
     standing = keeper.standing
-    end = EndEarly(standing, keeper.best, config.patience)
-    if end.look() or standing.finished:
+    if standing.finished:
         return
     inputs = run_inputs(whole, config, source, standing.epochs, folder, devices)
 

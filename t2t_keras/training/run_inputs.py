@@ -17,7 +17,6 @@ from t2t_keras.training.evaluation import known_errors, validation_batches
 from t2t_keras.training.linear_probe import (
     cached_features,
     feature_batches,
-    labels_of,
     validation_features,
 )
 
@@ -67,7 +66,7 @@ def run_inputs(
     if config.class_weight == NOT_USED:
         return RunInputs(training, validation)
     with known_errors():
-        weights = balanced_weights(labels_of(source.train()), source.num_classes)
+        weights = balanced_weights(source.train_split.every_label(), source.num_classes)
     return RunInputs(lambda step: weighted(training(step), weights, config.smoothing), validation)
 
 

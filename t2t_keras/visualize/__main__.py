@@ -6,9 +6,10 @@ MODEL is a run's folder, a `.keras` file, an official checkpoint, another file o
 --model names its variant), or the name of a variant, with the authors' released weights.
 """
 
-import os
-
 from absl import app, flags
+
+from t2t_keras.commands import visualize as command
+from t2t_keras.images.constants import STATISTICS
 
 FLAGS = flags.FLAGS
 
@@ -34,7 +35,14 @@ flags.DEFINE_list(
 flags.DEFINE_integer("channels", 32, "How many channels, the most varied first.", lower_bound=1)
 flags.DEFINE_list("image_size", None, "Side in pixels, or HEIGHTxWIDTH (default: the model's).")
 flags.DEFINE_float("crop_pct", None, "Share of the resized side that the crop keeps.")
+flags.DEFINE_enum(
+    "statistics",
+    None,
+    list(STATISTICS),
+    "Whose mean and deviation pictures are normalised by (default: the model's).",
+)
 flags.DEFINE_string("model", None, "The variant of a file of weights.")
+flags.DEFINE_string("weights", None, "Of a variant given by its name (default: imagenet).")
 flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's).")
 flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.")
 flags.DEFINE_boolean("overwrite", False, "Replace the output where there is one.")
@@ -44,9 +52,6 @@ flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 def main(argv) -> int:
     if len(argv) != 3:
         raise app.UsageError("expected two arguments, MODEL and IMAGE; all else is a --flag=VALUE")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from t2t_keras.commands import visualize as command
-
     return command.run(
         command.VisualizeCommand(
             source=argv[1],
@@ -59,7 +64,9 @@ def main(argv) -> int:
             channels=FLAGS.channels,
             image_size=FLAGS.image_size,
             crop_pct=FLAGS.crop_pct,
+            statistics=FLAGS.statistics,
             model=FLAGS.model,
+            weights=FLAGS.weights,
             labels=FLAGS.labels,
             num_heads=FLAGS.num_heads,
             overwrite=FLAGS.overwrite,

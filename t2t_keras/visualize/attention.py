@@ -1,5 +1,6 @@
 """What attends to what, as arrays: the very weights that the layers mix their values with."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from t2t_keras.visualize.pixels import cells_at
 from t2t_keras.visualize.walk import (
     array,
     attention_of,
+    map_size,
     pieces,
     projections,
     stage_projections,
@@ -64,12 +66,14 @@ def class_attention(
         class token pays itself.
 
     Raises:
-        ValueError: A block is unknown or has no attention, or the pictures do not fit.
+        ValueError: There is no block, one is unknown or has no attention, or the pictures do not
+            fit.
     """
     parts = parts_of(model)
-    names = [
-        attending_name(parts, b) for b in (attention_blocks(model) if blocks is None else blocks)
-    ]
+    wanted = attention_blocks(model) if blocks is None else blocks
+    names = [attending_name(parts, block) for block in wanted]
+    if not names:
+        raise ValueError("`blocks` must hold at least one block, or be None. Received: blocks=[]")
     feature_map = stem_before(parts, images)
     found = {}
     for block, inputs in walk_encoder(parts, feature_map):
@@ -104,14 +108,15 @@ def token_attention(
     """
     parts = parts_of(model)
     name = attending_name(parts, block)
-    steps = walk_encoder(parts, stem_before(parts, images))
-    found, inputs = next((b, tokens) for b, tokens in steps if b.name == name)
-    inner, count = attention_of(found), inputs.shape[1]
+    count = 1 + math.prod(map_size(parts, images, name))
     wanted = np.arange(count) if queries is None else np.asarray(queries)
     if not wanted.size or not np.all((0 <= wanted) & (wanted < count)):
         raise ValueError(
             f"`queries` must be numbers of tokens, 0 to {count - 1}. Received: queries={queries}"
         )
+    steps = walk_encoder(parts, stem_before(parts, images))
+    found, inputs = next((b, tokens) for b, tokens in steps if b.name == name)
+    inner = attention_of(found)
     asking, keys, _ = projections(inner, inputs)
     asking = ops.take(asking, wanted, axis=1)
     rows = pieces(len(wanted), inner.attn.num_heads * count, len(inputs))
@@ -146,9 +151,10 @@ def stage_attention(
             f"`stage` must be one of {', '.join(attending) or 'none: its stem has no attention'}. "
             f"Received: stage={stage}"
         )
-    layer, inputs = parts.stem[parts.stages[stage]], stem_before(parts, images, stage)
-    (queries, keys, _), (height, width) = stage_projections(layer, inputs)
+    height, width = map_size(parts, images, stage)
     cells = cells_at(points, np.shape(images)[1:3], parts.grid_of(stage), (height, width))
+    layer, inputs = parts.stem[parts.stages[stage]], stem_before(parts, images, stage)
+    (queries, keys, _), _ = stage_projections(layer, inputs)
     asking = ops.take(queries, [row * width + column for row, column in cells], axis=1)
     weights = array(stage_weights(layer, asking, keys))
     return weights.reshape(*weights.shape[:2], height, width)

@@ -1,11 +1,12 @@
 """What a model looks at while it learns, in TensorBoard."""
 
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from t2t_keras.images import preprocess_input
+from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.models.parts import parts_of
 from t2t_keras.visualize.attention import attending_name, class_attention
 from t2t_keras.visualize.pixels import to_pixels
@@ -23,14 +24,25 @@ class AttentionImages(keras.callbacks.Callback):
         log_dir: TensorBoard's folder; "attention" in it is written to.
         block: Name or number of the encoder block; its heads' mean is shown.
         every: Epochs from one event to the next; at least 1. The first epoch has one.
+        mean: Of each channel, in 0..1, as the model's own pictures are normalised; default
+            ImageNet's. `t2t_keras.images` has CIFAR's too.
+        std: Of each channel, in 0..1, above 0.
 
     Raises:
-        ValueError: `images` are no such pictures, or `every` is below 1; when training begins:
-            the model is not of this package, or the block has no attention.
+        ValueError: `images` are no such pictures, `every` is below 1, or `mean` and `std` are not
+            of three channels; when training begins: the model is not of this package, or the block
+            has no attention.
     """
 
     def __init__(
-        self, images: np.ndarray, log_dir: str | os.PathLike, block: int | str = -1, every: int = 1
+        self,
+        images: np.ndarray,
+        log_dir: str | os.PathLike,
+        block: int | str = -1,
+        every: int = 1,
+        *,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ):
         super().__init__()
         images = np.asarray(images)
@@ -41,10 +53,17 @@ class AttentionImages(keras.callbacks.Callback):
             )
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: every={every}")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(
+                "`mean` and `std` must be three numbers each, the deviations above 0. "
+                f"Received: mean={mean}, std={std}"
+            )
         self.images = images
         self.log_dir = os.path.join(os.fspath(log_dir), "attention")
         self.block = block
         self.every = every
+        self.mean = np.asarray(mean, np.float32)
+        self.std = np.asarray(std, np.float32)
         self._writer = None
 
     def on_train_begin(self, logs=None):
@@ -69,7 +88,8 @@ class AttentionImages(keras.callbacks.Callback):
 
     def _pictures(self) -> np.ndarray:
         """(B, H, 2 * W + gap, 3) uint8: each picture beside its overlay."""
-        weights = class_attention(self.model, preprocess_input(self.images), [self.block])
+        pixels = (self.images / np.float32(255) - self.mean) / self.std
+        weights = class_attention(self.model, pixels, [self.block])
         size = self.images.shape[1:3]
         heats = to_pixels(self.model, weights[:, 0].mean(axis=1), self.block, size)
         gap = np.full((size[0], _GAP, 3), 255, np.uint8)

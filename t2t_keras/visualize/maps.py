@@ -8,7 +8,14 @@ import numpy as np
 
 from t2t_keras.models.parts import parts_of, require_head
 from t2t_keras.visualize.pixels import cells_at
-from t2t_keras.visualize.walk import array, logits_of, map_of, stem_before, walk_encoder
+from t2t_keras.visualize.walk import (
+    array,
+    logits_of,
+    map_of,
+    map_size,
+    stem_before,
+    walk_encoder,
+)
 
 
 def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarray:
@@ -77,8 +84,9 @@ def token_similarity(
     """
     parts = parts_of(model)
     name = parts.name_of(block)
+    size, cells = np.shape(images)[1:3], map_size(parts, images, name)
+    places = cells_at(points, size, parts.grid_of(name), cells)
     maps = array(map_of(parts, images, name))
-    cells = cells_at(points, np.shape(images)[1:3], parts.grid_of(name), maps.shape[1:3])
     unit = maps / np.maximum(np.linalg.norm(maps, axis=-1, keepdims=True), 1e-12)
-    asked = np.stack([unit[:, row, column] for row, column in cells], axis=1)
+    asked = np.stack([unit[:, row, column] for row, column in places], axis=1)
     return np.clip(np.einsum("bqc,bhwc->bqhw", asked, unit), -1.0, 1.0)

@@ -72,8 +72,17 @@ def plot_overlays(
         row_names: A name a row, such as the block's.
         column_names: A name a column, such as the head's.
         points: (y, x) in pixels, marked on the picture.
+
+    Raises:
+        ValueError: There are not as many names as rows and columns, or the maps have another size
+            than the picture.
     """
     rows, columns = heats.shape[:2]
+    if (len(row_names), len(column_names)) != (rows, columns):
+        raise ValueError(
+            f"`row_names` and `column_names` must name the {rows} rows and {columns} columns of "
+            f"`heats`. Received: {len(row_names)} and {len(column_names)} names"
+        )
     width = min(4.0, _WIDTH / (columns + 1))
     height = width * image.shape[0] / image.shape[1]
     size = ((columns + 1) * width + 1, rows * (height + 0.06) + 0.8)
@@ -86,11 +95,11 @@ def plot_overlays(
     for y, x in points:
         axes[0, 0].plot(x, y, "+", color="black", markersize=13, markeredgewidth=4)
         axes[0, 0].plot(x, y, "+", color="white", markersize=12, markeredgewidth=2)
-    for row, row_name in enumerate(row_names):
-        for column, column_name in enumerate(column_names):
+    for row, (row_name, row_heats) in enumerate(zip(row_names, heats, strict=True)):
+        for column, (column_name, heat) in enumerate(zip(column_names, row_heats, strict=True)):
             name = column_name if row == 0 else ""
             side = row_name if column == 0 else ""
-            _show(axes[row, column + 1], overlay(image, heats[row, column]), name, side)
+            _show(axes[row, column + 1], overlay(image, heat), name, side)
     bar = figure.colorbar(
         ScalarMappable(cmap=_COLOURS), ax=axes, shrink=min(1.0, 2 / rows), pad=0.01
     )
@@ -110,8 +119,16 @@ def plot_channels(
         path: The PNG file; replaced whole or not at all.
         title: Stands above.
 
+    Raises:
+        ValueError: There are not as many names as maps.
+
     Reference: arXiv:2101.11986, figure 2.
     """
+    if not len(channels) or len(names) != len(channels):
+        raise ValueError(
+            "`names` must be a name for each of `channels`, of which there is at least one. "
+            f"Received: {len(names)} names, {len(channels)} channels"
+        )
     columns = min(_COLUMNS, len(channels))
     rows = math.ceil(len(channels) / columns)
     width = min(4.0, _WIDTH / columns)
@@ -122,7 +139,7 @@ def plot_channels(
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for axis, channel, name in zip(axes.flat, channels, names, strict=False):
+    for axis, channel, name in zip(axes.flat[: len(channels)], channels, names, strict=True):
         low, high = _limits(channel)
         axis.imshow(channel, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(name, fontsize=8, parse_math=False)

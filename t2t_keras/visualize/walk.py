@@ -30,12 +30,8 @@ def array(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
 
 
-def checked_images(parts: Parts, images: Any) -> Any:
-    """(B, H, W, C) pictures as the stem takes them.
-
-    Raises:
-        ValueError: They have another shape, or are smaller than a model takes.
-    """
+def check_images(parts: Parts, images: Any) -> None:
+    """Raises a ValueError where pictures are not (B, H, W, C), or smaller than a model takes."""
     shape = tuple(getattr(images, "shape", ()))
     channels = parts.model.input_shape[-1]
     if len(shape) != 4 or shape[-1] != channels or min(shape[1:3]) < MIN_SIDE:
@@ -43,6 +39,24 @@ def checked_images(parts: Parts, images: Any) -> Any:
             f"`images` must be a batch of preprocessed pictures, (B, H, W, {channels}), each side "
             f"at least {MIN_SIDE} pixels. Received: images of shape {shape}"
         )
+
+
+def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
+    """The rows and columns of a stage's or block's map, known before anything is computed.
+
+    Raises:
+        ValueError: The pictures do not fit.
+    """
+    check_images(parts, images)
+    shape = tuple(images.shape)
+    for layer in parts.stem[: parts.stages.get(name, len(parts.stem) - 1) + 1]:
+        shape = layer.compute_output_shape(shape)
+    return shape[1:3]
+
+
+def _taken(parts: Parts, images: Any) -> Any:
+    """(B, H, W, C) pictures as the stem takes them, behind what a model does before it."""
+    check_images(parts, images)
     images = ops.convert_to_tensor(images, dtype="float32")
     taken = parts.stem[0].input
     if taken is parts.model.inputs[0]:
@@ -144,7 +158,7 @@ def run_layer(layer: keras.layers.Layer, feature_map: Any) -> Any:
 
 def stem_before(parts: Parts, images: Any, name: str | None = None) -> Any:
     """The map that goes into a stage of the stem; None stands for what follows the stem."""
-    feature_map = checked_images(parts, images)
+    feature_map = _taken(parts, images)
     for layer in parts.stem:
         if layer.name == name:
             break

@@ -1,5 +1,6 @@
 """`python -m t2t_keras.export`: once as a user runs it, the rest in this process."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,14 +10,15 @@ from types import SimpleNamespace
 
 import keras
 import pytest
+from absl import flags
 
 from t2t_keras import T2TViT, create_model
-from t2t_keras.commands import opened_model
+from t2t_keras.commands import export, opened_model
 from t2t_keras.commands.export import ExportCommand, preprocessing_of, run
 from t2t_keras.commands.opened_model import open_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.model_card import ModelCard
-from tests.tiny import tiny_variant
+from tests.tiny import DATA, tiny_variant
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["ash", "elm", "oak"]
@@ -100,6 +102,35 @@ def test_what_a_model_was_trained_for_goes_into_the_graph():
     assert (cifar.mean, cifar.std, cifar.crop_pct) == (CIFAR_MEAN, CIFAR_STD, 1.0)
 
 
+def test_the_flags_are_the_command_s_fields(monkeypatch):
+    from t2t_keras.export import __main__ as script
+
+    seen, values = [], flags.FlagValues()
+    script.define_flags(values)
+    own = {name for name in values if name not in ("?", "help", "helpshort", "helpfull", "helpxml")}
+    fields = {field.name for field in dataclasses.fields(ExportCommand)}
+    assert own - {"debug", "model"} == fields - {"source", "model_name"}
+    monkeypatch.setattr(export, "run", lambda command, debug: seen.append(command) or 0)
+    line = ["-", "mine.pth", "--num_heads=4", "--statistics=cifar", "--warm_up_batches=1,2"]
+    assert script.main(values(line), values) == 0
+    asked = {"source": "mine.pth", "num_heads": 4, "statistics": "cifar", "warm_up_batches": (1, 2)}
+    assert seen == [ExportCommand(**asked)]
+
+
+def test_heads_and_statistics_of_a_checkpoint_are_taken_from_the_flags(
+    tmp_path, monkeypatch, capsys
+):
+    exported = []
+    monkeypatch.setattr(export, "export_model", lambda *given: exported.append(given) or "1")
+    (tmp_path / "labels.txt").write_text("abcdefghij".replace("", "\n")[1:])
+    asked = {"source": str(DATA / "tiny_performer.pth.tar"), "labels": str(tmp_path / "labels.txt")}
+    assert run(ExportCommand(format="litert", num_heads=2, statistics="cifar", **asked)) == 0, (
+        capsys.readouterr().err
+    )
+    (given,) = exported
+    assert (given[-1].mean, given[-1].std) == (CIFAR_MEAN, CIFAR_STD)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -112,6 +143,7 @@ def test_what_a_model_was_trained_for_goes_into_the_graph():
         ({"labels": "missing.txt"}, "--labels=missing.txt: cannot be read"),
         ({"image_size": ["64x64"]}, "the model's own, 32x32"),
         ({"crop_pct": 2.0}, "`crop_pct` must be in"),
+        ({"statistics": "cifar", "std": (1.0, 1.0, 1.0)}, "--statistics must be left out with"),
         ({"top": 4}, "`top` must be 1 to 3"),
     ],
 )

@@ -1,4 +1,5 @@
 import csv
+import os
 import re
 import shutil
 from pathlib import Path
@@ -6,9 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from t2t_keras import load_image, preprocess_input
-from t2t_keras.commands import classifiers
+from t2t_keras import load_image, load_official_checkpoint, preprocess_input
+from t2t_keras.commands import classifiers, predict
 from t2t_keras.commands.classifiers import open_classifier
 from t2t_keras.commands.predict import PredictCommand, run
 from t2t_keras.errors import CheckpointError
@@ -93,10 +95,29 @@ def test_what_cannot_be_read_is_said_and_skipped_and_the_rest_is_classified(kept
 
 
 def test_an_official_checkpoint_is_used_as_it_is(pictures, tmp_path):
-    rows = predicted(
-        tmp_path, DATA / "tiny_performer.pth.tar", pictures / "two", top=1, num_heads=2
-    )
-    assert [row[2].split()[0] for row in rows] == ["class", "class"]
+    """Its sizes read off, its crop and colours the default, its classes numbered."""
+    path = DATA / "tiny_performer.pth.tar"
+    rows = predicted(tmp_path, path, pictures / "two", top=1, num_heads=2)
+    model = tiny_model(classifier_activation="softmax")
+    load_official_checkpoint(model, path)
+    files = sorted((pictures / "two").glob("[!.]*.jpg"))
+    expected = np.asarray(model(preprocess_input(np.stack([load_image(f, 64) for f in files]))))
+    best = expected.argmax(axis=1)
+    assert [row[:3] for row in rows] == [
+        [str(file), "1", f"class {label}"] for file, label in zip(files, best, strict=True)
+    ]
+    np.testing.assert_allclose([float(row[3]) for row in rows], expected.max(axis=1), atol=2e-6)
+
+
+def test_how_pictures_are_prepared_can_be_said(kept, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(classifiers, "normalise", lambda x, *by: seen.append(by) or x / 255.0)
+    classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
+    picture = _picture(tmp_path)
+    read = classifier.read(str(picture))
+    np.testing.assert_array_equal(read, load_image(picture, 64, 0.5))
+    classifier.probabilities([read])
+    assert seen == [(CIFAR_MEAN, CIFAR_STD)]
 
 
 def test_the_authors_cifar_models_know_their_classes_and_colours(tmp_path, monkeypatch):
@@ -125,11 +146,15 @@ def _picture(folder: Path) -> Path:
         ({"batch_size": 0}, "--batch_size must be at least 1"),
         ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
         ({"labels": __file__}, "--labels must name the 3 classes of"),
+        ({"crop_pct": 1.5}, "--crop_pct must be in (0, 1]"),
+        ({"model": "served", "crop_pct": 1.0}, "--crop_pct and --statistics must be left out"),
+        ({"model": "served", "statistics": "cifar"}, "MODEL=served --statistics=cifar"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_classified(
-    given, message, kept, pictures, capsys
+    given, message, kept, pictures, monkeypatch, capsys
 ):
+    monkeypatch.chdir(kept)
     asked = {"model": str(kept / "model.keras"), "pictures": (str(pictures),), **given}
     assert run(PredictCommand(**asked)) == 1
     assert message in capsys.readouterr().err
@@ -141,3 +166,69 @@ def test_a_folder_without_pictures_and_a_damaged_model_are_named(kept, tmp_path,
     (tmp_path / "torn.keras").write_bytes((kept / "model.keras").read_bytes()[:500])
     with pytest.raises(CheckpointError, match=r"torn\.keras"):
         open_classifier(str(tmp_path / "torn.keras"))
+
+
+def test_folders_that_are_empty_or_cannot_be_read_are_said_beside_others(
+    pictures, tmp_path, monkeypatch
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "some").mkdir()
+    shutil.copytree(pictures, tmp_path / "some" / "below")
+    closed = str(tmp_path / "some" / "below" / "one")
+    scandir = os.scandir
+
+    def refusing(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # whom no file's mode keeps out: root
+    files, wrong = predict._files((str(tmp_path / "empty"), str(tmp_path / "some")))
+    assert [Path(file).parent.name for file in files] == ["two", "two"]
+    assert wrong[0].startswith(f"{tmp_path / 'empty'}: no pictures there")
+    assert wrong[1:] == [f"{closed}: cannot be read (Permission denied)."]
+
+
+def _empty_program(version: Path) -> None:
+    (version / "saved_model.pb").write_bytes(b"")
+
+
+def _torn_program(version: Path) -> None:
+    path = version / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _no_variables(version: Path) -> None:
+    shutil.rmtree(version / "variables")
+
+
+def _torn_variables(version: Path) -> None:
+    (path,) = (version / "variables").glob("*.data-*")
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def _somebody_s(version: Path) -> None:
+    shutil.rmtree(version)
+    tf.saved_model.save(tf.Module(), str(version))
+
+
+def _no_labels(version: Path) -> None:
+    (version / "assets" / "labels.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_empty_program, "cannot be used: it is damaged, or no SavedModel that this package wrote"),
+        (_torn_program, "cannot be used: .*OSError"),
+        (_no_variables, "cannot be used: .*NotFound"),
+        (_torn_variables, "cannot be used: "),
+        (_somebody_s, "cannot be used: .*serving_default"),
+        (_no_labels, r"assets/labels\.txt: is missing. Give .* --labels=FILE"),
+    ],
+)
+def test_a_saved_model_that_cannot_be_used_is_named(spoil, message, kept, tmp_path):
+    version = Path(shutil.copytree(kept / "served" / "1", tmp_path / "1"))
+    spoil(version)
+    with pytest.raises(CheckpointError, match=f"{version}.*{message}"):
+        open_classifier(str(version))

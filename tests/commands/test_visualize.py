@@ -1,10 +1,12 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from t2t_keras.commands import visualize
 from t2t_keras.commands.visualize import VisualizeCommand, run
+from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
 from t2t_keras.weights.convert import write_model
 from tests.conftest import DATA
 from tests.pictures import encode, ramp
@@ -88,6 +90,7 @@ def test_each_kind_is_drawn(changes, title, shape, asked, titles, capsys):
         ({"what": "tokens", "at": ["1"]}, "--at must be y,x"),
         ({"what": "tokens", "at": ["40", "1"]}, "inside the picture"),
         ({"image_size": ["a"]}, "`image_size` must be"),
+        ({"weights": "imagenet"}, "--weights goes with a variant's name"),
     ],
 )
 def test_an_error_is_one_clear_line_and_nothing_is_written(
@@ -103,6 +106,21 @@ def test_a_file_that_is_no_model_is_named(asked, capsys, tmp_path):
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 nothing")
     assert run(asked(source=str(tmp_path / "broken.keras"))) == 1
     assert "broken.keras: cannot be loaded" in capsys.readouterr().err
+
+
+def test_pictures_are_normalised_by_the_statistics_asked_for(asked, monkeypatch):
+    seen = []
+    rollout = visualize.attention_rollout
+    monkeypatch.setattr(
+        visualize, "attention_rollout", lambda *given: seen.append(given[1]) or rollout(*given)
+    )
+    for statistics in (None, "cifar"):
+        command = asked(what="rollout", statistics=statistics, overwrite=True)
+        assert run(command) == 0
+    image = load_image(command.image, (32, 64))
+    np.testing.assert_allclose(seen[0][0], preprocess_input(image), rtol=1e-4, atol=1e-5)
+    cifar = (image / 255 - CIFAR_MEAN) / CIFAR_STD
+    np.testing.assert_allclose(seen[1][0], cifar, rtol=1e-4, atol=1e-5)
 
 
 def test_an_output_is_replaced_only_if_asked(asked, capsys, tmp_path):

@@ -1,8 +1,9 @@
-import os
+import re
 import shutil
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from t2t_keras.data import (
     AUGMENTATIONS,
@@ -24,16 +25,37 @@ def root(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "pictures é")
 
 
+@pytest.fixture(scope="module")
+def evaluated(folder, tmp_path_factory):
+    """A folder, and its evaluation batches by their size: they read the files anew each time."""
+    root = shutil.copytree(folder, tmp_path_factory.mktemp("evaluated") / "pictures é")
+    source = open_source(root)
+    return root, {size: eval_dataset(source, 16, size) for size in (2, 5)}
+
+
 def _run(dataset):
     with picture_errors():
         return sum(len(labels) for _, labels in dataset)
 
 
+def _message(path, content, dataset):
+    """What is said of a picture with other content; None is a picture that vanished."""
+    whole = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    try:
+        with pytest.raises(DataError) as caught:
+            _run(dataset)
+    finally:
+        path.write_bytes(whole)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("kind", sorted(UNREADABLE))
-def test_a_bad_file_is_named(root, kind):
-    (root / "val/plum/001.jpg").write_bytes(UNREADABLE[kind])
-    with pytest.raises(DataError, match=r"val/plum/001.jpg: .*(Formats read|pixels)"):
-        _run(eval_dataset(open_source(root), 16, 2))
+def test_a_bad_file_is_named(evaluated, kind):
+    root, batches = evaluated
+    path = root / "val/plum/001.jpg"
+    said = _message(path, UNREADABLE[kind], batches[2])
+    assert re.fullmatch(rf"{re.escape(str(path))}: .*(Formats read|pixels).*", said, re.DOTALL)
 
 
 def test_a_bad_file_is_named_in_training(root):
@@ -44,13 +66,18 @@ def test_a_bad_file_is_named_in_training(root):
 
 @pytest.mark.parametrize("batch_size", [2, 5])
 @pytest.mark.parametrize("place", range(5))
-def test_a_bad_file_is_named_wherever_it_stands(root, place, batch_size):
-    source = open_source(root)
-    path = source.eval_split.paths[place].numpy().decode()
-    os.truncate(path, 30)
-    with pytest.raises(DataError) as caught:
-        _run(eval_dataset(source, 16, batch_size))
-    assert str(caught.value).startswith(path)
+def test_a_bad_file_is_named_wherever_it_stands(evaluated, place, batch_size):
+    root, batches = evaluated
+    paths = sorted((root / "val").glob("*/*"))
+    assert len(paths) == 5
+    path = paths[place]
+    assert _message(path, path.read_bytes()[:30], batches[batch_size]).startswith(f"{path}: ")
+
+
+def test_a_file_that_vanished_is_named(evaluated):
+    root, batches = evaluated
+    path = root / "val" / "pear" / "000.jpg"
+    assert _message(path, None, batches[2]).startswith(f"{path}: ")
 
 
 def test_of_several_bad_files_the_first_is_named(root):
@@ -58,13 +85,6 @@ def test_of_several_bad_files_the_first_is_named(root):
         (root / "val" / name).write_bytes(b"")
     with pytest.raises(DataError, match=r"val/apple/001.jpg: "):
         _run(eval_dataset(open_source(root), 16, 3))
-
-
-def test_a_file_that_vanished_is_named(root):
-    source = open_source(root)
-    (root / "val" / "pear" / "000.jpg").unlink()
-    with pytest.raises(DataError, match=r"val/pear/000.jpg: "):
-        _run(eval_dataset(source, 16, 2))
 
 
 def test_names_with_newlines_are_named_whole(root):
@@ -75,13 +95,12 @@ def test_names_with_newlines_are_named_whole(root):
     assert str(caught.value).startswith(str(path))
 
 
-def test_what_only_pillow_reads_is_named_too(root):
-    from PIL import Image
-
+def test_what_only_pillow_reads_is_named_too(evaluated):
+    root, batches = evaluated
+    path = root / "val" / "pear" / "000.jpg"
     palette = encode(Image.fromarray(ramp()).quantize(16), "BMP")
-    (root / "val" / "pear" / "000.jpg").write_bytes(palette)
-    with pytest.raises(DataError, match=r"pear/000.jpg: cannot be read.*24-bit BMP"):
-        _run(eval_dataset(open_source(root), 16, 2))
+    said = _message(path, palette, batches[2])
+    assert said.startswith(f"{path}: cannot be read") and "24-bit BMP" in said
 
 
 @pytest.mark.parametrize("label", [-1, 3, 2**30])

@@ -25,7 +25,12 @@ def _record_split(tmp_path, window=12):
                 writer.write(b"picture %02d" % index)
         shards.append((path, 1, 10))
     title = "the split"
-    return RecordSplit(title, COUNT, tuple(shards), lambda key: (key, tf.constant(0)), window)
+    return RecordSplit(title, COUNT, tuple(shards), _parsed, window)
+
+
+def _parsed(record):
+    """A record, and the number in it as its label."""
+    return record, tf.strings.to_number(tf.strings.substr(record, 8, 2), tf.int32)
 
 
 @pytest.fixture(params=[_file_split, _record_split], ids=["files", "records"])
@@ -43,6 +48,20 @@ def test_every_example_comes_once_in_every_order(split):
     assert len(fixed) == len(set(fixed)) == split.size == COUNT
     for seed in ((0, 0), (0, 1), (1, 0)):
         assert sorted(_contents(split, seed)) == sorted(fixed)
+
+
+def test_labels_stand_in_the_fixed_order(split):
+    for part in (split, split.without([3, 40])):
+        labels = part.every_label()
+        assert labels.dtype == np.int64 and len(labels) == part.size
+        assert [b"picture %02d" % label for label in labels] == _contents(part, None)
+
+
+def test_labels_of_files_are_known_without_reading_them(tmp_path):
+    split = _file_split(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert split.every_label().tolist() == list(range(COUNT))
 
 
 def test_an_order_is_its_seeds_own(split):

@@ -1,13 +1,31 @@
 """One small model and its SavedModel, for all that look at it."""
 
+import keras
 import pytest
 import tensorflow as tf
 
 from t2t_keras import T2TViT
 from t2t_keras.export import export_saved_model
+from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.tiny import tiny_variant
 
+__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 NAMES = ["null", "ett", "två", "tre", "fyra", "fem", "sex", "sju", "åtta", "nio"]
+
+
+def in_half_precision(policy, build, weights, path):
+    """A model as a run with --precision leaves it: from a `.keras` file."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.set_weights(weights)
+    model.save(path)
+    model = keras.saving.load_model(path)
+    assert model.get_layer("encoder").dtype_policy.name == policy
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,26 @@ from sklearn.datasets import load_digits
 
 from t2t_keras import T2TViT
 from t2t_keras.errors import ExportError
-from t2t_keras.export import export_model
+from t2t_keras.export import Preprocessing, export_model, litert_file, openvino_file
 from t2t_keras.export.classifier import features_and_logits
-from t2t_keras.export.onnx_file import quantize_onnx
-from t2t_keras.export.openvino_file import quantize_openvino
+from t2t_keras.export.litert_file import convert_to_litert
+from t2t_keras.export.onnx_file import quantize_onnx, write_onnx
+from t2t_keras.export.openvino_file import convert_to_openvino
+from t2t_keras.export.plain_model import plain_model, save_graph
 from t2t_keras.images import preprocess_input
-from tests.export.conftest import NAMES
+from tests.export.conftest import NAMES, in_half_precision
 from tests.tiny import tiny_variant
 
 # Each kind of token and of block; the performer with squeeze-excite reads digits below.
 MODELS = {
-    "transformer, ghost": {"token_type": "transformer", "block_type": "ghost", "depth": 1},
+    "transformer, ghost": {
+        "activation": "sigmoid",
+        "token_type": "transformer",
+        "block_type": "ghost",
+        "depth": 1,
+    },
     "convolution, dense": {
+        "policy": "mixed_float16",
         "token_type": "convolution",
         "block_type": "dense",
         "depth": (1, 1),
@@ -35,6 +43,7 @@ TEST_PICTURES = 360  # as in the digits data set
 # read otherwise than by Keras.
 MAX_DIFFERENCE = 1e-4
 MAX_DISAGREEMENT = {"float16": 0.01, "int8": 0.03}
+MAX_SIZE = {"float16": 0.6, "int8": 0.4}  # share of the size in float32
 
 
 def run_file(folder, format, pictures):
@@ -62,17 +71,43 @@ def skip_without(format):
             pytest.skip(f'{module} is not installed; it is in pip install -e ".[export]"')
 
 
+def written(plain, graph, format, folder, how=None):
+    """A folder with a plain model in a format, whose converter reads its graph."""
+    if format == "onnx":
+        write_onnx(plain, folder, how)
+    elif format == "litert":
+        convert_to_litert(graph, folder / "model.tflite", how)
+    else:
+        convert_to_openvino(graph, folder / "model.xml", how)
+    return folder
+
+
 @pytest.fixture(params=MODELS, scope="module")
-def other(request):
-    return T2TViT(tiny_variant(image_size=32, **MODELS[request.param]), weights=None, classes=10)
+def other(request, tmp_path_factory):
+    """A plain model, its graph, pictures and what Keras makes of them in float32."""
+    fields = {"activation": "softmax", "policy": None, **MODELS[request.param]}
+    activation, policy = fields.pop("activation"), fields.pop("policy")
+
+    def build():
+        variant = tiny_variant(image_size=32, **fields)
+        return T2TViT(variant, classes=10, classifier_activation=activation)
+
+    model = build()
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
+    expected = model(preprocess_input(pictures)).numpy()
+    folder = tmp_path_factory.mktemp("graph")
+    if policy is not None:
+        model = in_half_precision(policy, build, model.get_weights(), folder / "model.keras")
+    plain = plain_model(model, Preprocessing().for_model(model))
+    save_graph(plain, folder)
+    return plain, folder, pictures, expected
 
 
 @pytest.mark.parametrize("format", RUNTIMES)
 def test_probabilities_are_those_of_keras(format, other, tmp_path):
     skip_without(format)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
-    outputs = run_file(export_model(other, NAMES, tmp_path, format), format, pictures)
-    expected = other(preprocess_input(pictures)).numpy()
+    plain, graph, pictures, expected = other
+    outputs = run_file(written(plain, graph, format, tmp_path), format, pictures)
     np.testing.assert_allclose(outputs["probabilities"], expected, rtol=0, atol=MAX_DIFFERENCE)
     assert outputs["logits"].shape == (3, 10)
 
@@ -86,7 +121,7 @@ def digits():
     data = load_digits()
     grey = np.kron(data.images, np.ones((4, 4))) * (255 / 16)
     pictures = np.repeat(grey[..., None], 3, axis=-1).astype("float32")
-    variant = tiny_variant(image_size=32, depth=1, embed_dim=64, block_type="squeeze_excite")
+    variant = tiny_variant(image_size=32, depth=1, embed_dim=256, block_type="squeeze_excite")
     model = T2TViT(variant, weights=None, classes=10)
     for weight in model.weights:
         # The class token is then what it attends to alone, which differs from digit to digit.
@@ -105,6 +140,13 @@ def digits():
     probabilities = model.predict(preprocess_input(pictures[unseen]), verbose=0)
     assert (probabilities.argmax(1) == data.target[unseen]).mean() > 0.8
     return model, pictures[unseen], probabilities
+
+
+@pytest.fixture(scope="module")
+def digits_graph(digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("graph")
+    save_graph(plain_model(digits[0], Preprocessing().for_model(digits[0])), folder)
+    return folder
 
 
 @pytest.fixture(params=RUNTIMES, scope="module")
@@ -136,17 +178,16 @@ def test_digits_have_the_probabilities_of_keras(in_float32, digits):
 
 
 @pytest.mark.parametrize("how", MAX_DISAGREEMENT)
-def test_quantized_digits_are_read_as_keras_reads_them(how, in_float32, digits, tmp_path):
+def test_quantized_digits_are_read_as_keras_reads_them(
+    how, in_float32, digits, digits_graph, tmp_path
+):
     format, folder = in_float32
-    if format == "litert":
-        smaller = export_model(digits[0], NAMES, tmp_path, format, how)
-    else:  # from the file in float32, which takes a moment
-        smaller = tmp_path
-        quantize = {"onnx": quantize_onnx, "openvino": quantize_openvino}[format]
-        name = {"onnx": "model.onnx", "openvino": "model.xml"}[format]
-        quantize(folder / name, smaller / name, how)
-    assert disagreement(smaller, format, digits) <= MAX_DISAGREEMENT[how]
-    assert size_of(smaller) < 0.9 * size_of(folder)
+    if format == "onnx":  # from the file in float32, which takes a moment
+        quantize_onnx(folder / "model.onnx", tmp_path / "model.onnx", how)
+    else:
+        written(None, digits_graph, format, tmp_path, how)
+    assert disagreement(tmp_path, format, digits) <= MAX_DISAGREEMENT[how]
+    assert size_of(tmp_path) < MAX_SIZE[how] * size_of(folder)
 
 
 def test_a_missing_package_is_said_with_the_line_that_installs_it(model, tmp_path, monkeypatch):
@@ -155,6 +196,36 @@ def test_a_missing_package_is_said_with_the_line_that_installs_it(model, tmp_pat
         with pytest.raises(ExportError, match=rf"{package}.*\n?.*pip install .t2t-keras\[export\]"):
             export_model(model, NAMES, tmp_path, format, "int8" if format == "openvino" else None)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("format", "place", "error"),
+    [
+        ("onnx", "keras.Model.export", "builtins.KeyError"),  # tf2onnx' rules raise anything
+        (
+            "litert",
+            "tensorflow.lite.TFLiteConverter.from_saved_model",
+            "tensorflow.lite.python.convert.ConverterError",
+        ),
+        ("openvino", "openvino.Core", "openvino.frontend.OpConversionFailure"),
+        ("openvino", "openvino.Core", "builtins.RuntimeError"),
+    ],
+)
+def test_a_converter_s_error_is_said_and_leaves_nothing(
+    format, place, error, model, tmp_path, monkeypatch
+):
+    skip_without(format)
+    module, _, name = error.rpartition(".")
+
+    def fail(*_, **__):
+        raise getattr(importlib.import_module(module), name)("no such operation")
+
+    monkeypatch.setattr(place, fail)
+    for writer in (litert_file, openvino_file):
+        monkeypatch.setattr(writer, "save_graph", lambda *_: None)
+    with pytest.raises(ExportError, match=f"1: cannot be converted to {format}.*no such operation"):
+        export_model(model, NAMES, tmp_path, format)
+    assert [path.name for path in tmp_path.iterdir()] == [".export.lock"]
 
 
 @pytest.mark.parametrize(

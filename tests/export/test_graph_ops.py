@@ -9,12 +9,12 @@ from tests.tiny import tiny_variant
 # ONNX has no Erfc, OpenVINO no MatrixDiagV3, LiteRT and ONNX no ExtractImagePatches.
 HINDERING = {"Erfc", "MatrixDiagV3", "ExtractImagePatches", "PyFunc", "EagerPyFunc"}
 VARIANTS = {
-    "performer": tiny_variant(),
-    "transformer": tiny_variant("transformer"),
-    "convolution": tiny_variant("convolution"),
-    "squeeze_excite": tiny_variant(block_type="squeeze_excite"),
-    "ghost": tiny_variant(block_type="ghost"),
-    "dense": tiny_variant(block_type="dense", depth=(1, 2), growth_rate=8),
+    "performer": tiny_variant(depth=1),
+    "transformer": tiny_variant("transformer", depth=1),
+    "convolution": tiny_variant("convolution", depth=1),
+    "squeeze_excite": tiny_variant(block_type="squeeze_excite", depth=1),
+    "ghost": tiny_variant(block_type="ghost", depth=1),
+    "dense": tiny_variant(block_type="dense", depth=(1, 1), growth_rate=8),
 }
 
 

@@ -1,11 +1,14 @@
 """Files of pictures in a request: each row hangs on its own file alone."""
 
 import resource
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from t2t_keras.export import UNREADABLE
 from t2t_keras.export.picture_rows import decode_rows
@@ -55,7 +58,6 @@ def test_mixed_requests_from_many_threads_leave_good_rows_as_they_are(served):
     good = [encode(noise(40, 50, seed=seed), "JPEG") for seed in range(4)]
     bad = list(UNREADABLE_KINDS.values())
     clean = {file: serve(image_bytes=tf.constant([file]))["logits"].numpy()[0] for file in good}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def ask(seed: int) -> int:
         rng = np.random.default_rng(seed)
@@ -69,5 +71,29 @@ def test_mixed_requests_from_many_threads_leave_good_rows_as_they_are(served):
 
     with ThreadPoolExecutor(THREADS) as threads:
         assert sum(threads.map(ask, range(REQUESTS))) > REQUESTS / 4
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 200 * 1024
+
+
+def resident() -> int:
+    """MiB that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 2**20
+
+
+def test_a_request_of_bombs_takes_no_memory(served):
+    """Whole files, each of 62 million pixels and more."""
+    grey = Image.new("L", (8000, 8100))
+    bombs = [encode(grey, "PNG", compress_level=1), encode(grey, "JPEG")]
+    del grey
+    seen, stopped = [resident()], threading.Event()
+
+    def watch():
+        while not stopped.wait(0.002):
+            seen.append(resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    outputs = served["serving_image_bytes"](image_bytes=tf.constant([*bombs, READABLE["png"]]))
+    stopped.set()
+    watcher.join()
+    assert outputs["ok"].numpy().tolist() == [False, False, True]
+    assert max(seen) - seen[0] < 50

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import tensorflow as tf
 from t2t_keras import T2TViT
 from t2t_keras.errors import ExportError
 from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model
+from t2t_keras.export.classifier import activation_of
 from t2t_keras.images import load_image, preprocess_input
-from tests.export.conftest import NAMES
+from tests.export.conftest import NAMES, in_half_precision
 from tests.pictures import encode, noise
 from tests.tiny import tiny_model, tiny_variant
 
@@ -96,8 +98,6 @@ def test_features_are_what_the_classifier_reads(model, served):
     picture = noise(32, 32)[None]
     given = served["features"](image=tf.constant(picture, tf.float32))["features"]
     head = model.get_layer("head")
-    whole = Preprocessing(crop_pct=1.0)
-    assert whole.for_model(model).image_size == (32, 32)
     expected = served["serving_default"](image=tf.constant(picture, tf.float32))["logits"]
     np.testing.assert_allclose(head(given), expected, atol=1e-5)
 
@@ -136,7 +136,10 @@ def test_an_empty_batch_gives_an_empty_result(served):
     ],
 )
 def test_wrong_types_ranks_and_names_are_refused(signature, inputs, served):
-    with pytest.raises((TypeError, tf.errors.InvalidArgumentError), match="image|float|string"):
+    with pytest.raises(
+        (TypeError, tf.errors.InvalidArgumentError),
+        match=r"image|float|string|expected shape \[\?\]",
+    ):
         served[signature](**inputs)
 
 
@@ -144,16 +147,32 @@ def test_tf_serving_finds_what_it_looks_for(exported):
     assert exported.name == "1"
     assert (exported / "saved_model.pb").is_file()
     assert (exported / "assets" / "labels.txt").read_text("utf-8").split() == NAMES
+    assert tempfile.gettempdir().encode() not in (exported / "saved_model.pb").read_bytes()
+
+
+def test_a_model_that_gives_logits_gets_a_softmax(model):
+    assert activation_of(tiny_model(classifier_activation=None)) == activation_of(model)
+    assert activation_of(model) == "softmax"
 
 
 @pytest.fixture(scope="module")
 def any_size(tmp_path_factory):
-    """A SavedModel of a model for any size, and what it should give for a picture."""
-    variant = tiny_variant(image_size=32, depth=1)
-    free = T2TViT(variant, weights=None, classes=3, input_shape=(None, None, 3))
+    """A SavedModel of a model for any size, and what it should give for a picture.
+
+    It was trained in half precision and has a sigmoid; what is served computes in float32.
+    """
+
+    def build():
+        variant, shape = tiny_variant(image_size=32, depth=1), (None, None, 3)
+        return T2TViT(variant, input_shape=shape, classes=3, classifier_activation="sigmoid")
+
+    free = build()
+    free.get_layer("head").bias.assign([2.0, 1.0, -1.0])
     settings = Preprocessing(image_size=(32, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     folder = tmp_path_factory.mktemp("free")
-    version = export_saved_model(free, "abc", folder, 4, settings, top=1, warm_up_batches=())
+    path = folder / "model.keras"
+    trained = in_half_precision("mixed_bfloat16", build, free.get_weights(), path)
+    version = export_saved_model(trained, "abc", folder, 4, settings, top=1, warm_up_batches=())
 
     def likeliest(picture):
         pixels = (picture / 255 - settings.mean) / settings.std
@@ -174,7 +193,7 @@ def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
     """It knows no `ScaleAndTranslate`, which is what resizes as Pillow does."""
     openvino = pytest.importorskip("openvino", reason='needs pip install -e ".[export]"')
     version, likeliest = any_size
-    compiled = openvino.compile_model(openvino.convert_model(str(version)))
+    compiled = openvino.compile_model(openvino.Core().read_model(version))
     picture = noise(48, 32)
     given = compiled({"image": picture[None].astype("float32")})
     np.testing.assert_allclose(given["probabilities"], likeliest(picture), atol=1e-5)
@@ -188,16 +207,27 @@ def test_a_version_is_never_overwritten(exported, model):
     assert sorted((p, p.stat().st_mtime_ns) for p in exported.rglob("*")) == before
 
 
+class FullDisk:
+    """In place of a writer of records."""
+
+    def __init__(self, path):
+        raise tf.errors.ResourceExhaustedError(None, None, f"No space for {path}")
+
+
 @pytest.mark.parametrize(
-    "error", [OSError("No space left"), tf.errors.ResourceExhaustedError(None, None, "No space")]
+    "error",
+    [OSError("No space left"), tf.errors.ResourceExhaustedError(None, None, "No space"), None],
+    ids=["of the system", "of TensorFlow", "later, in the warm-up"],
 )
 def test_a_failing_export_leaves_nothing(error, model, tmp_path, monkeypatch):
     def fail(module, folder, signatures):
         (tmp_path / "models" / "half").rename(folder)
-        raise error
+        if error is not None:
+            raise error
 
     (tmp_path / "models" / "half").mkdir(parents=True)
     monkeypatch.setattr(tf.saved_model, "save", fail)
+    monkeypatch.setattr(tf.io, "TFRecordWriter", FullDisk)
     with pytest.raises(ExportError, match="No space"):
         export_saved_model(model, NAMES, tmp_path / "models")
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".export.lock"]
@@ -213,6 +243,7 @@ def test_a_failing_export_leaves_nothing(error, model, tmp_path, monkeypatch):
         ({"warm_up_batches": (1, 0)}, "`warm_up_batches` must be"),
         ({"model": tiny_model(input_shape=(None, None, 3))}, "`image_size` must be given"),
         ({"model": tiny_model(include_top=False)}, "with its classifier"),
+        ({"model": tiny_model(classifier_activation="relu")}, "softmax, sigmoid or None.*=relu"),
     ],
 )
 def test_what_cannot_be_exported_is_said(fields, message, model, tmp_path):

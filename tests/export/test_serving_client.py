@@ -4,18 +4,31 @@ import base64
 import http.server
 import importlib.util
 import json
+import re
+import sys
 import threading
+import urllib.error
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.export.conftest import NAMES
 from tests.pictures import encode, noise
 
 PATH = Path(__file__).parents[2] / "examples" / "serving_client.py"
 GOOD = [encode(noise(40, 50, seed=seed), kind) for seed, kind in enumerate(("JPEG", "PNG", "BMP"))]
 FILES = [*GOOD[:2], b"no picture", *GOOD[2:]]
+REASON = 'needs pip install -e ".[serving]"'
+OTHER_ANSWERS = {
+    "missing": b'{"error": "Servable not found"}',
+    "page": b"<html>a proxy</html>",
+    "empty": b"{}",
+    "list": b"[]",
+    "vectors": b'{"predictions": [[0.1, 0.9]]}',
+    "short": b'{"predictions": []}',
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +41,19 @@ def client():
 
 @pytest.fixture
 def rest_port(served, monkeypatch, client):
-    """Answers as TensorFlow Serving's REST port does: base64 under `*_bytes`, a row an instance."""
+    """Answers as TensorFlow Serving's REST port does: base64 under `*_bytes`, a row an instance.
+
+    Models beside "digits" are not there, or answer something else.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):  # noqa: N802 - the name that http.server calls
-            assert self.path == "/v1/models/digits:predict"
+            name = self.path.removeprefix("/v1/models/").removesuffix(":predict")
+            if name != "digits":
+                self.send_response(404 if name == "missing" else 200)
+                self.end_headers()
+                self.wfile.write(OTHER_ANSWERS[name])
+                return
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             files = [base64.b64decode(one["image_bytes"]["b64"]) for one in asked["instances"]]
             outputs = served[asked["signature_name"]](image_bytes=tf.constant(files))
@@ -63,17 +84,69 @@ def rest_port(served, monkeypatch, client):
     server.server_close()
 
 
-def test_over_rest_each_picture_has_its_line(client, rest_port):
-    rows = client.over_rest("127.0.0.1", "digits", FILES)
-    assert [row["ok"] for row in rows] == [True, True, False, True]
-    said = client.lines(["a.jpg", "b.png", "c.txt", "d.bmp"], rows)
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    names = ("a.jpg", "b.png", "c.txt", "d.bmp")
+    for name, file in zip(names, FILES, strict=True):
+        (folder / name).write_bytes(file)
+    return [str(folder / name) for name in names]
+
+
+def test_over_rest_each_picture_has_its_line(client, rest_port, pictures, capsys):
+    assert client.main([*pictures, "--model=digits", "--host=127.0.0.1"]) == 0
+    said = capsys.readouterr().out.splitlines()
     assert said[2] == "c.txt: not readable as a picture"
-    assert all("%" in line for place, line in enumerate(said) if place != 2)
+    for name, line in zip(("a.jpg", "b.png", "d.bmp"), (*said[:2], said[3]), strict=True):
+        assert re.fullmatch(rf"{name}: ({'|'.join(NAMES)}) \(\d+\.\d%\)", line)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "missing:predict: HTTP Error 404.*Servable not found"),
+        ("page", "page:predict: an answer without predictions"),
+        ("empty", "an answer without predictions"),
+        ("list", "an answer without predictions"),
+        ("vectors", "an answer of another model"),
+        ("short", "an answer of another model"),
+    ],
+)
+def test_another_answer_is_one_line(name, message, client, rest_port, pictures, capsys):
+    assert client.main([pictures[0], f"--model={name}", "--host=127.0.0.1"]) == 1
+    assert re.fullmatch(f"error: .*{message}.*\n", capsys.readouterr().err)
+
+
+def test_a_missing_picture_or_server_is_one_line(client, pictures, capsys, monkeypatch):
+    assert client.main(["missing.jpg", "--model=digits"]) == 1
+    assert re.fullmatch("error: .*missing.jpg.*\n", capsys.readouterr().err)
+    assert client.main([pictures[0], "--model=digits", "--host=no host"]) == 1
+    assert re.fullmatch("error: http://no host:8501.*\n", capsys.readouterr().err)
+    monkeypatch.setattr(client.urllib.request, "urlopen", refused)
+    assert client.main([pictures[0], "--model=digits"]) == 1
+    assert "Connection refused>. Is the server running?" in capsys.readouterr().err
+
+
+def refused(*_, **__):
+    raise urllib.error.URLError("Connection refused")
+
+
+def test_over_grpc_an_error_is_one_line(client, pictures, capsys):
+    pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=REASON)
+    assert client.main([pictures[0], "--model=digits", "--host=127.0.0.1", "--grpc"]) == 1
+    assert re.fullmatch(r"error: 127.0.0.1:8500: [A-Z_]+: .*\n", capsys.readouterr().err)
+
+
+def test_without_the_packages_of_grpc_the_line_that_installs_them_is_said(
+    client, pictures, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    assert client.main([pictures[0], "--model=digits", "--grpc"]) == 1
+    assert "pip install tensorflow-serving-api" in capsys.readouterr().err
 
 
 def test_over_grpc_the_messages_carry_the_same(client, served):
-    reason = 'needs pip install -e ".[serving]"'
-    messages = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=reason)
+    messages = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=REASON)
     sent = client.predict_request("digits", FILES).SerializeToString()
     request = messages.PredictRequest.FromString(sent)
     files = tf.make_ndarray(request.inputs["image_bytes"])
@@ -84,3 +157,5 @@ def test_over_grpc_the_messages_carry_the_same(client, served):
     rows = client.rows_of(reply)
     assert [row["ok"] for row in rows] == [True, True, False, True]
     np.testing.assert_allclose(rows[0]["probabilities"], outputs["probabilities"][0])
+    with pytest.raises(client.NoAnswer, match="other outputs"):
+        client.rows_of(messages.PredictResponse())

@@ -1,14 +1,20 @@
 """A version appears whole or not at all, whoever looks and whatever happens."""
 
 import os
+import shutil
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import tensorflow as tf
 
 from t2t_keras.errors import ExportError
 from t2t_keras.export import next_version
 from t2t_keras.export.versions import new_version
+from tests.export.conftest import NAMES
+from tests.pictures import encode, noise
 from tests.training.forked import forked
 
 FILES = 20
@@ -20,6 +26,19 @@ def _write(folder, version=None):
         for number in range(FILES):
             (part / str(number)).write_bytes(b"x" * 100)
     return target
+
+
+def _killed(folder):
+    with new_version(folder, None) as (part, _):
+        part.mkdir()
+        (part / "half").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_one(folder):
+    pid, read = forked(lambda _: _killed(folder))
+    os.close(read)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 def _versions(folder):
@@ -42,7 +61,9 @@ def test_a_watcher_never_sees_a_part_of_a_version(tmp_path):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for _ in range(10):
+    for _ in range(5):
+        _write(tmp_path)
+        _kill_one(tmp_path)
         _write(tmp_path)
     stopped.set()
     watcher.join()
@@ -51,16 +72,8 @@ def test_a_watcher_never_sees_a_part_of_a_version(tmp_path):
 
 
 def test_a_killed_export_leaves_no_version_and_the_next_one_cleans_up(tmp_path):
-    def killed(_):
-        with new_version(tmp_path, None) as (part, _):
-            part.mkdir()
-            (part / "half").write_bytes(b"half")
-            os.kill(os.getpid(), signal.SIGKILL)
-
     for _ in range(2):
-        pid, read = forked(killed)
-        os.close(read)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        _kill_one(tmp_path)
         assert _versions(tmp_path) == []
         assert any(path.name.startswith(".part-") for path in tmp_path.iterdir())
     assert _write(tmp_path) == tmp_path / "1"
@@ -73,6 +86,53 @@ def test_exports_at_the_same_time_get_versions_of_their_own(tmp_path):
         os.close(read)
         assert os.waitpid(pid, 0)[1] == 0
     assert _versions(tmp_path) == ["1", "2", "3", "4"]
+
+
+def _in_upper_case(exported, part):
+    """The same SavedModel, but for the names that it gives."""
+    shutil.copytree(exported, part)
+    graph = (part / "saved_model.pb").read_bytes()
+    for name in NAMES:  # as a protocol buffer has them: field 8, the length, the bytes
+        old, new = (b"B%c%b" % (len(text), text) for text in (name.encode(), name.upper().encode()))
+        assert old in graph and len(old) == len(new)
+        graph = graph.replace(old, new)
+    (part / "saved_model.pb").write_bytes(graph)
+
+
+def test_a_new_version_takes_over_without_a_failed_or_mixed_answer(exported, served, tmp_path):
+    """As TensorFlow Serving does it: it looks for a higher number, loads that and goes over."""
+    good = encode(noise(40, 50), "JPEG")
+    current = [served["serving_image_bytes"]]
+    loaded = []  # a signature lives as long as what it comes from
+
+    def serve():
+        started = time.monotonic()
+        while not (tmp_path / "2").exists() and time.monotonic() - started < 60:
+            time.sleep(0.001)
+        loaded.append(tf.saved_model.load(str(tmp_path / "2")))
+        current[0] = loaded[0].signatures["serving_image_bytes"]
+
+    def is_first() -> bool:
+        outputs = current[0](image_bytes=tf.constant([good, b"bad", good]))
+        assert outputs["ok"].numpy().tolist() == [True, False, True]
+        names = {name.decode() for name in outputs["classes"].numpy()[[0, 2]].flat}
+        assert names <= set(NAMES) or names <= set(map(str.upper, NAMES))
+        return names <= set(NAMES)
+
+    def ask() -> list[bool]:
+        answers = [is_first()]
+        while server.is_alive():
+            answers.append(is_first())
+        return [*answers, is_first()]
+
+    server = threading.Thread(target=serve)
+    server.start()
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(ask) for _ in range(2)]
+        with new_version(tmp_path, 2) as (part, _):
+            _in_upper_case(exported, part)
+        for answers in (one.result() for one in asking):
+            assert answers[0] and not answers[-1] and answers == sorted(answers, reverse=True)
 
 
 def test_a_version_that_is_there_is_refused_before_any_work(tmp_path):

@@ -78,7 +78,7 @@ def test_what_is_no_picture_is_an_error_naming_the_file(tmp_path, kind):
     assert "JPEG, PNG, WebP" in first_line.replace("WEBP", "WebP") or "pixels" in first_line
 
 
-@pytest.mark.parametrize("kind", ["bomb_png", "bomb_jpeg"])
+@pytest.mark.parametrize("kind", ["bomb_png", "bomb_jpeg", "bomb_gif"])
 def test_a_bomb_is_refused_from_its_header(tmp_path, kind):
     path = tmp_path / "bomb.jpg"
     path.write_bytes(UNREADABLE[kind])

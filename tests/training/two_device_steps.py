@@ -2,11 +2,14 @@
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training import accumulating, averaged_weights
+from t2t_keras.training import accumulating, averaged_weights, transfer_optimizer
 from t2t_keras.training.distribution import make_strategy
 from t2t_keras.training.gradients import LossScale
 from t2t_keras.training.optimizer import SGD
@@ -41,6 +44,24 @@ def run(count: int, batches: list, parts: int = 1, precision: str = "float32") -
     }
 
 
+def saved_and_gone_on() -> dict[str, list]:
+    """The weights of a transfer on two devices, and of its copy that came from a file."""
+    with make_strategy(DEVICES).scope(), tempfile.TemporaryDirectory() as folder:
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(3, name="head")(hidden))
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(transfer_optimizer(model, 0.5, backbone_lr_ratio=0.1), loss)
+        model.fit(PICTURES, TARGETS, verbose=0)
+        model.save(Path(folder) / "model.keras")
+        loaded = keras.saving.load_model(Path(folder) / "model.keras")
+    before = model.get_weights()
+    for one in (model, loaded):
+        one.fit(PICTURES, TARGETS, epochs=2, shuffle=False, verbose=0)
+    made = {"before": before, "model": model.get_weights(), "loaded": loaded.get_weights()}
+    return {name: [array.tolist() for array in arrays] for name, arrays in made.items()}
+
+
 if __name__ == "__main__":
     make_strategy(DEVICES)  # first of all, while the CPU can still be split
     good = [PICTURES, PICTURES]
@@ -48,5 +69,6 @@ if __name__ == "__main__":
         "one": run(1, good),
         "two in parts": run(2, good, parts=2),
         "two in float16, one skipped": run(2, [PICTURES, BROKEN, PICTURES], precision="float16"),
+        "transfer": saved_and_gone_on(),
     }
     sys.stdout.write(json.dumps(report))

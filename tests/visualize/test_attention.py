@@ -10,6 +10,7 @@ from t2t_keras.visualize import (
     class_logits,
     stage_attention,
     token_attention,
+    token_similarity,
     walk,
 )
 from tests.layers.check_layer import numpy, random
@@ -142,9 +143,13 @@ def test_weights_are_the_layer_s_own_under_half_precision(policy):
         (lambda m: class_attention(m, IMAGES, ["encoder_block_9"]), "encoder_block_0 to"),
         (lambda m: class_attention(m, IMAGES, [2]), "a number from -2 to 1"),
         (lambda m: class_attention(m, IMAGES, ["t2t_block_0"]), "`stage_attention` is for"),
+        (lambda m: class_attention(m, IMAGES, []), "`blocks` must hold at least one"),
         (lambda m: class_attention(m, IMAGES[0]), "`images` must be a batch"),
         (lambda m: class_attention(m, IMAGES[:, :8]), "at least 16 pixels"),
         (lambda m: token_attention(m, IMAGES, 0, [9]), "0 to 8"),
+        (lambda m: token_similarity(m, IMAGES, [(0, 64)]), "inside the picture"),
+        (lambda m: token_similarity(m, IMAGES, [(0, 0)], "block_9"), "encoder_block_0 to"),
+        (lambda m: token_similarity(m, IMAGES[..., :1], [(0, 0)]), "`images` must be a batch"),
         (lambda m: stage_attention(m, IMAGES, "project", [(0, 0)]), "t2t_block_0, t2t_block_1"),
         (lambda m: stage_attention(m, IMAGES, "t2t_block_0", [(32, 0)]), "inside the picture"),
         (lambda m: stage_attention(m, IMAGES, "t2t_block_0", []), "at least one"),
@@ -152,7 +157,8 @@ def test_weights_are_the_layer_s_own_under_half_precision(policy):
         (lambda m: class_attention(None, IMAGES), "a model of this package"),
     ],
 )
-def test_what_cannot_be_shown_is_named(call, message):
+def test_what_cannot_be_shown_is_named_before_anything_is_computed(call, message, monkeypatch):
+    monkeypatch.setattr(walk, "run_layer", lambda *_: pytest.fail("the stem has run"))
     with pytest.raises(ValueError, match=message):
         call(small_model())
 

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from t2t_keras.visualize import AttentionImages
+from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, preprocess_input
+from t2t_keras.visualize import AttentionImages, callback
 from tests.visualize.models import KINDS, small_model
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), dtype=np.uint8)
@@ -24,6 +25,21 @@ def test_every_other_epoch_has_an_event_with_each_picture_and_its_overlay(tmp_pa
         assert all(string.startswith(b"\x89PNG") for string in strings[2:])
 
 
+def test_pictures_are_normalised_by_the_model_s_own_statistics(tmp_path, monkeypatch):
+    seen = []
+    attention = callback.class_attention
+    monkeypatch.setattr(
+        callback, "class_attention", lambda *given: seen.append(given[1]) or attention(*given)
+    )
+    for given in ({}, {"mean": CIFAR_MEAN, "std": CIFAR_STD}):
+        images = AttentionImages(PICTURES, tmp_path, **given)
+        images.set_model(small_model())
+        assert images._pictures().shape == (2, 32, 100, 3)
+    np.testing.assert_allclose(seen[0], preprocess_input(PICTURES), rtol=1e-5, atol=1e-6)
+    cifar = (PICTURES / 255 - CIFAR_MEAN) / CIFAR_STD
+    np.testing.assert_allclose(seen[1], cifar, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -31,6 +47,7 @@ def test_every_other_epoch_has_an_event_with_each_picture_and_its_overlay(tmp_pa
         ({"images": PICTURES[0]}, "uint8"),
         ({"images": PICTURES[:0]}, "uint8"),
         ({"every": 0}, "`every` must be at least 1"),
+        ({"std": (0.2, 0.2, 0)}, "`mean` and `std` must be three numbers"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message, tmp_path):

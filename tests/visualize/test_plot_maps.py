@@ -70,6 +70,16 @@ def test_overlays_stand_in_named_rows_and_columns(tmp_path, figures, picture):
         assert drawn.width > drawn.height > 150
 
 
+@pytest.mark.parametrize("names", [{"row_names": "ab"}, {"column_names": "a"}])
+def test_each_row_column_and_channel_has_a_name(names, tmp_path, picture):
+    given = {"row_names": "a", "column_names": "abc", **names}
+    with pytest.raises(ValueError, match="the 1 rows and 3 columns"):
+        plot_overlays(picture, np.zeros((1, 3, *SIZE)), tmp_path / "o.png", "", **given)
+    with pytest.raises(ValueError, match="Received: 2 names, 3 channels"):
+        plot_channels(np.zeros((3, 2, 2)), "ab", tmp_path / "o.png", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_channels_are_named_and_a_lone_extreme_hides_nothing(tmp_path, figures):
     channels = np.random.default_rng(0).random((9, 20, 30))
     channels[0, 0, 0] = 1e6
