@@ -74,5 +74,6 @@ def _decoded(contents: tf.Tensor, width: tf.Tensor, window: Window) -> tf.Tensor
         channels=3,
         dct_method=DCT_METHOD,
     )
-    start = window.left - left
-    return wide[:, start : start + window.width]
+    # TensorFlow copies a slice row by row where there are two axes, else value by value.
+    start, rows = 3 * (window.left - left), tf.reshape(wide, (window.height, -1))
+    return tf.reshape(rows[:, start : start + 3 * window.width], (window.height, -1, 3))

@@ -213,8 +213,10 @@ def _mapped(batches: tf.data.Dataset, finished: Callable, count: int) -> tf.data
 def _quick_start() -> tf.data.Options:
     """Without rewriting the graph, which gains nothing here and delays every epoch's start.
 
-    What can run in parallel does already; under a strategy the rewriting takes over a second.
+    What can run in parallel does already; under a strategy the rewriting takes over a second. Nor
+    is every op of every picture timed, to find out what would run better in parallel.
     """
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
     return options

@@ -65,7 +65,7 @@ def read_batches(
         with tf.control_dependencies([good]):
             return tf.ensure_shape(images, (None, *target, 3)), tf.identity(labels)
 
-    pictures = keys.map(made, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    pictures = keys.map(made, num_parallel_calls=os.cpu_count(), deterministic=True)
     pictures = pictures.ignore_errors(log_warning=False)
     # Stands in for what was dropped, so that even a last batch is full enough to be compared.
     nowhere = (tf.constant(-1, tf.int64),) * 2
