@@ -11,7 +11,31 @@ from t2t_keras.errors import DataError
 
 TRAIN_SPLIT = "train"
 EVAL_SPLITS = ("validation", "test", "val", "valid", "dev", "eval")  # the first that exists
+_INFO_NAME = "dataset_info.json"
+# Some data sets need a package that TFDS does not install.
+_UNUSABLE = (OSError, ValueError, AssertionError, ImportError, tf.errors.OpError)
 _WINDOW_BYTES = 256 * 2**20  # of encoded records held to be permuted
+
+
+def is_prepared(folder: str) -> bool:
+    """Whether this is a folder that TFDS has prepared: DATA_DIR/NAME[/CONFIG]/VERSION."""
+    return tf.io.gfile.exists(os.path.join(os.path.expanduser(folder), _INFO_NAME))
+
+
+def prepared_builder(folder: str) -> Any:
+    """Opens a folder that TFDS has prepared, of whatever data set; its code is not needed.
+
+    Raises:
+        DataError: It cannot be used.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder_from_directory(os.path.expanduser(folder))
+    except (*_UNUSABLE, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder}: TFDS cannot open what it prepared there ({error}). Prepare it again."
+        ) from error
 
 
 def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
@@ -35,11 +59,7 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
     except (
-        OSError,
-        ValueError,
-        AssertionError,
-        ImportError,  # some data sets need a package that TFDS does not install
-        tf.errors.OpError,
+        *_UNUSABLE,
         tfds.download.DownloadError,
         tfds.core.download.download_manager.NonMatchingChecksumError,
     ) as error:

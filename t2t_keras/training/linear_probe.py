@@ -69,14 +69,8 @@ def cached_features(
         devices: What they are computed on.
 
     Raises:
-        ValueError: Several processes train.
         DataError: A picture cannot be read, or what lies in the folder is damaged.
     """
-    if devices.processes.count > 1:
-        raise ValueError(
-            "`freeze` must be none or a number where several processes train: one computes the "
-            f"features. Received: freeze={config.freeze}"
-        )
     path, origin = folder / FEATURES_NAME, _origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept

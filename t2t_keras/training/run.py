@@ -15,13 +15,12 @@ from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches, Devices
 from t2t_keras.training.early_end import EndEarly
-from t2t_keras.training.evaluation import checked_devices, known_errors, measure
+from t2t_keras.training.evaluation import check_run, known_errors, measure
 from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
-from t2t_keras.training.processes import Processes
 from t2t_keras.training.run_callbacks import TENSORBOARD_NAME, run_callbacks
 from t2t_keras.training.run_folder import CHECKPOINTS_NAME, plain_settings, write_settings
 from t2t_keras.training.run_inputs import fed_validation, run_inputs
@@ -84,22 +83,30 @@ def train(
         DataError: The data set, or a picture in it, cannot be used.
         CheckpointError: The weights to start from are damaged or do not fit.
         TrainingError: The loss became no number, memory is full or a checkpoint cannot be written.
-        ResumeError: The run in `folder` has other settings, is at work in another process, or has
-            no whole checkpoint.
+        ResumeError: The run in `folder` has other settings or pictures, is at work in another
+            process, or has no whole checkpoint.
         RunInterrupted: SIGTERM or Ctrl-C came; what was trained is in a checkpoint.
     """
     folder, signals = Path(folder), StopSignals()
-    devices = checked_devices(config, config.accumulate)
+    devices = check_run(config, config.accumulate)
     processes = devices.processes
     with sole_run_of(processes, folder), signals.listening():
         checkpoint = open_run_of(processes, folder, config, resume, override)
-        sources, parts = usable_sources_of(processes, config, checkpoint and folder)
+        sources, parts = usable_sources_of(processes, config, folder, checkpoint)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
         model, whole = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
-        keeper = _keeper(config, folder, standing, signals, processes)
+        keeper = KeepCheckpoints(
+            folder / CHECKPOINTS_NAME,
+            standing,
+            BestWeights(config.monitor, averaged=config.ema_decay > 0),
+            signals,
+            every=config.save_every,
+            about={"settings": plain_settings(config), "pictures": parts.summary()},
+            processes=processes,
+        )
         end = EndEarly(standing, keeper.best, config.patience)
         if checkpoint is not None:
             keeper.go_on(model, checkpoint)
@@ -127,24 +134,6 @@ def train(
             replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < standing.step,
         )
-
-
-def _keeper(
-    config: TrainConfig,
-    folder: Path,
-    standing: Standing,
-    signals: StopSignals,
-    processes: Processes,
-) -> KeepCheckpoints:
-    return KeepCheckpoints(
-        folder / CHECKPOINTS_NAME,
-        standing,
-        BestWeights(config.monitor, averaged=config.ema_decay > 0),
-        signals,
-        every=config.save_every,
-        settings=plain_settings(config),
-        processes=processes,
-    )
 
 
 def _scores(

@@ -54,7 +54,6 @@ def run_inputs(
 
     Raises:
         DataError: A picture cannot be read, or kept features are damaged.
-        ValueError: `freeze` does not go with several processes.
     """
     if config.freeze == BACKBONE:
         features = cached_features(whole, config, source, folder, devices)

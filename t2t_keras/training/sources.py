@@ -69,7 +69,6 @@ def usable_sources(
 
     Raises:
         DataError: A picture cannot be used; when skipping, too many, or all of a class.
-        ResumeError: The run that goes on was started with other pictures.
     """
     training, test = sources.training, sources.test
     splits = {"train": training.train_split, "evaluation": training.eval_split}

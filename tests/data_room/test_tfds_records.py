@@ -66,6 +66,43 @@ def test_an_unknown_name_lists_near_ones_and_the_way_to_folders(tmp_path):
     assert "cifar10" in message and "ROOT/train/CLASS" in message
 
 
+def test_a_folder_that_tfds_prepared_is_read_without_its_code(good, tmp_path):
+    prepare({"train": good, "test": good[:4]}, tmp_path / "here")
+    moved = shutil.copytree(tmp_path / "here" / "any_pictures" / "1.0.0", tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "here")
+    for name in (moved, f"{moved}/"):
+        assert not is_folder(name)
+        source = open_source(name)
+        assert (source.num_train, source.num_eval) == (6, 4)
+        assert source.class_names == ("left", "right")
+    examples = [(one["image"].numpy(), int(one["label"])) for one in source.train()]
+    assert examples == [(picture, place % 2) for place, picture in enumerate(good)]
+    kept = open_source(moved, train_split="train[:4]", eval_split="train[4:]")
+    assert (kept.num_train, kept.num_eval) == (4, 2)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"name": 3}'])
+def test_a_prepared_folder_that_is_damaged_is_named(content, tmp_path):
+    (tmp_path / "dataset_info.json").write_text(content)
+    with pytest.raises(DataError, match=f"{tmp_path}: .*repare"):
+        open_source(tmp_path)
+
+
+def test_a_download_that_is_not_what_was_released_is_one_line_with_the_way_on(monkeypatch):
+    def corrupt(builder, **kwargs):
+        raise NonMatchingChecksumError(
+            f"Artifact https://x/y.tgz, downloaded to {tmp_path}/y, has wrong checksum:\n"
+            "* Expected: 1\n* Got: 2\nTo debug, see: the guide"
+        )
+
+    monkeypatch.setattr(DatasetBuilder, "download_and_prepare", corrupt)
+    with pytest.raises(DataError) as raised:
+        open_source("cifar10", tmp_path)
+    message = str(raised.value)
+    assert "\n" not in message and message.startswith("TFDS cannot prepare 'cifar10': Artifact")
+    assert "Expected: 1" in message and f"below {tmp_path}" in message
+
+
 def test_a_small_set_is_permuted_whole(builder):
     assert record_split(builder, "train").window == 1437
 

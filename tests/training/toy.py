@@ -87,7 +87,7 @@ class Toy:
         self.keeper = KeepCheckpoints(
             *(folder / "checkpoints", self.standing, self.best, self.signals),
             every=every,
-            settings={"lr": 0.1},
+            about={"settings": {"lr": 0.1}},
         )
         if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
             self.keeper.go_on(self.model, checkpoint)
