@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets: which splits to use, and how their records are read."""
 
 import difflib
+import json
 import os
 from typing import Any
 
@@ -30,8 +31,11 @@ def prepared_builder(folder: str) -> Any:
     """
     import tensorflow_datasets as tfds
 
+    path = os.path.expanduser(folder)
     try:
-        return tfds.builder_from_directory(os.path.expanduser(folder))
+        with tf.io.gfile.GFile(os.path.join(path, _INFO_NAME)) as file:
+            json.load(file)  # what TFDS raises for a damaged one belongs to its own parser
+        return tfds.builder_from_directory(path)
     except (*_UNUSABLE, KeyError, TypeError) as error:
         raise DataError(
             f"{folder}: TFDS cannot open what it prepared there ({error}). Prepare it again."
@@ -61,10 +65,19 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
     except (
         *_UNUSABLE,
         tfds.download.DownloadError,
-        tfds.core.download.download_manager.NonMatchingChecksumError,
     ) as error:
-        raise DataError(f"TFDS cannot prepare {name!r}: {error}") from error
+        raise DataError(f"TFDS cannot prepare {name!r}: {_line(error)}") from error
+    except tfds.core.download.download_manager.NonMatchingChecksumError as error:
+        raise DataError(
+            f"TFDS cannot prepare {name!r}: {_line(error)} Start again, without what lies in "
+            f"{builder.data_dir_root}/downloads; if it stays so, a newer tensorflow-datasets may "
+            "know the files."
+        ) from error
     return builder
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def class_names(builder: Any) -> tuple[str, ...]:

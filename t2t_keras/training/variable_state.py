@@ -86,7 +86,7 @@ def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.nda
     for key in sorted(ours):
         by_device.setdefault(key.split("@")[0], []).append(ours[key])
     for key, variable in variables.items():
-        _assign(variable, by_device[key])
+        _assign(variable, by_device[key], sums=key.startswith("metrics/"))
 
 
 def _check(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
@@ -104,9 +104,10 @@ def _check(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
     )
 
 
-def _assign(variable: keras.Variable, arrays: list[np.ndarray]) -> None:
+def _assign(variable: keras.Variable, arrays: list[np.ndarray], sums: bool) -> None:
     parts = _parts(variable)
-    if len(arrays) != len(parts) and _is_shared_sum(variable):
+    sums = _is_shared_sum(variable) or (sums and len(arrays) > 1)
+    if len(arrays) != len(parts) and sums:
         arrays = [sum(arrays), *[np.zeros_like(arrays[0])] * (len(parts) - 1)]
     if len(arrays) != len(parts):
         arrays = [arrays[0]] * len(parts)

@@ -73,7 +73,11 @@ def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
     assert two["test_loss"] == pytest.approx(one.scores.loss, rel=1e-5)
     assert two["confusion"] == one.scores.confusion.tolist()
     assert two["masks"][0] != two["masks"][1]
-    assert two["same"] and two["counted_whole"]
+    assert two["same"]
+    # One device goes on with what both have summed up.
+    assert {"metrics/loss/total", "metrics/loss/count"} <= two["sums"].keys()
+    for key, (first, second, whole) in two["sums"].items():
+        assert min(first, second) > 0 and whole == pytest.approx(first + second), key
 
 
 def test_a_run_in_bfloat16_with_all_that_changes_its_steps(tiny_config, pictures, tmp_path):
