@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from t2t_keras.data import Source, soft_targets
 from t2t_keras.errors import DataError
-from t2t_keras.files import atomic_path
+from t2t_keras.files import atomic_path, digest_of
 from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Devices
@@ -71,7 +72,7 @@ def cached_features(
     Raises:
         DataError: A picture cannot be read, or what lies in the folder is damaged.
     """
-    path, origin = folder / FEATURES_NAME, _origin(config, source)
+    path, origin = folder / FEATURES_NAME, features_origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept
     with devices.building():
@@ -116,9 +117,11 @@ def validation_features(features: Features, batch_size: int, classes: int) -> tf
     return padded(batches, batch_size, len(features.evaluation))
 
 
-def _origin(config: TrainConfig, source: Source) -> str:
-    """What the features hang on."""
+def features_origin(config: TrainConfig, source: Source) -> str:
+    """What the features of a run hang on, as one line of text."""
     settings = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
+    if os.path.isfile(config.weights):  # another file may have come under that name
+        settings["digest"] = digest_of(Path(config.weights))
     return json.dumps({**settings, "pictures": [source.num_train, source.num_eval]})
 
 

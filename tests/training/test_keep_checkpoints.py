@@ -49,7 +49,7 @@ def test_a_signal_loses_no_step(number, step, undisturbed, tmp_path):
 
 def test_a_signal_loses_no_loss_scale(tmp_path):
     def ready(name):
-        toy = Toy(tmp_path / name, loss_scaled=True, ema=True)
+        toy = Toy(tmp_path / name, loss_scaled=True)
         scale = toy.model.optimizer.dynamic_scale
         return toy, At("begin", 3, lambda: scale.assign(3e38))  # steps are skipped from here on
 
@@ -61,7 +61,7 @@ def test_a_signal_loses_no_loss_scale(tmp_path):
     kept = newest_checkpoint(tmp_path / "stopped" / "checkpoints").state
     (scale,) = (value for key, value in kept.items() if "dynamic_scale" in key)
     assert 8.0 < scale < 3e38
-    Toy(tmp_path / "stopped", loss_scaled=True, ema=True).run()
+    Toy(tmp_path / "stopped", loss_scaled=True).run()
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 

@@ -18,7 +18,7 @@ from t2t_keras.training.checkpoints import newest_checkpoint
 from t2t_keras.training.class_weights import balanced_weights, weighted
 from t2t_keras.training.devices import make_devices
 from t2t_keras.training.evaluation import validation_batches
-from t2t_keras.training.linear_probe import cached_features
+from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
@@ -226,6 +226,17 @@ def test_the_first_blocks_stay_as_they_were_with_all_below_them(pretrained):
     assert len(model.trainable_variables) == 11 + 2 + 2
     with pytest.raises(ValueError, match="`freeze` must be at most 2, .*Received: freeze=3"):
         freeze_parts(model, "3")
+
+
+def test_features_of_weights_that_were_written_anew_are_not_kept(probe, probed, tmp_path):
+    with np.load(probed[1] / "features.npz") as kept:
+        origin = str(kept["origin"])
+    source = probed[0].sources.training
+    assert features_origin(probe, source) == origin
+    another = tmp_path / "another.keras"
+    another.write_bytes(Path(probe.weights).read_bytes() + b"other")
+    changed = features_origin(dataclasses.replace(probe, weights=str(another)), source)
+    assert changed.replace(str(another), probe.weights) != origin
 
 
 def test_one_process_alone_computes_features():
