@@ -41,7 +41,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         best: The best weights; stands before this callback.
         signals: Asks to stop.
         every: Steps between checkpoints within an epoch; 0 for none.
-        about: What else a checkpoint tells of its run: "settings" and "pictures".
+        about: What else a checkpoint tells of its run: "settings" and what it started from.
         processes: The first one writes; a signal to any of them stops all.
     """
 

@@ -98,7 +98,7 @@ def test_a_prepared_folder_that_is_damaged_is_named(content, tmp_path):
         open_source(tmp_path)
 
 
-def test_a_download_that_is_not_what_was_released_is_one_line_with_the_way_on(tmp_path, monkeypatch):
+def test_a_download_that_is_not_the_released_one_is_said_in_one_line(tmp_path, monkeypatch):
     def corrupt(builder, **kwargs):
         raise NonMatchingChecksumError(
             f"Artifact https://x/y.tgz, downloaded to {tmp_path}/y, has wrong checksum:\n"

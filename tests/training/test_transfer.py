@@ -239,6 +239,17 @@ def test_features_of_weights_that_were_written_anew_are_not_kept(probe, probed, 
     assert changed.replace(str(another), probe.weights) != origin
 
 
+def test_a_classifier_does_not_go_on_over_another_backbone(probe, probed):
+    weights = Path(probe.weights)
+    content = weights.read_bytes()
+    try:
+        weights.write_bytes(content + b"other")
+        with pytest.raises(ResumeError, match=f"^{weights}: is not the file that the run's"):
+            train(probe, probed[1])
+    finally:
+        weights.write_bytes(content)
+
+
 def test_one_process_alone_computes_features():
     check_freeze("backbone", 2)
     check_freeze("2", 2, processes=2)
