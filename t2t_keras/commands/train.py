@@ -116,7 +116,8 @@ def _train(command: TrainCommand) -> int:
             return 0
         result = train(
             config,
-            *(folder, _verbose(command)),
+            folder,
+            _verbose(command),
             resume=command.resume,
             override=command.override,
         )

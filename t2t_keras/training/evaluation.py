@@ -50,7 +50,9 @@ def validation_batches(
 ) -> tf.data.Dataset:
     """Every evaluation picture with its weight; label smoothing belongs to training alone."""
     batches = eval_dataset(
-        *(source, config.image_size, config.batch_size),
+        source,
+        config.image_size,
+        config.batch_size,
         crop_pct=config.crop_pct,
         share=share,
         **config.colours,

@@ -62,7 +62,7 @@ def usable_sources_of(
         DataError: As those do, or the processes do not find as many pictures.
     """
     opened = processes.in_turn(lambda: open_sources(config))  # a data set may be written first
-    sources, parts = usable_sources(opened, config, checkpoint and folder)
+    sources, usable = usable_sources(opened, config, checkpoint and folder)
     sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
     most = [processes.highest(size) for size in sizes]
     if processes.highest(int(sizes != most)):
@@ -72,5 +72,5 @@ def usable_sources_of(
             "same data set."
         )
     if checkpoint is not None:
-        parts.check_same(checkpoint.progress.get("pictures", {}))
-    return sources, parts
+        usable.check_same(checkpoint.progress.get("pictures", {}))
+    return sources, usable

@@ -111,13 +111,13 @@ def train(
     processes = devices.processes
     with sole_run_of(processes, folder), signals.listening():
         checkpoint = open_run_of(processes, folder, config, resume, override)
-        sources, parts = usable_sources_of(processes, config, folder, checkpoint)
+        sources, usable = usable_sources_of(processes, config, folder, checkpoint)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
         model, whole = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
-        keeper = _keeper(config, folder, standing, signals, parts, processes)
+        keeper = _keeper(config, folder, standing, signals, usable, processes)
         end = EndEarly(standing, keeper.best, config.patience)
         if checkpoint is not None:
             check_backbone(config, checkpoint.progress)
@@ -126,7 +126,7 @@ def train(
             _announce(folder, standing)
         if processes.first:
             write_settings(folder, config)
-            parts.write(folder)
+            usable.write(folder)
         try:
             with known_errors(), devices.fitting():
                 begun = _Begun(config, folder, devices, sources.training, model, whole)
@@ -153,10 +153,10 @@ def _keeper(
     folder: Path,
     standing: Standing,
     signals: StopSignals,
-    parts: UsableParts,
+    usable: UsableParts,
     processes: Processes,
 ) -> KeepCheckpoints:
-    about = {"settings": plain_settings(config), "pictures": parts.summary()}
+    about = {"settings": plain_settings(config), "pictures": usable.summary()}
     return KeepCheckpoints(
         folder / CHECKPOINTS_NAME,
         standing,
@@ -200,8 +200,11 @@ def _announce(folder: Path, standing: Standing) -> None:
         return
     _log.info(
         "%s: goes on in epoch %d of %d, after step %d of %d.",
-        *(folder, standing.epoch + 1, standing.epochs),
-        *(standing.step_in_epoch, standing.steps_per_epoch),
+        folder,
+        standing.epoch + 1,
+        standing.epochs,
+        standing.step_in_epoch,
+        standing.steps_per_epoch,
     )
 
 

@@ -78,7 +78,10 @@ def _picture_batches(
     config: TrainConfig, source: Source, epochs: int, share: Share, step: int
 ) -> tf.data.Dataset:
     return train_dataset(
-        *(source, config.image_size, config.batch_size, config.seed),
+        source,
+        config.image_size,
+        config.batch_size,
+        config.seed,
         epochs=epochs,
         augmentation=config.augmentation,
         start_step=step,
