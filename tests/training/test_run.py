@@ -85,7 +85,9 @@ def test_a_run_in_bfloat16_with_all_that_changes_its_steps(tiny_config, pictures
     fields = {"ema_decay": 0.9, "accumulate": 2, "clip_grad": 1.0, "optimizer": "sgd"}
     result = train(tiny_config(precision="bfloat16", **fields), tmp_path / "run")
     history = result.history
-    assert np.isfinite(history["loss"]).all() and history["loss"][1] != history["loss"][0]
+    assert np.isfinite(history["loss"]).all()
+    # By 0.03, as in float32: from a guess that is worse than none to one that is better.
+    assert history["val_loss"][0] > np.log(3) + 0.01 > np.log(3) - 0.002 > history["val_loss"][2]
     assert {weight.dtype for weight in result.model.weights} == {"float32"}
     assert result.model.get_layer("head").compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"
