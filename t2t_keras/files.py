@@ -76,7 +76,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
         final: Where the result goes. A file there is replaced, a folder only if it is empty.
 
     Raises:
-        OSError: Nothing was made there, or it cannot be flushed or renamed.
+        OSError: Nothing was made there, or it cannot be written, flushed or renamed; it names a
+            file, `final` where the block's own error names none.
     """
     part = final.with_name(f".part-{secrets.token_hex(_TOKEN_BYTES)}-{final.name}")
     try:
@@ -84,6 +85,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
         _flush(part)
         os.replace(part, final)
         _flush_folder(final.parent)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        # A write that fails does not say where.
+        raise OSError(error.errno, error.strerror, os.fspath(final)) from error
     finally:
         _remove(part)
 

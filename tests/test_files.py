@@ -1,9 +1,13 @@
+import errno
 import hashlib
+import os
+import resource
 import threading
 import time
 
 import pytest
 
+from t2t_keras.errors import DownloadError
 from t2t_keras.files import (
     atomic_path,
     digest_of,
@@ -13,6 +17,7 @@ from t2t_keras.files import (
     recorded_digest,
     remove_leftovers,
 )
+from tests.training.forked import result_of
 
 
 def names(folder):
@@ -69,6 +74,33 @@ def test_after_an_exception_the_old_file_stays_and_nothing_else(tmp_path, error,
         raise error
     assert final.read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_full_disk_is_said_with_the_file(tmp_path, folder):
+    final = tmp_path / "log.csv"
+    final.write_text("old")
+
+    def write():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            with atomic_path(final) as part:
+                if folder:
+                    part.mkdir()
+                (part / "inside" if folder else part).write_text("x" * 2000)
+        except OSError as error:
+            return error.errno, error.filename, str(error)
+
+    said = f"[Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{final}'"
+    assert result_of(write) == (0, [errno.EFBIG, str(final), said])
+    assert final.read_text() == "old" and names(tmp_path) == ["log.csv"]
+
+
+def test_an_error_that_names_its_file_or_has_no_number_passes_as_it_is(tmp_path):
+    for error in (FileNotFoundError(2, "gone", "elsewhere"), DownloadError("Try again.")):
+        with pytest.raises(type(error)) as raised, atomic_path(tmp_path / "file"):
+            raise error
+        assert raised.value is error
 
 
 def test_a_block_that_makes_nothing_is_an_error(tmp_path):

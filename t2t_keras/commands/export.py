@@ -120,7 +120,11 @@ def _write(command: ExportCommand, found: OpenedModel, size: Size | None) -> Pat
     if command.format == SAVED_MODEL:
         batches = {"warm_up_batches": command.warm_up_batches} if command.warm_up_batches else {}
         return export_saved_model(
-            *(found.model, found.class_names, folder, command.version, preprocessing),
+            found.model,
+            found.class_names,
+            folder,
+            command.version,
+            preprocessing,
             top=command.top,
             **batches,
         )

@@ -51,7 +51,9 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
     if first.exists() and not result.fitted:
         return first
     return export_run(
-        *(result.model, folder / MODEL_NAME, result.sources.training.class_names),
+        result.model,
+        folder / MODEL_NAME,
+        result.sources.training.class_names,
         None if first.exists() else _VERSION,
         Preprocessing(crop_pct=config.crop_pct, **config.colours),
     )

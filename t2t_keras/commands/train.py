@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -115,7 +116,8 @@ def _train(command: TrainCommand) -> int:
             return 0
         result = train(
             config,
-            *(folder, _verbose(command)),
+            folder,
+            _verbose(command),
             resume=command.resume,
             override=command.override,
         )
@@ -138,7 +140,7 @@ def _run_folder(command: TrainCommand, config: TrainConfig) -> Path:
     """
     output_dir = Path(command.output_dir)
     if command.run_name is not None:
-        if not command.run_name or Path(command.run_name).name != command.run_name:
+        if command.run_name in ("", "..") or Path(command.run_name).name != command.run_name:
             raise ValueError(
                 "`run_name` must be the plain name of a folder. "
                 f"Received: run_name={command.run_name}"
@@ -149,7 +151,9 @@ def _run_folder(command: TrainCommand, config: TrainConfig) -> Path:
         _log.info("%s: an unfinished run of these settings. --noresume starts afresh.", found)
         return found
     size = "x".join(map(str, sorted(set(config.image_size))))
-    return output_dir / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{size}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{size}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := output_dir / name).exists())
 
 
 def _is_complete(folder: Path, config: TrainConfig) -> bool:
@@ -175,8 +179,9 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
     try:
         yield
     except RunInterrupted:
-        given = [arg for arg in sys.argv[1:] if not arg.startswith(("--run_name", "--noresume"))]
         on = [] if keras.backend.backend() == "tensorflow" else ["KERAS_BACKEND=jax"]
-        command = [*on, os.path.relpath(sys.executable), *sys.argv[:1], *given]
-        say(f"Nothing is lost. Go on with:\n  {shlex.join(command)} --run_name={folder.name}")
+        started = [*on, os.path.relpath(sys.executable), *sys.argv]
+        # Of a flag that is given twice the last value counts.
+        command = shlex.join([*started, f"--run_name={folder.name}", "--resume"])
+        say(f"Nothing is lost. Go on with:\n  {command}")
         raise

@@ -146,7 +146,9 @@ def _attention(view: _View) -> None:
     maps = np.concatenate([by_head.mean(axis=1, keepdims=True), by_head], axis=1)
     heads = [f"head {index}" for index in range(by_head.shape[1])]
     view.draw(
-        *(maps, -1, "attention of the class token"),
+        maps,
+        -1,
+        "attention of the class token",
         row_names=[str(name) for name in names],
         column_names=["mean", *heads],
     )

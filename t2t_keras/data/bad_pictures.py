@@ -1,11 +1,13 @@
 """What becomes of pictures that cannot be used: the run stops, or does without exactly these."""
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from t2t_keras.data.inspection import (
     BadPicture,
@@ -41,6 +43,22 @@ class UsableParts:
     splits: Mapping[str, Split]
     inspections: Mapping[str, Inspection]
     skipping: bool
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """What a run's order hangs on, as JSON can hold it, for `check_same` when it goes on."""
+        return {part: _summary(inspection) for part, inspection in self.inspections.items()}
+
+    def check_same(self, then: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raises a ResumeError where the pictures are not those of an earlier `summary`."""
+        for part, inspection in self.inspections.items():
+            now, before = _summary(inspection), then.get(part)
+            if before is not None and before != now:
+                raise ResumeError(
+                    f"The run was started with {before['used']:,} pictures of the part {part!r}, "
+                    f"of {before['size']:,}; now they are {now['used']:,} of {now['size']:,}, or "
+                    "others. Bring back the files it was started with, or start another run with "
+                    f"--run_name.{_listed(inspection.bad)}"
+                )
 
     def write(self, folder: Path) -> None:
         """Writes `inspection.json` and, if something was left out, `skipped_files.txt`.
@@ -90,7 +108,6 @@ def usable_parts(
 
     Raises:
         DataError: A picture cannot be used; when skipping, too many, or all of a class.
-        ResumeError: The run that goes on was started with other pictures.
         ValueError: `on_bad_image` or `max_bad_fraction` is out of range.
     """
     if on_bad_image not in ON_BAD_IMAGE:
@@ -113,7 +130,6 @@ def usable_parts(
         _refuse(found)
     for part, inspection in found.items():
         _check_rest(part, inspection, class_names, max_bad_fraction)
-        _check_same(kept, part, earlier.get(part, inspection), inspection)
     usable = {part: _without(part, split, found[part]) for part, split in splits.items()}
     return UsableParts(usable, found, skipping)
 
@@ -154,15 +170,10 @@ def _check_rest(
         )
 
 
-def _check_same(folder: Path | None, part: str, earlier: Inspection, now: Inspection) -> None:
-    """The order of a run's pictures hangs on their number and on which are left out."""
-    used, usable = (one.size - len(one.bad) for one in (earlier, now))
-    if (earlier.size, earlier.bad_places) != (now.size, now.bad_places):
-        raise ResumeError(
-            f"{folder}: the run was started with {used:,} pictures of the part {part!r}, of "
-            f"{earlier.size:,}; now they are {usable:,} of {now.size:,}, or others. Bring back the "
-            f"files it was started with, or start another run with --run_name.{_listed(now.bad)}"
-        )
+def _summary(found: Inspection) -> dict[str, Any]:
+    """An order hangs on number and names of the files, and on which of them are left out."""
+    digest = hashlib.sha256(f"{found.contents} {found.bad_places}".encode()).hexdigest()
+    return {"size": found.size, "used": found.size - len(found.bad), "digest": digest}
 
 
 def _without(part: str, split: Split, inspection: Inspection) -> Split:

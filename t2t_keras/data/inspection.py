@@ -11,7 +11,7 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
@@ -52,6 +52,7 @@ class Inspection:
 
     Args:
         fingerprint: Of the files that were looked at.
+        contents: The same without times, and wherever the files lie.
         whole: Whether every picture was decoded.
         size: Number of examples looked at.
         bad: What cannot be used, in the split's order.
@@ -59,6 +60,7 @@ class Inspection:
     """
 
     fingerprint: str
+    contents: str
     whole: bool
     size: int
     bad: tuple[BadPicture, ...] = ()
@@ -71,10 +73,22 @@ class Inspection:
 
 
 def fingerprint(split: Split) -> str:
-    """A digest of the names, sizes and times of change of a split's files, and of their number."""
-    digest = hashlib.sha256(str(split.size).encode())
-    for path in split.files():
-        digest.update(os.fsencode(f"\n{path}\0{_state(path)}"))
+    """A digest of the names, sizes and times of change of a split's files, and of its size."""
+    return _digest(split.size, ((path, _state(path)) for path in split.files()))
+
+
+def contents_digest(split: Split) -> str:
+    """The same without times and the folder of all files: a copy of a data set has it too."""
+    files = split.files()
+    root = len(os.path.dirname(os.path.commonprefix(files)))
+    sizes = ((path[root:], (state := _state(path)) and state[0]) for path in files)
+    return _digest(split.size, sizes)
+
+
+def _digest(size: int, described: Iterable[tuple[str, object]]) -> str:
+    digest = hashlib.sha256(str(size).encode())
+    for name, what in described:
+        digest.update(os.fsencode(f"\n{name}\0{what}"))
     return digest.hexdigest()
 
 
@@ -95,7 +109,7 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     started = time.monotonic()
     if split.size > WHOLE_LIMIT:
         _log.info("Looking at %d pictures once before they are trained on.", split.size)
-    seen = fingerprint(split)
+    seen, contents = fingerprint(split), contents_digest(split)
     unread, bad = set(range(split.size)), []
     good_labels, bad_labels = set(), set()
     for place, label, reason in _verdicts(split, num_classes, whole):
@@ -107,7 +121,7 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     bad.sort(key=lambda picture: picture.place)
     emptied = sorted(bad_labels & set(range(num_classes)) - good_labels)
     _log.info("%d pictures checked in %.1f s", split.size, time.monotonic() - started)
-    return Inspection(seen, whole, split.size, tuple(bad), tuple(emptied))
+    return Inspection(seen, contents, whole, split.size, tuple(bad), tuple(emptied))
 
 
 def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int, int, str | None]]:

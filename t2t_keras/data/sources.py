@@ -4,12 +4,20 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from t2t_keras.data.folder import Pictures, scan_folder
 from t2t_keras.data.splits import FileSplit, Split
-from t2t_keras.data.tfds_records import choose_splits, class_names, record_split, tfds_builder
+from t2t_keras.data.tfds_records import (
+    choose_splits,
+    class_names,
+    is_prepared,
+    prepared_builder,
+    record_split,
+    tfds_builder,
+)
 from t2t_keras.errors import DataError
 
 DIGITS = "digits"
@@ -84,7 +92,8 @@ def open_source(
     Args:
         name_or_path: "digits" (scikit-learn's handwritten digits, made without a network); a
             folder, either ROOT/train/CLASS/* with ROOT/val/CLASS/* (or validation, valid, test),
-            or ROOT/CLASS/*; or any TFDS name, "cifar10" or "imagenet2012:5.1.0".
+            or ROOT/CLASS/*; any TFDS name, "cifar10" or "imagenet2012:5.1.0"; or a folder that
+            TFDS has prepared, with its `dataset_info.json`.
         data_dir: Root of TFDS data sets; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
         validation_split: Share of the training pictures to evaluate on, in [0, 1); of each class
             in a folder, which must have no evaluation pictures of its own; the end of TFDS'
@@ -114,7 +123,7 @@ def open_source(
             "`eval_split` must be given with `train_split`, and alone where nothing is trained. "
             f"Received: train_split={train_split}, eval_split={eval_split}"
         )
-    builder = _digits_builder(data_dir) if name == DIGITS else tfds_builder(name, data_dir)
+    builder = _builder(name, data_dir)
     classes = class_names(builder)
     if eval_split is None:
         splits = choose_splits(builder, validation_split, evaluation_only)
@@ -125,13 +134,21 @@ def open_source(
 def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `open_source` takes this for a folder of pictures: it looks like one or exists.
 
-    "digits" is none, nor is what TFDS has written as `data_dir`/NAME.
+    "digits" is none, nor is what TFDS has written as `data_dir`/NAME or what it has prepared.
     """
     name = os.fspath(name_or_path)
+    if name != DIGITS and is_prepared(name):
+        return False
     if name.startswith((".", "~", os.sep)) or name.endswith(os.sep):
         return True
     of_tfds = "" if data_dir is None else os.path.abspath(os.path.join(data_dir, name))
     return name != DIGITS and os.path.exists(name) and os.path.abspath(name) != of_tfds
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+    if name == DIGITS:
+        return _digits_builder(data_dir)
+    return prepared_builder(name) if is_prepared(name) else tfds_builder(name, data_dir)
 
 
 def _digits_builder(data_dir: str | os.PathLike | None):

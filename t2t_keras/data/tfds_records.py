@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets: which splits to use, and how their records are read."""
 
 import difflib
+import json
 import os
 from typing import Any
 
@@ -11,7 +12,34 @@ from t2t_keras.errors import DataError
 
 TRAIN_SPLIT = "train"
 EVAL_SPLITS = ("validation", "test", "val", "valid", "dev", "eval")  # the first that exists
+_INFO_NAME = "dataset_info.json"
+# Some data sets need a package that TFDS does not install.
+_UNUSABLE = (OSError, ValueError, AssertionError, ImportError, tf.errors.OpError)
 _WINDOW_BYTES = 256 * 2**20  # of encoded records held to be permuted
+
+
+def is_prepared(folder: str) -> bool:
+    """Whether this is a folder that TFDS has prepared: DATA_DIR/NAME[/CONFIG]/VERSION."""
+    return tf.io.gfile.exists(os.path.join(os.path.expanduser(folder), _INFO_NAME))
+
+
+def prepared_builder(folder: str) -> Any:
+    """Opens a folder that TFDS has prepared, of whatever data set; its code is not needed.
+
+    Raises:
+        DataError: It cannot be used.
+    """
+    import tensorflow_datasets as tfds
+
+    path = os.path.expanduser(folder)
+    try:
+        with tf.io.gfile.GFile(os.path.join(path, _INFO_NAME)) as file:
+            json.load(file)  # what TFDS raises for a damaged one belongs to its own parser
+        return tfds.builder_from_directory(path)
+    except (*_UNUSABLE, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder}: TFDS cannot open what it prepared there ({error}). Prepare it again."
+        ) from error
 
 
 def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
@@ -35,16 +63,21 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
     except (
-        OSError,
-        ValueError,
-        AssertionError,
-        ImportError,  # some data sets need a package that TFDS does not install
-        tf.errors.OpError,
+        *_UNUSABLE,
         tfds.download.DownloadError,
-        tfds.core.download.download_manager.NonMatchingChecksumError,
     ) as error:
-        raise DataError(f"TFDS cannot prepare {name!r}: {error}") from error
+        raise DataError(f"TFDS cannot prepare {name!r}: {_line(error)}") from error
+    except tfds.core.download.download_manager.NonMatchingChecksumError as error:
+        raise DataError(
+            f"TFDS cannot prepare {name!r}: {_line(error)} Start again, without what lies in "
+            f"{builder.data_dir_root}/downloads; if it stays so, a newer tensorflow-datasets may "
+            "know the files."
+        ) from error
     return builder
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def class_names(builder: Any) -> tuple[str, ...]:

@@ -4,6 +4,17 @@ import keras
 import tensorflow as tf
 
 
+def check_parts(parts: int) -> None:
+    """Raises a ValueError where batches cannot be trained on in so many parts."""
+    if parts < 1:
+        raise ValueError(f"`parts` must be at least 1. Received: parts={parts}")
+    if parts > 1 and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Batches in parts need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, or "
+            f"take --accumulate=1. Received: parts={parts}"
+        )
+
+
 def accumulating(model: keras.Model, parts: int) -> keras.Model:
     """A model of the same layers whose training step takes its batch in parts.
 
@@ -14,15 +25,9 @@ def accumulating(model: keras.Model, parts: int) -> keras.Model:
     Raises:
         ValueError: `parts` is below 1, or Keras runs on another backend than TensorFlow.
     """
-    if parts < 1:
-        raise ValueError(f"`parts` must be at least 1. Received: parts={parts}")
+    check_parts(parts)
     if parts == 1:
         return model
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Batches in parts need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, or "
-            f"take --accumulate=1. Received: parts={parts}"
-        )
     whole = AccumulatingModel(model.inputs, model.outputs, name=model.name, parts=parts)
     whole.dtype_policy = model.dtype_policy
     return whole

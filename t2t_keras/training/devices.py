@@ -72,7 +72,9 @@ def make_devices(names: Sequence[str] = ()) -> Devices:
         return _jax_devices(names)
     strategy = make_strategy(names)
     return Devices(
-        *(strategy.num_replicas_in_sync, strategy.scope, contextlib.nullcontext),
+        strategy.num_replicas_in_sync,
+        strategy.scope,
+        contextlib.nullcontext,
         feed=functools.partial(feed, strategy),
     )
 
@@ -91,5 +93,9 @@ def _jax_devices(names: Sequence[str]) -> Devices:
     else:
         scope = functools.partial(jax.default_device, chosen[0])
     return Devices(
-        *(len(chosen), scope, scope), always_compiled=True, processes=present_processes()
+        len(chosen),
+        scope,
+        scope,
+        always_compiled=True,
+        processes=present_processes(),
     )

@@ -8,29 +8,40 @@ import tensorflow as tf
 
 from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
 from t2t_keras.errors import DataError, TrainingError
+from t2t_keras.training.accumulation import check_parts
 from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Batches, Devices, make_devices
 from t2t_keras.training.distribution import check_global_batch
-from t2t_keras.training.model import build_model, check_run_weights, load_run_weights, precision
+from t2t_keras.training.model import (
+    build_model,
+    check_freeze,
+    check_run_weights,
+    load_run_weights,
+    precision,
+)
 from t2t_keras.training.processes import lost_process
+from t2t_keras.training.recipes import variant_of
 from t2t_keras.training.scores import Scores, score
 from t2t_keras.training.sources import open_test_source, usable_test_source
 
 
-def checked_devices(config: TrainConfig, parts: int = 1) -> Devices:
-    """The devices of a run whose weights, devices and batch go together.
+def check_run(config: TrainConfig, parts: int = 1) -> Devices:
+    """Finds a run's devices; refuses, before any work, settings that do not go with them or others.
 
     Args:
         config: The settings.
         parts: Number of parts that each device takes its share of a batch in.
 
     Raises:
-        ValueError: They do not.
+        ValueError: A setting does not fit the model, this machine or Keras' backend.
     """
     check_run_weights(config)
+    check_parts(parts)
     devices = make_devices(config.devices)
-    check_global_batch(config.batch_size, devices.replicas, parts, devices.processes.count)
+    processes = devices.processes.count
+    check_freeze(config.freeze, variant_of(config.model).depth, processes)
+    check_global_batch(config.batch_size, devices.replicas, parts, processes)
     return devices
 
 
@@ -39,7 +50,9 @@ def validation_batches(
 ) -> tf.data.Dataset:
     """Every evaluation picture with its weight; label smoothing belongs to training alone."""
     batches = eval_dataset(
-        *(source, config.image_size, config.batch_size),
+        source,
+        config.image_size,
+        config.batch_size,
         crop_pct=config.crop_pct,
         share=share,
         **config.colours,
@@ -49,13 +62,17 @@ def validation_batches(
 
 @contextlib.contextmanager
 def known_errors() -> Iterator[None]:
-    """Names the picture that cannot be read, and the setting that memory hangs on."""
+    """Names the picture that cannot be read, the full disk, or what memory hangs on."""
     try:
         with picture_errors(), lost_process():
             yield
     except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
+        if "No space left" in str(error):  # TensorFlow's name for a full disk too
+            raise TrainingError(
+                f"The disk is full: {error}. Make room and start the same command again."
+            ) from error
         raise TrainingError(
             "Memory is full. Give a smaller --batch_size, --image_size or model, or "
             "--precision=bfloat16."
@@ -89,7 +106,7 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
         DataError: The data set, or a picture in it, cannot be used, or its classes are others.
         CheckpointError: The weights are damaged or do not fit.
     """
-    devices = checked_devices(config)
+    devices = check_run(config)
     source = usable_test_source(open_test_source(config), config)
     if class_names and tuple(class_names) != source.class_names:
         raise DataError(

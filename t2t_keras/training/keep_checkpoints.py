@@ -41,7 +41,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         best: The best weights; stands before this callback.
         signals: Asks to stop.
         every: Steps between checkpoints within an epoch; 0 for none.
-        settings: The run's.
+        about: What else a checkpoint tells of its run: "settings" and what it started from.
         processes: The first one writes; a signal to any of them stops all.
     """
 
@@ -53,7 +53,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         signals: StopSignals,
         *,
         every: int,
-        settings: Mapping[str, Any],
+        about: Mapping[str, Any],
         processes: Processes = ALONE,
     ):
         super().__init__()
@@ -62,7 +62,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self.best = best
         self.signals = signals
         self.every = every
-        self.settings = settings
+        self.about = about
         self.processes = processes
         self.epoch_logs: dict[str, float] = {}
         self._last: int | None = None
@@ -146,7 +146,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self.standing.seconds += now - self._started
         self._started = now
         progress = {
-            "settings": self.settings,
+            **self.about,
             "history": list(self.standing.history),
             "epoch_logs": self.epoch_logs,
             "best_epoch": self.best.epoch,

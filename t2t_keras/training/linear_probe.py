@@ -3,18 +3,21 @@
 import dataclasses
 import json
 import logging
+import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data import Source, soft_targets
-from t2t_keras.errors import DataError
-from t2t_keras.files import atomic_path
+from t2t_keras.errors import DataError, ResumeError
+from t2t_keras.files import atomic_path, digest_of
 from t2t_keras.training.batches import padded
-from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Devices
 from t2t_keras.training.evaluation import known_errors, validation_batches
 
@@ -49,6 +52,23 @@ class Features:
     evaluation_labels: np.ndarray
 
 
+def backbone_digest(config: TrainConfig) -> str | None:
+    """Of the file that a frozen backbone comes from, which no checkpoint holds; else None."""
+    frozen = config.freeze == BACKBONE and os.path.isfile(config.weights)
+    return digest_of(Path(config.weights)) if frozen else None
+
+
+def check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
+    """Raises a ResumeError where that file is not what it was at a checkpoint's `progress`."""
+    same_name = str(progress["settings"].get("weights")) == str(config.weights)
+    then = progress.get("backbone")
+    if same_name and then is not None and then != backbone_digest(config):
+        raise ResumeError(
+            f"{config.weights}: is not the file that the run's classifier was trained on. Bring "
+            "that back, or start another run with --run_name."
+        )
+
+
 def probe_of(whole: keras.Model) -> keras.Model:
     """The classifier of a model as a model on features; the two share its weights."""
     vector = keras.Input(whole.get_layer("pooling").output.shape[1:], name="features")
@@ -69,15 +89,9 @@ def cached_features(
         devices: What they are computed on.
 
     Raises:
-        ValueError: Several processes train.
         DataError: A picture cannot be read, or what lies in the folder is damaged.
     """
-    if devices.processes.count > 1:
-        raise ValueError(
-            "`freeze` must be none or a number where several processes train: one computes the "
-            f"features. Received: freeze={config.freeze}"
-        )
-    path, origin = folder / FEATURES_NAME, _origin(config, source)
+    path, origin = folder / FEATURES_NAME, features_origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept
     with devices.building():
@@ -122,9 +136,10 @@ def validation_features(features: Features, batch_size: int, classes: int) -> tf
     return padded(batches, batch_size, len(features.evaluation))
 
 
-def _origin(config: TrainConfig, source: Source) -> str:
-    """What the features hang on."""
+def features_origin(config: TrainConfig, source: Source) -> str:
+    """What the features of a run hang on, as one line of text."""
     settings = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
+    settings["backbone"] = backbone_digest(config)  # another file may lie under that name
     return json.dumps({**settings, "pictures": [source.num_train, source.num_eval]})
 
 

@@ -45,6 +45,20 @@ def check_run_weights(config: TrainConfig) -> None:
     check_weights(config.weights, published_name(variant_of(config.model)))
 
 
+def check_freeze(freeze: str, depth: int, processes: int = 1) -> None:
+    """Raises a ValueError where `freeze` does not go with the model's depth or the processes."""
+    if freeze == BACKBONE and processes > 1:
+        raise ValueError(
+            "`freeze` must be none or a number where several processes train: one computes the "
+            f"features. Received: freeze={freeze}"
+        )
+    if freeze not in (NOT_USED, BACKBONE) and int(freeze) > depth:
+        raise ValueError(
+            f"`freeze` must be at most {depth}, the model's blocks, or backbone. "
+            f"Received: freeze={freeze}"
+        )
+
+
 def freeze_parts(model: keras.Model, freeze: str) -> None:
     """Has parts of a model stay as they are: "none", "backbone" or a number of blocks as text.
 
@@ -59,11 +73,7 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
     if freeze == NOT_USED:
         return
     encoder, head = model.get_layer("encoder"), model.get_layer("head")
-    if freeze != BACKBONE and int(freeze) > len(encoder.blocks):
-        raise ValueError(
-            f"`freeze` must be at most {len(encoder.blocks)}, the model's blocks, or backbone. "
-            f"Received: freeze={freeze}"
-        )
+    check_freeze(freeze, len(encoder.blocks))
     for layer in model.layers:
         if layer is not head and (layer is not encoder or freeze == BACKBONE):
             layer.trainable = False

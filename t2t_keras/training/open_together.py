@@ -53,15 +53,16 @@ def open_run_of(
 
 
 def usable_sources_of(
-    processes: Processes, config: TrainConfig, kept: Path | None
+    processes: Processes, config: TrainConfig, folder: Path, checkpoint: Checkpoint | None
 ) -> tuple[RunSources, UsableParts]:
-    """`usable_sources` of `open_sources`, the same in all processes.
+    """`usable_sources` of `open_sources`, the same in all processes and as in the checkpoint.
 
     Raises:
+        ResumeError: The run that goes on was started with other pictures.
         DataError: As those do, or the processes do not find as many pictures.
     """
     opened = processes.in_turn(lambda: open_sources(config))  # a data set may be written first
-    sources, parts = usable_sources(opened, config, kept)
+    sources, usable = usable_sources(opened, config, checkpoint and folder)
     sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
     most = [processes.highest(size) for size in sizes]
     if processes.highest(int(sizes != most)):
@@ -70,4 +71,6 @@ def usable_sources_of(
             f"validate and test on, and the most found are {most}. Every machine must have the "
             "same data set."
         )
-    return sources, parts
+    if checkpoint is not None:
+        usable.check_same(checkpoint.progress.get("pictures", {}))
+    return sources, usable

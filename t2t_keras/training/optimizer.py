@@ -129,7 +129,10 @@ def transfer_optimizer(
     Reference: official `transfer_learning.py`.
     """
     return build_optimizer(
-        *(model, learning_rate, weight_decay, "sgd"),
+        model,
+        learning_rate,
+        weight_decay,
+        "sgd",
         backbone_lr_ratio=backbone_lr_ratio,
         decay_all=True,
         nesterov=False,

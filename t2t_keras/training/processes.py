@@ -74,16 +74,9 @@ class Processes:
         if self.count == 1:
             return work()
         if not self.first:
-            answer = json.loads(_broadcast(b""))
-            if "error" in answer:
-                raise TrainingError(f"Process 0 stopped: {answer['error']}")
-            return answer["value"]
-        try:
-            value = work()
-        except (T2TError, ValueError, OSError) as error:
-            _broadcast(json.dumps({"error": str(error)}).encode())
-            raise
-        _broadcast(json.dumps({"value": value}).encode())
+            return _heard()
+        value = _or_said(work)
+        _say({"value": value})
         return value
 
     def in_turn(self, work: Callable[[], Any]) -> Any:
@@ -92,12 +85,38 @@ class Processes:
         Raises:
             TrainingError: In the others, as `from_first`.
         """
-        done = []
-        self.from_first(lambda: done.append(work()))
-        return done[0] if done else work()
+        if self.count == 1:
+            return work()
+        if not self.first:
+            _heard()
+            return work()
+        value = _or_said(work)
+        _say({"value": None})
+        return value
 
 
 ALONE = Processes()
+
+
+def _heard() -> Any:
+    """In the others: the value that the first process has said."""
+    answer = json.loads(_broadcast(b""))
+    if "error" in answer:
+        raise TrainingError(f"Process 0 stopped: {answer['error']}")
+    return answer["value"]
+
+
+def _or_said(work: Callable[[], Any]) -> Any:
+    """In the first process: what `work` gives; why it cannot be had is said to the others."""
+    try:
+        return work()
+    except (T2TError, ValueError, OSError) as error:
+        _say({"error": str(error)})
+        raise
+
+
+def _say(answer: dict[str, Any]) -> None:
+    _broadcast(json.dumps(answer).encode())
 
 
 def _broadcast(content: bytes) -> bytes:

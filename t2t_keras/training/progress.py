@@ -92,9 +92,12 @@ class StepLine(keras.callbacks.Callback):
         left, speed = self.pace.left(), self.pace.images_per_second
         _log.info(
             "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
-            *(standing.epoch + 1, standing.epochs),
-            *(standing.step_in_epoch, standing.steps_per_epoch),
-            *(logs["loss"], f", {speed:.3g} images/s" if speed else ""),
+            standing.epoch + 1,
+            standing.epochs,
+            standing.step_in_epoch,
+            standing.steps_per_epoch,
+            logs["loss"],
+            f", {speed:.3g} images/s" if speed else "",
             self.rates.at(standing.epoch),
             left and f", {left}",
         )
@@ -112,8 +115,11 @@ class EpochLine(keras.callbacks.Callback):
         left = self.pace.left()
         _log.info(
             "epoch %d of %d: validation accuracy %.4f, loss %.4f; best %s: epoch %d%s",
-            *(epoch + 1, self.pace.standing.epochs, *self.best.scores(logs)),
-            *(self.best.monitor.removeprefix("val_"), self.best.epoch + 1),
+            epoch + 1,
+            self.pace.standing.epochs,
+            *self.best.scores(logs),
+            self.best.monitor.removeprefix("val_"),
+            self.best.epoch + 1,
             left and f"; {left}",
         )
 

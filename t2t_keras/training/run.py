@@ -8,17 +8,18 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.data import Source, steps_per_epoch
+from t2t_keras.data import Source, UsableParts, steps_per_epoch
 from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.training.callbacks import BestWeights
 from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches, Devices
 from t2t_keras.training.early_end import EndEarly
-from t2t_keras.training.evaluation import checked_devices, known_errors, measure
+from t2t_keras.training.evaluation import check_run, known_errors, measure
 from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
+from t2t_keras.training.linear_probe import backbone_digest, check_backbone
 from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
 from t2t_keras.training.processes import Processes
@@ -59,6 +60,23 @@ class TrainResult:
     fitted: bool = True
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Begun:
+    """What a run has before it trains: its settings, folder, devices, pictures and models.
+
+    Args:
+        model: What is trained.
+        whole: The model from pictures to logits, which shares its weights.
+    """
+
+    config: TrainConfig
+    folder: Path
+    devices: Devices
+    source: Source
+    model: keras.Model
+    whole: keras.Model
+
+
 def train(
     config: TrainConfig,
     folder: str | os.PathLike,
@@ -84,34 +102,35 @@ def train(
         DataError: The data set, or a picture in it, cannot be used.
         CheckpointError: The weights to start from are damaged or do not fit.
         TrainingError: The loss became no number, memory is full or a checkpoint cannot be written.
-        ResumeError: The run in `folder` has other settings, is at work in another process, or has
-            no whole checkpoint.
+        ResumeError: The run in `folder` has other settings or pictures, is at work in another
+            process, or has no whole checkpoint.
         RunInterrupted: SIGTERM or Ctrl-C came; what was trained is in a checkpoint.
     """
     folder, signals = Path(folder), StopSignals()
-    devices = checked_devices(config, config.accumulate)
+    devices = check_run(config, config.accumulate)
     processes = devices.processes
     with sole_run_of(processes, folder), signals.listening():
         checkpoint = open_run_of(processes, folder, config, resume, override)
-        sources, parts = usable_sources_of(processes, config, checkpoint and folder)
+        sources, usable = usable_sources_of(processes, config, folder, checkpoint)
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
         model, whole = compiled_model(config, sources.training.num_classes, rates, steps, devices)
         standing = Standing(steps, rates.total_epochs)
-        keeper = _keeper(config, folder, standing, signals, processes)
+        keeper = _keeper(config, folder, standing, signals, usable, processes)
         end = EndEarly(standing, keeper.best, config.patience)
         if checkpoint is not None:
+            check_backbone(config, checkpoint.progress)
             keeper.go_on(model, checkpoint)
             end.look()
             _announce(folder, standing)
         if processes.first:
             write_settings(folder, config)
-            parts.write(folder)
+            usable.write(folder)
         try:
             with known_errors(), devices.fitting():
-                source = sources.training
-                _fit(model, whole, config, source, keeper, end, rates, folder, verbose, devices)
+                begun = _Begun(config, folder, devices, sources.training, model, whole)
+                _fit(begun, keeper, end, rates, verbose)
         except RunInterrupted:
             keeper.write_waiting()
             raise
@@ -134,15 +153,17 @@ def _keeper(
     folder: Path,
     standing: Standing,
     signals: StopSignals,
+    usable: UsableParts,
     processes: Processes,
 ) -> KeepCheckpoints:
+    about = {"settings": plain_settings(config), "pictures": usable.summary()}
     return KeepCheckpoints(
         folder / CHECKPOINTS_NAME,
         standing,
         BestWeights(config.monitor, averaged=config.ema_decay > 0),
         signals,
         every=config.save_every,
-        settings=plain_settings(config),
+        about={**about, "backbone": backbone_digest(config)},
         processes=processes,
     )
 
@@ -179,8 +200,11 @@ def _announce(folder: Path, standing: Standing) -> None:
         return
     _log.info(
         "%s: goes on in epoch %d of %d, after step %d of %d.",
-        *(folder, standing.epoch + 1, standing.epochs),
-        *(standing.step_in_epoch, standing.steps_per_epoch),
+        folder,
+        standing.epoch + 1,
+        standing.epochs,
+        standing.step_in_epoch,
+        standing.steps_per_epoch,
     )
 
 
@@ -189,29 +213,22 @@ def _by_name(history: list[dict[str, float]]) -> dict[str, list[float]]:
 
 
 def _fit(
-    model: keras.Model,
-    whole: keras.Model,
-    config: TrainConfig,
-    source: Source,
-    keeper: KeepCheckpoints,
-    end: EndEarly,
-    rates: EpochRates,
-    folder: Path,
-    verbose: int,
-    devices: Devices,
+    begun: _Begun, keeper: KeepCheckpoints, end: EndEarly, rates: EpochRates, verbose: int
 ) -> None:
-    standing = keeper.standing
+    standing, folder, devices = keeper.standing, begun.folder, begun.devices
     if standing.finished:
         return
-    inputs = run_inputs(whole, config, source, standing.epochs, folder, devices)
+    inputs = run_inputs(begun.whole, begun.config, begun.source, standing.epochs, folder, devices)
 
     def batches(step: int) -> Batches:
         made = inputs.training(step)
-        if step == 0 and devices.processes.first and config.freeze != BACKBONE:
-            log_first_batch(made, folder / TENSORBOARD_NAME, **config.colours)
+        if step == 0 and devices.processes.first and begun.config.freeze != BACKBONE:
+            log_first_batch(made, folder / TENSORBOARD_NAME, **begun.config.colours)
         # No iterator is left at work when the rest of an epoch is over.
         return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
 
     validation = fed_validation(inputs, devices)
-    callbacks = run_callbacks(config, source, validation, keeper, end, rates, folder, verbose)
-    fit_to_end(model, batches, validation, standing, callbacks, keeper.epoch_logs)
+    callbacks = run_callbacks(
+        begun.config, begun.source, validation, keeper, end, rates, folder, verbose
+    )
+    fit_to_end(begun.model, batches, validation, standing, callbacks, keeper.epoch_logs)

@@ -54,7 +54,6 @@ def run_inputs(
 
     Raises:
         DataError: A picture cannot be read, or kept features are damaged.
-        ValueError: `freeze` does not go with several processes.
     """
     if config.freeze == BACKBONE:
         features = cached_features(whole, config, source, folder, devices)
@@ -79,7 +78,10 @@ def _picture_batches(
     config: TrainConfig, source: Source, epochs: int, share: Share, step: int
 ) -> tf.data.Dataset:
     return train_dataset(
-        *(source, config.image_size, config.batch_size, config.seed),
+        source,
+        config.image_size,
+        config.batch_size,
+        config.seed,
         epochs=epochs,
         augmentation=config.augmentation,
         start_step=step,

@@ -66,6 +66,9 @@ class EpochRates:
 class PerEpoch(keras.optimizers.schedules.LearningRateSchedule):
     """A rate for every epoch, as a schedule over steps.
 
+    It counts the steps that an optimizer has taken. Those that float16's loss scale skips are none,
+    so that after N of them every rate changes N batches late.
+
     Args:
         rates: The rate of each epoch; the last one is kept afterwards.
         steps_per_epoch: Optimizer steps in an epoch; at least 1.

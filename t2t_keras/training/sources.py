@@ -69,21 +69,20 @@ def usable_sources(
 
     Raises:
         DataError: A picture cannot be used; when skipping, too many, or all of a class.
-        ResumeError: The run that goes on was started with other pictures.
     """
     training, test = sources.training, sources.test
     splits = {"train": training.train_split, "evaluation": training.eval_split}
     if test is not training:
         splits["test"] = test.eval_split
-    parts = _usable(splits, training, config, kept)
-    used = parts.splits
+    usable = _usable(splits, training, config, kept)
+    used = usable.splits
     training = dataclasses.replace(
         training, train_split=used["train"], eval_split=used["evaluation"]
     )
     if "test" not in used:
-        return dataclasses.replace(sources, training=training, test=training), parts
+        return dataclasses.replace(sources, training=training, test=training), usable
     test = dataclasses.replace(test, eval_split=used["test"])
-    return dataclasses.replace(sources, training=training, test=test), parts
+    return dataclasses.replace(sources, training=training, test=test), usable
 
 
 def usable_test_source(source: Source, config: TrainConfig) -> Source:
@@ -94,8 +93,8 @@ def usable_test_source(source: Source, config: TrainConfig) -> Source:
     """
     if config.on_bad_image == "stop":
         return source
-    parts = _usable({"evaluation": source.eval_split}, source, config, None)
-    return dataclasses.replace(source, eval_split=parts.splits["evaluation"])
+    usable = _usable({"evaluation": source.eval_split}, source, config, None)
+    return dataclasses.replace(source, eval_split=usable.splits["evaluation"])
 
 
 def _usable(splits, source: Source, config: TrainConfig, kept: Path | None) -> UsableParts:

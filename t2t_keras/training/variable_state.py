@@ -59,7 +59,7 @@ def captured(variables: Mapping[str, keras.Variable]) -> Arrays:
     """Copies of the variables' values: KEY, and KEY@1 and so on where other devices' differ."""
     arrays: Arrays = {}
     for key, variable in variables.items():
-        first, *others = (np.array(part.numpy()) for part in _parts(variable))
+        first, *others = (np.array(copy.numpy()) for copy in _copies(variable))
         arrays[key] = first
         if _is_shared_sum(variable) or any(other.tobytes() != first.tobytes() for other in others):
             arrays |= {f"{key}@{index}": other for index, other in enumerate(others, 1)}
@@ -86,7 +86,7 @@ def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.nda
     for key in sorted(ours):
         by_device.setdefault(key.split("@")[0], []).append(ours[key])
     for key, variable in variables.items():
-        _assign(variable, by_device[key])
+        _assign(variable, by_device[key], sums=key.startswith("metrics/"))
 
 
 def _check(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
@@ -104,17 +104,18 @@ def _check(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
     )
 
 
-def _assign(variable: keras.Variable, arrays: list[np.ndarray]) -> None:
-    parts = _parts(variable)
-    if len(arrays) != len(parts) and _is_shared_sum(variable):
-        arrays = [sum(arrays), *[np.zeros_like(arrays[0])] * (len(parts) - 1)]
-    if len(arrays) != len(parts):
-        arrays = [arrays[0]] * len(parts)
-    for part, array in zip(parts, arrays, strict=True):
-        part.assign(array)
+def _assign(variable: keras.Variable, arrays: list[np.ndarray], sums: bool) -> None:
+    copies = _copies(variable)
+    sums = _is_shared_sum(variable) or (sums and len(arrays) > 1)
+    if len(arrays) != len(copies) and sums:
+        arrays = [sum(arrays), *[np.zeros_like(arrays[0])] * (len(copies) - 1)]
+    if len(arrays) != len(copies):
+        arrays = [arrays[0]] * len(copies)
+    for copy, array in zip(copies, arrays, strict=True):
+        copy.assign(array)
 
 
-def _parts(variable: keras.Variable) -> tuple[keras.Variable | tf.Variable, ...]:
+def _copies(variable: keras.Variable) -> tuple[keras.Variable | tf.Variable, ...]:
     """What holds a variable's value on each device; JAX's devices never differ."""
     value = variable.value
     if not isinstance(value, tf.distribute.DistributedValues):

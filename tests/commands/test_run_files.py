@@ -1,4 +1,6 @@
 import dataclasses
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +9,11 @@ from PIL import Image
 
 from t2t_keras.commands import run_files
 from t2t_keras.data import open_source
+from t2t_keras.files import atomic_path, remove_all_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
 from t2t_keras.training.scores import Mistake
 from t2t_keras.training.sources import RunSources
+from tests.training.forked import result_of
 
 NAMES = ("ash", "elm")
 SCORES = Scores(
@@ -52,6 +56,50 @@ def result(source):
     history = {"loss": [1.0, 0.5]}
     sources = RunSources(source, source, "them")
     return TrainResult(None, sources, history, 1, SCORES, fit_seconds=1.0, replicas=1)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Writers of files that hold their names, without TensorFlow; one kills its process."""
+    victim = []
+
+    def write(*given):
+        (path,) = (one for one in given if isinstance(one, Path))
+        with atomic_path(path) as part:
+            part.write_text("half")
+            if path.name in victim:
+                os._exit(9)
+            part.write_text(path.name)
+
+    def export(model, path, *given):
+        write(path.parent / "1")
+
+    plots = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
+    for name in ("write_model", "_write_labels", "_write_table", *plots):
+        monkeypatch.setattr(run_files, name, write)
+    monkeypatch.setattr(run_files, "_pictures_at", lambda places, source: dict.fromkeys(places))
+    monkeypatch.setattr(run_files, "_show_in_tensorboard", lambda folder, plots: None)
+    monkeypatch.setattr(run_files, "export_run", export)
+    return victim
+
+
+@pytest.mark.parametrize("name", run_files.FILES)
+def test_a_kill_between_the_files_of_a_run_is_made_up_for(
+    name, source, result, stand_ins, tmp_path
+):
+    config = make_config(dataset=source.name, model="t2t_vit_7")
+    stand_ins.append(name)
+    assert result_of(lambda: run_files.write_files(config, result, tmp_path)) == (9, None)
+    whole = {path for path in tmp_path.iterdir() if not path.name.startswith(".part-")}
+    kept = {path: path.stat().st_mtime_ns for path in whole}
+    assert len(whole) == run_files.FILES.index(name) and tmp_path / name not in whole
+    stand_ins.clear()
+    remove_all_leftovers(tmp_path)  # as every start does
+    run_files.write_files(config, dataclasses.replace(result, fitted=False), tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        each: each for each in run_files.FILES
+    }
+    assert {path: path.stat().st_mtime_ns for path in whole} == kept
 
 
 def draw(source, result, folder) -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 from keras.saving import load_model
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -128,16 +130,29 @@ def test_a_finished_run_makes_up_for_what_is_missing(finished, tmp_path, capsys)
     assert {**new, "seconds": 0} == {**old, **same}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_with_how_to_go_on(number, code, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("number", "code", "given"),
+    [
+        (signal.SIGTERM, 143, ["--epochs=3", "--noresume"]),
+        (signal.SIGINT, 130, ["--run_name", "that", "--epochs=3", "--resume=false"]),
+        (signal.SIGINT, 130, ["-run_name=that", "--resume", "--epochs", "3"]),
+    ],
+)
+def test_a_signal_ends_with_how_to_go_on(number, code, given, tmp_path, monkeypatch, capsys):
     def stopped(*args, **kwargs):
         raise RunInterrupted(number)
 
     monkeypatch.setattr(module, "train", stopped)
-    monkeypatch.setattr("sys.argv", ["train_keras.py", "--epochs=3", "--noresume"])
+    monkeypatch.setattr("sys.argv", ["train_keras.py", *given])
     assert run(asked_for(tmp_path, run_name="that", dataset="digits")) == code
     output = capsys.readouterr()
-    assert "train_keras.py --epochs=3 --run_name=that\n" in output.out
+    _, *command = shlex.split(output.out.splitlines()[-1])
+    read = flags.FlagValues()
+    flags.DEFINE_string("run_name", None, "", flag_values=read)
+    flags.DEFINE_bool("resume", True, "", flag_values=read)
+    flags.DEFINE_integer("epochs", None, "", flag_values=read)
+    assert read(command) == ["train_keras.py"]
+    assert (read.run_name, read.resume, read.epochs) == ("that", True, 3)
     assert f"Stopped by {number.name}" in output.err
 
 
@@ -146,6 +161,7 @@ def pictures(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("pictures"), {"ash": 2, "elm": 2})
 
 
+PRETRAINED = {"model": "t2t_vit_14", "weights": "imagenet"}
 ERRORS = {
     "dataset": ({"dataset": "mnits"}, "'mnits'.*mnist"),
     "folder": ({"dataset": "./nowhere"}, "nowhere: no such folder"),
@@ -161,6 +177,10 @@ ERRORS = {
     "devices": ({"devices": ["gpu:7"]}, "--devices may name"),
     "weights": ({"weights": "nowhere.keras"}, "--weights must be imagenet, .* a run's folder"),
     "run_name": ({"run_name": "a/b"}, "--run_name must be the plain name"),
+    "above": ({"run_name": ".."}, "--run_name must be the plain name .*--run_name=..$"),
+    "here": ({"run_name": "."}, "--run_name must be the plain name"),
+    "nameless": ({"run_name": ""}, "--run_name must be the plain name"),
+    "blocks": ({"freeze": "15", **PRETRAINED}, "--freeze must be at most 14, .*--freeze=15"),
     "min_lr": (
         {"lr": 1e-3, "min_lr": 1e-2},
         "--min_lr must be at most --lr, 0.001. Received: --min_lr=0.01",
@@ -178,6 +198,21 @@ def test_what_is_wrong_is_one_line_that_speaks_of_flags(case, pictures, tmp_path
     assert error.startswith("error: ") and hint == "(--debug shows where)"
     assert re.search(message, error)
     assert not (tmp_path / "runs").exists()
+
+
+def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    begun = []
+
+    def stopped(config, folder, *args, **kwargs):
+        folder.joinpath("settings.json").touch()
+        begun.append(folder.name)
+        raise RunInterrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(module, "train", stopped)
+    monkeypatch.setattr("time.strftime", lambda shape: "20260101-000000")
+    for _ in range(3):
+        run(asked_for(tmp_path, run_name=None, dataset="digits"))
+    assert begun == [f"20260101-000000-t2t_vit_digits-16{end}" for end in ("", "-2", "-3")]
 
 
 def test_debug_shows_the_traceback(tmp_path):
@@ -201,9 +236,10 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
     assert not (tmp_path / "runs").exists()
 
 
-def test_help_is_quick_and_names_every_setting():
+def test_help_names_every_setting():
     done = script("--help")
-    for flag in ("dataset", "model", "image_size", "batch_size", "epochs", "precision", "seed"):
+    for name, field in TrainConfig.__dataclass_fields__.items():
+        flag = f"[no]{name}" if isinstance(field.default, bool) else name
         assert f"--{flag}: " in done.stdout
     assert "python train_keras.py --mode=eval" in done.stdout
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -144,15 +145,51 @@ def test_a_damaged_record_of_it_costs_another_look_and_no_more(split, tmp_path, 
         assert "inspection.json: cannot be used" in caplog.text
 
 
-def test_a_run_does_not_go_on_with_other_pictures(split, tmp_path):
-    usable(split).write(tmp_path)
+def renamed(split):
+    os.rename(split.called(4), f"{split.called(4)}x")
+    moved = [path + b"x" * (place == 4) for place, path in enumerate(split.paths.numpy())]
+    return FileSplit(tf.constant(moved), split.labels)
+
+
+def replaced(split):
+    with open(split.called(4), "ab") as file:
+        file.write(b"behind the end")
+    return split
+
+
+def spoilt(split):
     spoil(split, 4)
-    with pytest.raises(ResumeError, match="started with 10 pictures .*; now they are 9 of 10"):
-        usable(split, "skip", 0.2, kept=tmp_path)
-    usable(split, "skip", 0.2).write(tmp_path)
-    assert json.loads((tmp_path / "inspection.json").read_text())["train"]["bad"][0]["place"] == 4
-    with pytest.raises(ResumeError, match="of 10; now they are 8 of 8"):
-        usable(split.without([4, 5]), "skip", 0.2, kept=tmp_path)
+    return split
+
+
+@pytest.mark.parametrize(
+    ("change", "now"),
+    [
+        (renamed, "10 of 10, or others"),
+        (replaced, "10 of 10, or others"),
+        (spoilt, "9 of 10"),
+        (lambda split: split.without([4, 5]), "8 of 8"),
+    ],
+)
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_does_not_go_on_with_other_pictures(change, now, kept, split, tmp_path):
+    first = usable(split, "skip", 0.2)
+    if kept:
+        first.write(tmp_path)
+    then = json.loads(json.dumps(first.summary()))
+    changed = usable(change(split), "skip", 0.2, kept=tmp_path)
+    with pytest.raises(ResumeError, match=f"started with 10 .*, of 10; now they are {now}"):
+        changed.check_same(then)
+    changed.check_same(changed.summary())
+
+
+def test_a_copy_of_the_pictures_is_the_same(split, tmp_path):
+    then = usable(split).summary()
+    (tmp_path / "copy").mkdir()
+    copies = [
+        shutil.copyfile(path, tmp_path / "copy" / os.path.basename(path)) for path in split.files()
+    ]
+    usable(FileSplit(tf.constant(list(map(str, copies))), split.labels)).check_same(then)
 
 
 def test_names_that_are_no_text_are_kept_and_listed(split, tmp_path, caplog):

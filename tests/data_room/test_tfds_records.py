@@ -1,15 +1,25 @@
 import shutil
 
 import pytest
+from tensorflow_datasets.core import DatasetBuilder
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from t2t_keras.data import is_folder, open_source
 from t2t_keras.data.digits import prepare_digits
 from t2t_keras.data.tfds_records import choose_splits, class_names, record_split, tfds_builder
 from t2t_keras.errors import DataError
+from tests.data_room.any_pictures import prepare
+from tests.pictures import encode, noise
 
 
 @pytest.fixture(scope="module")
 def builder(digits_dir, digits):
     return prepare_digits(digits_dir)
+
+
+@pytest.fixture(scope="module")
+def good():
+    return [encode(noise(8, 8, seed), "PNG") for seed in range(6)]
 
 
 class _Info:
@@ -64,6 +74,44 @@ def test_an_unknown_name_lists_near_ones_and_the_way_to_folders(tmp_path):
     message = str(caught.value)
     assert "\n" not in message
     assert "cifar10" in message and "ROOT/train/CLASS" in message
+
+
+def test_a_folder_that_tfds_prepared_is_read_without_its_code(good, tmp_path):
+    prepare({"train": good, "test": good[:4]}, tmp_path / "here")
+    moved = shutil.copytree(tmp_path / "here" / "any_pictures" / "1.0.0", tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "here")
+    for name in (moved, f"{moved}/"):
+        assert not is_folder(name)
+        source = open_source(name)
+        assert (source.num_train, source.num_eval) == (6, 4)
+        assert source.class_names == ("left", "right")
+    examples = [(one["image"].numpy(), int(one["label"])) for one in source.train()]
+    assert examples == [(picture, place % 2) for place, picture in enumerate(good)]
+    kept = open_source(moved, train_split="train[:4]", eval_split="train[4:]")
+    assert (kept.num_train, kept.num_eval) == (4, 2)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_prepared_folder_that_is_damaged_is_named(content, tmp_path):
+    (tmp_path / "dataset_info.json").write_text(content)
+    with pytest.raises(DataError, match=f"{tmp_path}: .*repare"):
+        open_source(tmp_path)
+
+
+def test_a_download_that_is_not_the_released_one_is_said_in_one_line(tmp_path, monkeypatch):
+    def corrupt(builder, **kwargs):
+        raise NonMatchingChecksumError(
+            f"Artifact https://x/y.tgz, downloaded to {tmp_path}/y, has wrong checksum:\n"
+            "* Expected: 1\n* Got: 2\nTo debug, see: the guide"
+        )
+
+    monkeypatch.setattr(DatasetBuilder, "download_and_prepare", corrupt)
+    with pytest.raises(DataError) as raised:
+        open_source("cifar10", tmp_path)
+    message = str(raised.value)
+    assert "\n" not in message and message.startswith("TFDS cannot prepare 'cifar10': Artifact")
+    assert "* Expected: 1 * Got: 2" in message
+    assert f"Start again, without what lies in {tmp_path}/downloads" in message
 
 
 def test_a_small_set_is_permuted_whole(builder):

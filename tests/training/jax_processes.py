@@ -1,4 +1,4 @@
-"""The same tiny run on JAX: in one process, and in two that are killed and started again; as JSON.
+"""The same tiny run on JAX: in one process, and in two of which one is killed and that start again.
 
 Needs a fresh process with KERAS_BACKEND=jax. It imports everything once, and forks the processes of
 the runs while neither JAX nor TensorFlow has started anything.
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from t2t_keras.data import augmentation, pipeline
 from t2t_keras.training import make_config, train
-from t2t_keras.training.processes import join_processes
+from t2t_keras.training.processes import LeavingAtOnce, join_processes
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.training.conftest import FIELDS, TINY
 
@@ -47,7 +47,9 @@ def started(folder: Path, pictures: str, devices: tuple[str, ...], *together) ->
     for module in (pipeline, augmentation):
         module.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
     processes = join_processes(*together, devices=devices)
-    result = train(make_config(**{**SETTINGS, "dataset": pictures, "devices": devices}), folder)
+    config = make_config(**{**SETTINGS, "dataset": pictures, "devices": devices})
+    with LeavingAtOnce():
+        result = train(config, folder)
     report = {
         "history": result.history,
         "replicas": result.replicas,
@@ -70,13 +72,12 @@ def ended(number: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
 
 
-def killed(numbers: list[int], checkpoint: Path) -> list[int]:
-    """Kills processes as soon as there is a checkpoint; their exit codes."""
+def bereaved(numbers: list[int], checkpoint: Path) -> list[int]:
+    """Kills the last process as soon as there is a checkpoint; the exit codes of all."""
     patient_until = time.monotonic() + _PATIENCE
     while not checkpoint.exists() and time.monotonic() < patient_until:
         time.sleep(0.02)
-    for number in numbers:
-        os.kill(number, signal.SIGKILL)
+    os.kill(numbers[-1], signal.SIGKILL)
     return [ended(number) for number in numbers]
 
 
@@ -90,13 +91,15 @@ if __name__ == "__main__":
     alone, together = root / "alone", root / "together"
     codes = {"alone": [ended(started(alone, pictures, ("cpu:0", "cpu:1"), None))]}
     last = together / "checkpoints" / f"step-{LAST_STEP_BEFORE_DEATH:08d}"
-    codes["killed"] = killed(pair(together, pictures, ("cpu:0",)), last)
+    codes["killed"] = bereaved(pair(together, pictures, ("cpu:0",)), last)
     finished = reports(together)
+    alone_for = time.time() - last.stat().st_mtime
     codes["again"] = [ended(n) for n in pair(together, pictures, ("cpu:0",))]
     report = {
         "codes": codes,
         "alone": reports(alone),
         "killed": finished,
+        "alone_for": alone_for,
         "together": reports(together),
     }
     (root / "report.json").write_text(json.dumps(report))  # Gloo writes to stdout

@@ -47,6 +47,24 @@ def test_a_signal_loses_no_step(number, step, undisturbed, tmp_path):
     assert contents(tmp_path) == undisturbed
 
 
+def test_a_signal_loses_no_loss_scale(tmp_path):
+    def ready(name):
+        toy = Toy(tmp_path / name, loss_scaled=True)
+        scale = toy.model.optimizer.dynamic_scale
+        return toy, At("begin", 3, lambda: scale.assign(3e38))  # steps are skipped from here on
+
+    whole, overflow = ready("whole")
+    whole.run(overflow)
+    stopped, overflow = ready("stopped")
+    with pytest.raises(RunInterrupted):
+        stopped.run(overflow, At("begin", 6, lambda: signal.raise_signal(signal.SIGTERM)))
+    kept = newest_checkpoint(tmp_path / "stopped" / "checkpoints").state
+    (scale,) = (value for key, value in kept.items() if "dynamic_scale" in key)
+    assert 8.0 < scale < 3e38
+    Toy(tmp_path / "stopped", loss_scaled=True).run()
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(("event", "count"), [("test", 1), ("test", EPOCHS), ("epoch", 2)])
 def test_a_signal_in_a_validation_loses_the_validation_alone(event, count, undisturbed, tmp_path):
     with pytest.raises(RunInterrupted):

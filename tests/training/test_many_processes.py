@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from t2t_keras.training.processes import HEARTBEAT
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,12 +39,18 @@ def runs(pictures, tmp_path_factory):
     )
     assert done.returncode == 0, done.stdout
     report = json.loads((root / "report.json").read_text())
-    dead = -signal.SIGKILL
-    assert report["codes"] == {"alone": [0], "killed": [dead, dead], "again": [0, 0]}, done.stdout
-    return report, root
+    codes = {"alone": [0], "killed": [1, -signal.SIGKILL], "again": [0, 0]}
+    assert report["codes"] == codes, done.stdout
+    return {**report, "said": done.stdout}, root
 
 
-def test_two_processes_that_were_killed_end_like_one(runs):
+def test_a_process_whose_other_one_is_killed_says_so_and_ends_before_long(runs):
+    report, _ = runs
+    assert "TrainingError: Another process of this run has ended" in report["said"]
+    assert report["alone_for"] < HEARTBEAT + 30
+
+
+def test_two_processes_of_which_one_was_killed_end_like_one(runs):
     report, _ = runs
     assert report["killed"] == []
     (alone,), together = report["alone"], report["together"]

@@ -1,13 +1,23 @@
+import json
+import os
+from unittest.mock import Mock
+
 import pytest
 
+from t2t_keras.data import open_source
+from t2t_keras.errors import DataError, TrainingError
+from t2t_keras.training import make_config, open_together
+from t2t_keras.training import processes as module
 from t2t_keras.training.distribution import check_global_batch
 from t2t_keras.training.processes import (
     ALONE,
     LeavingAtOnce,
+    Processes,
     join_processes,
     lost_process,
     present_processes,
 )
+from tests.training.forked import forked, result_of
 
 
 def test_a_process_alone_decides_for_itself():
@@ -36,6 +46,97 @@ def test_what_does_not_go_together_is_shown(given, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(ValueError, match=f"HOST:PORT.*Received: coordinator={given[0]}, num"):
         join_processes(*given)
+
+
+@pytest.fixture
+def second(monkeypatch):
+    """This process is the second of two; what the first one says is to be put into it."""
+    said = {}
+    monkeypatch.setattr(module, "present_processes", lambda: Processes(1, 2))
+    monkeypatch.setattr(module, "_broadcast", lambda content: json.dumps(said).encode())
+    return said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Gloo allreduce failed: Connection closed by peer [127.0.0.1]:1"),
+        ValueError("UNAVAILABLE: Socket closed"),
+        RuntimeError("DEADLINE_EXCEEDED: the coordination service does not answer"),
+    ],
+)
+def test_a_step_that_fails_because_another_process_is_gone_says_so(error, second, monkeypatch):
+    with pytest.raises(TrainingError, match="^Another process of this run has ended; its") as said:
+        with lost_process():
+            raise error
+    assert said.value.__cause__ is error
+    for other in (RuntimeError("out of range"), TrainingError("Gloo of ours")):
+        with pytest.raises(type(other), match=str(other)), lost_process():
+            raise other
+    monkeypatch.setattr(module, "present_processes", lambda: ALONE)
+    with pytest.raises(type(error)) as raised, lost_process():
+        raise error
+    assert raised.value is error
+
+
+def test_the_others_follow_the_first(second):
+    second["value"] = [3]
+    assert Processes(1, 2).from_first(lambda: 1 / 0) == [3]
+    assert Processes(1, 2).in_turn(lambda: "own") == "own"
+    second["error"] = "--lr was 1"
+    with pytest.raises(TrainingError, match="^Process 0 stopped: --lr was 1$"):
+        Processes(1, 2).in_turn(lambda: "own")
+
+
+def test_the_first_says_why_it_stops(monkeypatch):
+    said = []
+    monkeypatch.setattr(module, "_broadcast", lambda content: said.append(json.loads(content)))
+    assert Processes(0, 2).in_turn(lambda: "own") == "own"
+    with pytest.raises(DataError, match="no such folder"):
+        Processes(0, 2).from_first(lambda: open_source("./nowhere"))
+    assert said[0].keys() == {"value"} and "nowhere: no such folder" in said[1]["error"]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_process_that_fails_does_not_wait_for_the_others(joined, code, monkeypatch):
+    monkeypatch.setattr(module, "_joined", lambda: joined)
+
+    def leave():
+        with LeavingAtOnce() as leaving:
+            leaving.leave(code)
+        return "waited"
+
+    assert result_of(leave) == ((3, None) if joined and code else (0, "waited"))
+
+
+def test_a_process_that_raises_does_not_wait_for_the_others(monkeypatch, capfd):
+    monkeypatch.setattr(module, "_joined", lambda: True)
+
+    def fail(pipe):
+        try:
+            with LeavingAtOnce():
+                raise KeyError("lost")
+        finally:
+            os.write(pipe, b"waited")
+
+    number, pipe = forked(fail)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 1
+    assert os.read(pipe, 6) == b""
+    os.close(pipe)
+    assert "KeyError: 'lost'" in capfd.readouterr().err
+
+
+def test_a_process_with_other_pictures_is_named(monkeypatch, tmp_path):
+    part = Mock(num_train=8, num_eval=4)
+    sources = Mock(training=part, test=part)
+    monkeypatch.setattr(open_together, "open_sources", lambda config: sources)
+    monkeypatch.setattr(open_together, "usable_sources", lambda *given: (sources, Mock()))
+    monkeypatch.setattr(Processes, "in_turn", lambda self, work: work())
+    monkeypatch.setattr(Processes, "highest", lambda self, number: max(number, 5))
+    config = make_config(dataset="cifar10")
+    with pytest.raises(DataError, match=r"cifar10: process 1 finds \[8, 4, 4\] .* \[8, 5, 5\]"):
+        open_together.usable_sources_of(Processes(1, 2), config, tmp_path, None)
 
 
 def test_other_errors_pass():

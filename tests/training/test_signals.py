@@ -4,6 +4,7 @@ import pytest
 
 from t2t_keras.errors import DataError, RunInterrupted
 from t2t_keras.training.signals import StopSignals
+from tests.training.forked import result_of
 
 
 def spoil(error: Exception) -> None:
@@ -20,6 +21,19 @@ def test_a_signal_that_became_another_error_is_a_signal(error):
         spoil(error("in user code"))
     assert raised.value.number == signal.SIGTERM
     assert isinstance(raised.value.__cause__, error)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_process_at_once_that_waits_for_its_step(second):
+    def work():
+        signals = StopSignals()
+        with signals.listening():
+            signals.deferred = True
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(second)
+        return "went on"
+
+    assert result_of(work) == (-second, None)
 
 
 def test_an_error_that_says_what_is_wrong_is_not_hidden_by_a_signal():

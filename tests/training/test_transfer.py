@@ -18,8 +18,8 @@ from t2t_keras.training.checkpoints import newest_checkpoint
 from t2t_keras.training.class_weights import balanced_weights, weighted
 from t2t_keras.training.devices import make_devices
 from t2t_keras.training.evaluation import validation_batches
-from t2t_keras.training.linear_probe import cached_features
-from t2t_keras.training.model import build_model, freeze_parts, load_run_weights
+from t2t_keras.training.linear_probe import cached_features, features_origin
+from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
 from tests.training.toy import contents
@@ -226,6 +226,35 @@ def test_the_first_blocks_stay_as_they_were_with_all_below_them(pretrained):
     assert len(model.trainable_variables) == 11 + 2 + 2
     with pytest.raises(ValueError, match="`freeze` must be at most 2, .*Received: freeze=3"):
         freeze_parts(model, "3")
+
+
+def test_features_of_weights_that_were_written_anew_are_not_kept(probe, probed, tmp_path):
+    with np.load(probed[1] / "features.npz") as kept:
+        origin = str(kept["origin"])
+    source = probed[0].sources.training
+    assert features_origin(probe, source) == origin
+    another = tmp_path / "another.keras"
+    another.write_bytes(Path(probe.weights).read_bytes() + b"other")
+    changed = features_origin(dataclasses.replace(probe, weights=str(another)), source)
+    assert changed.replace(str(another), probe.weights) != origin
+
+
+def test_a_classifier_does_not_go_on_over_another_backbone(probe, probed):
+    weights = Path(probe.weights)
+    content = weights.read_bytes()
+    try:
+        weights.write_bytes(content + b"other")
+        with pytest.raises(ResumeError, match=f"^{weights}: is not the file that the run's"):
+            train(probe, probed[1])
+    finally:
+        weights.write_bytes(content)
+
+
+def test_one_process_alone_computes_features():
+    check_freeze("backbone", 2)
+    check_freeze("2", 2, processes=2)
+    with pytest.raises(ValueError, match="several processes .*Received: freeze=backbone"):
+        check_freeze("backbone", 2, processes=2)
 
 
 def test_a_classifier_for_as_many_classes_starts_afresh_too(asked, pretrained):

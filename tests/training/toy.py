@@ -9,6 +9,7 @@ import tensorflow as tf
 from t2t_keras.training.callbacks import BestWeights, LogFile, StopAtNonFinite
 from t2t_keras.training.checkpoints import newest_checkpoint
 from t2t_keras.training.fitting import fit_to_end
+from t2t_keras.training.gradients import LossScale
 from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.signals import StopSignals
 from t2t_keras.training.spread_seeds import spread_seeds
@@ -49,7 +50,7 @@ def _compiled(loss_scaled: bool, ema: bool, eager: bool) -> keras.Model:
     model = keras.Model(inputs, keras.layers.Dense(1, name="dense")(outputs))
     optimizer = keras.optimizers.AdamW(0.1, use_ema=ema, ema_overwrite_frequency=10**9)
     if loss_scaled:
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0)
+        optimizer = LossScale(optimizer, initial_scale=8.0)
     metrics = [keras.metrics.MeanSquaredError("accuracy")]
     model.compile(optimizer, "mse", weighted_metrics=metrics, run_eagerly=eager)
     optimizer.build(model.trainable_variables)
@@ -87,7 +88,7 @@ class Toy:
         self.keeper = KeepCheckpoints(
             *(folder / "checkpoints", self.standing, self.best, self.signals),
             every=every,
-            settings={"lr": 0.1},
+            about={"settings": {"lr": 0.1}},
         )
         if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
             self.keeper.go_on(self.model, checkpoint)
