@@ -17,14 +17,25 @@ FLOORS = {
     "data": 2,
     "weights": 3,
     "applications": 4,
-    "training": 5,
-    "visualize": 5,
-    "export": 5,
-    "commands": 6,
-    "predict": 7,
+    "training.optimization": 5,
+    "training.devices": 5,
+    "training.callbacks": 6,
+    "training": 7,
+    "visualize": 7,
+    "export": 7,
+    "commands": 8,
+    "predict": 9,
 }
 KERAS_ONLY = {"layers", "models"}
-TENSORFLOW_ROOMS = {"data", "training", "export", "commands"}
+TENSORFLOW_ROOMS = {
+    "data",
+    "training",
+    "training.callbacks",
+    "training.devices",
+    "training.optimization",
+    "export",
+    "commands",
+}
 TENSORFLOW_FILES = {  # beside these rooms, and only inside functions
     "t2t_keras.visualize.callback",  # writes TensorBoard's events
     "t2t_keras.visualize.grad_cam",  # gradients, where it is the backend
@@ -63,8 +74,13 @@ def _imported(tree: ast.Module, modules: set[str]) -> set[str]:
 
 
 def room_of(module: str) -> str:
-    """The folder or top-level file a module of the package belongs to; "" for the package."""
-    return module.split(".")[1] if "." in module else ""
+    """The folder or top-level file a module of the package belongs to; "" for the package.
+
+    A folder in a folder is a room of its own where `FLOORS` says so.
+    """
+    parts = module.split(".")[1:]
+    inner = ".".join(parts[:2])
+    return inner if inner in FLOORS else "".join(parts[:1])
 
 
 def wrong_floors(imports: Imports) -> list[str]:

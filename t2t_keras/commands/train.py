@@ -26,8 +26,8 @@ from t2t_keras.commands.settings import (
 from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.files import atomic_path
 from t2t_keras.training import TrainConfig, evaluate, train
+from t2t_keras.training.devices import LeavingAtOnce, join_processes
 from t2t_keras.training.open_together import sole_run_of
-from t2t_keras.training.processes import LeavingAtOnce, join_processes
 from t2t_keras.training.run_folder import (
     changed_settings,
     check_override,

@@ -91,8 +91,8 @@ def draw_window(
     spare = full - size
     drawn = tf.minimum(tf.floor(places * (spare + 1.0)), spare)
     offset = tf.where(first < _CROP_TRIES, drawn, tf.floor(spare / 2.0))
-    whole = tf.cast(tf.concat([offset, size], 0), tf.int32)
-    return Window(*tf.unstack(whole), tf.reshape(filters >= 0.5, ()))
+    window = tf.cast(tf.concat([offset, size], 0), tf.int32)
+    return Window(*tf.unstack(window), tf.reshape(filters >= 0.5, ()))
 
 
 def random_resized_crop(

@@ -154,8 +154,8 @@ def record_split(builder: Any, name: str) -> RecordSplit:
         )
     shards = tuple((os.fspath(part.filename), part.skip, part.take) for part in instructions)
     _check_readable([path for path, *_ in shards])
-    whole = sum(part.num_bytes for part in info.splits.values())
-    record_bytes = max(whole // max(info.splits.total_num_examples, 1), 1)
+    total = sum(part.num_bytes for part in info.splits.values())
+    record_bytes = max(total // max(info.splits.total_num_examples, 1), 1)
     return RecordSplit(
         title=f"the split {name!r} of {builder.name!r} in {builder.data_path}",
         size=split.num_examples,

@@ -22,12 +22,12 @@ def write_onnx(model: keras.Model, folder: Path, quantize: str | None) -> None:
         RuntimeError: The model cannot be quantized; tf2onnx' own errors are of many kinds.
     """
     if quantize is None:
-        _write_whole(model, folder / MODEL_NAME)
+        _write_full(model, folder / MODEL_NAME)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch) / MODEL_NAME
-        _write_whole(model, whole)
-        quantize_onnx(whole, folder / MODEL_NAME, quantize)
+        full = Path(scratch) / MODEL_NAME
+        _write_full(model, full)
+        quantize_onnx(full, folder / MODEL_NAME, quantize)
 
 
 def quantize_onnx(source: Path, target: Path, quantize: str) -> None:
@@ -41,7 +41,7 @@ def quantize_onnx(source: Path, target: Path, quantize: str) -> None:
         raise RuntimeError(str(error)) from error
 
 
-def _write_whole(model: keras.Model, target: Path) -> None:
+def _write_full(model: keras.Model, target: Path) -> None:
     # Without the signature Keras wants a model that was called before.
     image = keras.InputSpec(shape=model.input_shape, dtype="float32", name="image")
     model.export(str(target), format="onnx", verbose=False, input_signature=[image])

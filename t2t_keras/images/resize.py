@@ -22,8 +22,8 @@ def target_size(image_size: int | Size) -> Size:
     """
     pair = isinstance(image_size, tuple | list)
     sides = tuple(image_size) if pair else (image_size, image_size)
-    whole = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
-    if len(sides) != 2 or not whole:
+    pixels = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
+    if len(sides) != 2 or not pixels:
         raise ValueError(
             "`image_size` must be an integer above 0, or two of them (height, width). "
             f"Received: image_size={image_size}"
@@ -103,8 +103,8 @@ def _resize_columns(image: np.ndarray, resized: int, offset: int, size: int) -> 
     rows, columns = image.shape[:2]
     picture = Image.fromarray(np.ascontiguousarray(image))
     if rows * resized <= MAX_PIXELS:
-        whole = picture.resize((resized, rows), Image.Resampling.BICUBIC)
-        return np.asarray(whole)[:, offset : offset + size]
+        resized_picture = picture.resize((resized, rows), Image.Resampling.BICUBIC)
+        return np.asarray(resized_picture)[:, offset : offset + size]
     # A sliver of a picture, 4000 x 1 say, would grow without bounds. Pillow's box makes the
     # wanted pixels alone, but keeps its bounds in single precision: off by one level at times.
     scale = columns / resized

@@ -2,14 +2,11 @@
 
 import keras
 
-from t2t_keras.training.accumulation import accumulating
 from t2t_keras.training.config import BACKBONE, TrainConfig
-from t2t_keras.training.devices import Devices
+from t2t_keras.training.devices import Devices, spread_seeds
 from t2t_keras.training.linear_probe import probe_of
 from t2t_keras.training.model import build_model, freeze_parts, load_run_weights, precision
-from t2t_keras.training.optimizer import build_optimizer
-from t2t_keras.training.schedule import EpochRates, PerEpoch
-from t2t_keras.training.spread_seeds import spread_seeds
+from t2t_keras.training.optimization import EpochRates, PerEpoch, accumulating, build_optimizer
 
 
 def epoch_rates(config: TrainConfig) -> EpochRates:
@@ -43,10 +40,10 @@ def compiled_model(
     """
     with devices.building(), precision(config.precision):
         model = build_model(config, classes, None, config.drop_path_rate)
-        load_run_weights(model, config, whole=False)
+        load_run_weights(model, config, complete=False)
         freeze_parts(model, config.freeze)
-        whole, probes = model, config.freeze == BACKBONE
-        model = accumulating(probe_of(whole) if probes else whole, config.accumulate)
+        full_model, probes = model, config.freeze == BACKBONE
+        model = accumulating(probe_of(full_model) if probes else full_model, config.accumulate)
         schedule = PerEpoch(tuple(map(rates.at, range(rates.total_epochs))), steps_per_epoch)
         model.compile(
             build_optimizer(
@@ -70,9 +67,9 @@ def compiled_model(
         )
         _build_scores(model, classes)
         if probes:
-            whole.compile(jit_compile=devices.compiles(config.jit_compile))
+            full_model.compile(jit_compile=devices.compiles(config.jit_compile))
     spread_seeds(model)
-    return model, whole if probes else model
+    return model, full_model if probes else model
 
 
 def _build_scores(model: keras.Model, classes: int) -> None:

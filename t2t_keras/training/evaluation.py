@@ -8,11 +8,15 @@ import tensorflow as tf
 
 from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
 from t2t_keras.errors import DataError, TrainingError
-from t2t_keras.training.accumulation import check_parts
 from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Batches, Devices, make_devices
-from t2t_keras.training.distribution import check_global_batch
+from t2t_keras.training.devices import (
+    Batches,
+    Devices,
+    check_global_batch,
+    lost_process,
+    make_devices,
+)
 from t2t_keras.training.model import (
     build_model,
     check_freeze,
@@ -20,7 +24,7 @@ from t2t_keras.training.model import (
     load_run_weights,
     precision,
 )
-from t2t_keras.training.processes import lost_process
+from t2t_keras.training.optimization import check_parts
 from t2t_keras.training.recipes import variant_of
 from t2t_keras.training.scores import Scores, score
 from t2t_keras.training.sources import open_test_source, usable_test_source
@@ -116,7 +120,7 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
         )
     with devices.building(), precision(config.precision):
         model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
-        load_run_weights(model, config, whole=True)
+        load_run_weights(model, config, complete=True)
         model.compile(jit_compile=devices.compiles(config.jit_compile))
     with devices.fitting():
         return measure(model, config, source, verbose, devices.feed)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import keras
 
+from t2t_keras.training.callbacks import Standing
 from t2t_keras.training.devices import Batches
-from t2t_keras.training.standing import Standing
 
 
 def fit_to_end(

@@ -69,20 +69,20 @@ def check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
         )
 
 
-def probe_of(whole: keras.Model) -> keras.Model:
+def probe_of(model: keras.Model) -> keras.Model:
     """The classifier of a model as a model on features; the two share its weights."""
-    vector = keras.Input(whole.get_layer("pooling").output.shape[1:], name="features")
-    outputs = whole.get_layer("predictions")(whole.get_layer("head")(vector))
+    vector = keras.Input(model.get_layer("pooling").output.shape[1:], name="features")
+    outputs = model.get_layer("predictions")(model.get_layer("head")(vector))
     return keras.Model(vector, outputs, name="probe")
 
 
 def cached_features(
-    whole: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
+    model: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
 ) -> Features:
     """The features of a data set, from the run's folder where they lie there already.
 
     Args:
-        whole: The run's model.
+        model: The run's model.
         config: Its settings.
         source: Its pictures, which are seen as the evaluation sees them.
         folder: The run's; gets `features.npz`.
@@ -95,7 +95,7 @@ def cached_features(
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept
     with devices.building():
-        backbone = keras.Model(whole.input, whole.get_layer("pooling").output)
+        backbone = keras.Model(model.input, model.get_layer("pooling").output)
         backbone.compile(jit_compile=devices.compiles(config.jit_compile))
     training = dataclasses.replace(source, eval_split=source.train_split)
     made = {}

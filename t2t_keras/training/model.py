@@ -81,14 +81,14 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
         block.trainable = False
 
 
-def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> None:
+def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) -> None:
     """Loads the run's `weights`, where it has any.
 
     Args:
         model: A model of the run's sizes.
         config: The run's settings.
-        whole: Whether a classifier for other classes is an error; else it starts afresh, and with
-            `transfer` any does.
+        complete: Whether a classifier for other classes is an error; else it starts afresh, and
+            with `transfer` any does.
 
     Raises:
         CheckpointError: The file is damaged or does not fit.
@@ -100,9 +100,9 @@ def load_run_weights(model: keras.Model, config: TrainConfig, whole: bool) -> No
     head = model.get_layer("head")
     fresh = head.get_weights()
     report = load_weights(model, config.weights, variant, published_name(variant))
-    if config.transfer and not whole:
+    if config.transfer and not complete:
         head.set_weights(fresh)
-    if whole and report.fresh:
+    if complete and report.fresh:
         raise CheckpointError(
             f"{config.weights}: holds no classifier for the {model.output_shape[-1]} classes of "
             f"{config.dataset}, so there is nothing to evaluate. Train one, or give the data set "

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from t2t_keras.data import UsableParts
 from t2t_keras.errors import CheckpointError, DataError, ResumeError
-from t2t_keras.training.checkpoints import Checkpoint, checkpoint_path, read_checkpoint
+from t2t_keras.training.callbacks import Checkpoint, checkpoint_path, read_checkpoint
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.processes import Processes
+from t2t_keras.training.devices import Processes
 from t2t_keras.training.run_folder import CHECKPOINTS_NAME, open_run, sole_run
 from t2t_keras.training.sources import RunSources, open_sources, usable_sources
 

@@ -10,27 +10,28 @@ import keras
 
 from t2t_keras.data import Source, UsableParts, steps_per_epoch
 from t2t_keras.errors import ResumeError, RunInterrupted
-from t2t_keras.training.callbacks import BestWeights
+from t2t_keras.training.callbacks import (
+    BestWeights,
+    EndEarly,
+    KeepCheckpoints,
+    Standing,
+    StopSignals,
+)
 from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import BACKBONE, TrainConfig
-from t2t_keras.training.devices import Batches, Devices
-from t2t_keras.training.early_end import EndEarly
+from t2t_keras.training.devices import Batches, Devices, Processes
 from t2t_keras.training.evaluation import check_run, known_errors, measure
 from t2t_keras.training.first_batch import log_first_batch
 from t2t_keras.training.fitting import fit_to_end
-from t2t_keras.training.keep_checkpoints import KeepCheckpoints
 from t2t_keras.training.linear_probe import backbone_digest, check_backbone
 from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
-from t2t_keras.training.processes import Processes
+from t2t_keras.training.optimization import EpochRates
 from t2t_keras.training.run_callbacks import TENSORBOARD_NAME, run_callbacks
 from t2t_keras.training.run_folder import CHECKPOINTS_NAME, plain_settings, write_settings
 from t2t_keras.training.run_inputs import fed_validation, run_inputs
-from t2t_keras.training.schedule import EpochRates
 from t2t_keras.training.scores import Scores
-from t2t_keras.training.signals import StopSignals
 from t2t_keras.training.sources import RunSources
-from t2t_keras.training.standing import Standing
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class _Begun:
 
     Args:
         model: What is trained.
-        whole: The model from pictures to logits, which shares its weights.
+        full_model: The model from pictures to logits, which shares its weights.
     """
 
     config: TrainConfig
@@ -74,7 +75,7 @@ class _Begun:
     devices: Devices
     source: Source
     model: keras.Model
-    whole: keras.Model
+    full_model: keras.Model
 
 
 def train(
@@ -115,7 +116,9 @@ def train(
         steps = steps_per_epoch(sources.training, config.batch_size)
         rates = epoch_rates(config)
         keras.utils.set_random_seed(config.seed)
-        model, whole = compiled_model(config, sources.training.num_classes, rates, steps, devices)
+        model, full_model = compiled_model(
+            config, sources.training.num_classes, rates, steps, devices
+        )
         standing = Standing(steps, rates.total_epochs)
         keeper = _keeper(config, folder, standing, signals, usable, processes)
         end = EndEarly(standing, keeper.best, config.patience)
@@ -129,19 +132,19 @@ def train(
             usable.write(folder)
         try:
             with known_errors(), devices.fitting():
-                begun = _Begun(config, folder, devices, sources.training, model, whole)
+                begun = _Begun(config, folder, devices, sources.training, model, full_model)
                 _fit(begun, keeper, end, rates, verbose)
         except RunInterrupted:
             keeper.write_waiting()
             raise
         keeper.best.restore(model)
-        copy = inference_copy(whole, config)
+        copy = inference_copy(full_model, config)
         return TrainResult(
             model=copy,
             sources=sources,
             history=_by_name(standing.history),
             best_epoch=keeper.best.epoch,
-            scores=_scores(whole, copy, config, sources.test, int(verbose == 1), devices),
+            scores=_scores(full_model, copy, config, sources.test, int(verbose == 1), devices),
             fit_seconds=standing.seconds,
             replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < standing.step,
@@ -218,7 +221,9 @@ def _fit(
     standing, folder, devices = keeper.standing, begun.folder, begun.devices
     if standing.finished:
         return
-    inputs = run_inputs(begun.whole, begun.config, begun.source, standing.epochs, folder, devices)
+    inputs = run_inputs(
+        begun.full_model, begun.config, begun.source, standing.epochs, folder, devices
+    )
 
     def batches(step: int) -> Batches:
         made = inputs.training(step)

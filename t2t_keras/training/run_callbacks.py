@@ -5,15 +5,23 @@ from pathlib import Path
 import keras
 
 from t2t_keras.data import Source, batch_names
-from t2t_keras.training.blame import blame
-from t2t_keras.training.callbacks import AveragedScores, LogFile, LogRate, StopAtNonFinite
+from t2t_keras.training.callbacks import (
+    AveragedScores,
+    Bar,
+    EndEarly,
+    EpochLine,
+    KeepCheckpoints,
+    LogFile,
+    LogRate,
+    Pace,
+    StepLine,
+    StopAtNonFinite,
+    blame,
+)
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches
-from t2t_keras.training.early_end import EndEarly
-from t2t_keras.training.keep_checkpoints import KeepCheckpoints
-from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
+from t2t_keras.training.optimization import EpochRates
 from t2t_keras.training.run_folder import LOG_NAME
-from t2t_keras.training.schedule import EpochRates
 
 TENSORBOARD_NAME = "tensorboard"
 

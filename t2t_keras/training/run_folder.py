@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from t2t_keras.errors import ResumeError
 from t2t_keras.files import atomic_path, remove_all_leftovers, try_lock
-from t2t_keras.training.checkpoints import Checkpoint, newest_checkpoint
+from t2t_keras.training.callbacks import Checkpoint, newest_checkpoint
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.recipes import settings_of
 

@@ -35,7 +35,7 @@ class RunInputs:
 
 
 def run_inputs(
-    whole: keras.Model,
+    full_model: keras.Model,
     config: TrainConfig,
     source: Source,
     epochs: int,
@@ -45,7 +45,7 @@ def run_inputs(
     """Makes the batches of a run.
 
     Args:
-        whole: The model from pictures to classes.
+        full_model: The model from pictures to classes.
         config: The settings.
         source: What is trained on, and what the best weights are chosen on.
         epochs: Of the whole run.
@@ -56,7 +56,7 @@ def run_inputs(
         DataError: A picture cannot be read, or kept features are damaged.
     """
     if config.freeze == BACKBONE:
-        features = cached_features(whole, config, source, folder, devices)
+        features = cached_features(full_model, config, source, folder, devices)
         training = functools.partial(feature_batches, features, config, source.num_classes, epochs)
         validation = validation_features(features, config.batch_size, source.num_classes)
     else:

@@ -127,8 +127,8 @@ def _other_classes(
         return None
     classes, width = entries["head.weight"].official_shape
     weight_shape, bias_shape = (state[key].shape for key in _HEAD_KEYS)
-    whole = len(bias_shape) == 1 and weight_shape == (*bias_shape, width)
-    return (bias_shape[0], classes) if whole and bias_shape != (classes,) else None
+    classifies = len(bias_shape) == 1 and weight_shape == (*bias_shape, width)
+    return (bias_shape[0], classes) if classifies and bias_shape != (classes,) else None
 
 
 def _reason_to_leave(

@@ -44,8 +44,8 @@ def require_tree(root: object) -> None:
     """
     extents: dict[int, _Extent | None] = {}  # by id; None while the container is being walked
     path: list[tuple[int, Iterator[object], _Extent]] = []
-    whole = _Extent(nodes=0, height=0)
-    path.append((id(whole), iter((root,)), whole))
+    extent = _Extent(nodes=0, height=0)
+    path.append((id(extent), iter((root,)), extent))
     while path:
         key, children, extent = path[-1]
         for child in children:

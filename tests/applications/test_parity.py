@@ -11,7 +11,7 @@ from t2t_keras import (
     load_official_checkpoint,
     read_torch_checkpoint,
 )
-from t2t_keras.training.optimizer import build_optimizer
+from t2t_keras.training.optimization.optimizer import build_optimizer
 from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.transfer import load_state

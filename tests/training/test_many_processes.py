@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2t_keras.training.processes import HEARTBEAT
+from t2t_keras.training.devices.processes import HEARTBEAT
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from t2t_keras.errors import CheckpointError, DataError, ResumeError, TrainingError
 from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
-from t2t_keras.training.checkpoints import newest_checkpoint
+from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
 from t2t_keras.training.compiled import compiled_model, epoch_rates
-from t2t_keras.training.devices import make_devices
+from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.evaluation import known_errors
 from t2t_keras.training.model import build_model, load_run_weights
 from t2t_keras.training.sources import open_sources
@@ -128,11 +128,11 @@ def test_a_run_starts_from_weights(finished, tiny_config):
 def test_weights_for_other_classes_start_a_run_but_cannot_be_evaluated(finished, tiny_config):
     config = tiny_config(weights=str(finished[1] / "model.keras"))
     model = build_model(config, classes=4, activation=None, drop_path_rate=0.0)
-    load_run_weights(model, config, whole=False)
+    load_run_weights(model, config, complete=False)
     kernel = finished[0].model.get_layer("project").kernel
     np.testing.assert_array_equal(model.get_layer("project").kernel, kernel)
     with pytest.raises(CheckpointError, match="no classifier for the 4 classes"):
-        load_run_weights(model, config, whole=True)
+        load_run_weights(model, config, complete=True)
 
 
 def test_held_out_pictures_leave_the_test_unseen(tmp_path):

@@ -14,9 +14,9 @@ from sklearn.datasets import load_digits
 from t2t_keras import T2TViT, Variant, preprocess_input
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.training import make_config, run, train
-from t2t_keras.training.checkpoints import newest_checkpoint
+from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
 from t2t_keras.training.class_weights import balanced_weights, weighted
-from t2t_keras.training.devices import make_devices
+from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.evaluation import validation_batches
 from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
@@ -260,10 +260,10 @@ def test_one_process_alone_computes_features():
 def test_a_classifier_for_as_many_classes_starts_afresh_too(asked, pretrained):
     model = build_model(asked(), 5, None, 0.0)
     fresh = model.get_layer("head").get_weights()
-    load_run_weights(model, asked(), whole=False)
+    load_run_weights(model, asked(), complete=False)
     for ours, theirs in zip(model.get_layer("head").get_weights(), fresh, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    load_run_weights(model, asked(), whole=True)
+    load_run_weights(model, asked(), complete=True)
     assert np.abs(model.get_layer("head").get_weights()[0] - fresh[0]).max() > 1e-3
 
 

@@ -6,14 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training.callbacks import BestWeights, LogFile, StopAtNonFinite
-from t2t_keras.training.checkpoints import newest_checkpoint
+from t2t_keras.training.callbacks.best_weights import BestWeights
+from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
+from t2t_keras.training.callbacks.keep_checkpoints import KeepCheckpoints
+from t2t_keras.training.callbacks.log_file import LogFile
+from t2t_keras.training.callbacks.non_finite import StopAtNonFinite
+from t2t_keras.training.callbacks.signals import StopSignals
+from t2t_keras.training.callbacks.standing import Standing
+from t2t_keras.training.devices.spread_seeds import spread_seeds
 from t2t_keras.training.fitting import fit_to_end
-from t2t_keras.training.gradients import LossScale
-from t2t_keras.training.keep_checkpoints import KeepCheckpoints
-from t2t_keras.training.signals import StopSignals
-from t2t_keras.training.spread_seeds import spread_seeds
-from t2t_keras.training.standing import Standing
+from t2t_keras.training.optimization.gradients import LossScale
 
 STEPS, EPOCHS, BATCH = 4, 3, 2
 

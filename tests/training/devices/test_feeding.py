@@ -4,7 +4,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training.feeding import feed, hold_iterators
+from t2t_keras.training.devices.feeding import feed, hold_iterators
 
 
 def batches():

@@ -2,10 +2,10 @@
 
 import keras
 
-from t2t_keras.training.averaging import AveragedMixin
-from t2t_keras.training.gradients import LossScale, SummedMixin
-from t2t_keras.training.rate_groups import GroupedMixin, rate_factors
-from t2t_keras.training.update_rules import PaperLamb, StepwiseAdamW, TorchSGD
+from t2t_keras.training.optimization.averaging import AveragedMixin
+from t2t_keras.training.optimization.gradients import LossScale, SummedMixin
+from t2t_keras.training.optimization.rate_groups import GroupedMixin, rate_factors
+from t2t_keras.training.optimization.update_rules import PaperLamb, StepwiseAdamW, TorchSGD
 from t2t_keras.weights.mapping import official_entries
 
 _NEVER_DECAYED = ("class_token",)

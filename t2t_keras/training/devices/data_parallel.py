@@ -7,7 +7,7 @@ import jax
 import keras
 import tensorflow as tf
 
-from t2t_keras.training.device_names import parsed_devices, too_late
+from t2t_keras.training.devices.device_names import parsed_devices, too_late
 
 
 def prepare_jax(names: Sequence[str] = ()) -> None:

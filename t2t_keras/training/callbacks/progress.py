@@ -5,9 +5,9 @@ import time
 
 import keras
 
-from t2t_keras.training.callbacks import BestWeights
-from t2t_keras.training.schedule import EpochRates
-from t2t_keras.training.standing import Standing
+from t2t_keras.training.callbacks.best_weights import BestWeights
+from t2t_keras.training.callbacks.standing import Standing
+from t2t_keras.training.optimization import EpochRates
 
 _log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import logging
 
 import keras
 
-from t2t_keras.training.callbacks import BestWeights
-from t2t_keras.training.standing import Standing
+from t2t_keras.training.callbacks.best_weights import BestWeights
+from t2t_keras.training.callbacks.standing import Standing
 
 _log = logging.getLogger(__name__)
 

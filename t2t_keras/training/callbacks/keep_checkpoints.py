@@ -9,24 +9,23 @@ import keras
 import numpy as np
 
 from t2t_keras.errors import TrainingError
-from t2t_keras.training.callbacks import BestWeights
-from t2t_keras.training.checkpoints import (
+from t2t_keras.training.callbacks.best_weights import BestWeights
+from t2t_keras.training.callbacks.checkpoints import (
     Checkpoint,
     checkpoint_path,
     prune_checkpoints,
     write_checkpoint,
 )
-from t2t_keras.training.processes import ALONE, Processes
-from t2t_keras.training.signals import StopSignals
-from t2t_keras.training.spread_seeds import spread_seeds
-from t2t_keras.training.standing import Standing
-from t2t_keras.training.variable_state import (
+from t2t_keras.training.callbacks.signals import StopSignals
+from t2t_keras.training.callbacks.standing import Standing
+from t2t_keras.training.callbacks.variable_state import (
     captured,
     metric_variables,
     model_variables,
     optimizer_variables,
     restore,
 )
+from t2t_keras.training.devices import ALONE, Processes, spread_seeds
 
 
 class KeepCheckpoints(keras.callbacks.Callback):

@@ -11,9 +11,9 @@ import keras
 import tensorflow as tf
 
 from t2t_keras.data import Share
-from t2t_keras.training.distribution import make_strategy
-from t2t_keras.training.feeding import feed
-from t2t_keras.training.processes import ALONE, Processes, present_processes
+from t2t_keras.training.devices.distribution import make_strategy
+from t2t_keras.training.devices.feeding import feed
+from t2t_keras.training.devices.processes import ALONE, Processes, present_processes
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,11 @@ def make_devices(names: Sequence[str] = ()) -> Devices:
 def _jax_devices(names: Sequence[str]) -> Devices:
     import jax
 
-    from t2t_keras.training.data_parallel import chosen_devices, distribution_over, prepare_jax
+    from t2t_keras.training.devices.data_parallel import (
+        chosen_devices,
+        distribution_over,
+        prepare_jax,
+    )
 
     prepare_jax(names)
     chosen = chosen_devices(names)

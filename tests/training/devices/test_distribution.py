@@ -3,7 +3,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from t2t_keras.training.distribution import (
+from t2t_keras.training.devices.distribution import (
     check_global_batch,
     make_strategy,
     refuse_several_workers,

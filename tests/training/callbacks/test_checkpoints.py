@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from t2t_keras.errors import ResumeError, TrainingError
-from t2t_keras.training import checkpoints
-from t2t_keras.training.checkpoints import (
+from t2t_keras.training.callbacks import checkpoints
+from t2t_keras.training.callbacks.checkpoints import (
     Checkpoint,
     checkpoint_path,
     newest_checkpoint,

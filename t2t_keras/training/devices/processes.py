@@ -168,7 +168,7 @@ def join_processes(
     _check(*given)
     import jax
 
-    from t2t_keras.training.data_parallel import prepare_jax
+    from t2t_keras.training.devices.data_parallel import prepare_jax
 
     prepare_jax(devices)
     if coordinator == FROM_CLUSTER:

@@ -28,9 +28,9 @@ def accumulating(model: keras.Model, parts: int) -> keras.Model:
     check_parts(parts)
     if parts == 1:
         return model
-    whole = AccumulatingModel(model.inputs, model.outputs, name=model.name, parts=parts)
-    whole.dtype_policy = model.dtype_policy
-    return whole
+    in_parts = AccumulatingModel(model.inputs, model.outputs, name=model.name, parts=parts)
+    in_parts.dtype_policy = model.dtype_policy
+    return in_parts
 
 
 class AccumulatingModel(keras.Model):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from t2t_keras.training.device_names import parsed_devices, too_late
+from t2t_keras.training.devices.device_names import parsed_devices, too_late
 
 
 def refuse_several_workers(environment: Mapping[str, str] = os.environ) -> None:
@@ -44,10 +44,10 @@ def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes
     TensorFlow would train on uneven shares, with wrong weights and no word about it; and each of
     several processes mixes its own pictures in pairs.
     """
-    whole = math.lcm(replicas * parts, 2 * processes if processes > 1 else 1)
-    if batch_size % whole == 0:
+    unit = math.lcm(replicas * parts, 2 * processes if processes > 1 else 1)
+    if batch_size % unit == 0:
         return
-    nearest = max(round(batch_size / whole), 1) * whole
+    nearest = max(round(batch_size / unit), 1) * unit
     in_parts = f" times {parts} parts (--accumulate)" if parts > 1 else ""
     in_pairs = f" and of {2 * processes}, twice the processes" if processes > 1 else ""
     raise ValueError(

@@ -1,0 +1,25 @@
+"""What a run computes on: TensorFlow's devices, or JAX's on one or several machines."""
+
+from t2t_keras.training.devices.distribution import check_global_batch
+from t2t_keras.training.devices.processes import (
+    ALONE,
+    LeavingAtOnce,
+    Processes,
+    join_processes,
+    lost_process,
+)
+from t2t_keras.training.devices.run_devices import Batches, Devices, make_devices
+from t2t_keras.training.devices.spread_seeds import spread_seeds
+
+__all__ = [
+    "ALONE",
+    "Batches",
+    "Devices",
+    "LeavingAtOnce",
+    "Processes",
+    "check_global_batch",
+    "join_processes",
+    "lost_process",
+    "make_devices",
+    "spread_seeds",
+]
