@@ -50,7 +50,7 @@ def enlarged(picture) -> Image.Image:
 def taught(pictures, labels, batch_size: int, epochs: int) -> keras.Model:
     """A model that starts from random weights."""
     keras.utils.set_random_seed(0)
-    model = T2TViT(SMALL, weights=None, classes=5)
+    model = T2TViT(SMALL, weights=None, classes=max(labels) + 1)
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)  # else the step is traced twice
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
@@ -64,20 +64,25 @@ def taught(pictures, labels, batch_size: int, epochs: int) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """Weights of a model that tells 0 to 4 apart."""
-    digits = load_digits(n_class=5)
-    pictures = [np.asarray(enlarged(picture).convert("RGB")) for picture in digits.images]
+    """Weights of a model that tells 5 to 9 apart, each in four positions: more than five classes
+    teach it more of what digits are made of."""
+    digits, pictures, labels = load_digits(), [], []
+    for image, digit in zip(digits.images, digits.target, strict=True):
+        picture = np.asarray(enlarged(image).convert("RGB"))
+        for turns in range(4 if digit >= 5 else 0):
+            pictures.append(np.rot90(picture, turns))
+            labels.append(4 * (digit - 5) + turns)
     path = tmp_path_factory.mktemp("pretrained") / "first.weights.h5"
-    write_model(taught(pictures, digits.target, 32, 8), path)
+    write_model(taught(pictures, labels, 64, 6), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    """The digits 5 to 9: 12 of each to train on, 20 to evaluate on."""
+    """The digits 0 to 4: 12 of each to train on, 60 to evaluate on."""
     digits, root = load_digits(), tmp_path_factory.mktemp("others")
-    for name in range(5, 10):
-        of_class = digits.images[digits.target == name][:32]
+    for name in range(5):
+        of_class = digits.images[digits.target == name][:72]
         for number, picture in enumerate(of_class):
             folder = root / ("train" if number < 12 else "val") / str(name)
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,22 +109,22 @@ def unmeasured(monkeypatch):
 def test_a_transferred_backbone_beats_the_same_budget_from_scratch(
     asked, others, unmeasured, tmp_path
 ):
-    """By 33 points: by none where the weights are not loaded or all takes the classifier's steps,
-    at which a backbone is lost; by 14 where all takes the backbone's, which teach no classifier."""
-    config = asked(augment="none")
+    """By some 35 points: by none where the weights are not loaded, or all takes the classifier's
+    steps, at which a backbone is lost, or all the backbone's, which teach no classifier."""
+    config = asked(augment="none", epochs=3, backbone_lr_ratio=0.001)
     transferred = train(config, tmp_path / "transferred").history["val_accuracy"]
     pictures, labels = read(others / "train")
     model = taught(pictures, labels, config.batch_size, config.epochs)
     pictures, labels = read(others / "val")
     found = model.predict(preprocess_input(np.stack(pictures)), verbose=0).argmax(axis=1)
-    assert max(transferred) > np.mean(found == labels) + 0.25
+    assert max(transferred) > np.mean(found == labels) + 0.2
 
 
 def read(folder: Path) -> tuple[list[np.ndarray], list[int]]:
     """Pictures and labels of a folder of classes."""
     files = sorted(folder.glob("*/*.png"))
     pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    return pictures, [int(file.parent.name) - 5 for file in files]
+    return pictures, [int(file.parent.name) for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -257,13 +262,15 @@ def test_one_process_alone_computes_features():
         check_freeze("backbone", 2, processes=2)
 
 
-def test_a_classifier_for_as_many_classes_starts_afresh_too(asked, pretrained):
-    model = build_model(asked(), 5, None, 0.0)
+def test_a_classifier_for_as_many_classes_starts_afresh_too(asked, tmp_path):
+    config = asked(weights=str(tmp_path / "of_five.weights.h5"))
+    write_model(T2TViT(SMALL, weights=None, classes=5), config.weights)
+    model = build_model(config, 5, None, 0.0)
     fresh = model.get_layer("head").get_weights()
-    load_run_weights(model, asked(), complete=False)
+    load_run_weights(model, config, complete=False)
     for ours, theirs in zip(model.get_layer("head").get_weights(), fresh, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    load_run_weights(model, asked(), complete=True)
+    load_run_weights(model, config, complete=True)
     assert np.abs(model.get_layer("head").get_weights()[0] - fresh[0]).max() > 1e-3
 
 
