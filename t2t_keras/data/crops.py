@@ -207,7 +207,7 @@ def _scaled(rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bo
 
     def cubic():
         scaled = tf.raw_ops.ScaleAndTranslate(kernel_type="keyscubic", **options)
-        return tf.raw_ops.ClipByValue(t=scaled, clip_value_min=0.0, clip_value_max=255.0)
+        return tf.clip_by_value(scaled, 0.0, 255.0)
 
     def linear():  # never leaves the levels of the picture
         return tf.raw_ops.ScaleAndTranslate(kernel_type="triangle", **options)
