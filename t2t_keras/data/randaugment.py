@@ -203,9 +203,7 @@ _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = {
     "Brightness": lambda image, factor, *_: colour_ops.brightness(
         image, tf.cast(factor, tf.float32)
     ),
-    "Sharpness": lambda image, factor, *_: colour_ops.sharpness(
-        image, tf.cast(factor, tf.float32)
-    ),
+    "Sharpness": lambda image, factor, *_: colour_ops.sharpness(image, tf.cast(factor, tf.float32)),
     "ShearX": geometric_ops.shear_x,
     "ShearY": geometric_ops.shear_y,
     "TranslateX": lambda image, share, *outside: geometric_ops.translate_x(
@@ -221,7 +219,9 @@ _BRANCHES = [
 
 
 # One trace for all pictures, layers and pipelines of a process.
-@tf.function(input_signature=[_SIGNATURE[0], tf.TensorSpec((), tf.int32), *_SIGNATURE[1:]], autograph=False)
+@tf.function(
+    input_signature=[_SIGNATURE[0], tf.TensorSpec((), tf.int32), *_SIGNATURE[1:]], autograph=False
+)
 def apply_op(
     image: tf.Tensor, op: tf.Tensor, amount: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
