@@ -100,8 +100,17 @@ class Drawn(NamedTuple):
     look: Draws | tf.Tensor
 
 
-def draw_pictures(augmentation: Augmentation, seed: tf.Tensor, pictures: int) -> Drawn:
-    """Draws what is random about each of so many pictures, from the seed of their batch."""
+def draw_pictures(
+    augmentation: Augmentation, seed: tf.Tensor, pictures: int, share: Share = WHOLE
+) -> Drawn:
+    """Draws what is random about each picture of a batch, or of a process' share of it.
+
+    Args:
+        augmentation: What will be done.
+        seed: (2,) int64 of the whole batch.
+        pictures: Of the whole batch.
+        share: Which rows of the batch to return.
+    """
     crop_seed, flip_seed, look_seed = split_seed(seed, 3)
     if augmentation.crop == "random_resized":
         crop = draw_crops(crop_seed, pictures, augmentation.area, augmentation.ratio)
@@ -112,7 +121,11 @@ def draw_pictures(augmentation: Augmentation, seed: tf.Tensor, pictures: int) ->
     else:
         look = tf.random.split(look_seed, pictures)
     mirrored = tf.random.stateless_uniform((pictures,), flip_seed) < augmentation.flip
-    return Drawn(crop, mirrored, look)
+    drawn = Drawn(crop, mirrored, look)
+    if share.count == 1:
+        return drawn
+    held = share.rows(pictures)
+    return tf.nest.map_structure(lambda field: tf.gather(field, held), drawn)
 
 
 def crop_picture(

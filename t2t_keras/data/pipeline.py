@@ -98,9 +98,7 @@ def train_dataset(
 
     def drawn(step):
         draws, _ = _seeds(seed, step, steps)
-        whole = draw_pictures(augmentation, draws, batch_size)
-        held = share.rows(batch_size)
-        return tf.nest.map_structure(lambda field: tf.gather(field, held), whole)
+        return draw_pictures(augmentation, draws, batch_size, share)
 
     def work(key, draws):
         contents, label = split.read(key)
