@@ -119,19 +119,13 @@ def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
     # XLA is faster where a row is one axis.
     rows, partner_rows = (tf.reshape(x, (-1, height, 3 * width)) for x in (images, partners))
     own, other = tf.cast(mix.own, tf.float32), tf.cast(1 - mix.own, tf.float32)
-
-    def blended():
-        mixed = tf.cast(rows, tf.float32) * own + tf.cast(partner_rows, tf.float32) * other
-        return tf.cast(tf.round(mixed), tf.uint8)
-
-    def pasted():
-        top, left, box_height, box_width = mix.box
-        row, place = tf.range(height)[:, None], tf.range(3 * width)
-        in_rows = (row >= top) & (row < top + box_height)
-        inside = in_rows & (place >= 3 * left) & (place < 3 * (left + box_width))
-        return tf.where(inside, partner_rows, rows)
-
-    mixed = tf.cond(mix.cut, pasted, blended)
+    blended = tf.round(tf.cast(rows, tf.float32) * own + tf.cast(partner_rows, tf.float32) * other)
+    top, left, box_height, box_width = mix.box
+    row, place = tf.range(height)[:, None], tf.range(3 * width)
+    in_rows = (row >= top) & (row < top + box_height)
+    inside = in_rows & (place >= 3 * left) & (place < 3 * (left + box_width))
+    pasted = tf.where(inside, partner_rows, rows)
+    mixed = tf.where(mix.cut, pasted, tf.cast(blended, tf.uint8))
     return tf.reshape(mixed, tf.shape(images))
 
 
