@@ -6,6 +6,7 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_picture,
     crop_picture,
+    draw_pictures,
 )
 from t2t_keras.data.bad_pictures import ON_BAD_IMAGE, UsableParts, usable_parts
 from t2t_keras.data.batch_names import batch_names
@@ -23,7 +24,7 @@ from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
 from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
-from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed, split_seed
+from t2t_keras.data.seeds import batch_seed, order_seed, split_seed
 from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.data.sources import Source, is_folder, open_source
 from t2t_keras.data.targets import soft_targets
@@ -51,14 +52,13 @@ __all__ = [
     "crop_picture",
     "decode_picture",
     "draw_boxes",
+    "draw_pictures",
     "draw_mix",
     "erase",
     "eval_dataset",
     "evaluation_crop",
-    "example_seed",
     "is_folder",
     "light_crop",
-    "look_seed",
     "mix_pixels",
     "mix_targets",
     "normalise",

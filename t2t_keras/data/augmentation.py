@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -9,19 +10,21 @@ from t2t_keras.data.colour_jitter import colour_jitter
 from t2t_keras.data.crops import (
     CROP_AREA,
     CROP_RATIO,
+    CropDraws,
     Range,
+    draw_crops,
     evaluation_crop,
     light_crop,
+    mirrored_if,
     padded_crop,
-    random_flip,
     resized_crop,
 )
 from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.decode_window import decode_random_window
+from t2t_keras.data.decode_window import decode_window
 from t2t_keras.data.erasing import Boxes, Erasing, draw_boxes, erase
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
-from t2t_keras.data.randaugment import RandAugmentConfig, rand_augment
+from t2t_keras.data.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.errors import require
@@ -83,12 +86,50 @@ AUGMENTATIONS = {
 }
 
 
+class Drawn(NamedTuple):
+    """What pictures draw for themselves, a row a picture.
+
+    Attributes:
+        crop: What `draw_crops` drew, or (pictures, 2) seeds.
+        mirrored: (pictures,) bool.
+        look: What `draw_ops` drew, or (pictures, 2) seeds.
+    """
+
+    crop: CropDraws | tf.Tensor
+    mirrored: tf.Tensor
+    look: Draws | tf.Tensor
+
+
+def draw_pictures(
+    augmentation: Augmentation, seed: tf.Tensor, pictures: int, share: Share = WHOLE
+) -> Drawn:
+    """Draws what is random about each picture of a batch, or of a process' share of it.
+
+    Args:
+        augmentation: What will be done.
+        seed: (2,) int64 of the whole batch.
+        pictures: Of the whole batch.
+        share: Which rows of the batch to return.
+    """
+    crop_seed, flip_seed, look_seed = split_seed(seed, 3)
+    if augmentation.crop == "random_resized":
+        crop = draw_crops(crop_seed, pictures, augmentation.area, augmentation.ratio)
+    else:
+        crop = tf.random.split(crop_seed, pictures)
+    if augmentation.rand_augment is not None:
+        look = draw_ops(augmentation.rand_augment, look_seed, pictures)
+    else:
+        look = tf.random.split(look_seed, pictures)
+    mirrored = tf.random.stateless_uniform((pictures,), flip_seed) < augmentation.flip
+    drawn = Drawn(crop, mirrored, look)
+    if share.count == 1:
+        return drawn
+    held = share.rows(pictures)
+    return tf.nest.map_structure(lambda field: tf.gather(field, held), drawn)
+
+
 def crop_picture(
-    contents: tf.Tensor,
-    target: Size,
-    crop_pct: float,
-    augmentation: Augmentation,
-    seed: tf.Tensor,
+    contents: tf.Tensor, target: Size, crop_pct: float, augmentation: Augmentation, drawn: Drawn
 ) -> tf.Tensor:
     """Decodes one picture, or what its crop keeps of it, and resizes that.
 
@@ -97,7 +138,7 @@ def crop_picture(
         target: (height, width) to come out.
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         augmentation: What to do.
-        seed: (2,) int64, of the crop.
+        drawn: One row of what `draw_pictures` drew.
 
     Returns:
         (height, width, 3) uint8.
@@ -106,40 +147,37 @@ def crop_picture(
         tf.errors.InvalidArgumentError: The picture cannot be read.
     """
     if augmentation.crop == "random_resized":
-        window, bicubic = decode_random_window(
-            contents, seed, augmentation.area, augmentation.ratio
-        )
-        return resized_crop(window, target, bicubic)
+        window = decode_window(contents, drawn.crop, augmentation.ratio)
+        return resized_crop(window, target, drawn.crop.bicubic)
     image = decode_picture(contents)
     if augmentation.crop == "light":
-        return light_crop(image, target, crop_pct, seed)
+        return light_crop(image, target, crop_pct, drawn.crop)
     if augmentation.crop == "padded":
-        return padded_crop(image, target, seed)
+        return padded_crop(image, target, drawn.crop)
     return evaluation_crop(image, target, crop_pct)
 
 
 def augment_picture(
-    image: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor, mean: Colour
+    image: tf.Tensor, augmentation: Augmentation, drawn: Drawn, mean: Colour
 ) -> tf.Tensor:
     """What one picture goes through between its crop and its batch.
 
     Args:
         image: (H, W, 3) uint8.
         augmentation: What to do.
-        seed: (2,) int64, of everything after the crop.
+        drawn: One row of what `draw_pictures` drew.
         mean: Of each channel, in 0..1: what RandAugment puts where it moves a picture away.
 
     Returns:
         uint8 of the same shape.
     """
-    flip_seed, colour_seed = split_seed(seed, 2)
     if augmentation.flip:
-        image = random_flip(image, flip_seed, augmentation.flip)
+        image = mirrored_if(image, drawn.mirrored)
     if augmentation.rand_augment is not None:
         fill = tuple(min(round(255 * channel), 255) for channel in mean)
-        return rand_augment(image, augmentation.rand_augment, colour_seed, fill)
+        return rand_augment(image, drawn.look, fill)
     if augmentation.color_jitter:
-        return colour_jitter(image, augmentation.color_jitter, colour_seed)
+        return colour_jitter(image, augmentation.color_jitter, drawn.look)
     return image
 
 

@@ -4,6 +4,7 @@ Each takes one (h, w, 3) uint8 picture and a static target (height, width), and 
 (height, width, 3) uint8. The random ones draw everything from the stateless `seed` they get.
 """
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -71,28 +72,51 @@ class Window(NamedTuple):
         return slice(self.left, self.left + self.width)
 
 
-def draw_window(
-    height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor, area: Range, ratio: Range
-) -> Window:
-    """Draws what `random_resized_crop` keeps of a picture of this size."""
-    # All numbers in one draw and few ops: an op costs more than what it computes here.
-    draws = tf.random.stateless_uniform((2 * _CROP_TRIES + 3,), seed)
-    shares, logs, places, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1))
-    (least, most), (narrow, wide) = tf.unstack(area), tf.unstack(tf.math.log(ratio))
-    full = tf.cast(tf.stack([height, width]), tf.float32)
-    areas = tf.reduce_prod(full) * (least + shares * (most - least))
+class CropDraws(NamedTuple):
+    """What random resized crops draw, a row a picture, before its size is known.
+
+    Attributes:
+        sides: (pictures, 10, 2) float32, the height and width of every try over the square root of
+            the picture's area.
+        place: (pictures, 2) float32 in [0, 1), how far down and right the window lies.
+        bicubic: (pictures,) bool.
+    """
+
+    sides: tf.Tensor
+    place: tf.Tensor
+    bicubic: tf.Tensor
+
+
+def draw_crops(seed: tf.Tensor, pictures: int, area: Range, ratio: Range) -> CropDraws:
+    """Draws the crops of so many pictures: what costs the same for a batch as for one."""
+    draws = tf.random.stateless_uniform((pictures, 2 * _CROP_TRIES + 3), seed)
+    shares, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
+    narrow, wide = map(math.log, ratio)
+    areas = area[0] + shares * (area[1] - area[0])
     ratios = tf.exp(narrow + logs * (wide - narrow))
-    tries = tf.round(tf.sqrt(tf.stack([areas / ratios, areas * ratios], 1)))
-    centred = tf.round(tf.reverse(full, (0,)) / tf.exp(tf.stack([narrow, -wide])))
+    sides = tf.sqrt(tf.stack([areas / ratios, areas * ratios], axis=-1))
+    return CropDraws(sides, place, filters[:, 0] >= 0.5)
+
+
+def window_of(size: tf.Tensor, drawn: CropDraws, ratio: Range) -> Window:
+    """The window of a picture of a known size.
+
+    Args:
+        size: (2,) int32, the picture's height and width.
+        drawn: One row of what `draw_crops` drew.
+        ratio: As it was drawn with.
+    """
+    full = tf.cast(size, tf.float32)
+    tries = tf.round(drawn.sides * tf.sqrt(tf.reduce_prod(full)))
+    largest = tf.round(tf.reverse(full, (0,)) * tf.pow(ratio, (-1.0, 1.0)))
     # The last always fits.
-    sides = tf.concat([tries, [tf.minimum(centred, full)]], 0)
+    sides = tf.concat([tries, [tf.minimum(largest, full)]], 0)
     first = tf.argmax(tf.reduce_all(sides <= full, 1), output_type=tf.int32)
-    size = tf.maximum(tf.gather(sides, first), 1.0)
-    spare = full - size
-    drawn = tf.minimum(tf.floor(places * (spare + 1.0)), spare)
-    offset = tf.where(first < _CROP_TRIES, drawn, tf.floor(spare / 2.0))
-    window = tf.cast(tf.concat([offset, size], 0), tf.int32)
-    return Window(*tf.unstack(window), tf.reshape(filters >= 0.5, ()))
+    kept = tf.maximum(tf.gather(sides, first), 1.0)
+    spare = full - kept
+    inside = tf.minimum(tf.floor(drawn.place * (spare + 1.0)), spare)
+    offset = tf.where(first < _CROP_TRIES, inside, tf.floor(spare / 2.0))
+    return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)), drawn.bicubic)
 
 
 def random_resized_crop(
@@ -108,7 +132,8 @@ def random_resized_crop(
     aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
     `evaluation_crop`'s are.
     """
-    window = draw_window(*tf.unstack(tf.shape(image)[:2]), seed, area, ratio)
+    drawn = CropDraws(*(field[0] for field in draw_crops(seed, 1, area, ratio)))
+    window = window_of(tf.shape(image)[:2], drawn, ratio)
     return resized_crop(image[window.rows, window.columns], target, window.bicubic)
 
 
@@ -133,10 +158,14 @@ def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
     return _resized_window(image, resized, offset, target, bicubic=False)
 
 
+def mirrored_if(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Mirrors left and right where that () bool is true."""
+    return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
+
+
 def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
     """Mirrors left and right with that probability."""
-    mirrored = tf.random.stateless_uniform((), seed) < probability
-    return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
+    return mirrored_if(image, tf.random.stateless_uniform((), seed) < probability)
 
 
 def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
@@ -155,40 +184,36 @@ def _resized_window(
     where Pillow's first pass has already clipped, by up to 20 levels.
     """
 
-    def made(scaled):
-        rows, columns = tf.unstack(tf.shape(image)[:2])
-        across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
-        across = scaled(across, target[1], resized[1], offset[1])
-        down = tf.transpose(tf.reshape(across, (-1, rows)))
-        return tf.reshape(scaled(down, target[0], resized[0], offset[0]), (*target, 3))
-
-    if tf.is_tensor(bicubic):
-        return tf.cond(bicubic, lambda: made(_cubic), lambda: made(_linear))
-    return made(_cubic if bicubic else _linear)
+    rows, columns = tf.unstack(tf.shape(image)[:2])
+    across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
+    across = _scaled(across, target[1], resized[1], offset[1], bicubic)
+    down = tf.transpose(tf.reshape(across, (-1, rows)))
+    return tf.reshape(_scaled(down, target[0], resized[0], offset[0], bicubic), (*target, 3))
 
 
-def _cubic(rows: tf.Tensor, size: int, resized, offset) -> tf.Tensor:
-    scaled = _scaled(rows, size, resized, offset, "keyscubic")
-    return tf.cast(tf.clip_by_value(scaled + 0.5, 0.0, 255.5), tf.uint8)
-
-
-def _linear(rows: tf.Tensor, size: int, resized, offset) -> tf.Tensor:
-    # Never leaves the levels of the picture.
-    return tf.cast(_scaled(rows, size, resized, offset, "triangle") + 0.5, tf.uint8)
-
-
-def _scaled(rows: tf.Tensor, size: int, resized, offset, kernel: str) -> tf.Tensor:
-    """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on, in float32.
+def _scaled(rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool) -> tf.Tensor:
+    """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on.
 
     TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
     """
     scale = tf.cast(resized, tf.float32) / tf.cast(tf.shape(rows)[0], tf.float32)
-    scaled = tf.raw_ops.ScaleAndTranslate(
-        images=rows[None, :, None],
-        size=(size, 1),
-        scale=tf.stack([scale, 1.0]),
-        translation=tf.stack([-tf.cast(offset, tf.float32), 0.0]),
-        kernel_type=kernel,
-        antialias=True,
-    )
-    return scaled[0, :, 0]
+    options = {
+        "images": rows[None, :, None],
+        "size": (size, 1),
+        "scale": tf.stack([scale, 1.0]),
+        "translation": tf.stack([-tf.cast(offset, tf.float32), 0.0]),
+        "antialias": True,
+    }
+
+    def cubic():
+        scaled = tf.raw_ops.ScaleAndTranslate(kernel_type="keyscubic", **options)
+        return tf.clip_by_value(scaled, 0.0, 255.0)
+
+    def linear():  # never leaves the levels of the picture
+        return tf.raw_ops.ScaleAndTranslate(kernel_type="triangle", **options)
+
+    if tf.is_tensor(bicubic):
+        scaled = tf.cond(bicubic, cubic, linear)
+    else:
+        scaled = cubic() if bicubic else linear()
+    return tf.cast(scaled[0, :, 0] + 0.5, tf.uint8)

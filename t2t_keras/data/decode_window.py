@@ -7,7 +7,7 @@ Rows need none.
 
 import tensorflow as tf
 
-from t2t_keras.data.crops import Window, draw_window
+from t2t_keras.data.crops import CropDraws, Window, window_of
 from t2t_keras.data.decode import DCT_METHOD, decode_picture, is_jpeg, small_enough
 from t2t_keras.data.orientation import jpeg_orientation
 
@@ -15,19 +15,20 @@ _MARGIN = 8  # columns a side, of which one is needed
 _END = b"\xff\xd9"
 
 
+_SIGNATURE = [
+    tf.TensorSpec((), tf.string),
+    CropDraws(
+        tf.TensorSpec((None, 2), tf.float32),
+        tf.TensorSpec((2,), tf.float32),
+        tf.TensorSpec((), tf.bool),
+    ),
+    tf.TensorSpec((2,), tf.float32),
+]
+
+
 # One trace for all pipelines of a process, as `decode_picture`.
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((), tf.string),
-        tf.TensorSpec((2,), tf.int64),
-        tf.TensorSpec((2,), tf.float32),
-        tf.TensorSpec((2,), tf.float32),
-    ],
-    autograph=False,
-)
-def decode_random_window(
-    contents: tf.Tensor, seed: tf.Tensor, area: tf.Tensor, ratio: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+@tf.function(input_signature=_SIGNATURE, autograph=False)
+def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
     """The window that `random_resized_crop` resizes, with the pixels of `decode_picture`.
 
     Of an upright JPEG the window alone is decoded. What is decoded is checked: damage below the
@@ -36,33 +37,39 @@ def decode_random_window(
 
     Args:
         contents: () string, of any format that `decode_picture` reads.
-        seed: (2,) int64, of the crop.
-        area: (2,) share of the picture's area to keep, as `random_resized_crop`'s.
-        ratio: (2,) width over height, likewise.
+        drawn: One row of what `draw_crops` drew.
+        ratio: (2,) width over height, as it was drawn with.
 
     Returns:
-        The window, (h, w, 3) uint8, and whether to resize it bicubically, () bool.
+        (h, w, 3) uint8.
 
     Raises:
         tf.errors.InvalidArgumentError: As `decode_picture`, in what is decoded.
     """
 
     def upright_jpeg():
-        height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(contents))
-        window = draw_window(height, width, seed, area, ratio)
+        size = tf.image.extract_jpeg_shape(contents)[:2]
+        window, (height, width) = window_of(size, drawn, ratio), tf.unstack(size)
         with small_enough(height, width):
-            return _decoded(contents, width, window), window.bicubic
-
-    def other():
-        image = decode_picture(contents)
-        window = draw_window(*tf.unstack(tf.shape(image)[:2]), seed, area, ratio)
-        return image[window.rows, window.columns], window.bicubic
+            return _decoded(contents, width, window)
 
     ended = tf.strings.substr(contents, tf.maximum(tf.strings.length(contents) - 2, 0), 2) == _END
-    window, bicubic = tf.cond(
-        is_jpeg(contents) & ended & (jpeg_orientation(contents) == 1), upright_jpeg, other
+    window = tf.cond(
+        is_jpeg(contents) & ended & (jpeg_orientation(contents) == 1),
+        upright_jpeg,
+        lambda: _of_whole(contents, drawn, ratio),
     )
-    return tf.ensure_shape(window, (None, None, 3)), bicubic
+    return tf.ensure_shape(window, (None, None, 3))
+
+
+# Rare and large, so a single op in the graph around it: see `decode._not_jpeg`.
+@tf.function(
+    input_signature=_SIGNATURE, autograph=False, experimental_attributes={"_noinline": True}
+)
+def _of_whole(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
+    image = decode_picture(contents)
+    window = window_of(tf.shape(image)[:2], drawn, ratio)
+    return image[window.rows, window.columns]
 
 
 def _decoded(contents: tf.Tensor, width: tf.Tensor, window: Window) -> tf.Tensor:

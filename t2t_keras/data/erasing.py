@@ -106,32 +106,35 @@ def erase(images: tf.Tensor, mode: str, boxes: Boxes) -> tf.Tensor:
         (B, H, W, 3) float32.
     """
     numbers = tf.cast(tf.where(boxes.places[..., 2] > 0), tf.int32)
+    rows = tf.shape(images)[1]
 
-    def erased(place, images):
+    def erased(place, lines):
         number = numbers[place]
         top, left, height, width = tf.unstack(tf.gather_nd(boxes.places, number))
-        start = tf.stack([number[0], top, left, 0])
-        size = tf.stack([1, height, width, 3])
+        start = tf.stack([number[0] * rows + top, 3 * left])
         # In the batch's own memory in a graph, where pictures are not put together anew.
-        images = tf.raw_ops.TensorStridedSliceUpdate(
-            input=images,
+        lines = tf.raw_ops.TensorStridedSliceUpdate(
+            input=lines,
             begin=start,
-            end=start + size,
+            end=start + tf.stack([height, 3 * width]),
             strides=tf.ones_like(start),
-            value=_filling(mode, size, tf.gather_nd(boxes.seeds, number)),
+            value=_filling(mode, (height, width), tf.gather_nd(boxes.seeds, number)),
         )
-        return place + 1, images
+        return place + 1, lines
 
     count = tf.shape(numbers)[0]
-    return tf.while_loop(lambda place, images: place < count, erased, (0, images))[1]
+    # TensorFlow is faster on two axes, the lines of all pictures, than on four.
+    lines = tf.reshape(images, (-1, 3 * tf.shape(images)[2]))
+    _, lines = tf.while_loop(lambda place, lines: place < count, erased, (0, lines))
+    return tf.reshape(lines, tf.shape(images))
 
 
-def _filling(mode: str, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _filling(mode: str, size: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
+    height, width = size
     if mode == "pixel":
-        return tf.random.stateless_normal(size, seed)
-    if mode == "rand":
-        return tf.broadcast_to(tf.random.stateless_normal((3,), seed), size)
-    return tf.zeros(size)
+        return tf.random.stateless_normal((height, 3 * width), seed)
+    colour = tf.random.stateless_normal((3,), seed) if mode == "rand" else tf.zeros(3)
+    return tf.tile(colour[None], (height, width))
 
 
 def _drawn_sides(settings, height, width, counts, seed):

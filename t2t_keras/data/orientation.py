@@ -27,20 +27,32 @@ def jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an (h, w, c) picture upright; `orientation` is () int32."""
+    """Turns an (h, w, 3) uint8 picture upright; `orientation` is () int32."""
+    return tf.cond(orientation == 1, lambda: image, lambda: _turned(image, orientation))
 
-    def turned():
-        swapped = _when(image, orientation, TRANSPOSED, lambda x: tf.transpose(x, (1, 0, 2)))
-        mirrored = _when(swapped, orientation, MIRRORED, lambda x: tf.reverse(x, (1,)))
-        return _when(mirrored, orientation, FLIPPED, lambda x: tf.reverse(x, (0,)))
 
-    return tf.cond(orientation == 1, lambda: image, turned)
+# Few pictures need it: where none does it is a single op, as `decode._not_jpeg`.
+@tf.function(
+    input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
+def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    swapped = _when(image, orientation, TRANSPOSED, lambda x: tf.transpose(x, (1, 0, 2)))
+    mirrored = _when(swapped, orientation, MIRRORED, lambda x: tf.reverse(x, (1,)))
+    return _when(mirrored, orientation, FLIPPED, lambda x: tf.reverse(x, (0,)))
 
 
 def _when(image, orientation, orientations, turn):
     return tf.cond(tf.reduce_any(orientation == orientations), lambda: turn(image), lambda: image)
 
 
+# A single op too.
+@tf.function(
+    input_signature=[tf.TensorSpec((), tf.string)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
 def _segment_orientation(contents: tf.Tensor) -> tf.Tensor:
     """Walks a JPEG's segments to its EXIF block, and reads that."""
     length = tf.strings.length(contents)

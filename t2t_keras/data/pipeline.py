@@ -16,12 +16,13 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_picture,
     crop_picture,
+    draw_pictures,
 )
 from t2t_keras.data.crops import evaluation_crop
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.reading import read_batches
-from t2t_keras.data.seeds import batch_seed, example_seed, look_seed, order_seed
+from t2t_keras.data.seeds import batch_seed, order_seed, split_seed
 from t2t_keras.data.share import WHOLE, Share
 from t2t_keras.data.sources import Source
 from t2t_keras.data.targets import soft_targets
@@ -95,17 +96,20 @@ def train_dataset(
     cover_size(target, crop_pct)
     split = source.train_split
 
-    def work(epoch, place, key):
+    def drawn(step):
+        draws, _ = _seeds(seed, step, steps)
+        return draw_pictures(augmentation, draws, batch_size, share)
+
+    def work(key, draws):
         contents, label = split.read(key)
-        crop_seed = example_seed(seed, epoch, place)
-        image = crop_picture(contents, target, crop_pct, augmentation, crop_seed)
-        return augment_picture(image, augmentation, look_seed(seed, epoch, place), mean), label
+        image = crop_picture(contents, target, crop_pct, augmentation, draws)
+        return augment_picture(image, augmentation, draws, mean), label
 
     def finished(step, batch):
         images, labels = (tf.ensure_shape(x, (size, *x.shape[1:])) for x in batch)
         targets = soft_targets(labels, source.num_classes, augmentation.smoothing)
-        drawn = batch_seed(seed, step // steps, step % steps)
-        return augment_batch(images, targets, augmentation, drawn, mean, std, share)
+        _, mixed = _seeds(seed, step, steps)
+        return augment_batch(images, targets, augmentation, mixed, mean, std, share)
 
     left = functools.partial(
         _left_of_run, seed=seed, epochs=epochs, per_epoch=steps * batch_size,
@@ -114,7 +118,8 @@ def train_dataset(
     keys, names = (
         _rows(left(elements), share, batch_size) for elements in (split.keys, split.names)
     )
-    batches = read_batches(keys, names, work, target, source.num_classes, size)
+    draws = tf.data.Dataset.range(start_step, epochs * steps).map(drawn).unbatch()
+    batches = read_batches(keys, names, work, target, source.num_classes, size, draws)
     return _mapped(batches.enumerate(start_step), finished, epochs * steps - start_step)
 
 
@@ -153,7 +158,7 @@ def eval_dataset(
     cover_size(target, crop_pct)
     split = source.eval_split
 
-    def work(epoch, place, key):
+    def work(key):
         contents, label = split.read(key)
         return evaluation_crop(decode_picture(contents), target, crop_pct), label
 
@@ -171,6 +176,11 @@ def eval_dataset(
 
     pictures = len(range(share.index, split.size, share.count))
     return _mapped(batches, finished, -(-pictures // size))
+
+
+def _seeds(seed: int, step: tf.Tensor, steps: int) -> list[tf.Tensor]:
+    """Of what a batch's pictures draw for themselves, and of what it draws once."""
+    return split_seed(batch_seed(seed, step // steps, step % steps), 2)
 
 
 def _left_of_run(

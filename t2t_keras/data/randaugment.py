@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -105,21 +106,22 @@ def _number(key: str, digits: str, text: str) -> int | float | bool:
 
 
 class Draws(NamedTuple):
-    """What one picture draws; every field is (count,)."""
+    """What pictures draw; every field is (pictures, count), and (count,) for a single one."""
 
     op: tf.Tensor  # int32 index into `OPS`
     applied: tf.Tensor  # bool
     magnitude: tf.Tensor  # float64 in 0..10
     negative: tf.Tensor  # bool, the sign of a signed op
     bicubic: tf.Tensor  # bool, the filter of a geometric op
+    amount: tf.Tensor  # float64, what the magnitude and the sign mean to the op
 
 
-def draw_ops(config: RandAugmentConfig, seed: tf.Tensor) -> Draws:
-    """Draws the ops of one picture from its stateless seed."""
+def draw_ops(config: RandAugmentConfig, seed: tf.Tensor, pictures: int) -> Draws:
+    """Draws the ops of so many pictures: what costs the same for a batch as for one."""
     # All numbers in one draw: an op costs more than what it computes here.
     parts = (3 * config.count, config.count, len(OPS) if config.weighted else config.count)
-    draws = tf.random.stateless_uniform((sum(parts),), seed, _LEAST)
-    choices, shares, chosen = tf.split(draws, parts)
+    draws = tf.random.stateless_uniform((pictures, sum(parts)), seed, _LEAST)
+    choices, shares, chosen = tf.split(draws, parts, axis=1)
     if config.weighted:
         # The largest of the weights' logarithms, with Gumbel noise added, are such a draw.
         noise = -tf.math.log(-tf.math.log(chosen))
@@ -128,22 +130,42 @@ def draw_ops(config: RandAugmentConfig, seed: tf.Tensor) -> Draws:
         op = tf.cast(chosen * len(OPS), tf.int32)
     noise = tf.math.ndtri(tf.cast(shares, tf.float64))  # normal
     magnitude = config.magnitude + config.magnitude_std * noise
-    applied, negative, bicubic = tf.unstack(tf.reshape(choices, (3, config.count)) < _PROBABILITY)
-    return Draws(op, applied, tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE), negative, bicubic)
+    magnitude = tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE)
+    applied, negative, bicubic = tf.split(choices < _PROBABILITY, 3, axis=1)
+    amount = op_amount(op, magnitude, negative, config.increasing)
+    return Draws(op, applied, magnitude, negative, bicubic, amount)
+
+
+def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Tensor:
+    """What a magnitude means to an op, float64: degrees, bits, levels, a factor or a share.
+
+    The arguments are those of `Draws`, of any shape, and of `RandAugmentConfig`.
+    """
+    share = tf.cast(magnitude, tf.float64) / _MAX_MAGNITUDE
+    signed = tf.where(negative, -share, share)
+    bits, threshold = tf.floor(share * 4), tf.floor(share * 256)
+    factor = 1.0 + signed * 0.9 if increasing else share * 1.8 + 0.1
+    amounts = {
+        "Rotate": signed * 30.0,
+        "Posterize": 4 - bits if increasing else bits,
+        "Solarize": 256 - threshold if increasing else threshold,
+        "SolarizeAdd": tf.floor(share * 110),
+        **dict.fromkeys(("Color", "Contrast", "Brightness", "Sharpness"), factor),
+        **dict.fromkeys(("ShearX", "ShearY"), signed * 0.3),
+        **dict.fromkeys(("TranslateX", "TranslateY"), signed * 0.45),
+    }
+    every = tf.stack([amounts.get(name, tf.zeros_like(share)) for name in OPS], axis=-1)
+    return tf.gather(every, op, axis=-1, batch_dims=share.shape.rank)
 
 
 def rand_augment(
-    image: tf.Tensor,
-    config: RandAugmentConfig,
-    seed: tf.Tensor,
-    fill: tuple[int, int, int] = MEAN_COLOUR,
+    image: tf.Tensor, drawn: Draws, fill: tuple[int, int, int] = MEAN_COLOUR
 ) -> tf.Tensor:
-    """Applies the ops that the seed draws, one after the other.
+    """Applies the ops that were drawn for a picture, one after the other.
 
     Args:
         image: (h, w, 3) uint8.
-        config: What to draw.
-        seed: Stateless seed of this picture.
+        drawn: One row of what `draw_ops` drew.
         fill: Colour of what a geometric op brings in from outside.
 
     Returns:
@@ -151,66 +173,65 @@ def rand_augment(
 
     Reference: arXiv:1909.13719; timm 0.3.4, `rand_augment_transform`.
     """
-    drawn = draw_ops(config, seed)
     shape = image.shape
-    for op, applied, magnitude, negative, bicubic in zip(
-        *(tf.unstack(field, config.count) for field in drawn), strict=True
-    ):
+    fields = (drawn.applied, drawn.op, drawn.amount, drawn.bicubic)
+    for applied, *draws in zip(*map(tf.unstack, fields), strict=True):
         image = tf.cond(
             applied,
-            lambda image=image, draws=(op, magnitude, negative, bicubic): apply_op(
-                image, *draws, config.increasing, fill
-            ),
+            lambda image=image, draws=draws: apply_op(image, *draws, fill),
             lambda image=image: image,
         )
     return tf.ensure_shape(image, shape)
 
 
+_SIGNATURE = (
+    tf.TensorSpec((None, None, 3), tf.uint8),
+    tf.TensorSpec((), tf.float64),
+    tf.TensorSpec((), tf.bool),
+    tf.TensorSpec((3,), tf.uint8),
+)
+_FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = {
+    "AutoContrast": lambda image, *_: colour_ops.auto_contrast(image),
+    "Equalize": lambda image, *_: colour_ops.equalize(image),
+    "Invert": lambda image, *_: colour_ops.invert(image),
+    "Rotate": geometric_ops.rotate,
+    "Posterize": lambda image, bits, *_: colour_ops.posterize(image, tf.cast(bits, tf.int32)),
+    "Solarize": lambda image, start, *_: colour_ops.solarize(image, tf.cast(start, tf.int32)),
+    "SolarizeAdd": lambda image, more, *_: colour_ops.solarize_add(image, tf.cast(more, tf.int32)),
+    "Color": lambda image, factor, *_: colour_ops.color(image, tf.cast(factor, tf.float32)),
+    "Contrast": lambda image, factor, *_: colour_ops.contrast(image, tf.cast(factor, tf.float32)),
+    "Brightness": lambda image, factor, *_: colour_ops.brightness(
+        image, tf.cast(factor, tf.float32)
+    ),
+    "Sharpness": lambda image, factor, *_: colour_ops.sharpness(image, tf.cast(factor, tf.float32)),
+    "ShearX": geometric_ops.shear_x,
+    "ShearY": geometric_ops.shear_y,
+    "TranslateX": lambda image, share, *outside: geometric_ops.translate_x(
+        image, share * tf.cast(tf.shape(image)[1], tf.float64), *outside
+    ),
+    "TranslateY": lambda image, share, *outside: geometric_ops.translate_y(
+        image, share * tf.cast(tf.shape(image)[0], tf.float64), *outside
+    ),
+}
+_BRANCHES = [
+    tf.function(_FUNCTIONS[name], input_signature=_SIGNATURE, autograph=False) for name in OPS
+]
+
+
 # One trace for all pictures, layers and pipelines of a process.
 @tf.function(
-    input_signature=[
-        tf.TensorSpec((None, None, 3), tf.uint8),
-        *(tf.TensorSpec((), kind) for kind in (tf.int32, tf.float64, tf.bool, tf.bool, tf.bool)),
-        tf.TensorSpec((3,), tf.uint8),
-    ],
-    autograph=False,
+    input_signature=[_SIGNATURE[0], tf.TensorSpec((), tf.int32), *_SIGNATURE[1:]], autograph=False
 )
 def apply_op(
-    image: tf.Tensor,
-    op: tf.Tensor,
-    magnitude: tf.Tensor,
-    negative: tf.Tensor,
-    bicubic: tf.Tensor,
-    increasing: tf.Tensor,
-    fill: tf.Tensor,
+    image: tf.Tensor, op: tf.Tensor, amount: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
-    """The picture after the op of that index in `OPS`.
-
-    The other arguments are those of `Draws`, one each, of `RandAugmentConfig` and `rand_augment`.
-    """
-    share = magnitude / _MAX_MAGNITUDE
-    signed = tf.where(negative, -share, share)
-    bits, threshold = tf.cast(share * 4, tf.int32), tf.cast(share * 256, tf.int32)
-    bits = tf.where(increasing, 4 - bits, bits)
-    threshold = tf.where(increasing, 256 - threshold, threshold)
-    factor = tf.cast(tf.where(increasing, 1.0 + signed * 0.9, share * 1.8 + 0.1), tf.float32)
-    height, width = (tf.cast(side, tf.float64) for side in tf.unstack(tf.shape(image)[:2]))
-    outside: dict[str, Any] = {"bicubic": bicubic, "fill": fill}
-    branches = {
-        "AutoContrast": lambda: colour_ops.auto_contrast(image),
-        "Equalize": lambda: colour_ops.equalize(image),
-        "Invert": lambda: colour_ops.invert(image),
-        "Rotate": lambda: geometric_ops.rotate(image, signed * 30.0, **outside),
-        "Posterize": lambda: colour_ops.posterize(image, bits),
-        "Solarize": lambda: colour_ops.solarize(image, threshold),
-        "SolarizeAdd": lambda: colour_ops.solarize_add(image, tf.cast(share * 110, tf.int32)),
-        "Color": lambda: colour_ops.color(image, factor),
-        "Contrast": lambda: colour_ops.contrast(image, factor),
-        "Brightness": lambda: colour_ops.brightness(image, factor),
-        "Sharpness": lambda: colour_ops.sharpness(image, factor),
-        "ShearX": lambda: geometric_ops.shear_x(image, signed * 0.3, **outside),
-        "ShearY": lambda: geometric_ops.shear_y(image, signed * 0.3, **outside),
-        "TranslateX": lambda: geometric_ops.translate_x(image, signed * 0.45 * width, **outside),
-        "TranslateY": lambda: geometric_ops.translate_y(image, signed * 0.45 * height, **outside),
-    }
-    return tf.switch_case(op, [branches[name] for name in OPS])
+    """The picture after the op of that index in `OPS`; the arguments are those of `Draws`."""
+    # Not `tf.switch_case`: it copies all branches into the graph around it, and TensorFlow visits
+    # every op of those that are not taken, for each picture.
+    (changed,) = tf.raw_ops.StatelessCase(
+        branch_index=op,
+        input=[image, amount, bicubic, fill],
+        Tout=[tf.uint8],
+        branches=[branch.get_concrete_function() for branch in _BRANCHES],
+    )
+    return tf.ensure_shape(changed, (None, None, 3))

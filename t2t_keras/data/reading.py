@@ -30,24 +30,27 @@ def read_batches(
     target: Size,
     num_classes: int,
     batch_size: int,
+    *draws: tf.data.Dataset,
 ) -> tf.data.Dataset:
     """Makes a picture and a label of every key, in order and in batches.
 
     Args:
         keys: Elements (epoch, place in the epoch, key).
         names: As many elements (epoch, place, what to call the picture in a message).
-        work: Graph code: (epoch, place, key) -> (height, width, 3) uint8 and () int32 label.
+        work: Graph code: (key, draws) -> (height, width, 3) uint8 and () int32 label.
         target: The pictures' (height, width).
         num_classes: Labels must be below it.
         batch_size: Of every batch but perhaps the last.
+        *draws: What else `work` takes, an element a key.
 
     Returns:
         A data set of (pictures, labels). Iterating it raises `tf.errors.InvalidArgumentError`
         where a picture cannot be read or a label is out of range.
     """
 
-    def made(epoch, place, key):
-        return (epoch, place, *work(epoch, place, key))
+    def made(numbered, *drawn):
+        epoch, place, key = numbered
+        return (epoch, place, *work(key, *drawn))
 
     def checked(asked, got):
         epochs, places, called = asked
@@ -65,7 +68,8 @@ def read_batches(
         with tf.control_dependencies([good]):
             return tf.ensure_shape(images, (None, *target, 3)), tf.identity(labels)
 
-    pictures = keys.map(made, num_parallel_calls=os.cpu_count(), deterministic=True)
+    pictures = tf.data.Dataset.zip((keys, *draws))
+    pictures = pictures.map(made, num_parallel_calls=os.cpu_count(), deterministic=True)
     pictures = pictures.ignore_errors(log_warning=False)
     # Stands in for what was dropped, so that even a last batch is full enough to be compared.
     nowhere = (tf.constant(-1, tf.int64),) * 2

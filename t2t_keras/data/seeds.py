@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-_ORDER, _BATCH, _EXAMPLE, _LOOK = range(4)  # what a seed is for; the four never meet
+_ORDER, _BATCH = range(2)  # what a seed is for; the two never meet
 _PLACES = 2**36  # more than an epoch has of anything; leaves room for 2**25 epochs
 
 
@@ -18,18 +18,8 @@ def order_seed(seed: int, epoch: Any) -> tf.Tensor:
 
 
 def batch_seed(seed: int, epoch: Any, step: Any) -> tf.Tensor:
-    """The seed of what a batch draws once; `step` counts within the epoch."""
+    """The seed of everything a batch draws; `step` counts within the epoch."""
     return _seed(seed, _BATCH, epoch, step)
-
-
-def example_seed(seed: int, epoch: Any, index: Any) -> tf.Tensor:
-    """The seed of one example's crop; `index` is its place in the epoch's order."""
-    return _seed(seed, _EXAMPLE, epoch, index)
-
-
-def look_seed(seed: int, epoch: Any, index: Any) -> tf.Tensor:
-    """The seed of what an example draws after its crop: mirroring and colours."""
-    return _seed(seed, _LOOK, epoch, index)
 
 
 def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
@@ -38,9 +28,9 @@ def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
 
 
 def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
-    """Packs all four into one seed: every picture needs some, and a hash costs ten times as much.
+    """Packs all four into one seed: a hash costs ten times as much.
 
     TensorFlow scrambles a seed before it draws, so neighbours draw independently.
     """
     epoch, index = (tf.cast(number, tf.int64) for number in (epoch, index))
-    return tf.stack([seed, (epoch * _PLACES + index) * 4 + purpose])
+    return tf.stack([seed, (epoch * _PLACES + index) * 2 + purpose])

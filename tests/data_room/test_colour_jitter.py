@@ -5,7 +5,7 @@ from PIL import Image
 
 from t2t_keras.data import colour_jitter
 from t2t_keras.data.colour_jitter import draw_jitter
-from t2t_keras.data.seeds import example_seed
+from t2t_keras.data.seeds import batch_seed
 from tests.data_room.pillow_ops import SIZE, enhanced, pictures
 
 COUNT = 3000
@@ -15,7 +15,7 @@ STRENGTHS = (0.4, 0.1, 1.5)
 @pytest.fixture(scope="module")
 def drawn():
     data = tf.data.Dataset.range(COUNT)
-    data = data.map(lambda index: draw_jitter(STRENGTHS, example_seed(0, 0, index)))
+    data = data.map(lambda index: draw_jitter(STRENGTHS, batch_seed(0, 0, index)))
     return next(data.batch(COUNT).as_numpy_iterator())
 
 
@@ -38,11 +38,11 @@ def test_every_order_is_as_likely(drawn):
 def test_pictures_are_pillows():
     photo, names = pictures()["photo"], ("Brightness", "Contrast", "Color")
     data = tf.data.Dataset.range(20)
-    data = data.map(lambda index: colour_jitter(photo, 0.4, example_seed(1, 0, index)), 2)
+    data = data.map(lambda index: colour_jitter(photo, 0.4, batch_seed(1, 0, index)), 2)
     assert data.element_spec.shape == (*SIZE, 3)
     made = list(data.as_numpy_iterator())
     for index, image in enumerate(made):
-        order, factors = (part.numpy() for part in draw_jitter(0.4, example_seed(1, 0, index)))
+        order, factors = (part.numpy() for part in draw_jitter(0.4, batch_seed(1, 0, index)))
         wanted = Image.fromarray(photo)
         for which in order:
             wanted = enhanced(names[which], float(factors[which]))(wanted)
@@ -54,11 +54,11 @@ def test_pictures_are_pillows():
 
 def test_nothing_asked_changes_nothing():
     photo = pictures()["photo"]
-    made = colour_jitter(tf.constant(photo), 0.0, example_seed(0, 0, 0))
+    made = colour_jitter(tf.constant(photo), 0.0, batch_seed(0, 0, 0))
     np.testing.assert_array_equal(made, photo)
 
 
 @pytest.mark.parametrize("strength", [-0.1, (0.4, 0.4), (0.4, 0.4, 0.4, 0.1), (0.4, -1.0, 0.4)])
 def test_other_strengths_are_refused(strength):
     with pytest.raises(ValueError, match="`strength` must be one number.*Received: strength="):
-        colour_jitter(tf.zeros((4, 4, 3), tf.uint8), strength, example_seed(0, 0, 0))
+        colour_jitter(tf.zeros((4, 4, 3), tf.uint8), strength, batch_seed(0, 0, 0))

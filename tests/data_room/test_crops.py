@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_images
 
 from t2t_keras.data import evaluation_crop, light_crop, random_flip, random_resized_crop
 from t2t_keras.data.crops import padded_crop
-from t2t_keras.data.seeds import example_seed
+from t2t_keras.data.seeds import batch_seed
 from t2t_keras.images.resize import resize_and_crop
 from tests.pictures import noise, ramp
 
@@ -19,7 +19,7 @@ COUNT = 400
 def _many(crop, image, target, count=COUNT, **options):
     image = tf.constant(image)
     draws = tf.data.Dataset.range(count).map(
-        lambda index: crop(image, target, seed=example_seed(0, 0, index), **options)
+        lambda index: crop(image, target, seed=batch_seed(0, 0, index), **options)
     )
     return np.stack(list(draws.as_numpy_iterator()))
 
@@ -60,7 +60,7 @@ def test_digits_grow_alike():
 @pytest.mark.parametrize("crop", ["evaluation", "light", "random"])
 def test_slivers_work_everywhere(shape, crop):
     image = tf.fill((*shape, 3), tf.constant(77, tf.uint8))
-    seed = example_seed(0, 0, 0)
+    seed = batch_seed(0, 0, 0)
     made = {
         "evaluation": lambda: evaluation_crop(image, (32, 32), 0.9),
         "light": lambda: light_crop(image, (32, 32), 0.9, seed),
@@ -155,7 +155,7 @@ def test_light_without_room_is_the_evaluations_crop():
 
 def test_half_are_mirrored():
     image = tf.constant(ramp(8, 8))
-    flips = [random_flip(image, example_seed(0, 1, index)).numpy() for index in range(COUNT)]
+    flips = [random_flip(image, batch_seed(0, 1, index)).numpy() for index in range(COUNT)]
     mirrored = [np.array_equal(flip, ramp(8, 8)[:, ::-1]) for flip in flips]
     assert all(m or np.array_equal(f, ramp(8, 8)) for m, f in zip(mirrored, flips, strict=True))
     assert 0.42 < np.mean(mirrored) < 0.58
@@ -167,7 +167,7 @@ def test_a_seed_draws_the_same_plainly_and_in_a_graph(crop):
     mapped = _many(crop, ramp(), (24, 24), count=5, **options)
     tf.random.set_seed(77)
     for index in range(5):
-        plain = crop(tf.constant(ramp()), (24, 24), seed=example_seed(0, 0, index), **options)
+        plain = crop(tf.constant(ramp()), (24, 24), seed=batch_seed(0, 0, index), **options)
         np.testing.assert_array_equal(mapped[index], plain.numpy())
     assert len({image.tobytes() for image in mapped}) == 5
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data.crops import draw_window
+from t2t_keras.data.crops import CropDraws, draw_crops, window_of
 from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.decode_window import decode_random_window
-from t2t_keras.data.seeds import example_seed
+from t2t_keras.data.decode_window import decode_window
+from t2t_keras.data.seeds import batch_seed
 from tests.pictures import encode, noise, ramp, readable_kinds, turned, unreadable_kinds
 
 AREA, RATIO = (0.01, 1.0), (0.2, 5.0)
@@ -26,14 +26,18 @@ def across(jpeg: bytes, sampling: int, wider: float) -> bytes:
     return bytes(data)
 
 
+def drawn_crops(count: int, area=(0.01, 0.05), ratio=RATIO) -> list[CropDraws]:
+    drawn = draw_crops(batch_seed(1, 2, 0), count, area, ratio)
+    return [CropDraws(*row) for row in zip(*drawn, strict=True)]
+
+
 def assert_windows_are_the_picture_s(jpeg: bytes, count: int) -> None:
     whole = decode_picture(jpeg)
-    for index in range(count):
-        seed = example_seed(1, 2, index)
-        window, bicubic = decode_random_window(jpeg, seed, AREA, RATIO)
-        drawn = draw_window(*whole.shape[:2], seed, AREA, RATIO)
-        np.testing.assert_array_equal(window, whole[drawn.rows, drawn.columns])
-        assert bicubic == drawn.bicubic
+    for drawn in drawn_crops(count, AREA):
+        window = window_of(whole.shape[:2], drawn, RATIO)
+        np.testing.assert_array_equal(
+            decode_window(jpeg, drawn, RATIO), whole[window.rows, window.columns]
+        )
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -64,19 +68,17 @@ def test_every_kind_of_picture_is_read(kind):
 
 @pytest.mark.parametrize("kind", sorted(UNREADABLE))
 def test_what_is_no_picture_is_refused(kind):
-    for index in range(6):
+    for drawn in drawn_crops(6):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            decode_random_window(UNREADABLE[kind], example_seed(0, 0, index), (0.01, 0.05), RATIO)
+            decode_window(UNREADABLE[kind], drawn, RATIO)
 
 
 def test_a_file_that_was_cut_off_fails_wherever_the_window_lies():
     jpeg = encode(noise(200, 300), "JPEG")
     for share in (0.3, 0.6, 0.9, 0.99):
-        for index in range(8):
+        for drawn in drawn_crops(8):
             with pytest.raises(tf.errors.InvalidArgumentError):
-                decode_random_window(
-                    jpeg[: int(share * len(jpeg))], example_seed(0, 0, index), (0.01, 0.05), RATIO
-                )
+                decode_window(jpeg[: int(share * len(jpeg))], drawn, RATIO)
 
 
 def test_a_file_that_only_goes_on_after_its_end_is_read():
@@ -84,5 +86,6 @@ def test_a_file_that_only_goes_on_after_its_end_is_read():
 
 
 def test_a_turned_picture_is_windowed_upright():
-    window, _ = decode_random_window(turned(6), example_seed(0, 0, 0), (1.0, 1.0), (0.75, 0.75))
+    (drawn,) = drawn_crops(1, (1.0, 1.0), (0.75, 0.75))
+    window = decode_window(turned(6), drawn, (0.75, 0.75))
     np.testing.assert_array_equal(window, decode_picture(turned(6)))

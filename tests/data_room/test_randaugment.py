@@ -4,8 +4,8 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from t2t_keras.data import RandAugmentConfig, parse_rand_augment, rand_augment
-from t2t_keras.data.randaugment import OPS, WEIGHTS, apply_op, draw_ops
-from t2t_keras.data.seeds import example_seed
+from t2t_keras.data.randaugment import OPS, WEIGHTS, Draws, apply_op, draw_ops, op_amount
+from t2t_keras.data.seeds import batch_seed
 from tests.data_room.pillow_ops import (
     FILL,
     SIZE,
@@ -21,9 +21,8 @@ COUNT = 6000
 
 
 def _draws(config, count=COUNT):
-    seeds = tf.data.Dataset.range(count).map(lambda index: example_seed(0, 0, index))
-    drawn = seeds.map(lambda seed: draw_ops(config, seed)._asdict()).batch(count)
-    return next(drawn.as_numpy_iterator())
+    drawn = draw_ops(config, batch_seed(0, 0, 0), count)
+    return {name: field.numpy() for name, field in drawn._asdict().items()}
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +112,11 @@ def _augmented(config, seed, count):
     """The photograph as augmented (fill colour `FILL`), and the draws, `count` times."""
     photo = pictures()["photo"]
 
-    def work(index):
-        drawn = example_seed(seed, 0, index)
-        return rand_augment(tf.constant(photo), config, drawn, FILL), draw_ops(config, drawn)
+    def work(drawn):
+        return rand_augment(tf.constant(photo), drawn, FILL), drawn
 
-    data = tf.data.Dataset.range(count).map(work, num_parallel_calls=2)
-    return photo, list(data.as_numpy_iterator())
+    data = tf.data.Dataset.from_tensor_slices(draw_ops(config, batch_seed(seed, 0, 0), count))
+    return photo, list(data.map(work, num_parallel_calls=2).as_numpy_iterator())
 
 
 @pytest.mark.parametrize("text", ["rand-m7-n1-mstd3-inc1", "rand-m5-n1-mstd4"])
@@ -126,7 +124,7 @@ def test_pictures_are_pillows(text):
     config, seen = parse_rand_augment(text), set()
     photo, made = _augmented(config, 1, 160)
     for image, draws in made:
-        op, used, *level = (field[0] for field in draws)
+        op, used, *level, _ = (field[0] for field in draws)
         wanted = photo
         if used:
             work = _pillow(OPS[op], *level, config.increasing)
@@ -142,7 +140,8 @@ def test_pictures_are_pillows(text):
 def test_whole_levels_are_cut_as_in_python(name, increasing):
     picture = pictures()["noise"]
     for level in range(11):
-        made = apply_op(picture, OPS.index(name), level, False, False, increasing, FILL)
+        op = OPS.index(name)
+        made = apply_op(picture, op, op_amount(op, level, False, increasing), False, FILL)
         work = _pillow(name, level, False, False, increasing)
         np.testing.assert_array_equal(made, np.asarray(work(Image.fromarray(picture))))
 
@@ -152,7 +151,7 @@ def test_two_ops_follow_one_another():
     both = 0
     for image, draws in made:
         wanted = Image.fromarray(photo)
-        for op, used, *level in zip(*draws, strict=True):
+        for op, used, *level, _ in zip(*draws, strict=True):
             wanted = _pillow(OPS[op], *level, True)(wanted) if used else wanted
         close = np.abs(image.astype(int) - np.asarray(wanted)) <= 1
         # An op that amplifies makes more of the first one's level.
@@ -166,10 +165,10 @@ def test_a_seed_makes_the_same_picture_everywhere():
     photo, made = _augmented(config, 4, 24)
     _, again = _augmented(config, 4, 24)
     tf.random.set_seed(99)
-    for index, ((one, _), (other, _)) in enumerate(zip(made, again, strict=True)):
+    for index, ((one, drawn), (other, _)) in enumerate(zip(made, again, strict=True)):
         np.testing.assert_array_equal(one, other)
         if index < 6:
-            plain = rand_augment(tf.constant(photo), config, example_seed(4, 0, index), FILL)
+            plain = rand_augment(tf.constant(photo), drawn, FILL)
             np.testing.assert_array_equal(one, plain)
     assert len({image.tobytes() for image, _ in made}) > 12
 
@@ -177,13 +176,15 @@ def test_a_seed_makes_the_same_picture_everywhere():
 def test_the_static_shape_is_kept():
     photos = tf.data.Dataset.from_tensors(pictures()["photo"])
     config = parse_rand_augment(RECIPE)
-    data = photos.map(lambda photo: rand_augment(photo, config, example_seed(0, 0, 0)))
+    drawn = Draws(*(field[0] for field in draw_ops(config, batch_seed(0, 0, 0), 1)))
+    data = photos.map(lambda photo: rand_augment(photo, drawn))
     assert data.element_spec == tf.TensorSpec((*SIZE, 3), tf.uint8)
 
 
 def test_no_ops_change_nothing():
     photo = pictures()["photo"]
-    made = rand_augment(tf.constant(photo), RandAugmentConfig(count=0), example_seed(0, 0, 0))
+    drawn = draw_ops(RandAugmentConfig(count=0), batch_seed(0, 0, 0), 1)
+    made = rand_augment(tf.constant(photo), Draws(*(field[0] for field in drawn)))
     np.testing.assert_array_equal(made, photo)
 
 
