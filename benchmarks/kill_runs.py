@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -39,11 +40,18 @@ def main() -> int:
         for job in range(asked.jobs):
             kills = asked.kills // asked.jobs + (job < asked.kills % asked.jobs)
             (root / str(job)).mkdir()
-            if not (pid := os.fork()):
+            if pid := os.fork():
+                jobs.append(pid)
+                continue
+            code = 1
+            try:
                 tally = kill_runs(root / str(job), config, kills, asked.seed + job, expected)
                 (root / f"{job}.json").write_text(json.dumps(dataclasses.asdict(tally)))
-                os._exit(0)
-            jobs.append(pid)
+                code = 0
+            except (RuntimeError, OSError):
+                traceback.print_exc()
+            finally:
+                os._exit(code)  # or it would clear away the folders that the others work in
         failed = [pid for pid in jobs if os.waitpid(pid, 0)[1]]
         tallies = [Tally(**json.loads(path.read_text())) for path in root.glob("*.json")]
     total = {
