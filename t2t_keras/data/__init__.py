@@ -22,6 +22,7 @@ from t2t_keras.data.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, er
 from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.plain_options import plain_options
 from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.reading import picture_errors
 from t2t_keras.data.seeds import batch_seed, order_seed, split_seed
@@ -64,6 +65,7 @@ __all__ = [
     "normalise",
     "open_source",
     "order_seed",
+    "plain_options",
     "parse_rand_augment",
     "picture_errors",
     "rand_augment",

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 
 from t2t_keras.data.decode import decode_picture
+from t2t_keras.data.plain_options import plain_options
 from t2t_keras.data.splits import Split
 from t2t_keras.images.constants import MAX_PIXELS
 
@@ -135,6 +136,7 @@ def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int
         lambda place, key: (place, *split.read(key)), tf.data.AUTOTUNE, deterministic=False
     )
     batches = read.ignore_errors(log_warning=False).batch(_TOGETHER).prefetch(1)
+    batches = batches.with_options(plain_options())
     # Decoded outside of tf.data, which would not say which picture fails, and why. TensorFlow
     # works without Python's lock, so the threads run side by side.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -21,6 +21,7 @@ from t2t_keras.data.augmentation import (
 from t2t_keras.data.crops import evaluation_crop
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.normalise import Colour, normalise
+from t2t_keras.data.plain_options import plain_options
 from t2t_keras.data.reading import read_batches
 from t2t_keras.data.seeds import batch_seed, order_seed, split_seed
 from t2t_keras.data.share import WHOLE, Share
@@ -217,16 +218,4 @@ def _rows(elements: tf.data.Dataset, share: Share, batch_size: int) -> tf.data.D
 def _mapped(batches: tf.data.Dataset, finished: Callable, count: int) -> tf.data.Dataset:
     batches = batches.map(finished, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(_quick_start())
-
-
-def _quick_start() -> tf.data.Options:
-    """Without rewriting the graph, which gains nothing here and delays every epoch's start.
-
-    What can run in parallel does already; under a strategy the rewriting takes over a second. Nor
-    is every op of every picture timed, to find out what would run better in parallel.
-    """
-    options = tf.data.Options()
-    options.experimental_optimization.apply_default_optimizations = False
-    options.autotune.enabled = False
-    return options
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(plain_options())

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from t2t_keras.data.folder import Pictures, scan_folder
+from t2t_keras.data.plain_options import plain_options
 from t2t_keras.data.splits import FileSplit, Split
 from t2t_keras.data.tfds_records import (
     choose_splits,
@@ -199,4 +200,5 @@ def _refuse_splits(where: str, splits: tuple[str | None, str | None]) -> None:
 def _examples(split: Split) -> tf.data.Dataset:
     read = split.keys(None).map(split.read, num_parallel_calls=tf.data.AUTOTUNE)
     examples = read.map(lambda image, label: {"image": image, "label": label})
-    return examples.apply(tf.data.experimental.assert_cardinality(split.size))
+    counted = examples.apply(tf.data.experimental.assert_cardinality(split.size))
+    return counted.with_options(plain_options())

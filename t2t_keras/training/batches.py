@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import WHOLE, Share
+from t2t_keras.data import WHOLE, Share, plain_options
 
 _MEMORY = 64 * 2**20  # bytes
 
@@ -65,4 +65,5 @@ def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
     if len(batches) * batch_bytes > _MEMORY:
         return batches
     columns = zip(*batches.as_numpy_iterator(), strict=True)
-    return tf.data.Dataset.from_tensor_slices(tuple(np.stack(column) for column in columns))
+    kept = tf.data.Dataset.from_tensor_slices(tuple(np.stack(column) for column in columns))
+    return kept.with_options(plain_options())

@@ -6,9 +6,12 @@ in one of some hundred cases TensorFlow 2.21 crashes there (`MultiDeviceIterator
 """
 
 import collections
+import contextlib
 from collections.abc import Iterator
 
 import tensorflow as tf
+
+from t2t_keras.data import plain_options
 
 
 def feed(
@@ -20,6 +23,7 @@ def feed(
         strategy: Of the model, with all devices on this machine.
         batches: Over all devices, each of a size that they can share.
     """
+    batches = batches.with_options(plain_options())
     if strategy.num_replicas_in_sync > 1:
         return hold_iterators(strategy.experimental_distribute_dataset(batches))
     direct = tf.distribute.InputOptions(
@@ -38,9 +42,21 @@ def hold_iterators(dataset: tf.distribute.DistributedDataset) -> tf.distribute.D
     kind, held = type(dataset), collections.deque(maxlen=2)
 
     def begin(self) -> Iterator:
-        held.append(kind.__iter__(self))
+        with _untuned():
+            held.append(kind.__iter__(self))
         return held[-1]
 
     # Keras takes nothing but TensorFlow's own class and what inherits from it.
     dataset.__class__ = type(f"Held{kind.__name__}", (kind,), {"__iter__": begin})
     return dataset
+
+
+@contextlib.contextmanager
+def _untuned() -> Iterator[None]:
+    """Every iterator made inside has `plain_options`: those of the devices take none otherwise."""
+    usual = tf.data.Dataset.__iter__
+    tf.data.Dataset.__iter__ = lambda dataset: usual(dataset.with_options(plain_options()))
+    try:
+        yield
+    finally:
+        tf.data.Dataset.__iter__ = usual

@@ -11,20 +11,26 @@ def batches():
     return tf.data.Dataset.range(12).batch(4, drop_remainder=True)
 
 
+def distributed(strategy):
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    return strategy.experimental_distribute_dataset(batches().with_options(untuned))
+
+
 def test_one_device_takes_its_batches_without_an_iterator_that_fetches_ahead():
     strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
     fed = feed(strategy, batches())
     assert np.concatenate([batch.numpy() for batch in fed]).tolist() == list(range(12))
     used = {type(part).__name__ for part in iter(fed)._iterators[0]._type_spec._component_specs}
     assert "MultiDeviceIteratorSpec" not in used
-    usual = iter(strategy.experimental_distribute_dataset(batches()))
+    usual = iter(distributed(strategy))
     parts = {type(part).__name__ for part in usual._iterators[0]._type_spec._component_specs}
     assert "MultiDeviceIteratorSpec" in parts  # or this test sees nothing
 
 
 def test_an_iterator_is_held_until_the_next_but_one_has_begun():
     strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
-    dataset = strategy.experimental_distribute_dataset(batches())
+    dataset = distributed(strategy)
     assert hold_iterators(dataset) is dataset
     begun = []
     for _ in range(3):
@@ -35,3 +41,22 @@ def test_an_iterator_is_held_until_the_next_but_one_has_begun():
     gc.collect()
     assert [reference() is not None for reference in begun] == [False, True, True]
     assert len(list(dataset)) == 3
+
+
+def test_no_iterator_is_tuned(monkeypatch):
+    usual, tuned = tf.data.Dataset.__iter__, []
+
+    def begin(dataset):
+        tuned.append(dataset.options().autotune.enabled)
+        return usual(dataset)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", begin)
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    for fed in (feed(strategy, batches()), hold_iterators(distributed(strategy))):
+        tuned.clear()
+        iter(fed)
+        assert tuned == [False]
+    tuned.clear()
+    iter(distributed(strategy))
+    assert tuned == [None]  # or this test sees nothing
+    assert tf.data.Dataset.__iter__ is begin
