@@ -17,7 +17,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from t2t_keras import Variant
-from t2t_keras.data import decode_window, pipeline
+from t2t_keras.data import decode_window, inspection, pipeline
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -50,7 +50,7 @@ class Tally:
 
 
 def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 1) -> TrainConfig:
-    """A run with everything that is drawn or averaged, in 4 epochs of 6 steps.
+    """A run with everything that is drawn or averaged, in 3 epochs of 6 steps.
 
     Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix, learning rates by groups
     and an average of the weights; of what is drawn for a picture the most costly is left out.
@@ -79,7 +79,7 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
         dataset=str(pictures),
         model="killed",
         batch_size=8,
-        epochs=4,
+        epochs=3,
         warmup_epochs=1,
         cooldown_epochs=0,
         drop_path_rate=0.2,
@@ -109,7 +109,7 @@ def fork(config: TrainConfig, folder: Path) -> int:
     code = 1
     # Both cost seconds that an undisturbed run would lose too.
     leave_graphs_alone()
-    for module in (pipeline, decode_window):
+    for module in (pipeline, decode_window, inspection):
         module.decode_picture = lambda contents: tf.io.decode_jpeg(contents, 3)
     try:
         train(config, folder, verbose=2)
