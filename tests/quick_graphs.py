@@ -6,10 +6,12 @@ Optimising a graph takes longer than the few small batches that these tests run 
 import pytest
 import tensorflow as tf
 
+from tests.plain_graphs import leave_graphs_alone
 
-def leave_graphs_alone(yes: bool = True) -> None:
-    """Whether TensorFlow leaves the rewriting of graphs out, in this process and from now on."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": yes})
+# Before a test module starts TensorFlow: the graphs of data sets take most of the time.
+leave_graphs_alone()
+tf.constant(0)
+leave_graphs_alone(False)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -68,7 +68,7 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
 PREFACE = """
 import tests.no_torch
 import keras, tensorflow
-from tests.quick_graphs import leave_graphs_alone
+from tests.plain_graphs import leave_graphs_alone
 leave_graphs_alone()
 keras.utils.set_random_seed(0)
 tensorflow.config.experimental.enable_op_determinism()

@@ -5,7 +5,7 @@ import sys
 
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.commands.running import MODEL, SCRIPT
-from tests.quick_graphs import leave_graphs_alone
+from tests.plain_graphs import leave_graphs_alone
 from tests.training.conftest import TINY
 
 if __name__ == "__main__":

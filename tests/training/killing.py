@@ -22,7 +22,7 @@ from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.pictures import make_folder
-from tests.quick_graphs import leave_graphs_alone
+from tests.plain_graphs import leave_graphs_alone
 from tests.training.damage import DAMAGES
 
 LONGEST_LIFE = 300.0  # seconds

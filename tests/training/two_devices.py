@@ -15,7 +15,7 @@ from t2t_keras.training import make_config, train
 from t2t_keras.training.callbacks.checkpoints import Checkpoint, newest_checkpoint
 from t2t_keras.training.callbacks.variable_state import metric_variables
 from t2t_keras.training.recipes import SMALL_VARIANTS
-from tests.quick_graphs import leave_graphs_alone
+from tests.plain_graphs import leave_graphs_alone
 from tests.training.conftest import FIELDS, TINY
 from tests.training.toy import At, Toy, contents
 
