@@ -22,7 +22,7 @@ from t2t_keras.data.crops import (
 from t2t_keras.data.decode import decode_picture
 from t2t_keras.data.decode_window import decode_window
 from t2t_keras.data.erasing import Boxes, Erasing, draw_boxes, erase
-from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
+from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_levels, mix_targets
 from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
 from t2t_keras.data.seeds import split_seed
@@ -238,4 +238,4 @@ def augment_batch(
 )
 def _mixed_and_normal(images, own, cut, box, mean, std):
     mix = Mix(own, cut, tuple(tf.unstack(box)))
-    return normalise(mix_pixels(images, tf.reverse(images, (0,)), mix), mean, std)
+    return normalise(mix_levels(images, tf.reverse(images, (0,)), mix), mean, std)

@@ -183,22 +183,24 @@ def _resized_window(
     Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
     where Pillow's first pass has already clipped, by up to 20 levels.
     """
-
-    rows, columns = tf.unstack(tf.shape(image)[:2])
-    across = tf.reshape(tf.transpose(tf.reshape(image, (rows, -1))), (columns, -1))
-    across = _scaled(across, target[1], resized[1], offset[1], bicubic)
+    rows, columns, _ = tf.unstack(tf.shape(image))
+    across = tf.transpose(tf.reshape(image, (rows, -1)))
+    across = _scaled(across, columns, target[1], resized[1], offset[1], bicubic)
     down = tf.transpose(tf.reshape(across, (-1, rows)))
-    return tf.reshape(_scaled(down, target[0], resized[0], offset[0], bicubic), (*target, 3))
+    down = _scaled(down, rows, target[0], resized[0], offset[0], bicubic)
+    return tf.reshape(down, (*target, 3))
 
 
-def _scaled(rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool) -> tf.Tensor:
-    """`size` of (n, c) uint8 rows scaled to `resized` rows, from the row `offset` on.
+def _scaled(
+    values: tf.Tensor, rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool
+) -> tf.Tensor:
+    """uint8 values of so many rows, scaled to `resized` rows: `size` of them, from `offset` on.
 
     TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
     """
-    scale = tf.cast(resized, tf.float32) / tf.cast(tf.shape(rows)[0], tf.float32)
+    scale = tf.cast(resized, tf.float32) / tf.cast(rows, tf.float32)
     options = {
-        "images": rows[None, :, None],
+        "images": tf.reshape(values, (1, rows, 1, -1)),
         "size": (size, 1),
         "scale": tf.stack([scale, 1.0]),
         "translation": tf.stack([-tf.cast(offset, tf.float32), 0.0]),
@@ -216,4 +218,4 @@ def _scaled(rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bo
         scaled = tf.cond(bicubic, cubic, linear)
     else:
         scaled = cubic() if bicubic else linear()
-    return tf.cast(scaled[0, :, 0] + 0.5, tf.uint8)
+    return tf.cast(scaled + 0.5, tf.uint8)

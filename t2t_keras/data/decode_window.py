@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from t2t_keras.data.crops import CropDraws, Window, window_of
 from t2t_keras.data.decode import DCT_METHOD, decode_picture, is_jpeg, small_enough
-from t2t_keras.data.orientation import jpeg_orientation
+from t2t_keras.data.orientation import jpeg_orientation, may_be_turned
 
 _MARGIN = 8  # columns a side, of which one is needed
 _END = b"\xff\xd9"
@@ -46,30 +46,39 @@ def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf
     Raises:
         tf.errors.InvalidArgumentError: As `decode_picture`, in what is decoded.
     """
-
-    def upright_jpeg():
-        size = tf.image.extract_jpeg_shape(contents)[:2]
-        window, (height, width) = window_of(size, drawn, ratio), tf.unstack(size)
-        with small_enough(height, width):
-            return _decoded(contents, width, window)
-
-    ended = tf.strings.substr(contents, tf.maximum(tf.strings.length(contents) - 2, 0), 2) == _END
+    whole = is_jpeg(contents) & (tf.strings.substr(contents, -len(_END), len(_END)) == _END)
     window = tf.cond(
-        is_jpeg(contents) & ended & (jpeg_orientation(contents) == 1),
-        upright_jpeg,
-        lambda: _of_whole(contents, drawn, ratio),
+        whole & ~may_be_turned(contents),
+        lambda: _of_upright_jpeg(contents, drawn, ratio),
+        lambda: _of_other(contents, drawn, ratio, whole),
     )
     return tf.ensure_shape(window, (None, None, 3))
 
 
 # Rare and large, so a single op in the graph around it: see `decode._not_jpeg`.
 @tf.function(
-    input_signature=_SIGNATURE, autograph=False, experimental_attributes={"_noinline": True}
+    input_signature=[*_SIGNATURE, tf.TensorSpec((), tf.bool)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
 )
-def _of_whole(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
-    image = decode_picture(contents)
-    window = window_of(tf.shape(image)[:2], drawn, ratio)
-    return image[window.rows, window.columns]
+def _of_other(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor, whole_jpeg: tf.Tensor):
+    def of_whole():
+        image = decode_picture(contents)
+        window = window_of(tf.shape(image)[:2], drawn, ratio)
+        return image[window.rows, window.columns]
+
+    return tf.cond(
+        whole_jpeg & (jpeg_orientation(contents) == 1),
+        lambda: _of_upright_jpeg(contents, drawn, ratio),
+        of_whole,
+    )
+
+
+def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
+    size = tf.image.extract_jpeg_shape(contents)[:2]
+    window, (height, width) = window_of(size, drawn, ratio), tf.unstack(size)
+    with small_enough(height, width):
+        return _decoded(contents, width, window)
 
 
 def _decoded(contents: tf.Tensor, width: tf.Tensor, window: Window) -> tf.Tensor:
@@ -82,5 +91,6 @@ def _decoded(contents: tf.Tensor, width: tf.Tensor, window: Window) -> tf.Tensor
         dct_method=DCT_METHOD,
     )
     # TensorFlow copies a slice row by row where there are two axes, else value by value.
-    start, rows = 3 * (window.left - left), tf.reshape(wide, (window.height, -1))
-    return tf.reshape(rows[:, start : start + 3 * window.width], (window.height, -1, 3))
+    rows = tf.reshape(wide, (window.height, -1))
+    rows = tf.slice(rows, (0, 3 * (window.left - left)), (window.height, 3 * window.width))
+    return tf.reshape(rows, (window.height, -1, 3))

@@ -104,7 +104,7 @@ def symmetric_beta(alpha: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
-    """Mixes pictures with their partners, in float32 with ties rounded to even.
+    """Mixes pictures with their partners, in whole levels with ties rounded to even.
 
     Args:
         images: (..., H, W, 3) uint8.
@@ -114,7 +114,11 @@ def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
     Returns:
         (..., H, W, 3) uint8.
     """
+    return tf.cast(mix_levels(images, partners, mix), tf.uint8)
 
+
+def mix_levels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
+    """`mix_pixels` in float32: XLA is slow at making bytes that become floats again."""
     height, width = tf.unstack(tf.shape(images)[-3:-1])
     # XLA is faster where a row is one axis.
     rows, partner_rows = (tf.reshape(x, (-1, height, 3 * width)) for x in (images, partners))
@@ -125,7 +129,7 @@ def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
     in_rows = (row >= top) & (row < top + box_height)
     inside = in_rows & (place >= 3 * left) & (place < 3 * (left + box_width))
     pasted = tf.where(inside, partner_rows, rows)
-    mixed = tf.where(mix.cut, pasted, tf.cast(blended, tf.uint8))
+    mixed = tf.where(mix.cut, tf.cast(pasted, tf.float32), blended)
     return tf.reshape(mixed, tf.shape(images))
 
 

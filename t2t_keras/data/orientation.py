@@ -19,11 +19,17 @@ def jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
     Returns:
         () int32, 1 to 8; 1, upright, where nothing valid is said.
     """
-    # Most files of a data set have no EXIF block. Looking for the mark alone is quick, and quicker
-    # by replacing than by matching the whole file.
+    return tf.cond(may_be_turned(contents), lambda: _segment_orientation(contents), lambda: 1)
+
+
+def may_be_turned(contents: tf.Tensor) -> tf.Tensor:
+    """Whether an encoded JPEG may have an EXIF block, which most of a data set have not; () bool.
+
+    It is looked for by its mark alone, which is quick, and quicker by replacing than by matching
+    the whole file.
+    """
     rest = tf.strings.regex_replace(contents, rb"Exif\x00\x00", b"", replace_global=False)
-    marked = tf.strings.length(rest) < tf.strings.length(contents)
-    return tf.cond(marked, lambda: _segment_orientation(contents), lambda: 1)
+    return tf.strings.length(rest) < tf.strings.length(contents)
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

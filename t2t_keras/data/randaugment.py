@@ -174,13 +174,9 @@ def rand_augment(
     Reference: arXiv:1909.13719; timm 0.3.4, `rand_augment_transform`.
     """
     shape = image.shape
-    fields = (drawn.applied, drawn.op, drawn.amount, drawn.bicubic)
-    for applied, *draws in zip(*map(tf.unstack, fields), strict=True):
-        image = tf.cond(
-            applied,
-            lambda image=image, draws=draws: apply_op(image, *draws, fill),
-            lambda image=image: image,
-        )
+    fields = (tf.where(drawn.applied, drawn.op, _NOTHING), drawn.amount, drawn.bicubic)
+    for draws in zip(*map(tf.unstack, fields), strict=True):
+        image = apply_op(image, *draws, fill)
     return tf.ensure_shape(image, shape)
 
 
@@ -213,8 +209,10 @@ _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = {
         image, share * tf.cast(tf.shape(image)[0], tf.float64), *outside
     ),
 }
+_NOTHING = len(OPS)
 _BRANCHES = [
-    tf.function(_FUNCTIONS[name], input_signature=_SIGNATURE, autograph=False) for name in OPS
+    tf.function(function, input_signature=_SIGNATURE, autograph=False)
+    for function in (*(_FUNCTIONS[name] for name in OPS), lambda image, *_: image)
 ]
 
 
@@ -225,7 +223,10 @@ _BRANCHES = [
 def apply_op(
     image: tf.Tensor, op: tf.Tensor, amount: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
-    """The picture after the op of that index in `OPS`; the arguments are those of `Draws`."""
+    """The picture after the op of that index in `OPS`; the arguments are those of `Draws`.
+
+    Where there is no op of that index, the picture stays as it is.
+    """
     # Not `tf.switch_case`: it copies all branches into the graph around it, and TensorFlow visits
     # every op of those that are not taken, for each picture.
     (changed,) = tf.raw_ops.StatelessCase(

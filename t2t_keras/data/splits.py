@@ -17,6 +17,7 @@ import tensorflow as tf
 from t2t_keras.data.seeds import split_seed
 
 _OPEN_SHARDS = 16  # read in turn, so that a window of records mixes them
+_NAMED = 256  # names looked up at once, which costs what a single one does
 _RUN = 4  # records taken of a shard before the next one's turn
 
 
@@ -73,7 +74,8 @@ class FileSplit:
         return tf.data.Dataset.from_tensor_slices(_shuffled(indices, seed))
 
     def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        return self.keys(seed).map(lambda index: tf.gather(self.paths, index))
+        batches = self.keys(seed).batch(_NAMED)
+        return batches.map(lambda indices: tf.gather(self.paths, indices)).unbatch()
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.io.read_file(tf.gather(self.paths, key)), tf.gather(self.labels, key)
