@@ -207,15 +207,12 @@ def _scaled(
         "antialias": True,
     }
 
-    def cubic():
-        scaled = tf.raw_ops.ScaleAndTranslate(kernel_type="keyscubic", **options)
-        return tf.clip_by_value(scaled, 0.0, 255.0)
-
-    def linear():  # never leaves the levels of the picture
-        return tf.raw_ops.ScaleAndTranslate(kernel_type="triangle", **options)
+    def scaled(kernel):
+        return tf.raw_ops.ScaleAndTranslate(kernel_type=kernel, **options)
 
     if tf.is_tensor(bicubic):
-        scaled = tf.cond(bicubic, cubic, linear)
+        levels = tf.cond(bicubic, lambda: scaled("keyscubic"), lambda: scaled("triangle"))
     else:
-        scaled = cubic() if bicubic else linear()
-    return tf.cast(scaled + 0.5, tf.uint8)
+        levels = scaled("keyscubic" if bicubic else "triangle")
+    # Clips and rounds halves up, in one pass over the values.
+    return tf.cast(tf.quantization.fake_quant_with_min_max_args(levels, 0, 255), tf.uint8)
