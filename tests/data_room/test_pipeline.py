@@ -64,10 +64,14 @@ def test_a_run_continues_as_if_never_interrupted(name, augment, source, digits_d
     settings = {"epochs": 3, "augmentation": EVERY[augment]}
     whole = _batches(train_dataset(opened, 16, batch_size, 7, **settings))
     assert len(whole) == 3 * steps_per_epoch(opened, batch_size)
-    for step in (start, len(whole)):
-        left = train_dataset(opened, 16, batch_size, 7, start_step=step, **settings)
-        assert left.cardinality() == len(whole) - step
-        assert _same(_batches(left), whole[step:])
+    left = train_dataset(opened, 16, batch_size, 7, start_step=start, **settings)
+    assert left.cardinality() == len(whole) - start
+    assert _same(_batches(left), whole[start:])
+
+
+def test_of_a_run_that_is_through_nothing_is_left(source):
+    left = train_dataset(source, 16, 5, 7, epochs=3, start_step=9)
+    assert left.cardinality() == 0 and not _batches(left)
 
 
 def test_batches_do_not_hang_on_the_number_of_epochs_or_the_global_seed(source):

@@ -62,19 +62,22 @@ def taught(pictures, labels, batch_size: int, epochs: int) -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    """Weights of a model that tells 5 to 9 apart, each in four positions: more than five classes
-    teach it more of what digits are made of."""
+def of_the_larger_digits(path: Path, positions: int, epochs: int) -> Path:
+    """Writes weights of a model that tells 5 to 9 apart, each in so many positions."""
     digits, pictures, labels = load_digits(), [], []
     for image, digit in zip(digits.images, digits.target, strict=True):
         picture = np.asarray(enlarged(image).convert("RGB"))
-        for turns in range(4 if digit >= 5 else 0):
+        for turns in range(positions if digit >= 5 else 0):
             pictures.append(np.rot90(picture, turns))
-            labels.append(4 * (digit - 5) + turns)
-    path = tmp_path_factory.mktemp("pretrained") / "first.weights.h5"
-    write_model(taught(pictures, labels, 64, 6), path)
+            labels.append(positions * (digit - 5) + turns)
+    write_model(taught(pictures, labels, 64, epochs), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """More than five classes teach more of what digits are made of: half a minute, for one test."""
+    return of_the_larger_digits(tmp_path_factory.mktemp("pretrained") / "first.weights.h5", 4, 6)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +94,17 @@ def others(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked(others, pretrained):
+def begun(tmp_path_factory):
+    """Weights that have learned a little."""
+    return of_the_larger_digits(tmp_path_factory.mktemp("begun") / "first.weights.h5", 1, 15)
+
+
+@pytest.fixture(scope="module")
+def asked(others, begun):
     """Makes settings of a transfer; every field can be given."""
+    start = {"transfer": True, "weights": str(begun)}
     fields = {
-        **{"dataset": str(others), "model": "small", "transfer": True, "weights": str(pretrained)},
+        **{"dataset": str(others), "model": "small", **start},
         **{"batch_size": 10, "epochs": 5, "lr": 0.1, "devices": ("cpu:0",)},
     }
     return lambda **given: make_config(**{**fields, **given})
@@ -107,11 +117,12 @@ def unmeasured(monkeypatch):
 
 
 def test_a_transferred_backbone_beats_the_same_budget_from_scratch(
-    asked, others, unmeasured, tmp_path
+    asked, others, pretrained, unmeasured, tmp_path
 ):
     """By some 35 points: by none where the weights are not loaded, or all takes the classifier's
     steps, at which a backbone is lost, or all the backbone's, which teach no classifier."""
-    config = asked(augment="none", epochs=3, backbone_lr_ratio=0.001)
+    given = {"augment": "none", "epochs": 3, "backbone_lr_ratio": 0.001}
+    config = asked(weights=str(pretrained), **given)
     transferred = train(config, tmp_path / "transferred").history["val_accuracy"]
     pictures, labels = read(others / "train")
     model = taught(pictures, labels, config.batch_size, config.epochs)
@@ -142,16 +153,16 @@ def probed(probe, tmp_path_factory):
     return train(probe, folder), folder
 
 
-def test_a_probe_trains_the_classifier_alone(probed, pretrained):
+def test_a_probe_trains_the_classifier_alone(probed, begun):
     result, _ = probed
-    before = T2TViT(SMALL, weights=str(pretrained), classes=5)
+    before = T2TViT(SMALL, weights=str(begun), classes=5)
     after = {variable.path: variable.numpy() for variable in result.model.variables}
     for variable in before.variables:
         if variable.path.startswith("head/"):
             assert np.abs(after[variable.path] - variable.numpy()).max() > 1e-3
         elif "seed_generator" not in variable.path:
             np.testing.assert_array_equal(after[variable.path], variable.numpy())
-    assert result.scores.accuracy > 0.4  # of five classes
+    assert result.scores.accuracy > 0.3  # of five classes, from a backbone that knows little: 0.4
 
 
 def test_a_probe_s_features_are_those_of_its_pictures(probe, probed):
@@ -193,11 +204,11 @@ def test_a_probe_that_is_killed_ends_as_if_it_had_not_been(probe, probed, unmeas
     assert contents(folder) == contents(probed[1])
 
 
-def test_frozen_blocks_stay_and_the_others_learn(asked, pretrained, unmeasured, tmp_path):
+def test_frozen_blocks_stay_and_the_others_learn(asked, begun, unmeasured, tmp_path):
     """To the end of a run whose weight decay would move whatever it is asked to."""
     given = {"freeze": "1", "optimizer": "adamw", "weight_decay": 0.5, "lr": 0.01}
     result = train(asked(epochs=1, augment="none", **given), tmp_path / "run")
-    before = T2TViT(SMALL, weights=str(pretrained), classes=5)
+    before = T2TViT(SMALL, weights=str(begun), classes=5)
     after = {variable.path: variable.numpy() for variable in result.model.variables}
     starts = ("encoder/encoder_block_1/", "encoder/norm/", "head/")
     for variable in before.variables:
@@ -223,7 +234,7 @@ def test_damaged_features_are_named(probe, probed, tmp_path):
         cached_features(None, probe, probed[0].sources.training, tmp_path, make_devices(["cpu:0"]))
 
 
-def test_the_first_blocks_stay_as_they_were_with_all_below_them(pretrained):
+def test_the_first_blocks_stay_as_they_were_with_all_below_them():
     model = T2TViT(SMALL, weights=None, classes=5)
     freeze_parts(model, "1")
     starts = ("encoder/encoder_block_1/", "encoder/norm/", "head/")
