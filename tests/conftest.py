@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import importlib
 import json
 import random
 import shutil
@@ -19,6 +20,13 @@ MEMORY = Path("/dev/shm")  # Linux's file system in memory
 # Checkpoints wait until the disk has them; where it is slow that takes minutes in all.
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_configure(config):
+    """Each process that tests starts TensorFlow as `quick_graphs` has it, before a test does."""
+    hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not hands_out and importlib.import_module("keras").config.backend() == "tensorflow":
+        importlib.import_module("tests.quick_graphs")
 
 
 @pytest.fixture(autouse=True)

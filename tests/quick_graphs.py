@@ -6,12 +6,18 @@ Optimising a graph takes longer than the few small batches that these tests run 
 import pytest
 import tensorflow as tf
 
+from t2t_keras.data import plain_options
 from tests.plain_graphs import leave_graphs_alone
 
 # Before a test module starts TensorFlow: the graphs of data sets take most of the time.
 leave_graphs_alone()
 tf.constant(0)
 leave_graphs_alone(False)
+
+# Keras gives its data sets no options, and an iterator of such a one that is long forgotten may keep
+# a later test's `gc.collect` waiting for a minute (see `plain_options`).
+_tuned = tf.data.Dataset.__iter__
+tf.data.Dataset.__iter__ = lambda dataset: _tuned(dataset.with_options(plain_options()))
 
 
 @pytest.hookimpl(tryfirst=True)

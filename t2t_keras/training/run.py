@@ -21,7 +21,7 @@ from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches, Devices, Processes
 from t2t_keras.training.evaluation import check_run, known_errors, measure
-from t2t_keras.training.first_batch import log_first_batch
+from t2t_keras.training.first_batches import log_first_batches
 from t2t_keras.training.fitting import fit_to_end
 from t2t_keras.training.linear_probe import backbone_digest, check_backbone
 from t2t_keras.training.model import inference_copy, with_logits
@@ -228,7 +228,7 @@ def _fit(
     def batches(step: int) -> Batches:
         made = inputs.training(step)
         if step == 0 and devices.processes.first and begun.config.freeze != BACKBONE:
-            log_first_batch(made, folder / TENSORBOARD_NAME, **begun.config.colours)
+            log_first_batches(made, folder / TENSORBOARD_NAME, **begun.config.colours)
         # No iterator is left at work when the rest of an epoch is over.
         return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
 

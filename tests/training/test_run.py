@@ -54,9 +54,12 @@ def test_log_and_events_are_written(finished):
     assert result.history["learning_rate"] == pytest.approx([1e-6, 0.0075025, 0.0025075])
     events = EventAccumulator(str(folder / "tensorboard" / "train"), {"images": 0, "tensors": 0})
     tags = events.Reload().Tags()["tensors"]
-    assert {"first_batch", "epoch_loss", "epoch_learning_rate"} <= set(tags)
-    (images,) = events.Tensors("first_batch")
-    assert len(images.tensor_proto.string_val) == 2 + 4  # their size, and one batch
+    assert {"first_batches", "epoch_loss", "epoch_learning_rate"} <= set(tags)
+    shown = events.Tensors("first_batches")
+    assert [event.step for event in shown] == [0, 1, 2, 3]
+    for event in shown:
+        assert len(event.tensor_proto.string_val) == 2 + 4  # their size, and one batch
+    assert len({event.tensor_proto.string_val[2] for event in shown}) == 4
 
 
 def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
