@@ -16,7 +16,7 @@ from t2t_keras.weights.convert import write_model
 from tests.pictures import make_folder
 from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.test_readme import README, ROOT
-from tests.training.conftest import TINY
+from tests.training.tiny_run import TINY
 
 __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 

@@ -12,7 +12,7 @@ from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.commands.running import MODEL, SETTINGS, FinishedRun, script
 from tests.pictures import make_folder
 from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
-from tests.training.conftest import TINY
+from tests.training.tiny_run import TINY
 
 __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 

@@ -6,7 +6,7 @@ import sys
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.commands.running import MODEL, SCRIPT
 from tests.plain_graphs import leave_graphs_alone
-from tests.training.conftest import TINY
+from tests.training.tiny_run import TINY
 
 if __name__ == "__main__":
     SMALL_VARIANTS[MODEL] = TINY

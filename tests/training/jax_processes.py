@@ -18,7 +18,7 @@ from t2t_keras.data import augmentation, pipeline
 from t2t_keras.training import make_config, train
 from t2t_keras.training.devices.processes import LeavingAtOnce, join_processes
 from t2t_keras.training.recipes import SMALL_VARIANTS
-from tests.training.conftest import FIELDS, TINY
+from tests.training.tiny_run import FIELDS, TINY
 
 SETTINGS = {
     **FIELDS,

@@ -19,7 +19,7 @@ from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.evaluation import known_errors
 from t2t_keras.training.model import build_model, load_run_weights
 from t2t_keras.training.sources import open_sources
-from tests.training.conftest import make_pictures
+from tests.training.tiny_run import make_pictures
 
 
 def accuracy_of(model, folder: Path) -> float:

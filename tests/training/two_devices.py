@@ -16,7 +16,7 @@ from t2t_keras.training.callbacks.checkpoints import Checkpoint, newest_checkpoi
 from t2t_keras.training.callbacks.variable_state import metric_variables
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.plain_graphs import leave_graphs_alone
-from tests.training.conftest import FIELDS, TINY
+from tests.training.tiny_run import FIELDS, TINY
 from tests.training.toy import At, Toy, contents
 
 DEVICES = ("cpu:0", "cpu:1")

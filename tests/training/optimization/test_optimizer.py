@@ -16,7 +16,7 @@ from t2t_keras.training.optimization.optimizer import (
 )
 from t2t_keras.training.optimization.schedule import PerEpoch
 from tests.tiny import tiny_model, tiny_variant
-from tests.training.conftest import TINY
+from tests.training.tiny_run import TINY
 
 
 def undecayed(model):
