@@ -119,9 +119,16 @@ class Classifier(tf.Module):
         self._top = top
         # One graph for all signatures.
         pixels = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
-        self._run = tf.function(
-            lambda images: network(images, training=False), input_signature=[pixels]
-        )
+
+        def run(images):
+            # TensorFlow's convolutions fail on an empty batch where oneDNN does them.
+            count = tf.shape(images)[0]
+            alone = tf.cast(count == 0, tf.int32)
+            filled = tf.pad(images, [[0, alone], [0, 0], [0, 0], [0, 0]])
+            filled = tf.ensure_shape(filled, pixels.shape)
+            return [rows[:count] for rows in network(filled, training=False)]
+
+        self._run = tf.function(run, input_signature=[pixels])
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """Name -> function, as `tf.saved_model.save` takes them."""
