@@ -56,7 +56,8 @@ def _litert(folder: Path) -> Predict:
 def _openvino(folder: Path) -> Predict:
     import openvino
 
-    compiled = openvino.compile_model(folder / "model.xml")
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}  # else bfloat16 where the processor has it
+    compiled = openvino.compile_model(folder / "model.xml", config=exact)
     return lambda pixels: compiled({"image": pixels})["probabilities"]
 
 

@@ -10,6 +10,8 @@ from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.tiny import tiny_variant
 
 __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
+# Else OpenVINO computes in bfloat16 on processors that have it.
+OPENVINO_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 NAMES = ["null", "ett", "två", "tre", "fyra", "fem", "sex", "sju", "åtta", "nio"]
 
 

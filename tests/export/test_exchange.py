@@ -16,7 +16,7 @@ from t2t_keras.export.onnx_file import quantize_onnx, write_onnx
 from t2t_keras.export.openvino_file import convert_to_openvino
 from t2t_keras.export.plain_model import plain_model, save_graph
 from t2t_keras.images import preprocess_input
-from tests.export.conftest import NAMES, in_half_precision
+from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.tiny import tiny_variant
 
 # Each kind of token and of block; the performer with squeeze-excite reads digits below.
@@ -61,7 +61,8 @@ def run_file(folder, format, pictures):
         return interpreter.get_signature_runner()(image=pictures)
     import openvino
 
-    outputs = openvino.compile_model(folder / "model.xml")({"image": pictures})
+    compiled = openvino.compile_model(folder / "model.xml", config=OPENVINO_FLOAT32)
+    outputs = compiled({"image": pictures})
     return {name: outputs[name] for name in ("logits", "probabilities")}
 
 

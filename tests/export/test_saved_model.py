@@ -12,7 +12,7 @@ from t2t_keras.errors import ExportError
 from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model
 from t2t_keras.export.classifier import activation_of
 from t2t_keras.images import load_image, preprocess_input
-from tests.export.conftest import NAMES, in_half_precision
+from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.pictures import encode, noise
 from tests.tiny import tiny_model, tiny_variant
 
@@ -193,7 +193,7 @@ def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
     """It knows no `ScaleAndTranslate`, which is what resizes as Pillow does."""
     openvino = pytest.importorskip("openvino", reason='needs pip install -e ".[export]"')
     version, likeliest = any_size
-    compiled = openvino.compile_model(openvino.Core().read_model(version))
+    compiled = openvino.compile_model(version, config=OPENVINO_FLOAT32)
     picture = noise(48, 32)
     given = compiled({"image": picture[None].astype("float32")})
     np.testing.assert_allclose(given["probabilities"], likeliest(picture), atol=1e-5)
