@@ -215,4 +215,7 @@ def _scaled(
     else:
         levels = scaled("keyscubic" if bicubic else "triangle")
     # Clips and rounds halves up, in one pass over the values.
-    return tf.cast(tf.quantization.fake_quant_with_min_max_args(levels, 0, 255), tf.uint8)
+    rounded = tf.raw_ops.QuantizeV2(
+        input=levels, min_range=0.0, max_range=255.0, T=tf.quint8, mode="MIN_COMBINED"
+    )
+    return tf.bitcast(rounded.output, tf.uint8)
