@@ -16,6 +16,7 @@ from t2t_keras.training.callbacks import (
     KeepCheckpoints,
     Standing,
     StopSignals,
+    write_log,
 )
 from t2t_keras.training.compiled import compiled_model, epoch_rates
 from t2t_keras.training.config import BACKBONE, TrainConfig
@@ -28,7 +29,7 @@ from t2t_keras.training.model import inference_copy, with_logits
 from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
 from t2t_keras.training.optimization import EpochRates
 from t2t_keras.training.run_callbacks import TENSORBOARD_NAME, run_callbacks
-from t2t_keras.training.run_folder import CHECKPOINTS_NAME, plain_settings, write_settings
+from t2t_keras.training.run_folder import CHECKPOINTS_NAME, LOG_NAME, plain_settings, write_settings
 from t2t_keras.training.run_inputs import fed_validation, run_inputs
 from t2t_keras.training.scores import Scores
 from t2t_keras.training.sources import RunSources
@@ -130,6 +131,8 @@ def train(
         if processes.first:
             write_settings(folder, config)
             usable.write(folder)
+            # A run may have been stopped between its last checkpoint and the last line of its log.
+            write_log(folder / LOG_NAME, standing.history)
         try:
             with known_errors(), devices.fitting():
                 begun = _Begun(config, folder, devices, sources.training, model, full_model)

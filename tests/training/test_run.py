@@ -215,6 +215,16 @@ def test_a_finished_run_trains_no_more_and_gives_the_same_again(finished, tiny_c
         train(tiny_config(), folder, resume=False)
 
 
+def test_a_run_that_was_stopped_after_its_last_checkpoint_gets_its_whole_log(
+    finished, tiny_config, tmp_path
+):
+    folder = Path(shutil.copytree(finished[1], tmp_path / "run"))
+    whole = (folder / "log.csv").read_text()
+    (folder / "log.csv").write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    train(tiny_config(), folder)
+    assert (folder / "log.csv").read_text() == whole
+
+
 def test_a_run_does_not_go_on_with_other_pictures(finished, tiny_config, pictures, tmp_path):
     folder = Path(shutil.copytree(finished[1], tmp_path / "run"))
     (folder / "inspection.json").unlink()

@@ -11,7 +11,7 @@ from t2t_keras.training.callbacks.checkpoints import (
 from t2t_keras.training.callbacks.early_end import EndEarly
 from t2t_keras.training.callbacks.epoch_scores import AveragedScores, LogRate
 from t2t_keras.training.callbacks.keep_checkpoints import KeepCheckpoints
-from t2t_keras.training.callbacks.log_file import LogFile
+from t2t_keras.training.callbacks.log_file import LogFile, write_log
 from t2t_keras.training.callbacks.non_finite import StopAtNonFinite
 from t2t_keras.training.callbacks.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.callbacks.signals import StopSignals
@@ -36,4 +36,5 @@ __all__ = [
     "checkpoint_path",
     "newest_checkpoint",
     "read_checkpoint",
+    "write_log",
 ]

@@ -1,6 +1,7 @@
 """The scores of every epoch as a table in a file."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -10,7 +11,7 @@ from t2t_keras.training.callbacks.standing import Standing
 
 
 class LogFile(keras.callbacks.Callback):
-    """Writes the history as CSV, a line an epoch; always the whole file, so that it has no gaps.
+    """Writes the log after every epoch.
 
     Args:
         path: The file.
@@ -22,17 +23,15 @@ class LogFile(keras.callbacks.Callback):
         self.path = path
         self.standing = standing
 
-    def on_train_begin(self, logs=None):
-        self._write()
-
     def on_epoch_end(self, epoch, logs=None):
-        self._write()
+        write_log(self.path, self.standing.history)
 
-    def _write(self) -> None:
-        history = self.standing.history
-        if not history:
-            return
-        with atomic_path(self.path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["epoch", *sorted(history[-1])], extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows({"epoch": epoch, **logs} for epoch, logs in enumerate(history))
+
+def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Writes a history as CSV, a line an epoch; always the whole file, so that it has no gaps."""
+    if not history:
+        return
+    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["epoch", *sorted(history[-1])], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({"epoch": epoch, **logs} for epoch, logs in enumerate(history))
