@@ -53,18 +53,25 @@ def summed(toy: Toy, checkpoint: Checkpoint) -> dict[str, list[float]]:
     return found
 
 
+def stop(folder: Path, event: str, count: int) -> None:
+    """Lets a run go on, and stops it."""
+    with contextlib.suppress(RunInterrupted):
+        at = At(event, count, lambda: signal.raise_signal(signal.SIGTERM))
+        Toy(folder, strategy=strategy()).run(at)
+
+
 def stopped_and_resumed(folder: Path) -> dict[str, Any]:
-    """Whether a run that is stopped in mid-epoch ends alike, and what one device takes over."""
+    """Whether a run that is stopped in mid-epoch and in a validation ends alike, and what one
+    device takes over in mid-epoch.
+    """
     Toy(folder / "undisturbed", strategy=strategy()).run()
-    try:
-        stop = At("end", 6, lambda: signal.raise_signal(signal.SIGTERM))
-        Toy(folder / "stopped", strategy=strategy()).run(stop)
-    except RunInterrupted:
-        pass
-    sums = summed(Toy(folder / "stopped"), newest_checkpoint(folder / "stopped" / "checkpoints"))
-    Toy(folder / "stopped", strategy=strategy()).run()
+    stopped = folder / "stopped"
+    stop(stopped, "end", 6)
+    sums = summed(Toy(stopped), newest_checkpoint(stopped / "checkpoints"))
+    stop(stopped, "test", 1)
+    Toy(stopped, strategy=strategy()).run()
     return {
-        "same": contents(folder / "stopped") == contents(folder / "undisturbed"),
+        "same": contents(stopped) == contents(folder / "undisturbed"),
         "sums": sums,
     }
 

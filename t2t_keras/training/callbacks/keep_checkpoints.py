@@ -105,7 +105,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self.standing.step += 1
         self._share_signal()
         if not self.standing.steps_left:
-            self.epoch_logs = dict(logs)
+            self.epoch_logs = self._epoch_logs()
             self._waiting = self._checkpoint({})
             if self.processes.count > 1:  # one that is lost ends the others in mid-validation
                 self.write_waiting()
@@ -137,9 +137,20 @@ class KeepCheckpoints(keras.callbacks.Callback):
         """Has every process stop where one is asked to."""
         self.signals.asked = self.processes.highest(self.signals.asked or 0) or None
 
-    def _checkpoint(self, metrics: Mapping[str, keras.Variable]) -> Checkpoint:
+    def _epoch_logs(self) -> dict[str, float]:
+        """What `fit` will log of the epoch: a step's logs are the mean of what the devices found,
+        which rounds otherwise than what they found together.
+        """
+        self._fill_variables()
+        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+    def _fill_variables(self) -> None:
+        """Within an epoch they are empty on JAX."""
         if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()  # within an epoch the variables are empty
+            self.model.jax_state_sync()
+
+    def _checkpoint(self, metrics: Mapping[str, keras.Variable]) -> Checkpoint:
+        self._fill_variables()
         variables = {**model_variables(self.model), **optimizer_variables(self.model), **metrics}
         now = time.monotonic()
         self.standing.seconds += now - self._started
