@@ -129,10 +129,7 @@ def train(
             end.look()
             _announce(folder, standing)
         if processes.first:
-            write_settings(folder, config)
-            usable.write(folder)
-            # A run may have been stopped between its last checkpoint and the last line of its log.
-            write_log(folder / LOG_NAME, standing.history)
+            _write_standing(folder, config, usable, standing)
         try:
             with known_errors(), devices.fitting():
                 begun = _Begun(config, folder, devices, sources.training, model, full_model)
@@ -152,6 +149,16 @@ def train(
             replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < standing.step,
         )
+
+
+def _write_standing(
+    folder: Path, config: TrainConfig, usable: UsableParts, standing: Standing
+) -> None:
+    """Says in a run's folder which run it is and how far it has come."""
+    write_settings(folder, config)
+    usable.write(folder)
+    # A run may have been stopped between its last checkpoint and the last line of its log.
+    write_log(folder / LOG_NAME, standing.history)
 
 
 def _keeper(
