@@ -35,7 +35,7 @@ class Tally:
     Args:
         kills: SIGKILLs and SIGTERMs.
         terminated: Of them, the SIGTERMs; each ended with 143 and a checkpoint of its last step.
-        in_save: Of them, those that left a half-written checkpoint.
+        in_save: Of them, the SIGKILLs in the middle of a save.
         damaged: Of them, those after which the newest checkpoint was damaged.
         runs: Runs that came to their end.
         different: Runs that ended otherwise than the undisturbed one.
@@ -47,6 +47,38 @@ class Tally:
     damaged: int = 0
     runs: int = 0
     different: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Kill:
+    """How a life of a run ends.
+
+    Args:
+        number: SIGKILL or SIGTERM.
+        moment: "save" for the middle of a save, "early" for the first seconds, in which the run may
+            not have begun to go on, "any" for some moment of a step or a validation.
+        damage: Whether the newest checkpoint is damaged then.
+    """
+
+    number: signal.Signals
+    moment: str
+    damage: bool
+
+
+def deal_kills(count: int, dice: random.Random) -> list[Kill]:
+    """Kills in random order, of which every ten hold every kind.
+
+    Five of ten come in the middle of a save, one early; two are SIGTERMs and three others are
+    followed by damage.
+    """
+    kills = []
+    while len(kills) < count:
+        moments = dice.sample(["save"] * 5 + ["any"] * 4 + ["early"], 10)
+        ways = [(signal.SIGTERM, False)] * 2 + [(signal.SIGKILL, True)] * 3
+        ways += [(signal.SIGKILL, False)] * 5
+        pairs = zip(moments, dice.sample(ways, 10), strict=True)
+        kills += [Kill(number, moment, damage) for moment, (number, damage) in pairs]
+    return kills[:count]
 
 
 def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 1) -> TrainConfig:
@@ -141,28 +173,36 @@ def live(config: TrainConfig, folder: Path) -> None:
     _require_success(os.waitstatus_to_exitcode(os.waitpid(fork(config, folder), 0)[1]), folder)
 
 
-def live_and_die(
-    config: TrainConfig, folder: Path, dice: random.Random, number: signal.Signals
-) -> bool:
+def live_and_die(config: TrainConfig, folder: Path, kill: Kill, dice: random.Random) -> bool:
     """Lets a run go on for a while and sends it a signal; False where it came to its end before."""
     saves = dice.randint(1, 4)
-    in_save = dice.random() < 0.6
-    pause = dice.uniform(0.0, 0.008 if in_save else 0.1)
-    early = dice.uniform(0.0, 4.0) if dice.random() < 0.1 else LONGEST_LIFE
-    checkpoints, seen = folder / "checkpoints", set()
+    pause = dice.uniform(0.0, 0.008 if kill.moment == "save" else 0.1)
+    early = dice.uniform(0.0, 4.0) if kill.moment == "early" else LONGEST_LIFE
+    checkpoints = folder / "checkpoints"
+    seen = left = set(checkpoints.glob(".part-*"))
     pid, started = fork(config, folder), time.monotonic()
-    while len(seen) < saves and time.monotonic() - started < early:
+    while time.monotonic() - started < early:
         if (code := ended(pid)) is not None:
             _require_success(code, folder)
             return False
-        if checkpoints.is_dir():
-            seen |= {name for name in os.listdir(checkpoints) if name.startswith(".part-")}
+        saving = set(checkpoints.glob(".part-*")) - seen
+        seen = seen | saving
+        if saving and len(seen - left) >= saves:
+            time.sleep(pause)
+            os.kill(pid, signal.SIGSTOP)
+            if not os.WIFSTOPPED(status := os.waitpid(pid, os.WUNTRACED)[1]):
+                _require_success(os.waitstatus_to_exitcode(status), folder)
+                return False
+            if kill.moment != "save" or any(path.exists() for path in saving):
+                break
+            os.kill(pid, signal.SIGCONT)  # the save was through before: the next one, and sooner
+            pause /= 2
         time.sleep(0.0005 if seen else 0.01)
-    time.sleep(pause)
-    os.kill(pid, number)
+    os.kill(pid, kill.number)
+    os.kill(pid, signal.SIGCONT)  # or it would not answer SIGTERM
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     # A run answers SIGTERM from when it holds its folder; before, the process ends as any does.
-    if number == signal.SIGTERM and code not in (128 + number, -number):
+    if kill.number == signal.SIGTERM and code not in (128 + kill.number, -kill.number):
         _require_success(code, folder)  # it had come to its end by itself
         return False
     return True
@@ -187,9 +227,6 @@ def kill_runs(
 ) -> Tally:
     """Kills runs `kills` times in all, and compares each with one that was left alone.
 
-    A third of the kills comes at any moment of a step or validation, most of the others in the
-    middle of a save, a few before the run has begun to go on. One in six is a SIGTERM.
-
     Args:
         root: Where the runs go; empty.
         config: Theirs.
@@ -197,23 +234,23 @@ def kill_runs(
         seed: Decides when, and what is damaged.
         expected: The `outcome` of a run that was left alone.
     """
-    dice, tally = random.Random(seed), Tally()
-    while tally.kills < kills:
+    dice, tally, due = random.Random(seed), Tally(), 0
+    ahead = deal_kills(kills, dice)
+    while ahead:
         folder = root / f"run-{tally.runs}"
-        while tally.kills < kills:
-            number = signal.SIGTERM if dice.random() < 1 / 6 else signal.SIGKILL
-            if not live_and_die(config, folder, dice, number):
-                break
+        while ahead and live_and_die(config, folder, ahead[-1], dice):
+            kill, kept = ahead.pop(), folder / "checkpoints"
             tally.kills += 1
-            kept = folder / "checkpoints"
-            if number == signal.SIGTERM:
+            due += kill.damage
+            if kill.number == signal.SIGTERM:
                 tally.terminated += 1
                 continue
-            tally.in_save += bool(list(kept.glob(".part-*")))
+            tally.in_save += kill.moment == "save"
             whole = sorted(path.parent for path in kept.glob("step-*/manifest.json"))
-            if len(whole) > 1 and dice.random() < 0.35:
+            if due and len(whole) > 1:  # or there would be none to go on from
                 DAMAGES[dice.choice(sorted(DAMAGES))](whole[-1], dice)
                 tally.damaged += 1
+                due -= 1
         live(config, folder)
         tally.runs += 1
         tally.different += outcome(folder) != expected
