@@ -156,10 +156,10 @@ def fork(config: TrainConfig, folder: Path) -> int:
         os._exit(code)
 
 
-def ended(pid: int) -> int | None:
-    """The exit code of a life that is over."""
-    done, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if done else None
+def ended(pid: int, options: int = os.WNOHANG) -> int | None:
+    """The exit code of a life that is over, else None; `options` are those of `os.waitpid`."""
+    done, status = os.waitpid(pid, options)
+    return os.waitstatus_to_exitcode(status) if done and not os.WIFSTOPPED(status) else None
 
 
 def _require_success(code: int, folder: Path) -> None:
@@ -170,7 +170,7 @@ def _require_success(code: int, folder: Path) -> None:
 
 def live(config: TrainConfig, folder: Path) -> None:
     """Lets a run go on to its end."""
-    _require_success(os.waitstatus_to_exitcode(os.waitpid(fork(config, folder), 0)[1]), folder)
+    _require_success(ended(fork(config, folder), 0), folder)
 
 
 def _half_written(checkpoints: Path) -> set[str]:
@@ -187,31 +187,27 @@ def live_and_die(config: TrainConfig, folder: Path, kill: Kill, dice: random.Ran
     checkpoints = folder / "checkpoints"
     seen = left = _half_written(checkpoints)
     pid, started = fork(config, folder), time.monotonic()
-    while time.monotonic() - started < early:
-        if (code := ended(pid)) is not None:
-            _require_success(code, folder)
-            return False
+    while (code := ended(pid)) is None and time.monotonic() - started < early:
         saving = _half_written(checkpoints) - seen
         seen = seen | saving
         if saving and len(seen - left) >= saves:
             time.sleep(pause)
             os.kill(pid, signal.SIGSTOP)
-            if not os.WIFSTOPPED(status := os.waitpid(pid, os.WUNTRACED)[1]):
-                _require_success(os.waitstatus_to_exitcode(status), folder)
-                return False
-            if kill.moment != "save" or saving & _half_written(checkpoints):
+            code = ended(pid, os.WUNTRACED)
+            if code is not None or kill.moment != "save" or saving & _half_written(checkpoints):
                 break
             os.kill(pid, signal.SIGCONT)  # the save was through before: the next one, and sooner
             pause /= 2
         time.sleep(0.001 if seen else 0.01)
-    os.kill(pid, kill.number)
-    os.kill(pid, signal.SIGCONT)  # or it would not answer SIGTERM
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    # A run answers SIGTERM from when it holds its folder; before, the process ends as any does.
-    if kill.number == signal.SIGTERM and code not in (128 + kill.number, -kill.number):
-        _require_success(code, folder)  # it had come to its end by itself
-        return False
-    return True
+    if code is None:
+        os.kill(pid, kill.number)
+        os.kill(pid, signal.SIGCONT)  # or it would not answer SIGTERM
+        code = ended(pid, 0)
+        # A run answers SIGTERM from when it holds its folder; before, it ends as any process does.
+        if kill.number == signal.SIGKILL or code in (128 + kill.number, -kill.number):
+            return True
+    _require_success(code, folder)  # it had come to its end by itself
+    return False
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
