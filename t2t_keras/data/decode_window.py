@@ -11,7 +11,8 @@ from t2t_keras.data.crops import CropDraws, Window, window_of
 from t2t_keras.data.decode import DCT_METHOD, decode_picture, is_jpeg, small_enough
 from t2t_keras.data.orientation import jpeg_orientation, may_be_turned
 
-_MARGIN = 8  # columns a side, of which one is needed
+_MARGIN = 1  # columns a side
+_BLOCK = 16  # columns; from a multiple of it on, the decoder need not move what it made
 _END = b"\xff\xd9"
 
 
@@ -82,7 +83,7 @@ def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) ->
 
 
 def _decoded(contents: tf.Tensor, width: tf.Tensor, window: Window) -> tf.Tensor:
-    left = tf.maximum(window.left - _MARGIN, 0)
+    left = tf.maximum(window.left - _MARGIN, 0) // _BLOCK * _BLOCK
     right = tf.minimum(window.left + window.width + _MARGIN, width)
     wide = tf.image.decode_and_crop_jpeg(
         contents,
