@@ -69,4 +69,13 @@ def test_slivers():
     for name in ("auto_contrast", "equalize"):
         off = levels_off(*CASES[name][0], picture)
         assert off.max() == 0, name
-    np.testing.assert_array_equal(colour_ops.sharpness(tf.constant(picture), 0.1), picture)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 2), (2, 5), (3, 3)])
+def test_the_border_keeps_its_pixels(shape):
+    picture = noise(*shape)
+    sharp = colour_ops.sharpness(tf.constant(picture), 0.1).numpy()
+    inner = np.s_[1:-1, 1:-1]
+    assert (sharp[inner] != picture[inner]).all()
+    sharp[inner] = picture[inner]
+    np.testing.assert_array_equal(sharp, picture)

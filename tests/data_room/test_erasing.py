@@ -105,6 +105,19 @@ def test_one_box_a_picture_is_filled_as_the_mode_says(mode):
         assert stats.kstest(values, stats.norm.cdf).pvalue > 0.001
 
 
+@pytest.mark.parametrize("width", [254, 255])
+def test_the_noise_of_a_large_box_is_normal_and_hangs_together_nowhere(width):
+    boxes = Boxes(tf.constant([[[0, 0, 256, width]]]), tf.constant([[[5, 7]]], tf.int64))
+    values = erase(tf.fill((1, 256, width, 3), 9.0), "pixel", boxes).numpy().reshape(256, -1)
+    assert stats.kstest(values.ravel(), stats.norm.cdf).pvalue > 0.001
+    assert stats.kurtosis(values.ravel()) == pytest.approx(0, abs=0.05) and values.max() > 4
+    half = values.shape[1] // 2
+    for pairs in ((values[:, :half], values[:, -half:]), (values[1:], values[:-1])):
+        for moved in (lambda x: x, np.abs):
+            one, other = (moved(part).ravel() for part in pairs)
+            assert abs(np.corrcoef(one, other)[0, 1]) < 0.012
+
+
 def test_several_boxes_share_the_area():
     images = np.full((200, 32, 32, 3), 9.0, np.float32)
     settings = Erasing(probability=1.0, mode="rand", area=(0.3, 0.3), max_count=3)
