@@ -7,7 +7,7 @@ Rows need none.
 
 import tensorflow as tf
 
-from t2t_keras.data.crops import CropDraws, Window, window_of
+from t2t_keras.data.crops import CropDraws, window_of
 from t2t_keras.data.decode import DCT_METHOD, decode_picture, is_jpeg, small_enough
 from t2t_keras.data.orientation import jpeg_orientation, may_be_turned
 
@@ -77,21 +77,32 @@ def _of_other(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor, whole_jpe
 
 def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
     size = tf.image.extract_jpeg_shape(contents)[:2]
-    window, (height, width) = window_of(size, drawn, ratio), tf.unstack(size)
-    with small_enough(height, width):
-        return _decoded(contents, width, window)
-
-
-def _decoded(contents: tf.Tensor, width: tf.Tensor, window: Window) -> tf.Tensor:
-    left = tf.maximum(window.left - _MARGIN, 0) // _BLOCK * _BLOCK
-    right = tf.minimum(window.left + window.width + _MARGIN, width)
-    wide = tf.image.decode_and_crop_jpeg(
-        contents,
-        tf.stack([window.top, left, window.height, right - left]),
-        channels=3,
-        dct_method=DCT_METHOD,
-    )
+    decoded, start, kept = _places(size, drawn, ratio)
+    with small_enough(size[0], size[1]):
+        wide = tf.image.decode_and_crop_jpeg(contents, decoded, channels=3, dct_method=DCT_METHOD)
     # TensorFlow copies a slice row by row where there are two axes, else value by value.
-    rows = tf.reshape(wide, (window.height, -1))
-    rows = tf.slice(rows, (0, 3 * (window.left - left)), (window.height, 3 * window.width))
-    return tf.reshape(rows, (window.height, -1, 3))
+    rows = tf.slice(tf.reshape(wide, (kept[0], -1)), start, kept)
+    return tf.reshape(rows, (kept[0], -1, 3))
+
+
+# XLA makes one op of some fifty small ones.
+@tf.function(
+    input_signature=[tf.TensorSpec((2,), tf.int32), *_SIGNATURE[1:]],
+    jit_compile=True,
+    autograph=False,
+)
+def _places(size: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor):
+    """What to decode of a picture of that size, and where in its rows of values the window lies.
+
+    Returns:
+        The decoded part's (top, left, height, width), and the window's (row, value) and (rows,
+        values) in it, all int32.
+    """
+    window = window_of(size, drawn, ratio)
+    left = tf.maximum(window.left - _MARGIN, 0) // _BLOCK * _BLOCK
+    right = tf.minimum(window.left + window.width + _MARGIN, size[1])
+    return (
+        tf.stack([window.top, left, window.height, right - left]),
+        tf.stack([0, 3 * (window.left - left)]),
+        tf.stack([window.height, 3 * window.width]),
+    )
