@@ -27,6 +27,7 @@ from t2t_keras.data.normalise import Colour, normalise
 from t2t_keras.data.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
 from t2t_keras.data.seeds import split_seed
 from t2t_keras.data.share import WHOLE, Share
+from t2t_keras.data.xla import compiled
 from t2t_keras.errors import require
 from t2t_keras.images.resize import Size
 
@@ -225,16 +226,14 @@ def augment_batch(
 
 
 # XLA does all of it in one pass over the pixels, and compiles it once for a size of batch.
-@tf.function(
+@compiled(
     input_signature=[
         tf.TensorSpec((None, None, None, 3), tf.uint8),
         tf.TensorSpec((), tf.float64),
         tf.TensorSpec((), tf.bool),
         tf.TensorSpec((4,), tf.int32),
         *[tf.TensorSpec((3,), tf.float32)] * 2,
-    ],
-    jit_compile=True,
-    autograph=False,
+    ]
 )
 def _mixed_and_normal(images, own, cut, box, mean, std):
     mix = Mix(own, cut, tuple(tf.unstack(box)))

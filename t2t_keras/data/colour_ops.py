@@ -4,17 +4,16 @@ Values are Pillow's, rounding included. XLA compiles each op when it first meets
 the same as plain graph operations takes several times as long.
 """
 
-import functools
 from typing import Any
 
 import tensorflow as tf
+
+from t2t_keras.data.xla import compiled
 
 _PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
 _WHOLE = tf.TensorSpec((), tf.int32)
 _FACTOR = tf.TensorSpec((), tf.float32)
 _GREY_WEIGHTS = (19595, 38470, 7471)  # of RGB in 65536ths, as Pillow's convert("L")
-
-_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 
 def invert(image: tf.Tensor) -> tf.Tensor:
@@ -22,20 +21,20 @@ def invert(image: tf.Tensor) -> tf.Tensor:
     return 255 - image
 
 
-@_compiled(input_signature=[_PICTURE, _WHOLE])
+@compiled(input_signature=[_PICTURE, _WHOLE])
 def posterize(image: tf.Tensor, bits: Any) -> tf.Tensor:
     """`ImageOps.posterize`: keeps the upper `bits`, 0 to 8, of every value."""
     kept = 256 - tf.bitwise.left_shift(1, 8 - bits)
     return tf.bitwise.bitwise_and(image, tf.cast(kept, tf.uint8))
 
 
-@_compiled(input_signature=[_PICTURE, _WHOLE])
+@compiled(input_signature=[_PICTURE, _WHOLE])
 def solarize(image: tf.Tensor, threshold: Any) -> tf.Tensor:
     """`ImageOps.solarize`: inverts values from `threshold`, 0 to 256, on."""
     return tf.where(tf.cast(image, tf.int32) < threshold, image, 255 - image)
 
 
-@_compiled(input_signature=[_PICTURE, _WHOLE])
+@compiled(input_signature=[_PICTURE, _WHOLE])
 def solarize_add(image: tf.Tensor, added: Any) -> tf.Tensor:
     """Adds `added`, 0 to 255, to values below 128, up to 255."""
     values = tf.cast(image, tf.int32)
@@ -59,13 +58,13 @@ def equalize(image: tf.Tensor) -> tf.Tensor:
     return _look_up(image, _equalizing_table(image))
 
 
-@_compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_PICTURE, _FACTOR])
 def brightness(image: tf.Tensor, factor: Any) -> tf.Tensor:
     """`ImageEnhance.Brightness`: black at 0, unchanged at 1."""
     return _blended(0.0, image, factor)
 
 
-@_compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_PICTURE, _FACTOR])
 def contrast(image: tf.Tensor, factor: Any) -> tf.Tensor:
     """`ImageEnhance.Contrast`: one grey, the picture's mean, at 0, unchanged at 1."""
     grey = tf.cast(_grey(image), tf.int64)
@@ -73,13 +72,13 @@ def contrast(image: tf.Tensor, factor: Any) -> tf.Tensor:
     return _blended(tf.cast(tf.floor(mean + 0.5), tf.float32), image, factor)
 
 
-@_compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_PICTURE, _FACTOR])
 def color(image: tf.Tensor, factor: Any) -> tf.Tensor:
     """`ImageEnhance.Color`: grey at 0, unchanged at 1."""
     return _blended(tf.cast(_grey(image), tf.float32)[..., None], image, factor)
 
 
-@_compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_PICTURE, _FACTOR])
 def sharpness(image: tf.Tensor, factor: Any) -> tf.Tensor:
     """`ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the outermost pixels stay."""
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -107,13 +106,13 @@ def _grey(image: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.right_shift(weighted + 32768, 16)
 
 
-@_compiled(input_signature=[_PICTURE])
+@compiled(input_signature=[_PICTURE])
 def _extremes(image: tf.Tensor) -> tf.Tensor:
     """Each channel's lowest and highest value, (2, 3) uint8."""
     return tf.stack([tf.reduce_min(image, (0, 1)), tf.reduce_max(image, (0, 1))])
 
 
-@_compiled(input_signature=[_PICTURE])
+@compiled(input_signature=[_PICTURE])
 def _equalizing_table(image: tf.Tensor) -> tf.Tensor:
     """What each channel's levels become: (768,) uint8, channels next to each other."""
     places = tf.reshape(_places(image), (-1,))
@@ -126,7 +125,7 @@ def _equalizing_table(image: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(table, tf.uint8), (-1,))
 
 
-@_compiled(input_signature=[_PICTURE, tf.TensorSpec((768,), tf.uint8)])
+@compiled(input_signature=[_PICTURE, tf.TensorSpec((768,), tf.uint8)])
 def _look_up(image: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
     return tf.gather(table, _places(image))
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from t2t_keras.data.crops import CropDraws, window_of
 from t2t_keras.data.decode import DCT_METHOD, decode_picture, is_jpeg, small_enough
 from t2t_keras.data.orientation import jpeg_orientation, may_be_turned
+from t2t_keras.data.xla import compiled
 
 _MARGIN = 1  # columns a side
 _BLOCK = 16  # columns; from a multiple of it on, the decoder need not move what it made
@@ -78,7 +79,7 @@ def _of_other(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor, whole_jpe
 def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
     size = tf.image.extract_jpeg_shape(contents)[:2]
     decoded, start, kept = _places(size, drawn, ratio)
-    with small_enough(size[0], size[1]):
+    with small_enough(*tf.unstack(size)):
         wide = tf.image.decode_and_crop_jpeg(contents, decoded, channels=3, dct_method=DCT_METHOD)
     # TensorFlow copies a slice row by row where there are two axes, else value by value.
     rows = tf.slice(tf.reshape(wide, (kept[0], -1)), start, kept)
@@ -86,11 +87,7 @@ def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) ->
 
 
 # XLA makes one op of some fifty small ones.
-@tf.function(
-    input_signature=[tf.TensorSpec((2,), tf.int32), *_SIGNATURE[1:]],
-    jit_compile=True,
-    autograph=False,
-)
+@compiled(input_signature=[tf.TensorSpec((2,), tf.int32), *_SIGNATURE[1:]])
 def _places(size: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor):
     """What to decode of a picture of that size, and where in its rows of values the window lies.
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from t2t_keras.data.xla import compiled
+
 _PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
 _FLAG = tf.TensorSpec((), tf.bool)
 _FILL = tf.TensorSpec((3,), tf.uint8)
@@ -75,17 +77,14 @@ def _shifted_rows(image: tf.Tensor, shifts: tf.Tensor, bicubic: Any, fill: Any) 
     return _on_rows(_from_columns(image, shifts), shifts, bicubic, tf.cast(fill, tf.uint8))
 
 
-_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
-
-
 # TensorFlow's own transpose takes three times as long.
-@_compiled(input_signature=[_PICTURE])
+@compiled(input_signature=[_PICTURE])
 def _turned_over(image: tf.Tensor) -> tf.Tensor:
     """Rows become columns."""
     return tf.transpose(image, (1, 0, 2))
 
 
-@_compiled(input_signature=[_PICTURE, _SHIFTS])
+@compiled(input_signature=[_PICTURE, _SHIFTS])
 def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
     """Every row from its own column on, the outermost pixels repeated.
 
@@ -98,7 +97,7 @@ def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.reshape(image, (-1, 3)), tf.range(height)[:, None] * width + columns)
 
 
-@_compiled(input_signature=[_PICTURE, _SHIFTS, _FLAG, _FILL])
+@compiled(input_signature=[_PICTURE, _SHIFTS, _FLAG, _FILL])
 def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor):
     """Interpolates what `_from_columns` made."""
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1] - 3
@@ -117,7 +116,7 @@ def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.
     return tf.reshape(mixed, (height, width, 3))
 
 
-@_compiled(input_signature=[_PICTURE, *[tf.TensorSpec((), tf.float64)] * 2])
+@compiled(input_signature=[_PICTURE, *[tf.TensorSpec((), tf.float64)] * 2])
 def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor):
     """Where every pixel of a turned picture comes from.
 
@@ -147,7 +146,7 @@ def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor):
     return tf.reshape(pixels, (-1,)), place, right, down, inside
 
 
-@_compiled(
+@compiled(
     input_signature=[
         tf.TensorSpec((None,), tf.uint32),
         tf.TensorSpec((None,), tf.int32),
@@ -194,7 +193,7 @@ def _cut(values: tf.Tensor, inside: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
 
 
 _linear_on_plane, _cubic_on_plane = (
-    _compiled(
+    compiled(
         functools.partial(_on_plane, mix),
         input_signature=[
             tf.TensorSpec((count, count, None), tf.uint32),
