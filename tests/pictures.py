@@ -21,6 +21,13 @@ def ramp(height: int = 60, width: int = 80) -> np.ndarray:
     return np.stack([x * 3, y * 4, (x + y) * 2], axis=-1).astype(np.uint8)
 
 
+def resized_by_pillow(image: np.ndarray, target: tuple[int, int], bicubic: bool) -> np.ndarray:
+    """An axis at a time, as Pillow's newer versions begin with rows for some sizes."""
+    kind = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
+    across = Image.fromarray(image).resize((target[1], len(image)), kind)
+    return np.asarray(across.resize((target[1], target[0]), kind))
+
+
 def encode(image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
