@@ -15,7 +15,9 @@ import tensorflow as tf
 from t2t_keras.data.xla import compiled
 from t2t_keras.images.resize import Size
 
-_ROUND = 64  # pixels; sides are multiples of it
+# Pixels; sides are multiples of it. With half of that a picture takes 4% less time here, and XLA,
+# which has three times as much to compile, 4 s more.
+_ROUND = 128
 _MOST_TAPS = 10  # of a pixel; of more XLA makes loops, and takes twice as long as TensorFlow
 _BITS = 22  # of a weight after the point
 
