@@ -115,11 +115,14 @@ def test_where_no_window_fits_the_centre_is_taken():
     np.testing.assert_allclose(left + width / 2, 100, atol=2)
 
 
-@pytest.mark.parametrize(("shape", "most"), [((60, 80), 0), ((300, 400), 1)])
-def test_a_random_crop_has_pillow_s_pixels(shape, most):
+@pytest.mark.parametrize(
+    ("shape", "side", "most"), [((60, 80), 160, 0), ((600, 800), 160, 1), ((60, 80), 96, 1)]
+)
+def test_a_random_crop_has_pillow_s_pixels(shape, side, most):
     image = noise(*shape)
-    crops = _many(random_resized_crop, image, (96, 96), 12, area=(1.0, 1.0), ratio=(4 / 3, 4 / 3))
-    pillow = [resized_by_pillow(image, (96, 96), bicubic) for bicubic in (False, True)]
+    options = {"area": (1.0, 1.0), "ratio": (4 / 3, 4 / 3)}
+    crops = _many(random_resized_crop, image, (side, side), 12, **options)
+    pillow = [resized_by_pillow(image, (side, side), bicubic) for bicubic in (False, True)]
     off = [np.abs(crops - wanted.astype(int)).max(axis=(1, 2, 3)) for wanted in pillow]
     assert np.min(off, axis=0).max() <= most
     assert set(np.argmin(off, axis=0)) == {0, 1}

@@ -27,9 +27,14 @@ def test_black_and_white_stay_within_8_bits(bicubic):
 
 
 @pytest.mark.parametrize(
-    ("size", "quick"),
-    [((1, 1), True), ((512, 256), True), ((513, 1), False), ((1, 257), False), ((900, 900), False)],
+    ("size", "target", "quick"),
+    [
+        ((1, 1), (224, 150), True),
+        ((512, 256), (224, 150), True),
+        ((513, 1), (224, 150), False),
+        ((1, 257), (224, 150), False),
+        ((1, 1), (224, 127), False),
+    ],
 )
-def test_only_small_windows_are_quick(size, quick):
-    window = tf.zeros((*size, 3), tf.uint8)
-    assert bool(is_quick(window, (224, 150))) == quick
+def test_only_small_windows_are_quick(size, target, quick):
+    assert bool(is_quick(tf.zeros((*size, 3), tf.uint8), target)) == quick
