@@ -143,12 +143,12 @@ def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tens
     resized = tf.cond(
         is_quick(window, target),
         lambda: resize_window(window, target, bicubic),
-        lambda: _resized_large(window, target, bicubic),
+        lambda: _resized_plainly(window, target, bicubic),
     )
     return tf.ensure_shape(resized, (*target, 3))
 
 
-# Rare, so a single op in the graph around it: see `decode._not_jpeg`.
+# Where targets are not small it is rare, so a single op in the graph: see `decode._not_jpeg`.
 @tf.function(
     input_signature=[
         tf.TensorSpec((None, None, 3), tf.uint8),
@@ -158,7 +158,7 @@ def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tens
     autograph=False,
     experimental_attributes={"_noinline": True},
 )
-def _resized_large(window: tf.Tensor, target: tf.Tensor, bicubic: tf.Tensor) -> tf.Tensor:
+def _resized_plainly(window: tf.Tensor, target: tf.Tensor, bicubic: tf.Tensor) -> tf.Tensor:
     sides = tf.unstack(target)
     return _resized_window(window, sides, (0, 0), sides, bicubic)
 

@@ -1,8 +1,8 @@
 """Resizes windows of pictures exactly as Pillow does, in less time than TensorFlow's op takes.
 
 XLA compiles it once for each size it meets. There are few: what is resized is put into the corner
-of a picture of a round size. Exported models and evaluation, whose pictures are of any size, keep
-TensorFlow's op.
+of a picture of a round size. Small targets and large windows keep TensorFlow's op, as do evaluation
+and exported models, whose pictures are of any size.
 
 Reference: Pillow 12, `Resample.c`, for 8 bits a channel.
 """
@@ -43,7 +43,7 @@ def resize_window(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Ten
         (height, width, 3) uint8.
     """
     rows, columns, _ = tf.unstack(tf.shape(window))
-    # XLA's transpose takes three times as long as TensorFlow's.
+    # Of two axes: here XLA takes three times as long as TensorFlow, of three it is the other way.
     turned = tf.transpose(_padded(tf.reshape(window, (rows, -1))))
     turned = _padded(tf.reshape(turned, (columns, -1)))
 

@@ -116,7 +116,8 @@ def test_where_no_window_fits_the_centre_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("shape", "side", "most"), [((60, 80), 160, 0), ((600, 800), 160, 1), ((60, 80), 96, 1)]
+    ("shape", "side", "most"),
+    [((60, 80), 160, 0), ((600, 800), 160, 1), ((60, 80), 96, 1), ((300, 400), 96, 1)],
 )
 def test_a_random_crop_has_pillow_s_pixels(shape, side, most):
     image = noise(*shape)
