@@ -44,7 +44,7 @@ def main(argv) -> int:
         raise SystemExit(f"error: unexpected argument {argv[1]!r}: every setting is a --flag=VALUE")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
-    from t2t_keras.commands import convert as command
+    from t2t_keras.cli import convert as command
 
     return command.run(
         command.ConvertConfig(

@@ -65,7 +65,7 @@ def main(argv) -> int:
     # TensorFlow keeps the memory of batches, which the system else clears anew for each.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
-    from t2t_keras.commands import train as command
+    from t2t_keras.cli import train as command
 
     return command.run(
         command.TrainCommand(

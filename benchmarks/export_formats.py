@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from t2t_keras.commands.export import preprocessing_of
-from t2t_keras.commands.opened_model import OpenedModel, open_model
-from t2t_keras.commands.settings import origin_of
+from t2t_keras.cli.export import preprocessing_of
+from t2t_keras.cli.models import OpenedModel, open_model
+from t2t_keras.cli.settings import origin_of
 from t2t_keras.data import eval_dataset, open_source
 from t2t_keras.export import export_model, export_saved_model
 from t2t_keras.images import preprocess_input

@@ -65,11 +65,7 @@ from t2t_keras.layers import (
 )
 from t2t_keras.models import count_macs, feature_strides, features
 from t2t_keras.variants import VARIANTS, Variant
-from t2t_keras.weights import (
-    convert,
-    load_official_checkpoint,
-    read_torch_checkpoint,
-)
+from t2t_keras.weights import convert, load_official_checkpoint, read_torch_checkpoint
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ import dataclasses
 
 from absl import app, flags
 
-from t2t_keras.commands import predict as command
+from t2t_keras.cli import predict as command
 from t2t_keras.images.constants import STATISTICS
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import Variant
-from t2t_keras.commands.settings import train_config
+from t2t_keras.cli.settings import train_config
 from t2t_keras.data import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, model_names, train, variant_of
 from t2t_keras.training.config import OPTIMIZERS

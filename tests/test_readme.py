@@ -12,8 +12,8 @@ import pytest
 import t2t_keras
 from t2t_keras import VARIANTS, create_model
 from t2t_keras.training.recipes import DIGITS_MODEL, SMALL_VARIANTS
-from t2t_keras.weights.cache_dir import weights_dir
-from t2t_keras.weights.catalogue import RELEASES, Release
+from t2t_keras.weights.download import weights_dir
+from t2t_keras.weights.releases import RELEASES, Release
 from tests.conftest import official_weights
 from tests.models.macs_by_hand import macs_by_hand
 from tests.pictures import encode, make_folder, ramp

@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 from t2t_keras import T2TViT, predict
-from t2t_keras.commands.train import TrainCommand, run
+from t2t_keras.cli.train import TrainCommand, run
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
 from tests.pictures import make_folder

@@ -8,27 +8,24 @@ from t2t_keras.data.augmentation import (
     crop_picture,
     draw_pictures,
 )
-from t2t_keras.data.bad_pictures import ON_BAD_IMAGE, UsableParts, usable_parts
-from t2t_keras.data.batch_names import batch_names
-from t2t_keras.data.colour_jitter import colour_jitter
-from t2t_keras.data.crops import (
-    evaluation_crop,
-    light_crop,
-    random_flip,
-    random_resized_crop,
+from t2t_keras.data.inspection import ON_BAD_IMAGE, UsableParts, usable_parts
+from t2t_keras.data.ops.color import colour_jitter
+from t2t_keras.data.ops.crops import evaluation_crop, light_crop, random_flip, random_resized_crop
+from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase
+from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.ops.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets, soft_targets
+from t2t_keras.data.ops.normalize import Colour, normalise
+from t2t_keras.data.ops.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
+from t2t_keras.data.ops.seeds import WHOLE, Share, batch_seed, order_seed, split_seed
+from t2t_keras.data.pipeline import (
+    batch_names,
+    eval_dataset,
+    picture_errors,
+    steps_per_epoch,
+    train_dataset,
 )
-from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase
-from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets
-from t2t_keras.data.normalise import Colour, normalise
-from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
-from t2t_keras.data.plain_options import plain_options
-from t2t_keras.data.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
-from t2t_keras.data.reading import picture_errors
-from t2t_keras.data.seeds import batch_seed, order_seed, split_seed
-from t2t_keras.data.share import WHOLE, Share
-from t2t_keras.data.sources import Source, is_folder, open_source
-from t2t_keras.data.targets import soft_targets
+from t2t_keras.data.sources.source import Source, is_folder, open_source
 
 __all__ = [
     "AUGMENTATIONS",

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from t2t_keras.data.colour_jitter import colour_jitter
-from t2t_keras.data.crops import (
+from t2t_keras.data.ops.color import colour_jitter
+from t2t_keras.data.ops.crops import (
     CROP_AREA,
     CROP_RATIO,
     CropDraws,
@@ -19,15 +19,14 @@ from t2t_keras.data.crops import (
     padded_crop,
     resized_crop,
 )
-from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.decode_window import decode_window
-from t2t_keras.data.erasing import Boxes, Erasing, draw_boxes, erase
-from t2t_keras.data.mixup import Mix, Mixing, draw_mix, mix_levels, mix_targets
-from t2t_keras.data.normalise import Colour, normalise
-from t2t_keras.data.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
-from t2t_keras.data.seeds import split_seed
-from t2t_keras.data.share import WHOLE, Share
-from t2t_keras.data.xla import compiled
+from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.erasing import Boxes, Erasing, draw_boxes, erase
+from t2t_keras.data.ops.graph import compiled
+from t2t_keras.data.ops.jpeg_window import decode_window
+from t2t_keras.data.ops.mixup import Mix, Mixing, draw_mix, mix_levels, mix_targets
+from t2t_keras.data.ops.normalize import Colour, normalise
+from t2t_keras.data.ops.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
+from t2t_keras.data.ops.seeds import WHOLE, Share, split_seed
 from t2t_keras.errors import require
 from t2t_keras.images.resize import Size
 

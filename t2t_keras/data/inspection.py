@@ -1,23 +1,24 @@
-"""A look at every picture of a split before a run is built on it.
-
-What is met in training is named by `reading` as well, but late, and a run cannot leave it out
-without changing its order. Here every picture is read once, in parallel, and no pixels are kept.
-"""
+"""What becomes of pictures that cannot be used: the run stops, or does without exactly these."""
 
 import concurrent.futures
 import dataclasses
 import hashlib
+import json
 import logging
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.plain_options import plain_options
-from t2t_keras.data.splits import Split
+from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.sources.splits import Split
+from t2t_keras.errors import DataError, ResumeError
+from t2t_keras.files import atomic_path
 from t2t_keras.images.constants import MAX_PIXELS
 
 # A core decodes some 400 photographs of 500 x 375 a second, so this many take two cores a minute.
@@ -186,3 +187,194 @@ def _state(path: str) -> tuple[int, int] | None:
         return local.st_size, local.st_mtime_ns
     except (OSError, tf.errors.OpError):  # the look at the pictures says what is wrong with it
         return None
+
+
+ON_BAD_IMAGE = ("stop", "skip")
+INSPECTION_NAME = "inspection.json"
+SKIPPED_NAME = "skipped_files.txt"
+
+_SHOWN = 5
+_MEND = "Replace or remove them (of TFDS, remove the data set's folder, and it is prepared again)"
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UsableParts:
+    """The parts of a data set with what is wrong in them known, and left out where asked for.
+
+    Args:
+        splits: Part, such as "train" -> its pictures that can be used.
+        inspections: Part -> what was found.
+        skipping: Whether bad pictures are left out; there are none otherwise.
+    """
+
+    splits: Mapping[str, Split]
+    inspections: Mapping[str, Inspection]
+    skipping: bool
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """What a run's order hangs on, as JSON can hold it, for `check_same` when it goes on."""
+        return {part: _summary(inspection) for part, inspection in self.inspections.items()}
+
+    def check_same(self, then: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raises a ResumeError where the pictures are not those of an earlier `summary`."""
+        for part, inspection in self.inspections.items():
+            now, before = _summary(inspection), then.get(part)
+            if before is not None and before != now:
+                raise ResumeError(
+                    f"The run was started with {before['used']:,} pictures of the part {part!r}, "
+                    f"of {before['size']:,}; now they are {now['used']:,} of {now['size']:,}, or "
+                    "others. Bring back the files it was started with, or start another run with "
+                    f"--run_name.{_listed(inspection.bad)}"
+                )
+
+    def write(self, folder: Path) -> None:
+        """Writes `inspection.json` and, if something was left out, `skipped_files.txt`.
+
+        A line of the second is part, name and reason, with tabs between; a tab, line end or
+        backslash in a name is escaped.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        found = {part: dataclasses.asdict(one) for part, one in self.inspections.items()}
+        with atomic_path(folder / INSPECTION_NAME) as path:
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="ascii")
+        lines = [
+            "\t".join((part, bad.name.translate(_ESCAPES), bad.reason)) + "\n"
+            for part, inspection in self.inspections.items()
+            for bad in inspection.bad
+        ]
+        if not (self.skipping and lines):
+            (folder / SKIPPED_NAME).unlink(missing_ok=True)
+            return
+        with atomic_path(folder / SKIPPED_NAME) as path:
+            path.write_bytes(os.fsencode("".join(lines)))
+
+
+def usable_parts(
+    splits: Mapping[str, Split],
+    class_names: tuple[str, ...],
+    on_bad_image: str = "stop",
+    max_bad_fraction: float = 0.01,
+    kept: Path | None = None,
+) -> UsableParts:
+    """Looks at every picture of some splits once and stops at, or leaves out, the bad ones.
+
+    To leave out exactly the bad ones, "skip" decodes every picture, however many there are;
+    "stop" does so up to `inspection.WHOLE_LIMIT` and looks at the ends of files in larger sets,
+    where damage in the middle of a file stops the run when it comes up in training: of a JPEG
+    that is cropped at random, once a crop reaches it, as no pixel of it is used before.
+
+    Args:
+        splits: Part, such as "train" -> its pictures, with nothing left out yet.
+        class_names: In the order of the labels.
+        on_bad_image: "stop" or "skip".
+        max_bad_fraction: Share of a part that may be left out, in [0, 1).
+        kept: The folder of a run that goes on, where `UsableParts.write` has left what it found;
+            where the files have not changed since, they are not looked at again.
+
+    Raises:
+        DataError: A picture cannot be used; when skipping, too many, or all of a class.
+        ValueError: `on_bad_image` or `max_bad_fraction` is out of range.
+    """
+    if on_bad_image not in ON_BAD_IMAGE:
+        raise ValueError(
+            f"`on_bad_image` must be one of {', '.join(ON_BAD_IMAGE)}. "
+            f"Received: on_bad_image={on_bad_image}"
+        )
+    if not 0 <= max_bad_fraction < 1:
+        raise ValueError(
+            f"`max_bad_fraction` must be in [0, 1). Received: max_bad_fraction={max_bad_fraction}"
+        )
+    skipping = on_bad_image == "skip"
+    earlier = {} if kept is None else _read(kept / INSPECTION_NAME)
+    found = {
+        part: _still_true(earlier.get(part), split, whole=skipping)
+        or inspect_split(split, len(class_names), whole=skipping or None)
+        for part, split in splits.items()
+    }
+    if not skipping:
+        _refuse(found)
+    for part, inspection in found.items():
+        _check_rest(part, inspection, class_names, max_bad_fraction)
+    usable = {part: _without(part, split, found[part]) for part, split in splits.items()}
+    return UsableParts(usable, found, skipping)
+
+
+def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspection | None:
+    """What was found earlier, if that was enough and of the same files."""
+    if earlier is None or (whole and not earlier.whole):
+        return None
+    return earlier if earlier.fingerprint == fingerprint(split) else None
+
+
+def _refuse(inspections: Mapping[str, Inspection]) -> None:
+    bad = [picture for inspection in inspections.values() for picture in inspection.bad]
+    if not bad:
+        return
+    total = sum(inspection.size for inspection in inspections.values())
+    raise DataError(
+        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be "
+        f"used. {_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
+    )
+
+
+def _check_rest(
+    part: str, inspection: Inspection, class_names: tuple[str, ...], max_fraction: float
+) -> None:
+    lost = len(inspection.bad)
+    if lost > max_fraction * inspection.size or lost == inspection.size:
+        raise DataError(
+            f"--max_bad_fraction={max_fraction:g} is exceeded: {lost:,} of the "
+            f"{inspection.size:,} pictures of the part {part!r} cannot be used. {_MEND}, or raise "
+            f"it.{_listed(inspection.bad)}"
+        )
+    if inspection.emptied:
+        names = ", ".join(repr(class_names[label]) for label in inspection.emptied[:_SHOWN])
+        raise DataError(
+            f"--on_bad_image=skip leaves no picture in the part {part!r} of {names}. "
+            f"{_MEND}.{_listed(inspection.bad)}"
+        )
+
+
+def _summary(found: Inspection) -> dict[str, Any]:
+    """An order hangs on number and names of the files, and on which of them are left out."""
+    digest = hashlib.sha256(f"{found.contents} {found.bad_places}".encode()).hexdigest()
+    return {"size": found.size, "used": found.size - len(found.bad), "digest": digest}
+
+
+def _without(part: str, split: Split, inspection: Inspection) -> Split:
+    if not inspection.bad:
+        return split
+    message = "%d of %d pictures of the part %r are left out, see %s:%s"
+    counts = (len(inspection.bad), inspection.size, part, SKIPPED_NAME)
+    _log.warning(message, *counts, _listed(inspection.bad))
+    return split.without(inspection.bad_places)
+
+
+def _listed(bad: tuple[BadPicture, ...] | list[BadPicture]) -> str:
+    lines = [f"\n  {_printable(picture.name)}: {picture.reason}" for picture in bad[:_SHOWN]]
+    more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    return "".join(lines) + more
+
+
+def _printable(name: str) -> str:
+    """A file's name need not be text, and what is no text cannot be logged."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _read(path: Path) -> dict[str, Inspection]:
+    """What `UsableParts.write` left; nothing where it cannot be read, which costs another look."""
+    try:
+        return {part: _inspection(one) for part, one in json.loads(path.read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        _log.warning("%s: cannot be used (%s); the pictures are checked again.", path, error)
+        return {}
+
+
+def _inspection(found: dict) -> Inspection:
+    bad = tuple(BadPicture(**picture) for picture in found["bad"])
+    return Inspection(**{**found, "bad": bad, "emptied": tuple(found["emptied"])})

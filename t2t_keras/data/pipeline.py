@@ -4,8 +4,12 @@ What a training batch holds depends on (seed, epoch, step) alone: not on the mac
 on where a run was interrupted. Pictures stay uint8 up to the batch, and are normalised there.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,17 +22,154 @@ from t2t_keras.data.augmentation import (
     crop_picture,
     draw_pictures,
 )
-from t2t_keras.data.crops import evaluation_crop
-from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.normalise import Colour, normalise
-from t2t_keras.data.plain_options import plain_options
-from t2t_keras.data.reading import read_batches
-from t2t_keras.data.seeds import batch_seed, order_seed, split_seed
-from t2t_keras.data.share import WHOLE, Share
-from t2t_keras.data.sources import Source
-from t2t_keras.data.targets import soft_targets
+from t2t_keras.data.ops.crops import evaluation_crop
+from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.ops.mixup import soft_targets
+from t2t_keras.data.ops.normalize import Colour, normalise
+from t2t_keras.data.ops.seeds import WHOLE, Share, batch_seed, order_seed, split_seed
+from t2t_keras.data.sources.source import Source
+from t2t_keras.errors import DataError
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
+from t2t_keras.images.decode import read_rgb
 from t2t_keras.images.resize import Size, cover_size, target_size
+
+
+def batch_names(source: Source, batch_size: int, seed: int, epoch: int, step: int) -> list[str]:
+    """What messages call the pictures of a batch of `train_dataset`.
+
+    Args:
+        source: What is trained on.
+        batch_size: Pictures a batch.
+        seed: The run's.
+        epoch: From 0.
+        step: Within the epoch, from 0.
+
+    Returns:
+        `batch_size` files in the order of the batch; for records, which do not say where they
+        stood, one line that says which places of the epoch's order they had.
+    """
+    names = source.train_split.names(order_seed(seed, epoch))
+    first = step * batch_size
+    taken = names.skip(first).take(batch_size).as_numpy_iterator()
+    counts = Counter(os.fsdecode(name) for name in taken)
+    if len(counts) == 1 and batch_size > 1:
+        (name,) = counts
+        places = f"{first} to {first + batch_size - 1}"
+        return [f"{name}: places {places} of the order of epoch {epoch + 1}, from 0"]
+    return list(counts.elements())
+
+
+_UNREADABLE = "t2t_keras: cannot read <"
+_LABEL = "t2t_keras: bad label <"
+_CLOSE = "> of the data set"
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+
+def read_batches(
+    keys: tf.data.Dataset,
+    names: tf.data.Dataset,
+    work: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    target: Size,
+    num_classes: int,
+    batch_size: int,
+    *draws: tf.data.Dataset,
+) -> tf.data.Dataset:
+    """Makes a picture and a label of every key, in order and in batches.
+
+    Args:
+        keys: Elements (epoch, place in the epoch, key).
+        names: As many elements (epoch, place, what to call the picture in a message).
+        work: Graph code: (key, draws) -> (height, width, 3) uint8 and () int32 label.
+        target: The pictures' (height, width).
+        num_classes: Labels must be below it.
+        batch_size: Of every batch but perhaps the last.
+        *draws: What else `work` takes, an element a key.
+
+    Returns:
+        A data set of (pictures, labels). Iterating it raises `tf.errors.InvalidArgumentError`
+        where a picture cannot be read or a label is out of range.
+    """
+
+    def made(numbered, *drawn):
+        epoch, place, key = numbered
+        return (epoch, place, *work(key, *drawn))
+
+    def checked(asked, got):
+        epochs, places, called = asked
+        count = tf.size(places)
+        got_epochs, got_places, images, labels = (part[:count] for part in got)
+        there = (epochs == got_epochs) & (places == got_places)
+        in_range = (labels >= 0) & (labels < num_classes)
+        first_bad = tf.argmin(tf.cast(there & in_range, tf.int32))
+        report = tf.where(
+            there[first_bad],
+            _label_report(called[first_bad], labels[first_bad], num_classes),
+            tf.strings.join([_UNREADABLE, called[first_bad], _CLOSE]),
+        )
+        good = tf.debugging.Assert(tf.reduce_all(there & in_range), [report])
+        with tf.control_dependencies([good]):
+            return tf.ensure_shape(images, (None, *target, 3)), tf.identity(labels)
+
+    pictures = tf.data.Dataset.zip((keys, *draws))
+    pictures = pictures.map(made, num_parallel_calls=os.cpu_count(), deterministic=True)
+    pictures = pictures.ignore_errors(log_warning=False)
+    # Stands in for what was dropped, so that even a last batch is full enough to be compared.
+    nowhere = (tf.constant(-1, tf.int64),) * 2
+    filling = (*nowhere, tf.zeros((*target, 3), tf.uint8), tf.constant(0, tf.int32))
+    pictures = pictures.concatenate(tf.data.Dataset.from_tensors(filling).repeat(batch_size))
+    batches = tf.data.Dataset.zip((names.batch(batch_size), pictures.batch(batch_size)))
+    return batches.map(checked, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+@contextlib.contextmanager
+def picture_errors() -> Iterator[None]:
+    """Raises a `DataError` naming the file where iterating a pipeline inside found a bad picture.
+
+    Raises:
+        DataError: A picture cannot be read, or its label is out of range.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        explained = _explain(error.message)
+        if explained is None:
+            raise
+        raise DataError(explained) from error
+
+
+def _label_report(name: tf.Tensor, label: tf.Tensor, num_classes: int) -> tf.Tensor:
+    text = [_LABEL, name, ": label ", tf.strings.as_string(label)]
+    return tf.strings.join([*text, f" is outside 0..{num_classes - 1}", _CLOSE])
+
+
+def _explain(message: str) -> str | None:
+    found = re.search(f"({_UNREADABLE}|{_LABEL})(.*?){_CLOSE}", message, re.DOTALL)
+    if found is None:
+        return None
+    kind, what = found[1], _unescaped(found[2])
+    if kind == _LABEL:
+        return f"{what}. Correct the labels, or choose a labelled split."
+    if os.path.isfile(what):
+        try:
+            read_rgb(what)
+        except DataError as error:
+            return str(error)
+    return (
+        f"{what}: cannot be read. It is damaged, or no JPEG, PNG, WebP, GIF or 24-bit BMP; "
+        "convert, replace or remove it."
+    )
+
+
+def _unescaped(text: str) -> str:
+    """Undoes what TensorFlow does to the strings in an assertion's message."""
+
+    def plain(match):
+        code = match[1]
+        octal = len(code) == 3
+        return bytes([int(code, 8)]) if octal else _ESCAPED.get(code, code)
+
+    return os.fsdecode(re.sub(rb"\\([0-7]{3}|.)", plain, os.fsencode(text)))
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from t2t_keras.data.xla import compiled
+from t2t_keras.data.ops.graph import compiled
 from t2t_keras.images.resize import Size
 
 # Pixels; sides are multiples of it. With half of that a picture takes 4% less time here, and XLA,

@@ -3,8 +3,7 @@
 from t2t_keras.export.classifier import UNREADABLE, Classifier
 from t2t_keras.export.exchange import export_model
 from t2t_keras.export.preprocessing import Preprocessing
-from t2t_keras.export.saved_model import export_saved_model, load_saved_model
-from t2t_keras.export.versions import next_version
+from t2t_keras.export.saved_model import export_saved_model, load_saved_model, next_version
 
 __all__ = [
     "UNREADABLE",

@@ -9,7 +9,7 @@ next free number, whole or not there.
 
 from absl import app, flags
 
-from t2t_keras.commands import export as command
+from t2t_keras.cli import export as command
 from t2t_keras.export.exchange import QUANTIZED
 from t2t_keras.images.constants import STATISTICS
 

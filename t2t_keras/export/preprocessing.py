@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from t2t_keras.data.normalise import Colour
+from t2t_keras.data.ops.normalize import Colour
 from t2t_keras.errors import require
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.images.resize import Size, target_size

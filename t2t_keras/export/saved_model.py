@@ -1,10 +1,12 @@
 """A model as a TensorFlow SavedModel that takes pictures as they come, for TF Serving."""
 
+import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,9 +15,109 @@ import tensorflow as tf
 from t2t_keras.errors import ExportError
 from t2t_keras.export.classifier import Classifier, check_classifier
 from t2t_keras.export.preprocessing import Preprocessing
-from t2t_keras.export.versions import new_version, refuse_existing
-from t2t_keras.export.warm_up import Request, write_warm_up
+from t2t_keras.files import atomic_path, locked, remove_leftovers
 from t2t_keras.images.resize import Size
+
+_LOCKED = ".export"  # what stands for "an export into this folder"
+
+
+def next_version(folder: Path) -> int:
+    """The lowest version above all in `folder`, which need not exist; 1 where there is none."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
+
+
+@contextlib.contextmanager
+def new_version(folder: Path, version: int | None) -> Iterator[tuple[Path, Path]]:
+    """A place to write a version in; it gets its number when the block ends well.
+
+    Exports into one folder wait for each other. What a killed one left of this version is removed.
+
+    Args:
+        folder: Made where it is missing.
+        version: At least 1; None is the next free one.
+
+    Yields:
+        The path to write to, and the one it will have.
+
+    Raises:
+        ExportError: The version exists already, or the folder cannot be written to.
+        ValueError: `version` is below 1.
+    """
+    if version is not None and version < 1:
+        raise ValueError(f"`version` must be at least 1. Received: version={version}")
+    refuse_existing(folder, version)
+    target = folder / (str(version) if version is not None else "VERSION")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / _LOCKED) as held:
+            refuse_existing(folder, version)  # another export may have come before
+            target = folder / str(next_version(folder) if version is None else version)
+            if held:
+                remove_leftovers(target)
+            with atomic_path(target) as part:
+                yield part, target
+    except OSError as error:
+        raise ExportError(
+            f"{target}: cannot be written ({error}). Nothing is left there: make room, or export "
+            "to another folder."
+        ) from error
+
+
+def refuse_existing(folder: Path, version: int | None) -> None:
+    """Raises an ExportError where that version is there already."""
+    if version is not None and (folder / str(version)).exists():
+        raise ExportError(
+            f"{folder / str(version)}: exists already, and a version never changes. Export to "
+            f"another version; {next_version(folder)} is free."
+        )
+
+
+PLACE = Path("assets.extra") / "tf_serving_warmup_requests"
+
+_LENGTH_DELIMITED = 2
+# The numbers of fields: tensorflow_serving/apis/prediction_log.proto, predict.proto, model.proto.
+_PREDICT_LOG, _REQUEST = 6, 1
+_MODEL_SPEC, _INPUTS = 1, 2
+_SIGNATURE_NAME = 3
+_KEY, _VALUE = 1, 2
+
+
+Request = tuple[str, Mapping[str, Any]]
+
+
+def write_warm_up(folder: Path, requests: Iterable[Request]) -> None:
+    """Writes the requests into a SavedModel.
+
+    Args:
+        folder: Of the SavedModel.
+        requests: Of each, the signature's name and its inputs, each a `TensorProto` under its name.
+            TensorFlow Serving takes 1000 requests.
+    """
+    path = folder / PLACE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in requests:
+            writer.write(_prediction_log(signature, inputs))
+
+
+def _prediction_log(signature: str, inputs: Mapping[str, Any]) -> bytes:
+    request = _field(_MODEL_SPEC, _field(_SIGNATURE_NAME, signature.encode()))
+    for name, tensor in inputs.items():
+        entry = _field(_KEY, name.encode()) + _field(_VALUE, tensor.SerializeToString())
+        request += _field(_INPUTS, entry)
+    return _field(_PREDICT_LOG, _field(_REQUEST, request))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
 
 LABELS_NAME = "labels.txt"
 WARM_UP_BATCHES = (1, 8)

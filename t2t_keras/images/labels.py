@@ -1,10 +1,4 @@
-"""ImageNet's class names and `decode_predictions`.
-
-`imagenet_labels.txt` holds facts of ILSVRC2012 and WordNet: the 1,000 synset ids (wnids) in the
-order of ILSVRC2012's labels, which is their sorted order, each with the first lemma WordNet 3.0
-gives that synset, blanks written as underscores. Two lemmas occur twice: crane (134 the bird, 517
-the machine) and maillot (638 and 639).
-"""
+"""Class names of ImageNet and CIFAR, and decoded predictions."""
 
 import functools
 import importlib.resources
@@ -12,6 +6,20 @@ from typing import Any
 
 import numpy as np
 from keras import ops
+
+CIFAR10_LABELS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+CIFAR100_LABELS = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+    camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile
+    cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp
+    lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom
+    oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+    possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
+    spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
+    train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+    """.split()
+)
 
 
 @functools.cache

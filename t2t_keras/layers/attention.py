@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from t2t_keras.layers.parts import dropout, linear
+from t2t_keras.layers.primitives import dropout, linear
 
 
 def softmax_in_float32(scores):

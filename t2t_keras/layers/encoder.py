@@ -2,13 +2,16 @@
 
 import keras
 
+from t2t_keras.layers.ablations import GhostAttention, GhostMlp, SqueezeExcite
 from t2t_keras.layers.attention import MultiHeadSelfAttention
-from t2t_keras.layers.ghost import GhostAttention, GhostMlp
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.parts import dropout, layer_norm
-from t2t_keras.layers.seeds import child_seed
-from t2t_keras.layers.squeeze_excite import SqueezeExcite
-from t2t_keras.layers.stochastic_depth import StochasticDepth, linear_rates
+from t2t_keras.layers.primitives import (
+    StochasticDepth,
+    child_seed,
+    dropout,
+    layer_norm,
+    linear_rates,
+)
 
 _BLOCK_TYPES = ("standard", "squeeze_excite", "ghost")
 

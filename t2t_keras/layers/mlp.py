@@ -2,8 +2,7 @@
 
 import keras
 
-from t2t_keras.layers.activations import gelu
-from t2t_keras.layers.parts import dropout, linear
+from t2t_keras.layers.primitives import dropout, gelu, linear
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

@@ -5,8 +5,7 @@ from keras import ops
 
 from t2t_keras.layers.fused_projection import normalized_projection
 from t2t_keras.layers.soft_split import check_split, split_shape
-from t2t_keras.layers.token_performer import TokenPerformer
-from t2t_keras.layers.token_transformer import TokenTransformer
+from t2t_keras.layers.token_layers import TokenPerformer, TokenTransformer
 
 _TOKEN_LAYERS = {"performer": TokenPerformer, "transformer": TokenTransformer}
 

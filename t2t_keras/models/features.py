@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from t2t_keras.layers import TokenMap
-from t2t_keras.models.parts import LAST, Parts, parts_of
+from t2t_keras.models.structure import LAST, Parts, parts_of
 
 
 def _pyramid(parts: Parts) -> list[str]:

@@ -19,7 +19,7 @@ from t2t_keras.layers import (
     Transition,
 )
 from t2t_keras.layers.encoder import Encoder
-from t2t_keras.layers.token_layer import TokenLayer
+from t2t_keras.layers.token_layers import TokenLayer
 
 
 def _linear(dense: keras.layers.Dense, positions: int) -> int:

@@ -1,19 +1,17 @@
 """Training and evaluating a model: settings, recipes and the run itself."""
 
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.evaluation import evaluate
-from t2t_keras.training.optimization import (
-    EpochRates,
-    PerEpoch,
-    accumulating,
-    averaged_weights,
+from t2t_keras.training.evaluation import Scores, evaluate, score
+from t2t_keras.training.optimizers.accumulation import accumulating
+from t2t_keras.training.optimizers.averaging import averaged_weights
+from t2t_keras.training.optimizers.optimizer import (
     build_optimizer,
     transfer_optimizer,
     undecayed_variables,
 )
 from t2t_keras.training.recipes import make_config, model_names, settings_of, variant_of
 from t2t_keras.training.run import TrainResult, train
-from t2t_keras.training.scores import Scores, score
+from t2t_keras.training.schedule import EpochRates, PerEpoch
 
 __all__ = [
     "EpochRates",

@@ -1,14 +1,16 @@
 """How good a run's model is, and what stands in the way of saying so."""
 
 import contextlib
+import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors
+from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors, plain_options
 from t2t_keras.errors import DataError, TrainingError
-from t2t_keras.training.batches import padded
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import (
     Batches,
@@ -17,6 +19,7 @@ from t2t_keras.training.devices import (
     lost_process,
     make_devices,
 )
+from t2t_keras.training.inputs import open_test_source, usable_test_source
 from t2t_keras.training.model import (
     build_model,
     check_freeze,
@@ -24,10 +27,172 @@ from t2t_keras.training.model import (
     load_run_weights,
     precision,
 )
-from t2t_keras.training.optimization import check_parts
+from t2t_keras.training.optimizers.accumulation import check_parts
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.training.scores import Scores, score
-from t2t_keras.training.sources import open_test_source, usable_test_source
+
+_MISTAKES = 24  # as many as a sheet of pictures shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A picture whose likeliest class is not its label.
+
+    Args:
+        place: The picture's, in the order that was evaluated, from 0.
+        label: Its class.
+        predicted: The likeliest one.
+        confidence: That one's probability.
+    """
+
+    place: int
+    label: int
+    predicted: int
+    confidence: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What came of an evaluation.
+
+    Args:
+        accuracy: Share of pictures whose likeliest class is the label, in [0, 1].
+        top5_accuracy: Share whose label is among the five likeliest classes.
+        loss: Mean cross entropy, without label smoothing.
+        confusion: (classes, classes) counts; a row a label, a column a predicted class.
+        mistakes: The most confident ones, worst first; at most 24.
+    """
+
+    accuracy: float
+    top5_accuracy: float
+    loss: float
+    confusion: np.ndarray
+    mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def pictures(self) -> int:
+        return int(self.confusion.sum())
+
+    def per_class(self) -> dict[str, np.ndarray]:
+        """Of every class "precision", "recall", "f1" in [0, 1] and the number of its "pictures".
+
+        Where nothing was predicted to be of a class, or nothing is, a share of nothing is 0.
+        """
+        right = np.diagonal(self.confusion)
+        labelled, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        return {
+            "precision": right / np.maximum(predicted, 1),
+            "recall": right / np.maximum(labelled, 1),
+            "f1": 2 * right / np.maximum(labelled + predicted, 1),
+            "pictures": labelled,
+        }
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Compares logits with labels.
+
+    Args:
+        logits: (N, C), N at least 1.
+        labels: (N,) whole numbers in 0..C-1.
+    """
+    logits = logits.astype(np.float64)
+    of_label = logits[np.arange(len(labels)), labels]
+    ranks = _ranks(logits, of_label, labels)
+    highest = logits.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a broken model's loss is NaN, and that is all it is
+        log_sums = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
+        confidences = np.exp(highest[:, 0] - log_sums)
+    confusion = np.zeros((logits.shape[1],) * 2, np.int64)
+    predicted = logits.argmax(axis=1)
+    np.add.at(confusion, (labels, predicted), 1)
+    return Scores(
+        accuracy=float((ranks < 1).mean()),
+        top5_accuracy=float((ranks < 5).mean()),
+        loss=float((log_sums - of_label).mean()),
+        confusion=confusion,
+        mistakes=_mistakes(labels, predicted, confidences),
+    )
+
+
+def _mistakes(
+    labels: np.ndarray, predicted: np.ndarray, confidences: np.ndarray
+) -> tuple[Mistake, ...]:
+    (wrong,) = np.nonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidences[wrong], kind="stable")][:_MISTAKES]
+    return tuple(
+        Mistake(int(i), int(labels[i]), int(predicted[i]), float(confidences[i])) for i in worst
+    )
+
+
+def _ranks(logits: np.ndarray, of_label: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) how many classes stand before the label: of equal ones the first, as `argmax` has it."""
+    classes = np.arange(logits.shape[1])
+    above = logits > of_label[:, None]
+    first = (logits == of_label[:, None]) & (classes < labels[:, None])
+    ranks = (above | first).sum(axis=1)
+    # Nothing is above a NaN, so a broken model would look perfect.
+    return np.where(np.isfinite(logits).all(axis=1), ranks, len(classes))
+
+
+_MEMORY = 64 * 2**20  # bytes
+
+
+@tf.autograph.experimental.do_not_convert  # no Python conditions on tensors
+def padded(
+    batches: tf.data.Dataset, batch_size: int, count: int, share: Share = WHOLE
+) -> tf.data.Dataset:
+    """Fills the last batch up with pictures of weight 0, so that every device gets a full share.
+
+    Keras divides a batch's loss by its pictures, the fillers too, and averages over the batches:
+    the weight of the others makes up for that, and loss and weighted metrics are exact.
+
+    Args:
+        batches: (pictures, (B, classes) targets); the last batch may be smaller, or missing where
+            other processes have one.
+        batch_size: Over all processes.
+        count: Pictures in all, over all processes.
+        share: What this process takes.
+
+    Returns:
+        (pictures, targets, (size,) float32 weights), as many in every process; `size` is
+        `share.size(batch_size)`.
+    """
+    steps, size = -(-count // batch_size), share.size(batch_size)
+    weight = steps * batch_size / count
+
+    def fill(images, targets):
+        there = tf.shape(images)[0]
+        weights = tf.cast(tf.fill((there,), weight), tf.float32)
+        return tuple(_filled(part, size - there, size) for part in (images, targets, weights))
+
+    filled = batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+    if len(filled) == steps:
+        return filled
+    fillers = tuple(tf.zeros(spec.shape, spec.dtype) for spec in filled.element_spec)
+    return filled.concatenate(tf.data.Dataset.from_tensors(fillers).repeat(steps - len(filled)))
+
+
+def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor:
+    rest = values.shape[1:]
+    filled = tf.pad(values, [[0, missing], *([[0, 0]] * len(rest))])
+    return tf.ensure_shape(filled, (batch_size, *rest))
+
+
+def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Reads a data set of a few MB once and keeps it.
+
+    Keras starts a validation set anew twice an epoch. For a pipeline from files that takes a
+    second each, for as small a set longer than training on it.
+
+    Args:
+        batches: Of known number and equal, known shapes.
+    """
+    spec = batches.element_spec
+    batch_bytes = sum(math.prod(part.shape) * part.dtype.size for part in spec)
+    if len(batches) * batch_bytes > _MEMORY:
+        return batches
+    columns = zip(*batches.as_numpy_iterator(), strict=True)
+    kept = tf.data.Dataset.from_tensor_slices(tuple(np.stack(column) for column in columns))
+    return kept.with_options(plain_options())
 
 
 def check_run(config: TrainConfig, parts: int = 1) -> Devices:

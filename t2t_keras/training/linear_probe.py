@@ -16,10 +16,9 @@ import tensorflow as tf
 from t2t_keras.data import Source, soft_targets
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import atomic_path, digest_of
-from t2t_keras.training.batches import padded
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.evaluation import known_errors, validation_batches
+from t2t_keras.training.evaluation import known_errors, padded, validation_batches
 
 FEATURES_NAME = "features.npz"
 _COMPUTED_FROM = (

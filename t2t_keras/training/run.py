@@ -3,36 +3,93 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import keras
 
 from t2t_keras.data import Source, UsableParts, steps_per_epoch
 from t2t_keras.errors import ResumeError, RunInterrupted
-from t2t_keras.training.callbacks import (
-    BestWeights,
-    EndEarly,
-    KeepCheckpoints,
-    Standing,
-    StopSignals,
-    write_log,
-)
-from t2t_keras.training.compiled import compiled_model, epoch_rates
+from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches, Devices, Processes
-from t2t_keras.training.evaluation import check_run, known_errors, measure
-from t2t_keras.training.first_batches import log_first_batches
-from t2t_keras.training.fitting import fit_to_end
+from t2t_keras.training.epoch import TENSORBOARD_NAME, BestWeights, EndEarly, run_callbacks
+from t2t_keras.training.evaluation import Scores, check_run, known_errors, measure
+from t2t_keras.training.inputs import RunSources, fed_validation, log_first_batches, run_inputs
 from t2t_keras.training.linear_probe import backbone_digest, check_backbone
-from t2t_keras.training.model import inference_copy, with_logits
-from t2t_keras.training.open_together import open_run_of, sole_run_of, usable_sources_of
-from t2t_keras.training.optimization import EpochRates
-from t2t_keras.training.run_callbacks import TENSORBOARD_NAME, run_callbacks
-from t2t_keras.training.run_folder import CHECKPOINTS_NAME, LOG_NAME, plain_settings, write_settings
-from t2t_keras.training.run_inputs import fed_validation, run_inputs
-from t2t_keras.training.scores import Scores
-from t2t_keras.training.sources import RunSources
+from t2t_keras.training.model import compiled_model, epoch_rates, inference_copy, with_logits
+from t2t_keras.training.progress import write_log
+from t2t_keras.training.run_directory import (
+    CHECKPOINTS_NAME,
+    LOG_NAME,
+    open_run_of,
+    plain_settings,
+    sole_run_of,
+    usable_sources_of,
+    write_settings,
+)
+from t2t_keras.training.run_state import Standing
+from t2t_keras.training.schedule import EpochRates
+
+
+def fit_to_end(
+    model: keras.Model,
+    batches: Callable[[int], Batches],
+    validation: Batches,
+    standing: Standing,
+    callbacks: list[keras.callbacks.Callback],
+    epoch_logs: Mapping[str, float],
+) -> None:
+    """Trains what is left of a run.
+
+    `fit` counts whole epochs of one length, so the rest of an epoch that was interrupted is a
+    `fit` of its own.
+
+    Args:
+        model: Compiled.
+        batches: A step, over all epochs -> the run's training batches from there on.
+        validation: The evaluation batches.
+        standing: Where the run stands; a callback moves it on.
+        callbacks: Keras' own bar is not added.
+        epoch_logs: The training logs of an epoch of which only the validation is left.
+    """
+    while not standing.finished:
+        epoch = standing.epoch
+        if not standing.steps_left:
+            _validate(model, validation, standing, callbacks, epoch_logs)
+            continue
+        model.fit(
+            batches(standing.step),
+            validation_data=validation,
+            initial_epoch=epoch,
+            epochs=epoch + 1 if standing.step_in_epoch else standing.epochs,
+            steps_per_epoch=standing.steps_left,
+            shuffle=False,  # the batches come in an order of their own
+            verbose=0,
+            callbacks=callbacks,
+        )
+
+
+def _validate(
+    model: keras.Model,
+    validation: Batches,
+    standing: Standing,
+    callbacks: list[keras.callbacks.Callback],
+    epoch_logs: Mapping[str, float],
+) -> None:
+    """Ends an epoch as `fit` would."""
+    steps, epochs = standing.steps_per_epoch, standing.epochs
+    listed = keras.callbacks.CallbackList(
+        callbacks, model=model, verbose=0, epochs=epochs, steps=steps
+    )
+    listed.on_train_begin()
+    listed.on_epoch_begin(standing.epoch)
+    measured = model.evaluate(validation, callbacks=listed, return_dict=True)
+    logs = {**epoch_logs, **{f"val_{name}": value for name, value in measured.items()}}
+    listed.on_epoch_end(standing.epoch, logs)
+    listed.on_train_end()
+
 
 _log = logging.getLogger(__name__)
 

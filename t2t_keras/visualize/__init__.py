@@ -12,10 +12,10 @@ from t2t_keras.visualize.grad_cam import grad_cam
 from t2t_keras.visualize.maps import (
     class_logits,
     feature_maps,
+    to_pixels,
     token_similarity,
     varied_channels,
 )
-from t2t_keras.visualize.pixels import to_pixels
 from t2t_keras.visualize.plot import plot_classes, plot_confusion, plot_curves, plot_mistakes
 from t2t_keras.visualize.plot_maps import overlay, plot_channels, plot_overlays
 

@@ -8,7 +8,7 @@ MODEL is a run's folder, a `.keras` file, an official checkpoint, another file o
 
 from absl import app, flags
 
-from t2t_keras.commands import visualize as command
+from t2t_keras.cli import visualize as command
 from t2t_keras.images.constants import STATISTICS
 
 FLAGS = flags.FLAGS

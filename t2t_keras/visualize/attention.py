@@ -9,9 +9,8 @@ import numpy as np
 from keras import ops
 
 from t2t_keras.layers import T2TBlock
-from t2t_keras.models.parts import Parts, parts_of
-from t2t_keras.visualize.pixels import cells_at
-from t2t_keras.visualize.walk import (
+from t2t_keras.models.structure import Parts, parts_of
+from t2t_keras.visualize.forward import (
     array,
     attention_of,
     map_size,
@@ -23,6 +22,7 @@ from t2t_keras.visualize.walk import (
     walk_encoder,
     weights_of,
 )
+from t2t_keras.visualize.maps import cells_at
 
 
 def attention_blocks(model: keras.Model) -> list[str]:

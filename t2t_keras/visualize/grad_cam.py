@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from t2t_keras.models.parts import Parts, parts_of, require_head
+from t2t_keras.models.structure import Parts, parts_of, require_head
 from t2t_keras.visualize.attention import attending_name
-from t2t_keras.visualize.walk import (
+from t2t_keras.visualize.forward import (
     array,
     attention_of,
     finish_block,

@@ -2,14 +2,23 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from t2t_keras.visualize.plot_file import save
+from t2t_keras.files import atomic_path
+
+
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Writes a figure; the file is replaced whole or not at all."""
+    with atomic_path(Path(path)) as part:
+        FigureCanvasAgg(figure).print_png(part)
+
 
 # Okabe and Ito's colours, which colour-blind people tell apart; the lines' styles differ too.
 _TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}

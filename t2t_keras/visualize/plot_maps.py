@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from t2t_keras.visualize.plot_file import save
+from t2t_keras.visualize.plot import save
 
 _COLOURS = "viridis"  # even steps of lightness, which the colour-blind see as well
 _OPACITY = 0.65

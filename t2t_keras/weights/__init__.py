@@ -1,8 +1,8 @@
 """Reading, converting and storing weights."""
 
+from t2t_keras.weights.assign import Report
 from t2t_keras.weights.convert import Conversion, convert, load_official_checkpoint
-from t2t_keras.weights.torch_file import read_torch_checkpoint
-from t2t_keras.weights.transfer import Report
+from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
 
 __all__ = [
     "Conversion",

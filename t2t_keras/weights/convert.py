@@ -13,14 +13,12 @@ from t2t_keras.errors import CheckpointError
 from t2t_keras.files import atomic_path
 from t2t_keras.models import build_model
 from t2t_keras.variants import VARIANTS, Variant
-from t2t_keras.weights.checkpoint import state_dict_of
-from t2t_keras.weights.hdf5 import save_weights
+from t2t_keras.weights.assign import Report, load_state, position_grid
+from t2t_keras.weights.formats import ModelCard, add_card, save_weights, write_safetensors
 from t2t_keras.weights.identify import Identity, identify
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.model_card import ModelCard, add_card
-from t2t_keras.weights.safetensors import write_safetensors
-from t2t_keras.weights.torch_file import read_torch_checkpoint
-from t2t_keras.weights.transfer import Report, load_state, position_grid
+from t2t_keras.weights.state_dict import state_dict_of
+from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,15 @@
-"""Fetching a released file into the cache, so that what lies there is always the whole, right file.
+"""Keeping the converted form of a checkpoint, so that it is converted once.
 
-A file whose digest is published must have it. Any other is checked as far as its format allows when
-it first appears, and its SHA-256 kept beside it; from then on it must be that very file.
+A kept file is found by the digest of what it was made from and the version of the converter, and
+is used only as long as it has the digest it was stored with: HDF5 has no checksums of its own, and
+a flipped bit would load as another weight.
 """
 
+import contextlib
 import io
 import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,9 +24,49 @@ from t2t_keras.files import (
     recorded_digest,
     remove_leftovers,
 )
-from t2t_keras.weights.cache_dir import storing_in, weights_dir
-from t2t_keras.weights.catalogue import RELEASES_URL, Release
-from t2t_keras.weights.container import container_defect
+from t2t_keras.weights.releases import RELEASES_URL, Release
+from t2t_keras.weights.torch_reader.reader import container_defect
+
+
+def weights_dir(cache_dir: str | os.PathLike | None = None) -> Path:
+    """Returns `models/t2t_keras` in Keras' cache folder; creates nothing.
+
+    Args:
+        cache_dir: Stands in for Keras' own folder, which is $KERAS_HOME or else `~/.keras`.
+
+    Raises:
+        DownloadError: There is no home folder.
+    """
+    root = Path(cache_dir or os.environ.get("KERAS_HOME") or "~/.keras")
+    try:
+        return root.expanduser().absolute() / "models" / "t2t_keras"
+    except RuntimeError as error:
+        raise DownloadError(
+            f"The weights cache {root} has no place: {error} Choose a folder with `cache_dir` or "
+            "the environment variable KERAS_HOME."
+        ) from error
+
+
+@contextlib.contextmanager
+def storing_in(folder: Path) -> Iterator[None]:
+    """Creates `folder` and says what to do when that, or writing there, fails.
+
+    Keras' own downloads move to a folder in /tmp that any user can write to; this never does.
+
+    Raises:
+        DownloadError: Any `OSError` of the block; a `DownloadError` passes as it is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            f"Weights cannot be stored in {folder} ({error}). Make room there or make it writable, "
+            "or choose another folder with `cache_dir` or the environment variable KERAS_HOME."
+        ) from error
+
 
 if TYPE_CHECKING:  # pooch and requests are imported where a download begins: most runs have none
     import requests
@@ -200,3 +243,54 @@ def _reason(error: Exception, timeout: float) -> str:
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
     return str(error.args[0] if error.args else error)
+
+
+_KEY_DIGITS = 16
+
+
+def cached_conversion(
+    source: Path,
+    name: str,
+    build: Callable[[Path], None],
+    converter_version: str,
+    cache_dir: str | os.PathLike | None = None,
+) -> Path:
+    """Returns the converted form of a checkpoint, building it if the cache does not have it.
+
+    Several processes may call this at once; one builds, the others wait for it.
+
+    Args:
+        source: The checkpoint that is converted.
+        name: Begins the kept file's name, for people: "t2t_vit_14", say.
+        build: Writes the converted weights to the path it is given, which ends in `.weights.h5`
+            (with `hdf5.save_weights`). What it raises is passed on and leaves nothing behind.
+        converter_version: Changed whenever the same checkpoint would be converted differently.
+        cache_dir: Stands in for $KERAS_HOME or `~/.keras`.
+
+    Raises:
+        DownloadError: The cache folder cannot be written; what it held is as it was.
+        OSError: `source` cannot be read.
+    """
+    key = f"{name}-{digest_of(source)[:_KEY_DIGITS]}-{converter_version}"
+    target = weights_dir(cache_dir) / f"{key}.weights.h5"
+    if _is_intact(target):
+        return target
+    with storing_in(target.parent), locked(target) as alone:
+        if alone:
+            remove_leftovers(target)
+        if not _is_intact(target):
+            if target.exists():
+                logger.warning(
+                    "Converting %s again: %s has not the digest kept with it.", source, target
+                )
+            with atomic_path(target) as part:
+                build(part)
+            record_digest(target)
+    return target
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        return path.is_file() and recorded_digest(path) == digest_of(path)
+    except OSError:
+        return False

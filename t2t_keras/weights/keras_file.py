@@ -12,11 +12,11 @@ import keras
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.variants import Variant
-from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.weights.assign import Report, load_state
 from t2t_keras.weights.convert import classifier
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.refusal import quoted
-from t2t_keras.weights.transfer import Report, load_state
+from t2t_keras.weights.state_dict import state_dict_of
+from t2t_keras.weights.torch_reader.file_kinds import quoted
 
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"
 FILE_ERRORS = (

@@ -10,19 +10,18 @@ import keras
 from t2t_keras.errors import CheckpointError, DownloadError
 from t2t_keras.files import digest_record
 from t2t_keras.variants import VARIANTS, Variant
-from t2t_keras.weights.cache import cached_conversion
-from t2t_keras.weights.catalogue import RELEASES_URL, Release, imagenet_release
-from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.weights.assign import Report, position_grid
 from t2t_keras.weights.convert import (
     CONVERTER_VERSION,
     convert,
     load_official_checkpoint,
     load_or_advise,
 )
-from t2t_keras.weights.download import fetch_release
+from t2t_keras.weights.download import cached_conversion, fetch_release
+from t2t_keras.weights.formats import read_safetensors
 from t2t_keras.weights.keras_file import load_keras_file, picture_size
-from t2t_keras.weights.safetensors import read_safetensors
-from t2t_keras.weights.transfer import Report, position_grid
+from t2t_keras.weights.releases import RELEASES_URL, Release, imagenet_release
+from t2t_keras.weights.state_dict import state_dict_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from t2t_keras import (
     load_official_checkpoint,
     read_torch_checkpoint,
 )
-from t2t_keras.training.optimization.optimizer import build_optimizer
-from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.training.optimizers.optimizer import build_optimizer
+from t2t_keras.weights.assign import load_state
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.transfer import load_state
+from t2t_keras.weights.state_dict import state_dict_of
 from tests.conftest import DATA, official_weights
 from tests.models.macs_by_hand import macs_by_hand
 from tests.tiny import tiny_model

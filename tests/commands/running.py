@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from t2t_keras.commands.train import TrainCommand
+from t2t_keras.cli.train import TrainCommand
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "train_keras.py"

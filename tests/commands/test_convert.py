@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from t2t_keras.commands.convert import ConvertConfig, run
+from t2t_keras.cli.convert import ConvertConfig, run
 from tests.conftest import DATA
 from tests.tiny import tiny_model
 

@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from t2t_keras.commands import settings
-from t2t_keras.commands.settings import evaluation_config
-from t2t_keras.commands.train import run
+from t2t_keras.cli import settings
+from t2t_keras.cli.settings import evaluation_config
+from t2t_keras.cli.train import run
 from tests.commands.running import MODEL, asked_for
 from tests.pictures import make_folder
 

@@ -13,11 +13,12 @@ import pytest
 from absl import flags
 
 from t2t_keras import T2TViT, create_model
-from t2t_keras.commands import export, opened_model
-from t2t_keras.commands.export import ExportCommand, preprocessing_of, run
-from t2t_keras.commands.opened_model import open_model
+from t2t_keras.cli import export
+from t2t_keras.cli import models as opened_model
+from t2t_keras.cli.export import ExportCommand, preprocessing_of, run
+from t2t_keras.cli.models import open_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
-from t2t_keras.weights.model_card import ModelCard
+from t2t_keras.weights.formats import ModelCard
 from tests.tiny import DATA, tiny_variant
 
 ROOT = Path(__file__).parents[2]

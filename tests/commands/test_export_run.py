@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from t2t_keras.commands import export_run as command
+from t2t_keras.cli import export as command
 from t2t_keras.errors import ExportError
 from t2t_keras.export import Preprocessing
 

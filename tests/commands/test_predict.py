@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras import load_image, load_official_checkpoint, preprocess_input
-from t2t_keras.commands import classifiers, predict
-from t2t_keras.commands.classifiers import open_classifier
-from t2t_keras.commands.predict import PredictCommand, run
+from t2t_keras.cli import classifiers, predict
+from t2t_keras.cli.classifiers import open_classifier
+from t2t_keras.cli.predict import PredictCommand, run
 from t2t_keras.errors import CheckpointError
 from t2t_keras.export import Preprocessing, export_saved_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.model_card import ModelCard
+from t2t_keras.weights.formats import ModelCard
 from tests.pictures import encode, make_folder, noise
 from tests.tiny import DATA, tiny_model
 

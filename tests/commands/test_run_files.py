@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from t2t_keras.commands import run_files
+from t2t_keras.cli import run_files
 from t2t_keras.data import open_source
 from t2t_keras.files import atomic_path, remove_all_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
-from t2t_keras.training.scores import Mistake
-from t2t_keras.training.sources import RunSources
+from t2t_keras.training.evaluation import Mistake
+from t2t_keras.training.inputs import RunSources
 from tests.training.forked import result_of
 
 NAMES = ("ash", "elm")

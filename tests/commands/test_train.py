@@ -15,15 +15,15 @@ from keras.saving import load_model
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from t2t_keras.commands import train as module
-from t2t_keras.commands.train import TrainCommand, run
+from t2t_keras.cli import train as module
+from t2t_keras.cli.train import TrainCommand, run
 from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training import TrainConfig
 from t2t_keras.training.config import CLASS_WEIGHTS, MONITORS, OPTIMIZERS, PRECISIONS
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.model_card import ModelCard, read_card
+from t2t_keras.weights.formats import ModelCard, read_card
 from tests.commands.running import ROOT, SCRIPT, SETTINGS, asked_for, script
 from tests.pictures import make_folder
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2t_keras.commands import visualize
-from t2t_keras.commands.visualize import VisualizeCommand, run
+from t2t_keras.cli import visualize
+from t2t_keras.cli.visualize import VisualizeCommand, run
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
 from t2t_keras.weights.convert import write_model
 from tests.conftest import DATA

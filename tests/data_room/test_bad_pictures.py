@@ -7,9 +7,10 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import Source, bad_pictures, train_dataset, usable_parts
-from t2t_keras.data.seeds import order_seed
-from t2t_keras.data.splits import FileSplit, RecordSplit
+from t2t_keras.data import Source, train_dataset, usable_parts
+from t2t_keras.data import inspection as bad_pictures
+from t2t_keras.data.ops.seeds import order_seed
+from t2t_keras.data.sources.splits import FileSplit, RecordSplit
 from t2t_keras.errors import DataError, ResumeError
 from tests.pictures import encode, noise
 

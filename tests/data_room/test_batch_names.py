@@ -1,12 +1,6 @@
 import numpy as np
 
-from t2t_keras.data import (
-    AUGMENTATIONS,
-    batch_names,
-    open_source,
-    steps_per_epoch,
-    train_dataset,
-)
+from t2t_keras.data import AUGMENTATIONS, batch_names, open_source, steps_per_epoch, train_dataset
 from tests.pictures import encode
 
 

@@ -4,8 +4,8 @@ import tensorflow as tf
 from PIL import Image
 
 from t2t_keras.data import colour_jitter
-from t2t_keras.data.colour_jitter import draw_jitter
-from t2t_keras.data.seeds import batch_seed
+from t2t_keras.data.ops.color import draw_jitter
+from t2t_keras.data.ops.seeds import batch_seed
 from tests.data_room.pillow_ops import SIZE, enhanced, pictures
 
 COUNT = 3000

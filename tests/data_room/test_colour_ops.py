@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import ImageOps
 
-from t2t_keras.data import colour_ops
+from t2t_keras.data.ops import color as colour_ops
 from tests.data_room.pillow_ops import enhanced, levels_off, pictures, solarized_add
 from tests.pictures import noise
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data.crops import CropDraws, draw_crops, window_of
-from t2t_keras.data.decode import decode_picture
-from t2t_keras.data.decode_window import decode_window
-from t2t_keras.data.seeds import batch_seed
+from t2t_keras.data.ops.crops import CropDraws, draw_crops, window_of
+from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.jpeg_window import decode_window
+from t2t_keras.data.ops.seeds import batch_seed
 from tests.pictures import encode, noise, ramp, readable_kinds, turned, unreadable_kinds
 
 AREA, RATIO = (0.01, 1.0), (0.2, 5.0)

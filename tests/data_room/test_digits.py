@@ -6,7 +6,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from t2t_keras.data import open_source
-from t2t_keras.data.digits import prepare_digits
+from t2t_keras.data.sources.digits import prepare_digits
 
 
 def _decoded(split):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from t2t_keras.data.folder import scan_folder
+from t2t_keras.data.sources.folder import scan_folder
 from t2t_keras.errors import DataError
 from tests.pictures import make_folder
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from t2t_keras.data import geometric_ops
+from t2t_keras.data.ops import geometric as geometric_ops
 from tests.data_room.pillow_ops import FILL, SIZE, levels_off, pictures, rotated, transformed
 from tests.pictures import noise
 

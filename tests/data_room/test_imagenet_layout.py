@@ -3,8 +3,7 @@ import shutil
 import pytest
 
 from t2t_keras.data import open_source
-from t2t_keras.data.folder import scan_folder
-from t2t_keras.data.imagenet_layout import find_labels, picture_root, read_labels
+from t2t_keras.data.sources.folder import find_labels, picture_root, read_labels, scan_folder
 from t2t_keras.errors import DataError
 from tests.pictures import make_archive, make_folder
 

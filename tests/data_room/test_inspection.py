@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from t2t_keras.data import Source, decode_picture, eval_dataset, inspection, picture_errors
 from t2t_keras.data.inspection import fingerprint, inspect_split
-from t2t_keras.data.splits import FileSplit
-from t2t_keras.data.tfds_records import record_split
+from t2t_keras.data.sources.splits import FileSplit
+from t2t_keras.data.sources.tfds import record_split
 from t2t_keras.images import read_rgb
 from tests.data_room.any_pictures import prepare
 from tests.pictures import encode, noise, readable_kinds, unreadable_kinds

@@ -4,7 +4,7 @@ import tensorflow as tf
 from scipy import stats
 
 from t2t_keras.data import Mix, Mixing, batch_seed, draw_mix, mix_pixels, mix_targets, soft_targets
-from t2t_keras.data.mixup import symmetric_beta
+from t2t_keras.data.ops.mixup import symmetric_beta
 from tests.pictures import noise
 
 COUNT = 3000

@@ -4,8 +4,8 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from t2t_keras.data import RandAugmentConfig, parse_rand_augment, rand_augment
-from t2t_keras.data.randaugment import OPS, WEIGHTS, Draws, apply_op, draw_ops, op_amount
-from t2t_keras.data.seeds import batch_seed
+from t2t_keras.data.ops.randaugment import OPS, WEIGHTS, Draws, apply_op, draw_ops, op_amount
+from t2t_keras.data.ops.seeds import batch_seed
 from tests.data_room.pillow_ops import (
     FILL,
     SIZE,

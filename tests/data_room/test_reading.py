@@ -13,7 +13,7 @@ from t2t_keras.data import (
     picture_errors,
     train_dataset,
 )
-from t2t_keras.data.splits import FileSplit
+from t2t_keras.data.sources.splits import FileSplit
 from t2t_keras.errors import DataError
 from tests.pictures import encode, ramp, unreadable_kinds
 

@@ -10,7 +10,7 @@ from t2t_keras.data import (
     open_source,
     train_dataset,
 )
-from t2t_keras.training.batches import padded
+from t2t_keras.training.evaluation import padded
 
 EVERYTHING = Augmentation(mixing=Mixing(), erasing=Erasing(probability=0.5), smoothing=0.1)
 STEP = {"batch_size": 12, "seed": 3, "epochs": 2, "augmentation": EVERYTHING, "start_step": 1}

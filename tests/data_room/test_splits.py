@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import splits
-from t2t_keras.data.seeds import order_seed
-from t2t_keras.data.splits import FileSplit, RecordSplit
+from t2t_keras.data.ops.seeds import order_seed
+from t2t_keras.data.sources import splits
+from t2t_keras.data.sources.splits import FileSplit, RecordSplit
 
 COUNT = 50
 

@@ -5,8 +5,8 @@ from tensorflow_datasets.core import DatasetBuilder
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from t2t_keras.data import is_folder, open_source
-from t2t_keras.data.digits import prepare_digits
-from t2t_keras.data.tfds_records import choose_splits, class_names, record_split, tfds_builder
+from t2t_keras.data.sources.digits import prepare_digits
+from t2t_keras.data.sources.tfds import choose_splits, class_names, record_split, tfds_builder
 from t2t_keras.errors import DataError
 from tests.data_room.any_pictures import prepare
 from tests.pictures import encode, noise

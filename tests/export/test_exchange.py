@@ -9,12 +9,18 @@ from sklearn.datasets import load_digits
 
 from t2t_keras import T2TViT
 from t2t_keras.errors import ExportError
-from t2t_keras.export import Preprocessing, export_model, litert_file, openvino_file
+from t2t_keras.export import Preprocessing, export_model
+from t2t_keras.export import exchange as litert_file
+from t2t_keras.export import exchange as openvino_file
 from t2t_keras.export.classifier import features_and_logits
-from t2t_keras.export.litert_file import convert_to_litert
-from t2t_keras.export.onnx_file import quantize_onnx, write_onnx
-from t2t_keras.export.openvino_file import convert_to_openvino
-from t2t_keras.export.plain_model import plain_model, save_graph
+from t2t_keras.export.exchange import (
+    convert_to_litert,
+    convert_to_openvino,
+    plain_model,
+    quantize_onnx,
+    save_graph,
+    write_onnx,
+)
 from t2t_keras.images import preprocess_input
 from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.tiny import tiny_variant

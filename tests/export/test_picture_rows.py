@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from t2t_keras.export import UNREADABLE
-from t2t_keras.export.picture_rows import decode_rows
+from t2t_keras.export.classifier import decode_rows
 from t2t_keras.images import load_image
 from tests.pictures import encode, noise, readable_kinds, unreadable_kinds
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from t2t_keras.errors import ExportError
 from t2t_keras.export import next_version
-from t2t_keras.export.versions import new_version
+from t2t_keras.export.saved_model import new_version
 from tests.export.conftest import NAMES
 from tests.pictures import encode, noise
 from tests.training.forked import forked

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.export.warm_up import PLACE
+from t2t_keras.export.saved_model import PLACE
 
 MISSING = 'needs pip install -e ".[serving]"'
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from t2t_keras.images.orientation import read_orientation, upright
+from t2t_keras.images.decode import read_orientation, upright
 from tests.pictures import ramp, turned
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from t2t_keras.layers.activations import gelu
+from t2t_keras.layers.primitives import gelu
 from tests.layers.check_layer import numpy
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2t_keras.layers.bicubic import interpolation_matrix, resize_grid
+from t2t_keras.layers.embeddings import interpolation_matrix, resize_grid
 from tests.layers.check_layer import numpy
 
 GOLDEN = Path(__file__).parents[1] / "data" / "pos_embed_resize.npz"

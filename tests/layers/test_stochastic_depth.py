@@ -1,7 +1,7 @@
 import numpy as np
 
 from t2t_keras.layers import StochasticDepth
-from t2t_keras.layers.stochastic_depth import linear_rates
+from t2t_keras.layers.primitives import linear_rates
 from tests.layers.check_layer import check_layer, numpy, random
 
 

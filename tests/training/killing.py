@@ -17,7 +17,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from t2t_keras import Variant
-from t2t_keras.data import decode_window, inspection, pipeline
+from t2t_keras.data import inspection, pipeline
+from t2t_keras.data.ops import jpeg_window as decode_window
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, run, train
 from t2t_keras.training.recipes import SMALL_VARIANTS

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.training import batches as module
-from t2t_keras.training.batches import kept_if_small, padded
+from t2t_keras.training import evaluation as module
+from t2t_keras.training.evaluation import kept_if_small, padded
 
 
 def labelled(count, batch_size):

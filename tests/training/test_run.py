@@ -13,12 +13,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from t2t_keras.errors import CheckpointError, DataError, ResumeError, TrainingError
 from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
-from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
-from t2t_keras.training.compiled import compiled_model, epoch_rates
+from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.evaluation import known_errors
-from t2t_keras.training.model import build_model, load_run_weights
-from t2t_keras.training.sources import open_sources
+from t2t_keras.training.inputs import open_sources
+from t2t_keras.training.model import build_model, compiled_model, epoch_rates, load_run_weights
 from tests.training.tiny_run import make_pictures
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from t2t_keras.errors import ResumeError
 from t2t_keras.training import make_config
-from t2t_keras.training.callbacks.checkpoints import Checkpoint, write_checkpoint
-from t2t_keras.training.run_folder import (
+from t2t_keras.training.checkpoint.store import Checkpoint, write_checkpoint
+from t2t_keras.training.run_directory import (
     check_override,
     is_busy,
     open_run,

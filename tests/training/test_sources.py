@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras.errors import DataError
 from t2t_keras.training import make_config
-from t2t_keras.training.sources import (
+from t2t_keras.training.inputs import (
     open_sources,
     open_test_source,
     usable_sources,

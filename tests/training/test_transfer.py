@@ -14,10 +14,10 @@ from sklearn.datasets import load_digits
 from t2t_keras import T2TViT, Variant, preprocess_input
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.training import make_config, run, train
-from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
-from t2t_keras.training.class_weights import balanced_weights, weighted
+from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.evaluation import validation_batches
+from t2t_keras.training.inputs import balanced_weights, weighted
 from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS

@@ -6,16 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training.callbacks.best_weights import BestWeights
-from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
-from t2t_keras.training.callbacks.keep_checkpoints import KeepCheckpoints
-from t2t_keras.training.callbacks.log_file import LogFile
-from t2t_keras.training.callbacks.non_finite import StopAtNonFinite
-from t2t_keras.training.callbacks.signals import StopSignals
-from t2t_keras.training.callbacks.standing import Standing
-from t2t_keras.training.devices.spread_seeds import spread_seeds
-from t2t_keras.training.fitting import fit_to_end
-from t2t_keras.training.optimization.gradients import LossScale
+from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.signals import StopSignals
+from t2t_keras.training.checkpoint.store import newest_checkpoint
+from t2t_keras.training.devices.decorrelate import spread_seeds
+from t2t_keras.training.epoch import BestWeights, StopAtNonFinite
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.progress import LogFile
+from t2t_keras.training.run import fit_to_end
+from t2t_keras.training.run_state import Standing
 
 STEPS, EPOCHS, BATCH = 4, 3, 6  # sums of 12 on each of two devices: their means are rounded
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from t2t_keras.training import accumulating, averaged_weights, transfer_optimizer
 from t2t_keras.training.devices.distribution import make_strategy
-from t2t_keras.training.optimization.gradients import LossScale
-from t2t_keras.training.optimization.optimizer import SGD
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.optimizers.optimizer import SGD
 from tests.training.steps import PICTURES, TARGETS, compiled
 
 RATES = {"hidden/kernel": 0.25, "logits/bias": 3.0}

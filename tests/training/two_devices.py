@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import make_config, train
-from t2t_keras.training.callbacks.checkpoints import Checkpoint, newest_checkpoint
-from t2t_keras.training.callbacks.variable_state import metric_variables
+from t2t_keras.training.checkpoint.store import Checkpoint, newest_checkpoint
+from t2t_keras.training.checkpoint.variables import metric_variables
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.plain_graphs import leave_graphs_alone
 from tests.training.tiny_run import FIELDS, TINY

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.models.parts import parts_of
+from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize import (
     attention_blocks,
     attention_rollout,
@@ -11,8 +11,8 @@ from t2t_keras.visualize import (
     stage_attention,
     token_attention,
     token_similarity,
-    walk,
 )
+from t2t_keras.visualize import forward as walk
 from tests.layers.check_layer import numpy, random
 from tests.visualize.models import IMAGES, KINDS, small_model
 

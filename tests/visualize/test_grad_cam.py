@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.models.parts import parts_of
+from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize import class_logits, grad_cam
 from t2t_keras.visualize.grad_cam import _cut, _gradient
 from tests.layers.check_layer import numpy, random

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from t2t_keras.models.parts import Grid, parts_of
+from t2t_keras.models.structure import Grid, parts_of
 from t2t_keras.visualize import feature_maps, to_pixels
-from t2t_keras.visualize.pixels import cells_at
+from t2t_keras.visualize.maps import cells_at
 from tests.visualize.models import IMAGES, KINDS, small_model
 
 

@@ -13,7 +13,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
-import t2t_keras.weights.torch_file as torch_file
+import t2t_keras.weights.torch_reader.reader as torch_file
 
 MEMORY_TO_SPARE = 2 << 30
 HARMLESS_EVENTS = {"builtins.id"}

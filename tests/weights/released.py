@@ -3,9 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from t2t_keras.weights.cache_dir import weights_dir
-from t2t_keras.weights.catalogue import Release
-from t2t_keras.weights.download import fetch_release
+from t2t_keras.weights.download import fetch_release, weights_dir
+from t2t_keras.weights.releases import Release
 
 DATA = Path(__file__).parent.parent / "data"
 BODY = (DATA / "tiny_transformer_half.pth.tar").read_bytes()

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from t2t_keras.variants import VARIANTS
-from t2t_keras.weights.catalogue import RELEASES, RELEASES_URL, imagenet_release
+from t2t_keras.weights.releases import RELEASES, RELEASES_URL, imagenet_release
 
 IMAGENET_VARIANTS = {
     "t2t_vit_7": "71.7_T2T_ViT_7.pth.tar",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError, read_torch_checkpoint
-from t2t_keras.weights.checkpoint import state_dict_of
+from t2t_keras.weights.state_dict import state_dict_of
 from tests.conftest import DATA
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2t_keras.weights.container import container_defect
+from t2t_keras.weights.torch_reader.reader import container_defect
 
 DATA = Path(__file__).parent.parent / "data"
 ZIP = DATA / "tiny_transformer_half.pth.tar"

@@ -6,8 +6,7 @@ import pytest
 from t2t_keras.errors import DownloadError
 from t2t_keras.files import digest_record
 from t2t_keras.weights import download
-from t2t_keras.weights.cache_dir import weights_dir
-from t2t_keras.weights.download import fetch_release
+from t2t_keras.weights.download import fetch_release, weights_dir
 from tests.weights.release_server import HTML, serving
 from tests.weights.released import (
     BODY,

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.weights.hdf5 import save_weights
+from t2t_keras.weights.formats import save_weights
 
 
 def model(seed):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from t2t_keras import VARIANTS, CheckpointError, read_torch_checkpoint
-from t2t_keras.weights.checkpoint import state_dict_of
 from t2t_keras.weights.identify import identify
+from t2t_keras.weights.state_dict import state_dict_of
 from tests.conftest import DATA
 
 

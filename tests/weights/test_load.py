@@ -8,7 +8,7 @@ import pytest
 
 from t2t_keras import CheckpointError, T2TViT, create_model, load_official_checkpoint
 from t2t_keras.weights.convert import convert, write_model
-from t2t_keras.weights.safetensors import read_safetensors
+from t2t_keras.weights.formats import read_safetensors
 from tests.conftest import DATA
 from tests.tiny import tiny_model, tiny_variant
 

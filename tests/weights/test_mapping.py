@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from t2t_keras import VARIANTS, T2TViT, create_model
+from t2t_keras.weights.assign import load_state
 from t2t_keras.weights.mapping import official_entries, official_state
-from t2t_keras.weights.transfer import load_state
 from tests.conftest import official_weights
 from tests.tiny import tiny_model, tiny_variant
 

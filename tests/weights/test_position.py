@@ -4,9 +4,8 @@ from safetensors.numpy import save_file
 
 from t2t_keras import CheckpointError
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.position import resize_position_table
-from t2t_keras.weights.safetensors import read_safetensors, write_safetensors
+from t2t_keras.weights.formats import read_safetensors, write_safetensors
+from t2t_keras.weights.mapping import official_state, resize_position_table
 from tests.conftest import DATA
 from tests.tiny import tiny_model
 

@@ -10,10 +10,10 @@ import pytest
 
 from t2t_keras import DownloadError, create_model
 from t2t_keras.files import digest_record
-from t2t_keras.weights import cache, load
-from t2t_keras.weights.cache_dir import weights_dir
-from t2t_keras.weights.catalogue import RELEASES_URL, imagenet_release
-from t2t_keras.weights.download import fetch_release
+from t2t_keras.weights import download as cache
+from t2t_keras.weights import load
+from t2t_keras.weights.download import fetch_release, weights_dir
+from t2t_keras.weights.releases import RELEASES_URL, imagenet_release
 from tests.weights.released import NOWHERE
 from tests.weights.torch_writer import checkpoint
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError, create_model, load_official_checkpoint
+from t2t_keras.weights.assign import load_state
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.transfer import load_state
 from tests.conftest import DATA
 from tests.tiny import tiny_model
 

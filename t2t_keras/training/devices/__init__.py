@@ -1,5 +1,6 @@
 """What a run computes on: TensorFlow's devices, or JAX's on one or several machines."""
 
+from t2t_keras.training.devices.decorrelate import spread_seeds
 from t2t_keras.training.devices.distribution import check_global_batch
 from t2t_keras.training.devices.processes import (
     ALONE,
@@ -9,7 +10,6 @@ from t2t_keras.training.devices.processes import (
     lost_process,
 )
 from t2t_keras.training.devices.run_devices import Batches, Devices, make_devices
-from t2t_keras.training.devices.spread_seeds import spread_seeds
 
 __all__ = [
     "ALONE",

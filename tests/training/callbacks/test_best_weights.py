@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training.callbacks.best_weights import BestWeights
+from t2t_keras.training.epoch import BestWeights
 
 
 def small_model():

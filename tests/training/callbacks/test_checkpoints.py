@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from t2t_keras.errors import ResumeError, TrainingError
-from t2t_keras.training.callbacks import checkpoints
-from t2t_keras.training.callbacks.checkpoints import (
+from t2t_keras.training.checkpoint import store as checkpoints
+from t2t_keras.training.checkpoint.store import (
     Checkpoint,
     checkpoint_path,
     newest_checkpoint,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from t2t_keras.errors import ResumeError, RunInterrupted, TrainingError
-from t2t_keras.training.callbacks.checkpoints import newest_checkpoint
+from t2t_keras.training.checkpoint.store import newest_checkpoint
 from tests.training.toy import EPOCHS, STEPS, At, Toy, contents
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from t2t_keras.errors import TrainingError
-from t2t_keras.training.callbacks.non_finite import StopAtNonFinite
-from t2t_keras.training.callbacks.standing import Standing
+from t2t_keras.training.epoch import StopAtNonFinite
+from t2t_keras.training.run_state import Standing
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

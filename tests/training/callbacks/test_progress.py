@@ -2,10 +2,10 @@ import logging
 
 import pytest
 
-from t2t_keras.training.callbacks.best_weights import BestWeights
-from t2t_keras.training.callbacks.progress import Bar, EpochLine, Pace, StepLine
-from t2t_keras.training.callbacks.standing import Standing
-from t2t_keras.training.optimization.schedule import EpochRates
+from t2t_keras.training.epoch import BestWeights
+from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
+from t2t_keras.training.run_state import Standing
+from t2t_keras.training.schedule import EpochRates
 
 RATES = EpochRates(lr=0.5, min_lr=0, warmup_lr=0, epochs=2, warmup_epochs=0, cooldown_epochs=0)
 

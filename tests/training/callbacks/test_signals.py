@@ -3,7 +3,7 @@ import signal
 import pytest
 
 from t2t_keras.errors import DataError, RunInterrupted
-from t2t_keras.training.callbacks.signals import StopSignals
+from t2t_keras.training.checkpoint.signals import StopSignals
 from tests.training.forked import result_of
 
 

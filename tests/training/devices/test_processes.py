@@ -6,7 +6,8 @@ import pytest
 
 from t2t_keras.data import open_source
 from t2t_keras.errors import DataError, TrainingError
-from t2t_keras.training import make_config, open_together
+from t2t_keras.training import make_config
+from t2t_keras.training import run_directory as open_together
 from t2t_keras.training.devices import processes as module
 from t2t_keras.training.devices.distribution import check_global_batch
 from t2t_keras.training.devices.processes import (

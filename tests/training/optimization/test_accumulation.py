@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from t2t_keras.training import accumulating
-from t2t_keras.training.optimization.gradients import LossScale
-from t2t_keras.training.optimization.optimizer import SGD
-from t2t_keras.training.optimization.schedule import PerEpoch
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.optimizers.optimizer import SGD
+from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.weights.mapping import official_entries
 from tests.tiny import tiny_model
 from tests.training.steps import PICTURES, TARGETS, compiled, small_model, values

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from t2t_keras.training import averaged_weights
-from t2t_keras.training.optimization.gradients import LossScale
-from t2t_keras.training.optimization.optimizer import SGD, AdamW
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.optimizers.optimizer import SGD, AdamW
 from tests.training.steps import PICTURES, TARGETS, compiled, small_model, values
 
 

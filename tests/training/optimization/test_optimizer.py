@@ -5,8 +5,8 @@ import pytest
 from t2t_keras import T2TViT
 from t2t_keras.training.config import OPTIMIZERS
 from t2t_keras.training.model import precision
-from t2t_keras.training.optimization.gradients import LossScale
-from t2t_keras.training.optimization.optimizer import (
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.optimizers.optimizer import (
     _MAKERS,
     SGD,
     AdamW,
@@ -14,7 +14,7 @@ from t2t_keras.training.optimization.optimizer import (
     build_optimizer,
     undecayed_variables,
 )
-from t2t_keras.training.optimization.schedule import PerEpoch
+from t2t_keras.training.schedule import PerEpoch
 from tests.tiny import tiny_model, tiny_variant
 from tests.training.tiny_run import TINY
 

@@ -4,7 +4,7 @@ import pytest
 
 from t2t_keras import T2TViT
 from t2t_keras.training import build_optimizer, transfer_optimizer
-from t2t_keras.training.optimization.rate_groups import rate_factors
+from t2t_keras.training.optimizers.rate_groups import rate_factors
 from tests.tiny import tiny_model, tiny_variant
 
 FROZEN = {"position_table/position_table"} | {

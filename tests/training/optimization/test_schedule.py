@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training.optimization.schedule import EpochRates, PerEpoch
+from t2t_keras.training.schedule import EpochRates, PerEpoch
 
 AUTHORS = EpochRates(
     lr=5e-4, min_lr=1e-5, warmup_lr=1e-6, epochs=300, warmup_epochs=10, cooldown_epochs=10

@@ -1,0 +1,290 @@
+"""Model functions with the signature of `keras.applications`."""
+
+import difflib
+import fnmatch
+import inspect
+import numbers
+import os
+
+import keras
+
+from t2t_keras.models import build_model
+from t2t_keras.variants import VARIANTS, Variant, published_name
+from t2t_keras.weights.load import check_weights, load_weights
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the published variants, in the paper's order.
+
+    Args:
+        pattern: Shell-style pattern a name must match, such as "t2t_vit_t_*".
+    """
+    return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
+
+
+def create_model(name: str, **kwargs) -> keras.Model:
+    """The published variant of that name.
+
+    Args:
+        name: One of `list_models()`; upper and lower case are one.
+        **kwargs: As the model function takes them, such as `weights` or `classes`.
+
+    Raises:
+        ValueError: No variant has that name; the message lists those that come near.
+    """
+    key = name.lower()
+    if key not in VARIANTS:
+        near = difflib.get_close_matches(key, VARIANTS, n=3) or list(VARIANTS)
+        raise ValueError(
+            f"`name` must be one of `t2t_keras.list_models()`, such as {', '.join(near)}. "
+            f"Received: name={name}"
+        )
+    return T2TViT(VARIANTS[key], **{"weights": "imagenet", "name": key, **kwargs})
+
+
+MIN_SIDE = 16
+_POOLINGS = (None, "token", "avg", "max")
+
+
+def check_arguments(
+    include_top: bool, weights, pooling: str | None, classes: int, activation, drop_rates: dict
+) -> None:
+    """Raises a ValueError that names the argument and what is allowed."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "T2T-ViT takes pictures as (height, width, channels): set "
+            '`keras.config.set_image_data_format("channels_last")`. '
+            f"Received: image_data_format={keras.config.image_data_format()}"
+        )
+    if pooling not in _POOLINGS:
+        raise ValueError(f"`pooling` must be one of {_POOLINGS}. Received: pooling={pooling}")
+    if include_top and (not isinstance(classes, numbers.Integral) or classes < 1):
+        raise ValueError(
+            f"`classes` must be a whole number of at least 1. Received: classes={classes}"
+        )
+    if include_top and weights is not None and activation not in (None, "softmax"):
+        raise ValueError(
+            "`classifier_activation` must be None or 'softmax' where weights are given. "
+            f"Received: classifier_activation={activation}"
+        )
+    for name, rate in drop_rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate}")
+
+
+def _check_shape(shape, weights) -> None:
+    if len(shape) != 3:
+        raise ValueError(
+            "`input_shape` must be (height, width, channels), each a number, or None for height "
+            f"and width. Received: input_shape={shape}"
+        )
+    height, width, channels = shape
+    if any(side is not None and side < MIN_SIDE for side in (height, width)):
+        raise ValueError(
+            f"`input_shape` must have a height and width of at least {MIN_SIDE} pixels. "
+            f"Received: input_shape={shape}"
+        )
+    if channels is None or channels < 1:
+        raise ValueError(
+            "`input_shape` must end in the number of channels, 3 for colour pictures. "
+            f"Received: input_shape={shape}"
+        )
+    if weights is not None and channels != 3:
+        raise ValueError(
+            "`input_shape` must have 3 channels where weights are given. "
+            f"Received: input_shape={shape}"
+        )
+
+
+def image_tensor(input_tensor, input_shape, variant: Variant, weights):
+    """The pictures' Keras tensor and what the model is called on.
+
+    Raises:
+        ValueError: The shape is none that the model takes.
+    """
+    if input_tensor is None:
+        shape = input_shape or (variant.image_size, variant.image_size, 3)
+        _check_shape(tuple(shape), weights)
+        images = keras.Input(shape, name="image")
+        return images, images
+    if not keras.utils.is_keras_tensor(input_tensor):
+        raise ValueError(
+            "`input_tensor` must be a Keras tensor, such as `keras.Input(...)` gives. "
+            f"Received: input_tensor={input_tensor}"
+        )
+    given = tuple(input_tensor.shape[1:])
+    _check_shape(given, weights)
+    if input_shape is not None and tuple(input_shape) != given:
+        raise ValueError(
+            f"`input_shape` and the shape of `input_tensor`, {given}, must be equal where both are "
+            f"given. Received: input_shape={input_shape}"
+        )
+    return input_tensor, keras.utils.get_source_inputs(input_tensor)
+
+
+_OWN_ARGUMENT = "    variant_config: The sizes.\n"
+
+
+def _build(
+    variant: Variant,
+    variant_name: str | None,
+    include_top: bool,
+    weights: str | os.PathLike | None,
+    input_tensor,
+    input_shape,
+    pooling: str | None,
+    classes: int,
+    classifier_activation,
+    name: str,
+    drop_rates: dict,
+) -> keras.Model:
+    check_weights(weights, variant_name)
+    check_arguments(
+        include_top, weights, pooling, classes, classifier_activation, drop_rates=drop_rates
+    )
+    images, inputs = image_tensor(input_tensor, input_shape, variant, weights)
+    model = build_model(
+        variant,
+        images,
+        inputs=inputs,
+        include_top=include_top,
+        pooling=pooling,
+        classes=int(classes) if include_top else None,
+        classifier_activation=classifier_activation,
+        name=name,
+        drop_rates=drop_rates,
+    )
+    if weights is not None:
+        load_weights(model, weights, variant, variant_name)
+    return model
+
+
+def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
+    variant_config: Variant,
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
+    input_tensor=None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    name: str = "t2t_vit",
+    *,
+    drop_rate: float = 0.0,
+    attn_drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+) -> keras.Model:
+    """A T2T-ViT of one's own sizes.
+
+    Args:
+        variant_config: The sizes.
+        include_top: Whether the classifier on the class token is part of the model.
+        weights: "imagenet" (the authors' released weights, fetched once and kept), the path of a
+            `.weights.h5`, `.keras`, `.safetensors` or official `.pth` / `.pth.tar` file, or None
+            (random weights).
+        input_tensor: Keras tensor to build the model on, (B, H, W, C) normalised pictures.
+        input_shape: (height, width, channels) in pixels; default the variant's own, (224, 224, 3).
+            Any height and width from 16 up, square or not, or None for both: the position table
+            follows. 3 channels where weights are given.
+        pooling: Without the classifier: None gives all tokens (B, 1 + N, D), the class token
+            first; "token" the class token, "avg" and "max" the patch tokens' mean and maximum,
+            each (B, D). Ignored with it.
+        classes: Number of classes. Where weights are for another number, the classifier starts
+            from random values, which is logged.
+        classifier_activation: "softmax" or None (logits); with `weights=None` any activation.
+        name: Name of the model.
+        drop_rate: Share of values dropped after positions, attention and in the encoder's MLPs,
+            in [0, 1). The stem's performers always drop 0.1 in training, as the authors' do.
+        attn_drop_rate: Share of attention weights dropped, in [0, 1).
+        drop_path_rate: Stochastic depth's rate in the deepest block, in [0, 1); 0.1 in the
+            authors' training.
+
+    Returns:
+        A functional `keras.Model`. Its pictures come from `t2t_keras.preprocess_input`.
+
+    Raises:
+        ValueError: An argument is outside what is allowed.
+        CheckpointError: A file of weights is damaged or does not fit.
+        DownloadError: Released weights cannot be fetched or stored.
+
+    Reference: arXiv:2101.11986; official `t2t_vit.T2T_ViT`.
+    """
+    if not isinstance(variant_config, Variant):
+        raise ValueError(
+            "`variant_config` must be a `t2t_keras.Variant`; a published model goes by its name, "
+            f'as in `create_model("t2t_vit_14")`. Received: variant_config={variant_config}'
+        )
+    drop_rates = {
+        "drop_rate": drop_rate,
+        "attn_drop_rate": attn_drop_rate,
+        "drop_path_rate": drop_path_rate,
+    }
+    return _build(
+        variant_config,
+        published_name(variant_config),
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+        drop_rates,
+    )
+
+
+def _published(function_name: str, variant_name: str):
+    """The model function of a published variant."""
+
+    def create(
+        include_top: bool = True,
+        weights: str | os.PathLike | None = "imagenet",
+        input_tensor=None,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: str | None = "softmax",
+        name: str = variant_name,
+        *,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> keras.Model:
+        return T2TViT(
+            VARIANTS[variant_name],
+            include_top,
+            weights,
+            input_tensor,
+            input_shape,
+            pooling,
+            classes,
+            classifier_activation,
+            name,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            drop_path_rate=drop_path_rate,
+        )
+
+    create.__name__ = create.__qualname__ = function_name
+    # Python 3.13 keeps docstrings without their indentation, and -OO keeps none.
+    arguments = inspect.cleandoc(T2TViT.__doc__ or "").partition(_OWN_ARGUMENT)[2]
+    create.__doc__ = f"The published variant `{variant_name}`.\n\nArgs:\n{arguments}"
+    return create
+
+
+T2TViT7 = _published("T2TViT7", "t2t_vit_7")
+T2TViT10 = _published("T2TViT10", "t2t_vit_10")
+T2TViT12 = _published("T2TViT12", "t2t_vit_12")
+T2TViT14 = _published("T2TViT14", "t2t_vit_14")
+T2TViT19 = _published("T2TViT19", "t2t_vit_19")
+T2TViT24 = _published("T2TViT24", "t2t_vit_24")
+T2TViTt14 = _published("T2TViTt14", "t2t_vit_t_14")
+T2TViTt19 = _published("T2TViTt19", "t2t_vit_t_19")
+T2TViTt24 = _published("T2TViTt24", "t2t_vit_t_24")
+T2TViT14ResNeXt = _published("T2TViT14ResNeXt", "t2t_vit_14_resnext")
+T2TViT14Wide = _published("T2TViT14Wide", "t2t_vit_14_wide")
+T2TViT14SE = _published("T2TViT14SE", "t2t_vit_14_se")
+T2TViT16Ghost = _published("T2TViT16Ghost", "t2t_vit_16_ghost")
+T2TViTDense = _published("T2TViTDense", "t2t_vit_dense")
+T2TViTc14 = _published("T2TViTc14", "t2t_vit_c_14")

@@ -1,0 +1,208 @@
+"""Color operations with Pillow's values, and color jitter."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from t2t_keras.data.ops.graph import compiled
+from t2t_keras.data.ops.seeds import split_seed
+
+_PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
+_WHOLE = tf.TensorSpec((), tf.int32)
+_FACTOR = tf.TensorSpec((), tf.float32)
+_GREY_WEIGHTS = (19595, 38470, 7471)  # of RGB in 65536ths, as Pillow's convert("L")
+
+
+def invert(image: tf.Tensor) -> tf.Tensor:
+    """`ImageOps.invert`."""
+    return 255 - image
+
+
+@compiled(input_signature=[_PICTURE, _WHOLE])
+def posterize(image: tf.Tensor, bits: Any) -> tf.Tensor:
+    """`ImageOps.posterize`: keeps the upper `bits`, 0 to 8, of every value."""
+    kept = 256 - tf.bitwise.left_shift(1, 8 - bits)
+    return tf.bitwise.bitwise_and(image, tf.cast(kept, tf.uint8))
+
+
+@compiled(input_signature=[_PICTURE, _WHOLE])
+def solarize(image: tf.Tensor, threshold: Any) -> tf.Tensor:
+    """`ImageOps.solarize`: inverts values from `threshold`, 0 to 256, on."""
+    return tf.where(tf.cast(image, tf.int32) < threshold, image, 255 - image)
+
+
+@compiled(input_signature=[_PICTURE, _WHOLE])
+def solarize_add(image: tf.Tensor, added: Any) -> tf.Tensor:
+    """Adds `added`, 0 to 255, to values below 128, up to 255."""
+    values = tf.cast(image, tf.int32)
+    more = tf.cast(tf.minimum(values + added, 255), tf.uint8)
+    return tf.where(values < 128, more, image)
+
+
+def auto_contrast(image: tf.Tensor) -> tf.Tensor:
+    """`ImageOps.autocontrast`: stretches every channel to 0..255."""
+    lowest, highest = tf.unstack(tf.cast(_extremes(image), tf.float64))
+    levels = tf.range(256, dtype=tf.float64)[:, None]
+    scale = 255.0 / tf.maximum(highest - lowest, 1.0)
+    # Pillow's own roundings: XLA would round once, and so send whole levels one up.
+    stretched = tf.clip_by_value(levels * scale + -lowest * scale, 0.0, 255.0)
+    table = tf.cast(tf.where(highest > lowest, stretched, levels), tf.uint8)
+    return _look_up(image, tf.reshape(table, (-1,)))
+
+
+def equalize(image: tf.Tensor) -> tf.Tensor:
+    """`ImageOps.equalize`: spreads the levels of every channel evenly."""
+    return _look_up(image, _equalizing_table(image))
+
+
+@compiled(input_signature=[_PICTURE, _FACTOR])
+def brightness(image: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`ImageEnhance.Brightness`: black at 0, unchanged at 1."""
+    return _blended(0.0, image, factor)
+
+
+@compiled(input_signature=[_PICTURE, _FACTOR])
+def contrast(image: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`ImageEnhance.Contrast`: one grey, the picture's mean, at 0, unchanged at 1."""
+    grey = tf.cast(_grey(image), tf.int64)
+    mean = tf.cast(tf.reduce_sum(grey), tf.float64) / tf.cast(tf.size(grey), tf.float64)
+    return _blended(tf.cast(tf.floor(mean + 0.5), tf.float32), image, factor)
+
+
+@compiled(input_signature=[_PICTURE, _FACTOR])
+def color(image: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`ImageEnhance.Color`: grey at 0, unchanged at 1."""
+    return _blended(tf.cast(_grey(image), tf.float32)[..., None], image, factor)
+
+
+@compiled(input_signature=[_PICTURE, _FACTOR])
+def sharpness(image: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the outermost pixels stay."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    lines = tf.reshape(image, (height, 3 * width))  # XLA is faster on two axes
+    values = tf.cast(lines, tf.float32)
+    three = values[:-2] + values[1:-1] + values[2:]
+    nine = three[:, :-6] + three[:, 3:-3] + three[:, 6:]
+    inner = values[1:-1, 3:-3]
+    smooth = tf.floor((nine + 4.0 * inner) / 13.0 + 0.5)
+    sharp = _blended(smooth, inner, factor)
+    # The last row and column, unless they are the first as well.
+    sharp = tf.concat([lines[1:-1, :3], sharp, lines[1:-1, 3:][:, -3:]], 1)
+    sharp = tf.concat([lines[:1], sharp, lines[1:][-1:]], 0)
+    return tf.reshape(sharp, (height, width, 3))
+
+
+def _blended(degenerate: Any, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """`Image.blend`, which cuts to whole numbers."""
+    blend = degenerate + factor * (tf.cast(image, tf.float32) - degenerate)
+    return tf.cast(tf.clip_by_value(blend, 0.0, 255.0), tf.uint8)
+
+
+def _grey(image: tf.Tensor) -> tf.Tensor:
+    weighted = tf.reduce_sum(tf.cast(image, tf.int32) * _GREY_WEIGHTS, -1)
+    return tf.bitwise.right_shift(weighted + 32768, 16)
+
+
+@compiled(input_signature=[_PICTURE])
+def _extremes(image: tf.Tensor) -> tf.Tensor:
+    """Each channel's lowest and highest value, (2, 3) uint8."""
+    return tf.stack([tf.reduce_min(image, (0, 1)), tf.reduce_max(image, (0, 1))])
+
+
+@compiled(input_signature=[_PICTURE])
+def _equalizing_table(image: tf.Tensor) -> tf.Tensor:
+    """What each channel's levels become: (768,) uint8, channels next to each other."""
+    places = tf.reshape(_places(image), (-1,))
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(places), places, 768)
+    counts = tf.reshape(counts, (256, 3))
+    below = tf.cumsum(counts, exclusive=True)
+    step = tf.reduce_max(tf.where(counts > 0, below, 0), 0) // 255
+    shares = (step // 2 + below) // tf.maximum(step, 1)
+    table = tf.where(step > 0, tf.minimum(shares, 255), tf.range(256)[:, None])
+    return tf.reshape(tf.cast(table, tf.uint8), (-1,))
+
+
+@compiled(input_signature=[_PICTURE, tf.TensorSpec((768,), tf.uint8)])
+def _look_up(image: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    return tf.gather(table, _places(image))
+
+
+def _places(image: tf.Tensor) -> tf.Tensor:
+    """Where a level of a channel stands in a table."""
+    return tf.cast(image, tf.int32) * 3 + tf.range(3)
+
+
+Strengths = tuple[float, float, float]
+
+
+def jitter_strengths(strength: float | Strengths) -> Strengths:
+    """Of brightness, contrast and saturation: one number for all three, or one each.
+
+    Raises:
+        ValueError: A number is below 0, or there are not three.
+    """
+    strengths = (strength,) * 3 if isinstance(strength, int | float) else tuple(strength)
+    if len(strengths) != 3 or not all(value >= 0 for value in strengths):
+        raise ValueError(
+            "`strength` must be one number from 0 on, or three: of brightness, contrast and "
+            f"saturation; hue is not offered. Received: strength={strength}"
+        )
+    return strengths
+
+
+def draw_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws the jitter of one picture from its stateless seed.
+
+    Returns:
+        The order of brightness (0), contrast (1) and saturation (2), (3,) int32; and the factor of
+        each, float32 (3,), uniform in [max(0, 1 - strength), 1 + strength].
+    """
+    order_seed, factor_seed = split_seed(seed, 2)
+    order = tf.argsort(tf.random.stateless_uniform((3,), order_seed))
+    strengths = jitter_strengths(strength)
+    lowest = [max(0.0, 1.0 - value) for value in strengths]
+    highest = [1.0 + value for value in strengths]
+    return order, tf.random.stateless_uniform((3,), factor_seed, lowest, highest)
+
+
+def colour_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor) -> tf.Tensor:
+    """Changes brightness, contrast and saturation, each by a random factor, in random order.
+
+    Args:
+        image: (h, w, 3) uint8.
+        strength: Of all three, or of each; 0.4 is timm's.
+        seed: Stateless seed of this picture.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        ValueError: `strength` is out of range.
+
+    Reference: torchvision's `ColorJitter` on Pillow's pictures; timm 0.3.4 uses it where neither
+    RandAugment nor AutoAugment is on.
+    """
+    order, factors = draw_jitter(strength, seed)
+    shape = image.shape
+    for which in tf.unstack(order):
+        image = _changed(image, which, factors[which])
+    return tf.ensure_shape(image, shape)
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((None, None, 3), tf.uint8),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((), tf.float32),
+    ],
+    autograph=False,
+)
+def _changed(image, which, factor):
+    return tf.switch_case(
+        which,
+        [
+            lambda: brightness(image, factor),
+            lambda: contrast(image, factor),
+            lambda: color(image, factor),
+        ],
+    )

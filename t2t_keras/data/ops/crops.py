@@ -1,0 +1,242 @@
+"""Resizes and crops inside a graph: the evaluation's, and the random ones of training.
+
+Each takes one (h, w, 3) uint8 picture and a static target (height, width), and returns
+(height, width, 3) uint8. The random ones draw everything from the stateless `seed` they get.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from t2t_keras.data.ops.seeds import split_seed
+from t2t_keras.data.resize_window import is_quick, resize_window
+from t2t_keras.images.resize import Size, cover_size, crop_offset, resized_size
+
+Range = tuple[float, float]
+
+CROP_AREA: Range = (0.08, 1.0)  # share of the picture's area
+CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
+_CROP_TRIES = 10
+_LIGHT_ZOOM = 0.85  # the least share of a side that the light crop keeps
+
+
+def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tensor:
+    """The picture resized and centre-cropped: `images.resize.resize_and_crop` in TensorFlow ops.
+
+    Values are Pillow's but for about one in a thousand, which is a level off; where a rounding tie
+    of the first axis meets one of the second, one in ten millions of pure noise is two levels off.
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    resized = resized_size(height, width, cover_size(target, crop_pct), tf.maximum)
+    offset = [crop_offset(resized[i], target[i]) for i in (0, 1)]
+    return _resized_window(image, resized, offset, target)
+
+
+def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
+    """The evaluation's resize, a little larger at random, and a window anywhere in it.
+
+    Shifts and scales small pictures such as digits without turning, mirroring or squeezing them.
+    """
+    zoom, place = split_seed(seed, 2)
+    kept = crop_pct * tf.random.stateless_uniform((), zoom, _LIGHT_ZOOM, 1.0)
+    cover = [tf.cast(tf.cast(side, tf.float32) / kept, tf.int32) for side in target]
+    height, width = tf.unstack(tf.shape(image)[:2])
+    resized = resized_size(height, width, cover, tf.maximum)
+    offset = _random_offset(place, resized, target)
+    return _resized_window(image, resized, offset, target)
+
+
+class Window(NamedTuple):
+    """What a random resized crop keeps of a picture: () int32 each, and () bool.
+
+    Attributes:
+        top: Row it begins at.
+        left: Column it begins at.
+        height: At least 1.
+        width: At least 1.
+        bicubic: Whether it is resized bicubically, not bilinearly.
+    """
+
+    top: tf.Tensor
+    left: tf.Tensor
+    height: tf.Tensor
+    width: tf.Tensor
+    bicubic: tf.Tensor
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.width)
+
+
+class CropDraws(NamedTuple):
+    """What random resized crops draw, a row a picture, before its size is known.
+
+    Attributes:
+        sides: (pictures, 10, 2) float32, the height and width of every try over the square root of
+            the picture's area.
+        place: (pictures, 2) float32 in [0, 1), how far down and right the window lies.
+        bicubic: (pictures,) bool.
+    """
+
+    sides: tf.Tensor
+    place: tf.Tensor
+    bicubic: tf.Tensor
+
+
+def draw_crops(seed: tf.Tensor, pictures: int, area: Range, ratio: Range) -> CropDraws:
+    """Draws the crops of so many pictures: what costs the same for a batch as for one."""
+    draws = tf.random.stateless_uniform((pictures, 2 * _CROP_TRIES + 3), seed)
+    shares, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
+    narrow, wide = map(math.log, ratio)
+    areas = area[0] + shares * (area[1] - area[0])
+    ratios = tf.exp(narrow + logs * (wide - narrow))
+    sides = tf.sqrt(tf.stack([areas / ratios, areas * ratios], axis=-1))
+    return CropDraws(sides, place, filters[:, 0] >= 0.5)
+
+
+def window_of(size: tf.Tensor, drawn: CropDraws, ratio: Range) -> Window:
+    """The window of a picture of a known size.
+
+    Args:
+        size: (2,) int32, the picture's height and width.
+        drawn: One row of what `draw_crops` drew.
+        ratio: As it was drawn with.
+    """
+    full = tf.cast(size, tf.float32)
+    tries = tf.round(drawn.sides * tf.sqrt(tf.reduce_prod(full)))
+    largest = tf.round(tf.reverse(full, (0,)) * tf.pow(ratio, (-1.0, 1.0)))
+    # The last always fits.
+    sides = tf.concat([tries, [tf.minimum(largest, full)]], 0)
+    first = tf.argmax(tf.reduce_all(sides <= full, 1), output_type=tf.int32)
+    kept = tf.maximum(tf.gather(sides, first), 1.0)
+    spare = full - kept
+    inside = tf.minimum(tf.floor(drawn.place * (spare + 1.0)), spare)
+    offset = tf.where(first < _CROP_TRIES, inside, tf.floor(spare / 2.0))
+    return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)), drawn.bicubic)
+
+
+def random_resized_crop(
+    image: tf.Tensor,
+    target: Size,
+    seed: tf.Tensor,
+    area: Range = CROP_AREA,
+    ratio: Range = CROP_RATIO,
+) -> tf.Tensor:
+    """A random window of random area and aspect, resized bilinearly or bicubically at random.
+
+    The window is the first of ten draws that fits the picture, else the largest centred one whose
+    aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
+    `evaluation_crop`'s are.
+    """
+    drawn = CropDraws(*(field[0] for field in draw_crops(seed, 1, area, ratio)))
+    window = window_of(tf.shape(image)[:2], drawn, ratio)
+    return resized_crop(image[window.rows, window.columns], target, window.bicubic)
+
+
+def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
+    """An (h, w, 3) uint8 window of a picture resized as `random_resized_crop` does it."""
+    resized = tf.cond(
+        is_quick(window, target),
+        lambda: resize_window(window, target, bicubic),
+        lambda: _resized_plainly(window, target, bicubic),
+    )
+    return tf.ensure_shape(resized, (*target, 3))
+
+
+# Where targets are not small it is rare, so a single op in the graph: see `decode._not_jpeg`.
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((None, None, 3), tf.uint8),
+        tf.TensorSpec((2,), tf.int32),
+        tf.TensorSpec((), tf.bool),
+    ],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
+def _resized_plainly(window: tf.Tensor, target: tf.Tensor, bicubic: tf.Tensor) -> tf.Tensor:
+    sides = tf.unstack(target)
+    return _resized_window(window, sides, (0, 0), sides, bicubic)
+
+
+def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
+    """The picture resized bilinearly to cover `target`, and a random window of it and its margin.
+
+    The margin is an eighth of each side, and black: CIFAR's crop, at any size.
+
+    Reference: official `transfer_learning.py`, torchvision's `Resize` and `RandomCrop(padding=)`.
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    resized = resized_size(height, width, target, tf.maximum)
+    margins = [side // 8 for side in target]
+    padded = [resized[i] + 2 * margins[i] for i in (0, 1)]
+    corner = _random_offset(seed, padded, target)
+    offset = [corner[i] - margins[i] for i in (0, 1)]
+    return _resized_window(image, resized, offset, target, bicubic=False)
+
+
+def mirrored_if(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Mirrors left and right where that () bool is true."""
+    return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
+
+
+def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
+    """Mirrors left and right with that probability."""
+    return mirrored_if(image, tf.random.stateless_uniform((), seed) < probability)
+
+
+def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
+    """(top, left), each uniform over the places where the window lies inside."""
+    shares = tf.unstack(tf.random.stateless_uniform((2,), seed), 2)
+    spare = [tf.cast(full[i] - window[i] + 1, tf.float32) for i in (0, 1)]
+    return [tf.cast(share * places, tf.int32) for share, places in zip(shares, spare, strict=True)]
+
+
+def _resized_window(
+    image: tf.Tensor, resized, offset, target: Size, bicubic: tf.Tensor | bool = True
+) -> tf.Tensor:
+    """A window of the resized picture, with Pillow's pixels and without making the rest.
+
+    Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
+    where Pillow's first pass has already clipped, by up to 20 levels.
+    """
+    rows, columns, _ = tf.unstack(tf.shape(image))
+    across = tf.transpose(tf.reshape(image, (rows, -1)))
+    across = _scaled(across, columns, target[1], resized[1], offset[1], bicubic)
+    down = tf.transpose(tf.reshape(across, (-1, rows)))
+    down = _scaled(down, rows, target[0], resized[0], offset[0], bicubic)
+    return tf.reshape(down, (*target, 3))
+
+
+def _scaled(
+    values: tf.Tensor, rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool
+) -> tf.Tensor:
+    """uint8 values of so many rows, scaled to `resized` rows: `size` of them, from `offset` on.
+
+    TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
+    """
+    scale = tf.cast(resized, tf.float32) / tf.cast(rows, tf.float32)
+    options = {
+        "images": tf.reshape(values, (1, rows, 1, -1)),
+        "size": (size, 1),
+        "scale": tf.stack([scale, 1.0]),
+        "translation": tf.stack([-tf.cast(offset, tf.float32), 0.0]),
+        "antialias": True,
+    }
+
+    def scaled(kernel):
+        return tf.raw_ops.ScaleAndTranslate(kernel_type=kernel, **options)
+
+    if tf.is_tensor(bicubic):
+        levels = tf.cond(bicubic, lambda: scaled("keyscubic"), lambda: scaled("triangle"))
+    else:
+        levels = scaled("keyscubic" if bicubic else "triangle")
+    # Clips and rounds halves up, in one pass over the values.
+    rounded = tf.raw_ops.QuantizeV2(
+        input=levels, min_range=0.0, max_range=255.0, T=tf.quint8, mode="MIN_COMBINED"
+    )
+    return tf.bitcast(rounded.output, tf.uint8)

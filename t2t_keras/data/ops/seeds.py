@@ -1,0 +1,86 @@
+"""Which pictures of every batch one of several processes decodes.
+
+The processes' shares of a batch make up the whole batch, in another order. Mixing pairs each row
+of a batch with the one as far from its other end: a share holds both or neither, in the order in
+which the share's own two ends pair them again.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_ORDER, _BATCH = range(2)  # what a seed is for; the two never meet
+_PLACES = 2**36  # more than an epoch has of anything; leaves room for 2**25 epochs
+
+
+def order_seed(seed: int, epoch: Any) -> tf.Tensor:
+    """The seed of one epoch's order of examples."""
+    return _seed(seed, _ORDER, epoch, 0)
+
+
+def batch_seed(seed: int, epoch: Any, step: Any) -> tf.Tensor:
+    """The seed of everything a batch draws; `step` counts within the epoch."""
+    return _seed(seed, _BATCH, epoch, step)
+
+
+def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Makes `count` independent seeds of one."""
+    return tf.unstack(tf.random.split(seed, count), count)
+
+
+def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
+    """Packs all four into one seed: a hash costs ten times as much.
+
+    TensorFlow scrambles a seed before it draws, so neighbours draw independently.
+    """
+    epoch, index = (tf.cast(number, tf.int64) for number in (epoch, index))
+    return tf.stack([seed, (epoch * _PLACES + index) * 2 + purpose])
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of one process.
+
+    Args:
+        index: Its number, from 0.
+        count: Number of processes; at least 1.
+
+    Raises:
+        ValueError: `index` is not below `count`.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self):
+        if not 0 <= self.index < self.count:
+            raise ValueError(
+                f"`index` must be in 0..{self.count - 1}, the count's. Received: index={self.index}"
+            )
+
+    def size(self, batch_size: int) -> int:
+        """Pictures of each batch.
+
+        Raises:
+            ValueError: `batch_size` is not a multiple of twice the number of processes, if there
+                are several.
+        """
+        if self.count > 1 and batch_size % (2 * self.count):
+            raise ValueError(
+                f"`batch_size` must be a multiple of {2 * self.count}, twice the number of "
+                f"processes. Received: batch_size={batch_size}"
+            )
+        return batch_size // self.count
+
+    def rows(self, batch_size: int) -> np.ndarray:
+        """(`size(batch_size)`,) the rows of each batch, ascending."""
+        if self.count == 1:
+            return np.arange(batch_size)
+        half = self.size(batch_size) // 2
+        upper = np.arange(self.index * half, (self.index + 1) * half)
+        return np.concatenate([upper, batch_size - 1 - upper[::-1]])
+
+
+WHOLE = Share()

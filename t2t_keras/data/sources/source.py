@@ -1,0 +1,204 @@
+"""`open_source`: a data set by name or folder, checked before anything is trained on it."""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.sources.folder import Pictures, scan_folder
+from t2t_keras.data.sources.splits import FileSplit, Split
+from t2t_keras.data.sources.tfds import (
+    choose_splits,
+    class_names,
+    is_prepared,
+    prepared_builder,
+    record_split,
+    tfds_builder,
+)
+from t2t_keras.errors import DataError
+
+DIGITS = "digits"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Labelled pictures to train and to evaluate on.
+
+    Args:
+        name: The name or folder it was opened by.
+        class_names: In the order of the labels.
+        train_split: Training pictures; None where only evaluation was asked for.
+        eval_split: Evaluation pictures.
+
+    Raises:
+        DataError: There are fewer than two classes.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train_split: Split | None
+    eval_split: Split
+
+    def __post_init__(self):
+        if len(self.class_names) < 2:
+            raise DataError(
+                f"{self.name}: has {len(self.class_names)} class; there is nothing to tell apart. "
+                "Give at least two classes."
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def num_train(self) -> int:
+        return self.train_split.size if self.train_split is not None else 0
+
+    @property
+    def num_eval(self) -> int:
+        return self.eval_split.size
+
+    def train(self) -> tf.data.Dataset:
+        """The training pictures once, in a fixed order: {"image": encoded bytes, "label": int32}.
+
+        Raises:
+            DataError: The source was opened for evaluation only.
+        """
+        if self.train_split is None:
+            raise DataError(f"{self.name}: was opened for evaluation only. Open it to train too.")
+        return _examples(self.train_split)
+
+    def evaluation(self) -> tf.data.Dataset:
+        """The evaluation pictures once, in a fixed order; elements as `train`'s."""
+        return _examples(self.eval_split)
+
+
+def open_source(
+    name_or_path: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    validation_split: float = 0.0,
+    train_split: str | None = None,
+    eval_split: str | None = None,
+    evaluation_only: bool = False,
+) -> Source:
+    """Opens a data set and checks what can be checked without decoding its pictures.
+
+    Args:
+        name_or_path: "digits" (scikit-learn's handwritten digits, made without a network); a
+            folder, either ROOT/train/CLASS/* with ROOT/val/CLASS/* (or validation, valid, test),
+            or ROOT/CLASS/*; any TFDS name, "cifar10" or "imagenet2012:5.1.0"; or a folder that
+            TFDS has prepared, with its `dataset_info.json`.
+        data_dir: Root of TFDS data sets; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        validation_split: Share of the training pictures to evaluate on, in [0, 1); of each class
+            in a folder, which must have no evaluation pictures of its own; the end of TFDS'
+            "train" split.
+        train_split: TFDS split or slice to train on ("train[:90%]"), given with `eval_split`.
+        eval_split: TFDS split or slice to evaluate on.
+        evaluation_only: Whether the source is evaluated on and nothing is trained; ROOT may then
+            hold evaluation pictures alone, and ROOT/CLASS/* are all of them.
+
+    Raises:
+        DataError: There is no such data set, or it cannot be used; one line says what and where.
+        ValueError: An argument is out of range, or contradicts another.
+    """
+    if not 0 <= validation_split < 1:
+        raise ValueError(
+            f"`validation_split` must be in [0, 1). Received: validation_split={validation_split}"
+        )
+    name = os.fspath(name_or_path)
+    splits = (train_split, eval_split)
+    if is_folder(name, data_dir):
+        _refuse_splits("for a folder", splits)
+        return _announced(_open_folder(name, validation_split, evaluation_only))
+    if validation_split:
+        _refuse_splits("beside `validation_split`", splits)
+    if splits != (None, None) and (eval_split is None or (train_split is None) != evaluation_only):
+        raise ValueError(
+            "`eval_split` must be given with `train_split`, and alone where nothing is trained. "
+            f"Received: train_split={train_split}, eval_split={eval_split}"
+        )
+    builder = _builder(name, data_dir)
+    classes = class_names(builder)
+    if eval_split is None:
+        splits = choose_splits(builder, validation_split, evaluation_only)
+    train, evaluation = (None if part is None else record_split(builder, part) for part in splits)
+    return _announced(Source(name, classes, train, evaluation))
+
+
+def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> bool:
+    """Whether `open_source` takes this for a folder of pictures: it looks like one or exists.
+
+    "digits" is none, nor is what TFDS has written as `data_dir`/NAME or what it has prepared.
+    """
+    name = os.fspath(name_or_path)
+    if name != DIGITS and is_prepared(name):
+        return False
+    if name.startswith((".", "~", os.sep)) or name.endswith(os.sep):
+        return True
+    of_tfds = "" if data_dir is None else os.path.abspath(os.path.join(data_dir, name))
+    return name != DIGITS and os.path.exists(name) and os.path.abspath(name) != of_tfds
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+    if name == DIGITS:
+        return _digits_builder(data_dir)
+    return prepared_builder(name) if is_prepared(name) else tfds_builder(name, data_dir)
+
+
+def _digits_builder(data_dir: str | os.PathLike | None):
+    from t2t_keras.data.sources.digits import prepare_digits
+
+    try:
+        return prepare_digits(data_dir)
+    except OSError as error:
+        raise DataError(
+            f"{DIGITS}: cannot be written below data_dir={data_dir} ({error}). "
+            "Give a `data_dir` that can be written."
+        ) from error
+
+
+def _open_folder(name: str, validation_split: float, evaluation_only: bool) -> Source:
+    root = Path(name).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder. Check the path.")
+    pictures = scan_folder(root, validation_split, evaluation_only)
+    classes = tuple(sorted(pictures.evaluation))
+    train = None if evaluation_only else _file_split(pictures.train, classes)
+    return Source(name, classes, train, _file_split(pictures.evaluation, classes))
+
+
+def _file_split(pictures: Pictures, classes: tuple[str, ...]) -> FileSplit:
+    files = [
+        (os.fsencode(path), label) for label, name in enumerate(classes) for path in pictures[name]
+    ]
+    paths, labels = zip(*files, strict=True)
+    return FileSplit(tf.constant(paths), tf.constant(labels, tf.int32))
+
+
+def _announced(source: Source) -> Source:
+    train = "" if source.train_split is None else f"{source.num_train} to train on and "
+    counts = (source.num_classes, train, source.num_eval)
+    _log.info("%s: %d classes, pictures: %s%d to evaluate on", source.name, *counts)
+    return source
+
+
+def _refuse_splits(where: str, splits: tuple[str | None, str | None]) -> None:
+    if splits != (None, None):
+        raise ValueError(
+            f"`train_split` and `eval_split` must be None {where}. "
+            f"Received: train_split={splits[0]}, eval_split={splits[1]}"
+        )
+
+
+def _examples(split: Split) -> tf.data.Dataset:
+    read = split.keys(None).map(split.read, num_parallel_calls=tf.data.AUTOTUNE)
+    examples = read.map(lambda image, label: {"image": image, "label": label})
+    counted = examples.apply(tf.data.experimental.assert_cardinality(split.size))
+    return counted.with_options(plain_options())

@@ -1,0 +1,212 @@
+"""The two ways examples lie on a disk: picture files, and TFRecord shards.
+
+A split hands out light keys, in a fixed order or in one drawn from a seed, and `read` makes an
+encoded picture and its label of a key: skipping ahead costs no decoding.
+"""
+
+import bisect
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Collection
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.data.ops.seeds import split_seed
+
+_OPEN_SHARDS = 16  # read in turn, so that a window of records mixes them
+_NAMED = 256  # names looked up at once, which costs what a single one does
+_RUN = 4  # records taken of a shard before the next one's turn
+
+
+class Split(Protocol):
+    """A number of labelled pictures, each at a place that stays its own in every order."""
+
+    size: int
+    unread: ClassVar[str]  # why an example is missing in `numbered`
+
+    def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """`size` keys: in the fixed order for None, else in the order drawn from `seed`."""
+
+    def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """What messages call the examples of `keys(seed)`, in its order; () strings."""
+
+    def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Graph code: a key's encoded picture, () string, and label, () int32."""
+
+    def every_label(self) -> np.ndarray:
+        """(size,) int64 labels in the fixed order; no picture is decoded for them."""
+
+    def numbered(self) -> tf.data.Dataset:
+        """(place, key) of what can be read, in no particular order; places are () int64."""
+
+    def called(self, place: int) -> str:
+        """The file, or the record and its file, at a place."""
+
+    def without(self, places: Collection[int]) -> Self:
+        """The same split with these examples left out."""
+
+    def files(self) -> list[str]:
+        """Every file it is read from."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileSplit:
+    """Picture files; a key is an index.
+
+    Args:
+        paths: (size,) strings, as bytes: a file's name need not be valid text.
+        labels: (size,) int32 class indices.
+    """
+
+    paths: tf.Tensor
+    labels: tf.Tensor
+    unread: ClassVar[str] = "cannot be read: missing, or no right to"
+
+    @property
+    def size(self) -> int:
+        return int(self.paths.shape[0])
+
+    def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        indices = tf.range(self.size, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices(_shuffled(indices, seed))
+
+    def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        batches = self.keys(seed).batch(_NAMED)
+        return batches.map(lambda indices: tf.gather(self.paths, indices)).unbatch()
+
+    def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.io.read_file(tf.gather(self.paths, key)), tf.gather(self.labels, key)
+
+    def every_label(self) -> np.ndarray:
+        return self.labels.numpy().astype(np.int64)
+
+    def numbered(self) -> tf.data.Dataset:
+        return tf.data.Dataset.range(self.size).map(lambda place: (place, place))
+
+    def called(self, place: int) -> str:
+        return os.fsdecode(self.paths[place].numpy())
+
+    def without(self, places: Collection[int]) -> "FileSplit":
+        kept = np.delete(np.arange(self.size), list(places))
+        return FileSplit(tf.gather(self.paths, kept), tf.gather(self.labels, kept))
+
+    def files(self) -> list[str]:
+        return [os.fsdecode(path) for path in self.paths.numpy()]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordSplit:
+    """Records in TFRecord shards; a key is a record.
+
+    A seed permutes the shards, and then the records within windows: all of a small set, a few
+    thousand of a large one, whose records TFDS has shuffled over the shards when it wrote them.
+    Behind a damaged record nothing of its shard can be read. A record's place counts those of
+    `shards` in their order.
+
+    Args:
+        title: What messages call the split.
+        size: Number of records in all.
+        shards: (path, first record, number of records) of each shard.
+        parse: Graph code: a serialized record -> encoded picture, label.
+        window: How many records are held in memory to be permuted.
+        kept: Of each place whether its record is one of the split's; None for all.
+    """
+
+    title: str
+    size: int
+    shards: tuple[tuple[str, int, int], ...]
+    parse: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    window: int
+    kept: np.ndarray | None = None
+    unread: ClassVar[str] = "cannot be read: here or before it, the file is damaged or ends"
+
+    def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        shard_seed, window_seed = (None, None) if seed is None else split_seed(seed, 2)
+        records = self._read_shards(shard_seed, _open_shard)
+        if self.kept is not None:
+            kept = tf.constant(self.kept)
+            records = records.filter(lambda place, record: tf.gather(kept, place))
+        records = records.map(lambda place, record: record)
+        if seed is None:
+            return records
+        windows = records.batch(self.window).enumerate()
+        return windows.map(
+            lambda number, batch: _shuffled(batch, tf.random.fold_in(window_seed, number))
+        ).unbatch()
+
+    def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        if seed is not None:  # a permuted record does not say where it stood
+            return tf.data.Dataset.from_tensors(f"a record of {self.title}").repeat(self.size)
+        numbers = tf.data.Dataset.range(self.size).map(tf.strings.as_string)
+        return numbers.map(lambda number: tf.strings.join(["record ", number, " of ", self.title]))
+
+    def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.parse(key)
+
+    def every_label(self) -> np.ndarray:
+        labels = self.keys(None).map(lambda key: self.read(key)[1])
+        return np.fromiter(labels.as_numpy_iterator(), np.int64)
+
+    def numbered(self) -> tf.data.Dataset:
+        def readable(*shard):
+            return _open_shard(*shard).ignore_errors(log_warning=False)
+
+        return self._read_shards(None, readable)
+
+    def called(self, place: int) -> str:
+        number = bisect.bisect_right(self._starts(), place) - 1
+        path, first, _ = self.shards[number]
+        return f"record {first + place - self._starts()[number]} of {path}"
+
+    def without(self, places: Collection[int]) -> "RecordSplit":
+        everything = np.ones(sum(count for *_, count in self.shards), bool)
+        kept = np.array(everything if self.kept is None else self.kept)
+        kept[list(places)] = False
+        shards, masks = [], []
+        for (path, first, count), start in zip(self.shards, self._starts(), strict=True):
+            last = np.flatnonzero(kept[start : start + count])[-1:]
+            if last.size:  # what lies behind may not be readable, and is not reached
+                count = int(last[0]) + 1
+                shards.append((path, first, count))
+                masks.append(kept[start : start + count])
+        mask = np.concatenate(masks) if masks else kept[:0]
+        size = int(mask.sum())
+        return dataclasses.replace(
+            self, size=size, shards=tuple(shards), window=min(self.window, max(size, 1)), kept=mask
+        )
+
+    def files(self) -> list[str]:
+        return [path for path, *_ in self.shards]
+
+    def _starts(self) -> list[int]:
+        """The place of each shard's first record."""
+        return [0, *itertools.accumulate(count for *_, count in self.shards)][:-1]
+
+    def _read_shards(self, seed: tf.Tensor | None, opened: Callable) -> tf.data.Dataset:
+        """(place, record) of several shards in turn, the shards in the order drawn from `seed`."""
+        paths, firsts, counts = (list(column) for column in zip(*self.shards, strict=True))
+        columns = [tf.constant(paths)]
+        columns += [tf.constant(column, tf.int64) for column in (firsts, counts, self._starts())]
+        order = _shuffled(tf.range(len(paths)), seed)
+        shards = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(c, order) for c in columns))
+        return shards.interleave(
+            opened,
+            cycle_length=_OPEN_SHARDS,
+            block_length=_RUN,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+
+def _open_shard(path, first, count, start) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(path).skip(first).take(count).enumerate(start)
+
+
+def _shuffled(values: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    if seed is None:
+        return values
+    order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(values)[0]), seed)
+    return tf.gather(values, order)

@@ -1,0 +1,255 @@
+"""The callbacks of a run, in the order they are called in."""
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from t2t_keras.data import Source, batch_names
+from t2t_keras.errors import TrainingError
+from t2t_keras.files import atomic_path
+from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.variables import Arrays, captured, restore, weight_variables
+from t2t_keras.training.config import BACKBONE, TrainConfig
+from t2t_keras.training.devices import Batches
+from t2t_keras.training.optimizers.averaging import averaged_weights
+from t2t_keras.training.progress import Bar, EpochLine, LogFile, Pace, StepLine
+from t2t_keras.training.run_directory import LOG_NAME
+from t2t_keras.training.run_state import Standing
+from t2t_keras.training.schedule import EpochRates
+
+
+class StopAtNonFinite(keras.callbacks.Callback):
+    """Stops a run whose loss is no number any more, before its weights are kept anywhere.
+
+    Stands before what keeps weights: the last step of an epoch shows in the validation loss alone.
+
+    Args:
+        standing: Where the run stands; moved on after this callback.
+        explain: (epoch, step in it), both from 0, -> what else to say, in whole sentences.
+
+    Raises:
+        TrainingError: Names the epoch and step.
+    """
+
+    def __init__(self, standing: Standing, explain: Callable[[int, int], str]):
+        super().__init__()
+        self.standing = standing
+        self.explain = explain
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._require_finite("loss", logs["loss"], self.standing.step_in_epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._require_finite("validation loss", logs["val_loss"], None)
+
+    def _require_finite(self, what: str, loss, step: int | None) -> None:
+        loss = float(loss)
+        if math.isfinite(loss):
+            return
+        epoch, steps = self.standing.epoch, self.standing.steps_per_epoch
+        where = "" if step is None else f", step {step + 1} of {steps}"
+        last = steps - 1 if step is None else step
+        raise TrainingError(
+            f"The {what} became {loss} in epoch {epoch + 1}{where}. {self.explain(epoch, last)} "
+            "Try a lower --lr, a longer --warmup_epochs, or --precision=float32 if it is another."
+        )
+
+
+BATCH_NAME = "stopped_at_batch.txt"
+_SHOWN = 3
+
+
+def blame(names: Sequence[str], folder: Path, last_checkpoint: Path | None) -> str:
+    """Names a batch's pictures, and where the run could go on from.
+
+    Args:
+        names: Of the pictures; the file gets all of them, the sentence the first few.
+        folder: The run's; gets `stopped_at_batch.txt`.
+        last_checkpoint: None where there is none yet.
+    """
+    path = folder / BATCH_NAME
+    with atomic_path(path) as part:
+        part.write_bytes(b"".join(_line(name) for name in names))
+    more = f" and {len(names) - _SHOWN} more, all in {path}" if len(names) > _SHOWN else ""
+    kept = "there is no checkpoint yet" if last_checkpoint is None else f"it is {last_checkpoint}"
+    return (
+        f"The batch: {', '.join(names[:_SHOWN])}{more}. Nothing was kept of this step; "
+        f"the last good checkpoint: {kept}."
+    )
+
+
+def _line(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape") + b"\n"
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch.
+
+    Args:
+        monitor: What is best: "val_accuracy", the highest, or "val_loss", the lowest. Of equal
+            accuracies the one with the lowest loss counts.
+        averaged: Whether it is the weights' average that is measured and kept; stands behind
+            `AveragedScores` then.
+
+    Attributes:
+        epoch: The best one, from 0; None before there is one.
+        logs: What was logged at its end.
+        weights: Key -> array.
+    """
+
+    def __init__(self, monitor: str = "val_accuracy", averaged: bool = False):
+        super().__init__()
+        self.monitor = monitor
+        self.averaged = averaged
+        self.epoch: int | None = None
+        self.logs: dict[str, float] = {}
+        self.weights: Arrays = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.epoch is None or self._rank(logs) > self._rank(self.logs):
+            self.epoch = epoch
+            self.logs = dict(logs)
+            lent = averaged_weights if self.averaged else contextlib.nullcontext
+            with lent(self.model):
+                self.weights = captured(weight_variables(self.model))
+
+    def go_on(self, epoch: int, logs: Mapping[str, float], weights: Mapping[str, np.ndarray]):
+        """Takes up what another process had kept."""
+        self.epoch, self.logs, self.weights = epoch, dict(logs), dict(weights)
+
+    def restore(self, model: keras.Model) -> None:
+        """Gives a model the weights that were kept."""
+        restore(weight_variables(model), self.weights)
+
+    def _rank(self, logs: Mapping[str, float]) -> tuple[float, float]:
+        accuracy, loss = self.scores(logs)
+        return (accuracy if self.monitor == "val_accuracy" else 0.0), -loss
+
+    def scores(self, logs: Mapping[str, float]) -> tuple[float, float]:
+        """Validation accuracy and loss of the weights that would be kept."""
+        prefix = "val_ema_" if self.averaged else "val_"
+        return logs[f"{prefix}accuracy"], logs[f"{prefix}loss"]
+
+
+class LogRate(keras.callbacks.Callback):
+    """Puts the learning rate of each epoch into its logs; stands before those that write them."""
+
+    def __init__(self, rates: EpochRates):
+        super().__init__()
+        self.rates = rates
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["learning_rate"] = self.rates.at(epoch)
+
+
+class AveragedScores(keras.callbacks.Callback):
+    """Measures the weights' average too: puts `val_ema_loss` and so on into each epoch's logs.
+
+    Args:
+        validation: What `fit` measures the weights themselves on.
+    """
+
+    def __init__(self, validation: Batches):
+        super().__init__()
+        self.validation = validation
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged_weights(self.model):
+            scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+        logs.update({f"val_ema_{name}": value for name, value in scores.items()})
+
+
+_log = logging.getLogger(__name__)
+
+
+class EndEarly(keras.callbacks.Callback):
+    """Ends a run when its best weights have not changed for some epochs.
+
+    It keeps nothing that a checkpoint would have to hold: a run that goes on ends where one does
+    that was left alone. Keras' `EarlyStopping` counts from where `fit` begins.
+
+    Args:
+        standing: Where the run stands; moved on before this callback.
+        best: Knows the best epoch.
+        patience: Number of epochs; 0 never ends it.
+    """
+
+    def __init__(self, standing: Standing, best: BestWeights, patience: int):
+        super().__init__()
+        self.standing = standing
+        self.best = best
+        self.patience = patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.look():
+            self.model.stop_training = True
+            _log.info("No better weights for %d epochs: the run ends early.", self.patience)
+
+    def look(self) -> bool:
+        """Ends the run where it is time, and says whether it is; also called as a run goes on."""
+        if self.patience and self.best.epoch is not None:
+            waited = len(self.standing.history) - 1 - self.best.epoch
+            self.standing.ended = waited >= self.patience
+        return self.standing.ended
+
+
+TENSORBOARD_NAME = "tensorboard"
+
+
+def run_callbacks(
+    config: TrainConfig,
+    source: Source,
+    validation: Batches,
+    keeper: KeepCheckpoints,
+    end: EndEarly,
+    rates: EpochRates,
+    folder: Path,
+    verbose: int,
+) -> list[keras.callbacks.Callback]:
+    """Nothing is kept or shown before it was found finite.
+
+    Args:
+        config: The settings.
+        source: What is trained on.
+        validation: What `fit` measures the weights on.
+        keeper: Writes checkpoints; knows standing, best weights and processes.
+        end: Ends the run early.
+        rates: The learning rates.
+        folder: The run's.
+        verbose: 0 a line an epoch, 1 Keras' bar too, 2 a line every `log_every` steps.
+    """
+    standing, best = keeper.standing, keeper.best
+
+    def explain(epoch: int, step: int) -> str:
+        if not keeper.processes.first:
+            return "Process 0 names the batch."
+        if config.freeze == BACKBONE:
+            return "It comes of features that were computed before."
+        names = batch_names(source, config.batch_size, config.seed, epoch, step)
+        return blame(names, folder, keeper.last_path)
+
+    pace = Pace(standing, config.batch_size)
+    found = [
+        StopAtNonFinite(standing, explain),
+        LogRate(rates),
+        *([AveragedScores(validation)] if best.averaged else []),
+        best,
+    ]
+    if not keeper.processes.first:
+        return [*found, keeper, end]
+    return [
+        *found,
+        *([Bar(pace)] if verbose == 1 else []),
+        keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
+        keeper,
+        LogFile(folder / LOG_NAME, standing),
+        pace,
+        EpochLine(best, pace),
+        *([StepLine(pace, rates, config.log_every)] if verbose == 2 else []),
+        end,
+    ]

@@ -1,0 +1,92 @@
+"""Which of the state dicts in a checkpoint file is the model's, and its arrays made ready."""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from t2t_keras.errors import CheckpointError
+from t2t_keras.weights.torch_reader.file_kinds import quoted
+
+logger = logging.getLogger(__name__)
+
+# The averaged weights are what the authors validated and released, so they come first.
+STATE_DICT_KEYS = ("state_dict_ema", "state_dict", "net")
+_PREFIX = "module."
+
+
+def _choose(contents, key: str, source: str) -> tuple[str, Mapping]:
+    if not isinstance(contents, Mapping):
+        raise CheckpointError(
+            f"{source}: holds a {type(contents).__name__} where a dict of weights was expected. "
+            "Give a checkpoint that a training run of T2T-ViT saved."
+        )
+    known = [name for name in STATE_DICT_KEYS if isinstance(contents.get(name), Mapping)]
+    if key == "auto":
+        return (known[0], contents[known[0]]) if known else ("the file itself", contents)
+    if key == "":
+        return "the file itself", contents
+    if not isinstance(contents.get(key), Mapping):
+        raise CheckpointError(
+            f"{source}: has no state dict called {key!r}. It has: {', '.join(known) or 'none'}; "
+            'key="auto" takes the averaged weights where there are any.'
+        )
+    return key, contents[key]
+
+
+def _ready(name: str, value, source: str) -> np.ndarray:
+    place = f"{source}: {quoted(name)}"
+    if not isinstance(value, np.ndarray):
+        raise CheckpointError(
+            f"{place} is a {type(value).__name__}, not a tensor. Give the file of a "
+            "state dict, or of a checkpoint that holds one."
+        )
+    if value.dtype.kind != "f":
+        raise CheckpointError(
+            f"{place} has dtype {value.dtype}; weights are floating point numbers. "
+            "Give a checkpoint that was not quantised."
+        )
+    with np.errstate(over="ignore"):
+        array = value.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise CheckpointError(
+            f"{place} holds values that are not finite. The run that saved it had "
+            "diverged, or the file is damaged: take an earlier checkpoint or download it again."
+        )
+    return array
+
+
+def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> dict[str, np.ndarray]:
+    """Finds the model's weights in what `read_torch_checkpoint` returned.
+
+    Args:
+        contents: A checkpoint's contents: timm's (`state_dict_ema`, `state_dict`), the transfer
+            script's (`net`) or a bare state dict.
+        key: "auto" takes the first of those there is, averaged weights first; a name takes that
+            one; "" takes the contents themselves.
+        source: The file's name, for messages.
+
+    Returns:
+        Official key -> float32 array, without the `module.` that parallel training puts before it.
+
+    Raises:
+        CheckpointError: No such state dict, an entry that is no finite floating-point tensor, or
+            two keys that are one without `module.`.
+    """
+    chosen, entries = _choose(contents, key, source)
+    if key == "auto":
+        logger.info("%s: taking the weights in %s", source, chosen)
+    state = {}
+    for name, value in entries.items():
+        if not isinstance(name, str):
+            raise CheckpointError(
+                f"{source}: {name!r} is no name of a weight. Give a checkpoint of T2T-ViT."
+            )
+        plain = name.removeprefix(_PREFIX)
+        if plain in state:
+            raise CheckpointError(
+                f"{source}: {quoted(plain)} is there twice, with and without {_PREFIX!r}. Save the "
+                "weights of one model again."
+            )
+        state[plain] = _ready(name, value, source)
+    return state
