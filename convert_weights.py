@@ -2,7 +2,7 @@
 
     python convert_weights.py --source=81.5_T2T_ViT_14.pth.tar --target=t2t_vit_14.weights.h5
 
-The variant, picture size and number of classes are read off the checkpoint's shapes. Every key is
+The variant, image size and number of classes are read off the checkpoint's shapes. Every key is
 listed with where it went; the exit code is 0 only if all went in.
 """
 

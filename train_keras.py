@@ -4,10 +4,10 @@ Without flags: a small T2T-ViT on handwritten digits, in minutes on a CPU, with 
 
     python train_keras.py
     python train_keras.py --dataset=cifar10 --model=t2t_vit_7 --image_size=32 --batch_size=128
-    python train_keras.py --dataset=pictures/ --weights=imagenet --model=t2t_vit_14 --epochs=10
+    python train_keras.py --dataset=images/ --weights=imagenet --model=t2t_vit_14 --epochs=10
     python train_keras.py --mode=eval --weights=saved_models/RUN
 
-A flag that is not given takes the value of the recipe for the data set and the model: the authors'
+A flag that is not given takes the value of the recipe for the dataset and the model: the authors'
 for ImageNet, our own for the digits. --flagfile=FILE reads flags from a file.
 """
 
@@ -41,7 +41,7 @@ flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
 
 # A table, not code: to read it loads no TensorFlow, as importing anything of the package would.
 _TABLE = tomllib.loads(
-    (Path(__file__).parent / "t2t_keras" / "commands" / "flags.toml").read_text("utf-8")
+    (Path(__file__).parent / "t2t_keras" / "cli" / "flags.toml").read_text("utf-8")
 )
 _DEFINERS = {
     "strings": flags.DEFINE_string,

@@ -27,7 +27,7 @@ from t2t_keras import create_model
 FLAGS = flags.FLAGS
 flags.DEFINE_string("authors", None, "Folder of the authors' code.", required=True)
 flags.DEFINE_string("model", "t2t_vit_14", "The variant; both sides use the name.")
-flags.DEFINE_integer("batch_size", 8, "Pictures a call.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Images a call.", lower_bound=1)
 flags.DEFINE_integer("rounds", 5, "Pairs timed, after one warm-up.", lower_bound=1)
 flags.DEFINE_boolean("jit_compile", False, "Compile ours with XLA.")
 
@@ -58,19 +58,19 @@ def _authors_model() -> torch.nn.Module:
 
 def _torch_calls(images: np.ndarray, labels: np.ndarray) -> dict:
     model = _authors_model()
-    pictures = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    inputs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     targets = torch.from_numpy(labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LR)
 
     def forward():
         model.eval()
         with torch.no_grad():
-            model(pictures)
+            model(inputs)
 
     def step():
         model.train()
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(pictures), targets).backward()
+        torch.nn.functional.cross_entropy(model(inputs), targets).backward()
         optimizer.step()
 
     return {"forward": forward, "step": step}
@@ -83,12 +83,12 @@ def _keras_calls(images: np.ndarray, labels: np.ndarray) -> dict:
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=FLAGS.jit_compile,
     )
-    pictures = tf.constant(images)
+    inputs = tf.constant(images)
     logits = tf.function(
         lambda inputs: model(inputs, training=False), jit_compile=FLAGS.jit_compile
     )
     return {
-        "forward": lambda: logits(pictures).numpy(),
+        "forward": lambda: logits(inputs).numpy(),
         "step": lambda: model.train_on_batch(images, labels),
     }
 

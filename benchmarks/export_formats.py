@@ -1,4 +1,4 @@
-"""Every export of a run's model beside Keras: size, time a batch, agreement on test pictures.
+"""Every export of a run's model beside Keras: size, time a batch, agreement on test images.
 
     python -m benchmarks.export_formats --run=saved_models/RUN --batch_size=8 --rounds=30
 
@@ -30,7 +30,7 @@ from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder.", required=True)
-flags.DEFINE_integer("batch_size", 8, "Pictures a timed call.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Images a timed call.", lower_bound=1)
 flags.DEFINE_integer("rounds", 30, "Timed calls of each.", lower_bound=1)
 
 FORMATS = ("onnx", "litert", "openvino")
@@ -71,12 +71,12 @@ def _saved_model(folder: Path) -> Predict:
     return run
 
 
-def _test_pictures(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels of the run's test pictures, and their labels."""
+def _test_images(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of the run's test images, and their labels."""
     settings = origin_of(str(Path(folder) / "model.keras")).settings
     source = open_source(settings["dataset"])
-    pictures = eval_dataset(source, size, 64, crop_pct=settings["crop_pct"])
-    batches = [(images.numpy(), labels.numpy()) for images, labels in pictures]
+    dataset = eval_dataset(source, size, 64, crop_pct=settings["crop_pct"])
+    batches = [(images.numpy(), labels.numpy()) for images, labels in dataset]
     normal, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     pixels = np.round(255 * (normal * IMAGENET_STD + IMAGENET_MEAN)).astype("float32")
     return pixels, labels.argmax(-1) if labels.ndim > 1 else labels
@@ -122,7 +122,7 @@ def _report(runs: dict[str, Predict], sizes: dict[str, int], pixels, labels) -> 
 
 def main(_) -> None:
     found = open_model(FLAGS.run)
-    pixels, labels = _test_pictures(FLAGS.run, found.model.input_shape[1:3])
+    pixels, labels = _test_images(FLAGS.run, found.model.input_shape[1:3])
     in_graph = tf.function(found.model)
 
     def keras_itself(batch: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ from t2t_keras import SoftSplit, T2TBlock
 from t2t_keras.variants import STEM_SOFT_SPLITS
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("batch_size", 8, "Pictures a call.", lower_bound=1)
-flags.DEFINE_integer("image_size", 224, "Side of the pictures in pixels.", lower_bound=32)
+flags.DEFINE_integer("batch_size", 8, "Images a call.", lower_bound=1)
+flags.DEFINE_integer("image_size", 224, "Side of the images in pixels.", lower_bound=32)
 flags.DEFINE_integer("rounds", 5, "Pairs timed, after one warm-up.", lower_bound=1)
 flags.DEFINE_enum("token_type", "performer", ["performer", "transformer"], "Of the token layers.")
 flags.DEFINE_boolean("jit_compile", False, "Compile both with XLA.")

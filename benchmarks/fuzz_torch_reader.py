@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.weights.fuzzing import Tally, fuzz
+from tests.support.weights.fuzzing import Tally, fuzz
 
 CASES_PER_TASK = 1000
 MOST_SECONDS = 2.0

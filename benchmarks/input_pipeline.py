@@ -1,6 +1,6 @@
 """Times the training pipeline with the authors' augmentation against Pillow and NumPy.
 
-    python -m benchmarks.input_pipeline --pictures=1024 --rounds=5
+    python -m benchmarks.input_pipeline --images=1024 --rounds=5
 
 Both read the same 500 x 375 JPEGs, made of scikit-learn's photographs, in one process bound to one
 processor core, in turn, and their processor time is taken: what else the machine does counts less.
@@ -29,13 +29,13 @@ from t2t_keras.training import make_config
 _FILES = 64
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("pictures", 1024, "Pictures a timing, after a first batch.", lower_bound=64)
-flags.DEFINE_integer("batch_size", 64, "Pictures a batch.", lower_bound=1, upper_bound=_FILES)
+flags.DEFINE_integer("images", 1024, "Images a timing, after a first batch.", lower_bound=64)
+flags.DEFINE_integer("batch_size", 64, "Images a batch.", lower_bound=1, upper_bound=_FILES)
 flags.DEFINE_integer("image_size", 224, "Side of what comes out.", lower_bound=32)
 flags.DEFINE_integer("rounds", 5, "Pairs timed.", lower_bound=1)
 
 
-def _write_pictures(root: Path) -> list[Path]:
+def _write_images(root: Path) -> list[Path]:
     """JPEGs of two classes, each another cut-out of one of the two photographs."""
     rng = np.random.default_rng(0)
     paths = []
@@ -43,10 +43,10 @@ def _write_pictures(root: Path) -> list[Path]:
         photo = Image.fromarray(load_sample_images().images[number % 2])
         left, top = rng.integers(0, 60), rng.integers(0, 40)
         window = (left, top, left + 516, top + 387)
-        picture = photo.resize((500, 375), Image.Resampling.LANCZOS, box=window)
+        image = photo.resize((500, 375), Image.Resampling.LANCZOS, box=window)
         path = root / "train" / f"class{number % 2}" / f"{number:03d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=90)
+        image.save(path, quality=90)
         paths.append(path)
     for path in paths[:2]:
         copy = root / "val" / path.parent.name / path.name
@@ -75,7 +75,7 @@ def _pillow(paths: list[Path]) -> Iterator[object]:
 
 
 def _rate(batches: Iterator[object], steps: int) -> float:
-    """Pictures a second of processor time, after a first batch."""
+    """Images a second of processor time, after a first batch."""
     next(batches)
     start = time.process_time()
     for _ in range(steps):
@@ -86,15 +86,15 @@ def _rate(batches: Iterator[object], steps: int) -> float:
 def main(_) -> None:
     # Before TensorFlow does anything: it starts as many threads as there are cores.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    steps = -(-FLAGS.pictures // FLAGS.batch_size)
+    steps = -(-FLAGS.images // FLAGS.batch_size)
     with tempfile.TemporaryDirectory() as root:
-        paths = _write_pictures(Path(root))
+        paths = _write_images(Path(root))
         ours = _ours(root, steps)
         pairs = [(_rate(_pillow(paths), steps), _rate(ours(), steps)) for _ in range(FLAGS.rounds)]
     pillow, own = (statistics.median(rates) for rates in zip(*pairs, strict=True))
     ratio = statistics.median(mine / other for other, mine in pairs)
     sys.stdout.write(
-        f"pictures per second and core: Pillow and NumPy {pillow:.0f}, ours {own:.0f}, "
+        f"images per second and core: Pillow and NumPy {pillow:.0f}, ours {own:.0f}, "
         f"ratio {ratio:.2f}\n"
     )
 

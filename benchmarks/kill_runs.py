@@ -18,7 +18,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.training.killing import Tally, kill_runs, live, outcome, settings
+from tests.support.training.killing import Tally, kill_runs, live, outcome, settings
 
 
 def main() -> int:

@@ -11,13 +11,13 @@ from t2t_keras.images import IMAGENET_MEAN, IMAGENET_STD
 
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 _FILL = tuple(round(255 * channel) for channel in IMAGENET_MEAN)
-_MEAN, _STD = (255 * np.float32(colour) for colour in (IMAGENET_MEAN, IMAGENET_STD))
+_MEAN, _STD = (255 * np.float32(color) for color in (IMAGENET_MEAN, IMAGENET_STD))
 
 
 def pillow_batch(paths: Sequence[Path], size: int, rng: np.random.Generator) -> np.ndarray:
-    """One batch: (B, size, size, 3) float32, mixed, normalised and erased."""
-    pictures = [_picture(path, size, rng) for path in paths]
-    images = _mixed(pictures, rng).astype(np.float32)
+    """One batch: (B, size, size, 3) float32, mixed, normalized and erased."""
+    augmented = [_image(path, size, rng) for path in paths]
+    images = _mixed(augmented, rng).astype(np.float32)
     images -= _MEAN
     images /= _STD
     for image in images:
@@ -25,49 +25,49 @@ def pillow_batch(paths: Sequence[Path], size: int, rng: np.random.Generator) -> 
     return images
 
 
-def _picture(path: Path, size: int, rng: np.random.Generator) -> np.ndarray:
+def _image(path: Path, size: int, rng: np.random.Generator) -> np.ndarray:
     with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
-    picture = _cropped(picture, size, rng)
+        image = ImageOps.exif_transpose(opened).convert("RGB")
+    image = _cropped(image, size, rng)
     if rng.random() < 0.5:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for name in rng.choice(list(_OPS), 2):
         if rng.random() < 0.5:
             share = np.clip(rng.normal(9, 0.5), 0, 10) / 10
-            picture = _OPS[name](picture, share, rng.choice((-1, 1)) * share, rng)
-    return np.asarray(picture)
+            image = _OPS[name](image, share, rng.choice((-1, 1)) * share, rng)
+    return np.asarray(image)
 
 
-def _cropped(picture: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
+def _cropped(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
     for _ in range(10):
-        area = picture.width * picture.height * rng.uniform(0.08, 1)
+        area = image.width * image.height * rng.uniform(0.08, 1)
         ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
         width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if width <= picture.width and height <= picture.height:
+        if width <= image.width and height <= image.height:
             break
     else:
-        width = height = min(picture.size)
-    left = rng.integers(0, picture.width - width + 1)
-    top = rng.integers(0, picture.height - height + 1)
-    window = picture.crop((left, top, left + width, top + height))
+        width = height = min(image.size)
+    left = rng.integers(0, image.width - width + 1)
+    top = rng.integers(0, image.height - height + 1)
+    window = image.crop((left, top, left + width, top + height))
     return window.resize((size, size), _FILTERS[rng.integers(2)])
 
 
-def _mixed(pictures: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    made = np.empty((len(pictures), *pictures[0].shape), np.uint8)
-    height, width, _ = pictures[0].shape
-    pairs = zip(made, pictures, reversed(pictures), strict=True)
+def _mixed(images: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    made = np.empty((len(images), *images[0].shape), np.uint8)
+    height, width, _ = images[0].shape
+    pairs = zip(made, images, reversed(images), strict=True)
     if rng.random() < 0.5:
         own = np.float32(rng.beta(0.8, 0.8))
-        for result, picture, partner in pairs:
-            result[:] = np.rint(picture.astype(np.float32) * own + partner * (1 - own))
+        for result, image, partner in pairs:
+            result[:] = np.rint(image.astype(np.float32) * own + partner * (1 - own))
         return made
     side = math.sqrt(1 - rng.beta(1, 1))
     half = int(height * side) // 2, int(width * side) // 2
-    centre = rng.integers(0, height), rng.integers(0, width)
-    box = tuple(slice(max(c - h, 0), c + h) for c, h in zip(centre, half, strict=True))
-    for result, picture, partner in pairs:
-        result[:] = picture
+    center = rng.integers(0, height), rng.integers(0, width)
+    box = tuple(slice(max(c - h, 0), c + h) for c, h in zip(center, half, strict=True))
+    for result, image, partner in pairs:
+        result[:] = image
         result[box] = partner[box]
     return made
 
@@ -87,18 +87,18 @@ def _erase(image: np.ndarray, rng: np.random.Generator) -> None:
             return
 
 
-def _moved(picture: Image.Image, matrix: Sequence[float], rng: np.random.Generator) -> Image.Image:
+def _moved(image: Image.Image, matrix: Sequence[float], rng: np.random.Generator) -> Image.Image:
     transform = Image.Transform.AFFINE
     resample = _FILTERS[rng.integers(2)]
-    return picture.transform(picture.size, transform, matrix, resample, fillcolor=_FILL)
+    return image.transform(image.size, transform, matrix, resample, fillcolor=_FILL)
 
 
-def _solarize_add(picture: Image.Image, share: float) -> Image.Image:
+def _solarize_add(image: Image.Image, share: float) -> Image.Image:
     levels = [min(level + int(110 * share), 255) if level < 128 else level for level in range(256)]
-    return picture.point(levels * 3)
+    return image.point(levels * 3)
 
 
-# name -> (picture, strength in 0..1, the same with a sign, generator) -> picture
+# name -> (image, strength in 0..1, the same with a sign, generator) -> image
 _OPS = {
     "AutoContrast": lambda p, s, signed, rng: ImageOps.autocontrast(p),
     "Equalize": lambda p, s, signed, rng: ImageOps.equalize(p),

@@ -2,8 +2,8 @@
 
     python examples/segmentation.py
 
-The pictures are synthetic shapes, 48 x 80 pixels. With `t2t_keras.T2TViT14()` in place of
-`small_model()` the head stands on pretrained maps, of pictures of any size.
+The images are synthetic shapes, 48 x 80 pixels. With `t2t_keras.T2TViT14()` in place of
+`small_model()` the head stands on pretrained maps, of images of any size.
 """
 
 import logging
@@ -27,13 +27,13 @@ def small_model() -> keras.Model:
 
 
 def segmenter(model: keras.Model) -> keras.Model:
-    """A model's maps at three strides, brought to the finest, then to the picture's size.
+    """A model's maps at three strides, brought to the finest, then to the image's size.
 
     Args:
-        model: A model of this package for pictures whose sides are multiples of 16 pixels.
+        model: A model of this package for images whose sides are multiples of 16 pixels.
 
     Returns:
-        A model from pictures to (B, H, W, 1) logits of what belongs to a shape.
+        A model from images to (B, H, W, 1) logits of what belongs to a shape.
     """
     backbone = t2t_keras.features(model)
     strides = t2t_keras.feature_strides(model)
@@ -43,7 +43,7 @@ def segmenter(model: keras.Model) -> keras.Model:
         narrow = keras.layers.Conv2D(16, 1)(feature_map)
         maps.append(keras.layers.UpSampling2D(stride // finest, interpolation="bilinear")(narrow))
     merged = keras.layers.Activation("relu")(keras.layers.Add()(maps))
-    # Every cell of the finest map answers for `finest` x `finest` pixels around its centre.
+    # Every cell of the finest map answers for `finest` x `finest` pixels around its center.
     answers = keras.layers.Conv2D(finest * finest, 3, padding="same")(merged)
     height, width = (side // finest for side in SIZE)
     answers = keras.layers.Reshape((height, width, finest, finest))(answers)
@@ -57,9 +57,9 @@ def intersection_over_union(logits: np.ndarray, masks: np.ndarray) -> float:
     return float((found & true).sum() / (found | true).sum())
 
 
-def train(epochs: int = 6, pictures: int = 512) -> float:
+def train(epochs: int = 6, count: int = 512) -> float:
     """Trains on shapes and returns the intersection over union on others."""
-    images, _, masks = draw_shapes(pictures, SIZE, seed=1)
+    images, _, masks = draw_shapes(count, SIZE, seed=1)
     model = segmenter(small_model())
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(3e-3), loss)
@@ -77,4 +77,4 @@ def train(epochs: int = 6, pictures: int = 512) -> float:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     keras.utils.set_random_seed(0)
-    _log.info("intersection over union on pictures never seen: %.2f", train())
+    _log.info("intersection over union on images never seen: %.2f", train())

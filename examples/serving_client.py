@@ -1,10 +1,10 @@
-"""Asks a running TensorFlow Serving what is on some pictures.
+"""Asks a running TensorFlow Serving what is on some images.
 
     python examples/serving_client.py cat.jpg dog.png --model=digits
     python examples/serving_client.py cat.jpg dog.png --model=digits --grpc
 
 It needs nothing of t2t_keras. REST needs Python alone; gRPC needs `pip install
-tensorflow-serving-api`. All pictures go in one request; one that cannot be read costs its own line.
+tensorflow-serving-api`. All images go in one request; one that cannot be read costs its own line.
 """
 
 import argparse
@@ -95,31 +95,31 @@ def over_grpc(host: str, model: str, files: list[bytes]) -> list[dict]:
 
 
 def lines(names: list[str], rows: list[dict]) -> list[str]:
-    """What is said of each picture."""
+    """What is said of each image."""
     try:
         return [
             f"{name}: {row['classes'][0]} ({row['probabilities'][0]:.1%})"
             if row["ok"]
-            else f"{name}: not readable as a picture"
+            else f"{name}: not readable as a image"
             for name, row in zip(names, rows, strict=True)
         ]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise NoAnswer("an answer of another model: no classes of each picture") from error
+        raise NoAnswer("an answer of another model: no classes of each image") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Asks, writes a line a picture and returns the exit code: 1 where there is no answer."""
+    """Asks, writes a line a image and returns the exit code: 1 where there is no answer."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--model", required=True, help="MODEL_NAME of the server")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--grpc", action="store_true", help="ask port 8500 in place of 8501")
     asked = parser.parse_args(arguments)
     ask = over_grpc if asked.grpc else over_rest
     try:
-        files = [path.read_bytes() for path in asked.pictures]
-        said = lines([path.name for path in asked.pictures], ask(asked.host, asked.model, files))
-    except (OSError, NoAnswer) as error:  # an OSError is a picture's, and names it
+        files = [path.read_bytes() for path in asked.images]
+        said = lines([path.name for path in asked.images], ask(asked.host, asked.model, files))
+    except (OSError, NoAnswer) as error:  # an OSError is a image's, and names it
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write("\n".join(said) + "\n")

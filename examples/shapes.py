@@ -22,31 +22,31 @@ NAMES = ("red disc", "green square", "blue cross")
 def draw_shapes(
     count: int, size: tuple[int, int] = (48, 80), seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One shape a picture, anywhere in it.
+    """One shape a image, anywhere in it.
 
     Args:
-        count: How many pictures.
+        count: How many images.
         size: (height, width) in pixels.
         seed: Of everything that is drawn.
 
     Returns:
-        (count, height, width, 3) uint8 pictures; (count,) the shapes' numbers in `NAMES`; (count,
+        (count, height, width, 3) uint8 images; (count,) the shapes' numbers in `NAMES`; (count,
         height, width) float32 masks, 1 inside the shape.
     """
     rng = np.random.default_rng(seed)
     height, width = size
     labels = rng.integers(len(NAMES), size=count)
     radius = rng.uniform(0.14, 0.2, count)[:, None, None] * height
-    centre_y = rng.uniform(radius, height - 1 - radius)
-    centre_x = rng.uniform(radius, width - 1 - radius)
-    y = np.abs(np.arange(height)[:, None] - centre_y) / radius
-    x = np.abs(np.arange(width) - centre_x) / radius
+    center_y = rng.uniform(radius, height - 1 - radius)
+    center_x = rng.uniform(radius, width - 1 - radius)
+    y = np.abs(np.arange(height)[:, None] - center_y) / radius
+    x = np.abs(np.arange(width) - center_x) / radius
     kinds = np.stack([np.hypot(x, y) <= 1, np.maximum(x, y) <= 1, _cross(x, y)])
     masks = kinds[labels, np.arange(count)]
     ground = rng.integers(20, 110, (count, height, width, 3))
-    # A colour of its own for each shape, so that a small model learns them in minutes.
-    colour = np.where(np.eye(3, dtype=bool)[labels], 250, 30)[:, None, None]
-    images = np.where(masks[..., None], colour, ground).astype(np.uint8)
+    # A color of its own for each shape, so that a small model learns them in minutes.
+    color = np.where(np.eye(3, dtype=bool)[labels], 250, 30)[:, None, None]
+    images = np.where(masks[..., None], color, ground).astype(np.uint8)
     return images, labels, masks.astype(np.float32)
 
 
@@ -55,7 +55,7 @@ def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def small_model() -> keras.Model:
-    """A T2T-ViT of three blocks with a token every 8 pixels, for pictures of 48 x 80."""
+    """A T2T-ViT of three blocks with a token every 8 pixels, for images of 48 x 80."""
     variant = t2t_keras.Variant(
         embed_dim=48,
         depth=3,
@@ -67,14 +67,14 @@ def small_model() -> keras.Model:
     return t2t_keras.T2TViT(variant, input_shape=(48, 80, 3), classes=len(NAMES), name="shapes")
 
 
-def train(epochs: int = 40, pictures: int = 512) -> keras.Model:
-    """Trains the model; no picture comes twice."""
+def train(epochs: int = 40, count: int = 512) -> keras.Model:
+    """Trains the model; no image comes twice."""
     model = small_model()
     trained = keras.Model(model.input, model.output)  # so that no optimizer is saved with `model`
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * pictures // 16)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * count // 16)
     trained.compile(keras.optimizers.AdamW(rate), "sparse_categorical_crossentropy")
     for epoch in range(epochs):
-        images, labels, _ = draw_shapes(pictures, seed=100 + epoch)
+        images, labels, _ = draw_shapes(count, seed=100 + epoch)
         trained.fit(t2t_keras.preprocess_input(images), labels, batch_size=16, verbose=0)
     return model
 

@@ -3,8 +3,8 @@
     import t2t_keras
 
     model = t2t_keras.T2TViT14(weights="imagenet")
-    picture = t2t_keras.load_image("cat.jpg")
-    scores = model.predict(t2t_keras.preprocess_input(picture[None]))
+    image = t2t_keras.load_image("cat.jpg")
+    scores = model.predict(t2t_keras.preprocess_input(image[None]))
     print(t2t_keras.decode_predictions(scores, top=5))
 
 Reference: arXiv:2101.11986; the authors' code is yitu-opensource/T2T-ViT.

@@ -52,7 +52,7 @@ def check_arguments(
     """Raises a ValueError that names the argument and what is allowed."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
-            "T2T-ViT takes pictures as (height, width, channels): set "
+            "T2T-ViT takes images as (height, width, channels): set "
             '`keras.config.set_image_data_format("channels_last")`. '
             f"Received: image_data_format={keras.config.image_data_format()}"
         )
@@ -86,7 +86,7 @@ def _check_shape(shape, weights) -> None:
         )
     if channels is None or channels < 1:
         raise ValueError(
-            "`input_shape` must end in the number of channels, 3 for colour pictures. "
+            "`input_shape` must end in the number of channels, 3 for color images. "
             f"Received: input_shape={shape}"
         )
     if weights is not None and channels != 3:
@@ -97,7 +97,7 @@ def _check_shape(shape, weights) -> None:
 
 
 def image_tensor(input_tensor, input_shape, variant: Variant, weights):
-    """The pictures' Keras tensor and what the model is called on.
+    """The images' Keras tensor and what the model is called on.
 
     Raises:
         ValueError: The shape is none that the model takes.
@@ -182,7 +182,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
         weights: "imagenet" (the authors' released weights, fetched once and kept), the path of a
             `.weights.h5`, `.keras`, `.safetensors` or official `.pth` / `.pth.tar` file, or None
             (random weights).
-        input_tensor: Keras tensor to build the model on, (B, H, W, C) normalised pictures.
+        input_tensor: Keras tensor to build the model on, (B, H, W, C) normalized images.
         input_shape: (height, width, channels) in pixels; default the variant's own, (224, 224, 3).
             Any height and width from 16 up, square or not, or None for both: the position table
             follows. 3 channels where weights are given.
@@ -200,7 +200,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
             authors' training.
 
     Returns:
-        A functional `keras.Model`. Its pictures come from `t2t_keras.preprocess_input`.
+        A functional `keras.Model`. Its images come from `t2t_keras.preprocess_input`.
 
     Raises:
         ValueError: An argument is outside what is allowed.

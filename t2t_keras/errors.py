@@ -17,7 +17,7 @@ class DownloadError(T2TError, OSError):
 
 
 class DataError(T2TError, ValueError):
-    """A data set, folder or picture cannot be used."""
+    """A dataset, folder or image cannot be used."""
 
 
 class TrainingError(T2TError, RuntimeError):

@@ -23,7 +23,7 @@ class Variant:
         block_type: "standard", "squeeze_excite", "ghost" or "dense".
         growth_rate: Channels a dense block appends; used where `block_type` is "dense".
         soft_splits: (kernel_size, strides, padding) of the stem's three soft splits, in pixels.
-        image_size: Side in pixels of the square pictures the model takes by default.
+        image_size: Side in pixels of the square images the model takes by default.
 
     Raises:
         ValueError: A field is outside its range.

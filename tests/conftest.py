@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "goldens"
 MEMORY = Path("/dev/shm")  # Linux's file system in memory
 
 # Checkpoints wait until the disk has them; where it is slow that takes minutes in all.
@@ -26,7 +26,7 @@ def pytest_configure(config):
     """Each process that tests starts TensorFlow as `quick_graphs` has it, before a test does."""
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if not hands_out and importlib.import_module("keras").config.backend() == "tensorflow":
-        importlib.import_module("tests.quick_graphs")
+        importlib.import_module("tests.support.quick_graphs")
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,11 @@ from t2t_keras.data import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, model_names, train, variant_of
 from t2t_keras.training.config import OPTIMIZERS
 from t2t_keras.training.model import build_model, precision
-from tests.pictures import make_archive
+from tests.support.images import make_archive
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "configs").iterdir())
-# The authors' README: learning rate and weight decay of each model, at 512 pictures a batch.
+# The authors' README: learning rate and weight decay of each model, at 512 images a batch.
 AUTHORS = {
     "t2t_vit_7": (1e-3, 0.03),
     "t2t_vit_10": (1e-3, 0.03),
@@ -120,17 +120,17 @@ def test_its_model_can_be_built(path, configs):
 
 
 def test_imagenet_trains_from_a_file(settings, tmp_path):
-    """All of the recipe on 40 pictures in ImageNet's folders; only sizes are smaller."""
-    pictures = make_archive(tmp_path / "imagenet", {"n01440764": 16, "n01443537": 16}, evaluation=8)
+    """All of the recipe on 40 images in ImageNet's folders; only sizes are smaller."""
+    images = make_archive(tmp_path / "imagenet", {"n01440764": 16, "n01443537": 16}, evaluation=8)
     smaller = {"batch_size": 8, "image_size": ["64"], "epochs": 1, "devices": ["cpu:0"]}
-    given = {**settings["t2t_vit_7"], "dataset": str(pictures), **smaller}
+    given = {**settings["t2t_vit_7"], "dataset": str(images), **smaller}
     config = train_config(given)
     whole = train_config(settings["t2t_vit_7"])
     assert config.augmentation == whole.augmentation
     assert (config.precision, config.ema_decay) == ("float16", 0.99996)
     assert (config.mixup, config.cutmix) == (0.8, 1.0)
     result = train(dataclasses.replace(config, model=shallow(config.model)), tmp_path / "run")
-    assert (result.sources.training.num_train, result.scores.pictures) == (32, 8)
+    assert (result.sources.training.num_train, result.scores.images) == (32, 8)
     assert np.isfinite(list(result.history.values())).all()
     assert result.history.keys() >= {"loss", "val_top5_accuracy", "val_ema_loss"}
     assert {weight.dtype for weight in result.model.weights} == {"float32"}

@@ -17,7 +17,7 @@ from t2t_keras.files import (
     recorded_digest,
     remove_leftovers,
 )
-from tests.training.forked import result_of
+from tests.support.training.forked import result_of
 
 
 def names(folder):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # Keras itself imports several of these where they are installed: only what comes on top counts.
 PROBE = """
 import json, sys, time
-import tests.no_torch
+import tests.support.no_torch
 import keras
 before, started = set(sys.modules), time.perf_counter()
 import t2t_keras

@@ -15,9 +15,9 @@ from t2t_keras.training.recipes import DIGITS_MODEL, SMALL_VARIANTS
 from t2t_keras.weights.download import weights_dir
 from t2t_keras.weights.releases import RELEASES, Release
 from tests.conftest import official_weights
-from tests.models.macs_by_hand import macs_by_hand
-from tests.pictures import encode, make_folder, ramp
-from tests.weights.torch_writer import checkpoint
+from tests.support.images import encode, make_folder, ramp
+from tests.support.macs_by_hand import macs_by_hand
+from tests.support.weights.torch_writer import checkpoint
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -40,7 +40,7 @@ def table(first_heading: str) -> list[list[str]]:
 
 @pytest.fixture
 def surroundings(tmp_path, golden) -> dict[str, str]:
-    """What the examples speak of: a released file, fetched before, and pictures; the environment.
+    """What the examples speak of: a released file, fetched before, and images; the environment.
 
     The file has the keys, shapes and format of the authors' and random numbers.
     """
@@ -51,8 +51,8 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
     for path in (kept, tmp_path / RELEASED):
         path.write_bytes(content)
     (tmp_path / "cat.jpg").write_bytes(encode(ramp(300, 400), "JPEG"))
-    make_folder(tmp_path / "pictures/train", {"cat": 4, "dog": 4})
-    make_folder(tmp_path / "pictures/val", {"cat": 2, "dog": 2})
+    make_folder(tmp_path / "images/train", {"cat": 4, "dog": 4})
+    make_folder(tmp_path / "images/val", {"cat": 2, "dog": 2})
     return {
         **os.environ,
         "HOME": str(tmp_path),
@@ -66,9 +66,9 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
 
 # With deterministic operations Keras leaves XLA out, whose compilation would take most of the time.
 PREFACE = """
-import tests.no_torch
+import tests.support.no_torch
 import keras, tensorflow
-from tests.plain_graphs import leave_graphs_alone
+from tests.support.plain_graphs import leave_graphs_alone
 leave_graphs_alone()
 keras.utils.set_random_seed(0)
 tensorflow.config.experimental.enable_op_determinism()

@@ -1,4 +1,4 @@
-"""A classifier of any kind, ready for pictures: its names, its reading and its scores."""
+"""A classifier of any kind, ready for images: its names, its reading and its scores."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from t2t_keras.cli.models import OpenedModel, open_model, read_labels
 from t2t_keras.cli.settings import MODEL_NAME
-from t2t_keras.data import normalise
+from t2t_keras.data import normalize
 from t2t_keras.errors import CheckpointError
 from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME
@@ -21,12 +21,12 @@ from t2t_keras.weights.keras_file import FILE_ERRORS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
-    """What pictures are put to.
+    """What images are put to.
 
     Args:
         class_names: In the order of the scores.
-        read: A file -> (H, W, 3) uint8; a DataError where it is no picture.
-        probabilities: Pictures as `read` makes them -> (N, C).
+        read: A file -> (H, W, 3) uint8; a DataError where it is no image.
+        probabilities: Images as `read` makes them -> (N, C).
     """
 
     class_names: tuple[str, ...]
@@ -49,7 +49,7 @@ def open_classifier(
         num_heads: Attention heads of an official checkpoint of sizes nobody published.
         crop_pct: Share of the resized side that the crop keeps, in (0, 1]; None takes what is
             known of the model.
-        statistics: Whose channel means and deviations pictures are normalised by, a name in
+        statistics: Whose channel means and deviations images are normalized by, a name in
             `STATISTICS`; None takes what is known of the model.
 
     Raises:
@@ -64,7 +64,7 @@ def open_classifier(
                 flags = " ".join(f"--{name}={value}" for name, value in given.items())
                 raise ValueError(
                     "--crop_pct and --statistics must be left out with a SavedModel, which "
-                    f"prepares its pictures itself. Received: MODEL={source} {flags}"
+                    f"prepares its images itself. Received: MODEL={source} {flags}"
                 )
             return _of_saved_model(version, labels)
     opened = open_model(source, labels=labels, num_heads=num_heads)
@@ -92,8 +92,8 @@ def _of_model(opened: OpenedModel, source: str) -> Classifier:
         )
     head = keras.Model(model.input, model.get_layer("head").output)
 
-    def probabilities(pictures: list[np.ndarray]) -> np.ndarray:
-        pixels = normalise(np.stack(pictures), *STATISTICS[card.statistics])
+    def probabilities(images: list[np.ndarray]) -> np.ndarray:
+        pixels = normalize(np.stack(images), *STATISTICS[card.statistics])
         return _softmax(keras.ops.convert_to_numpy(head.predict_on_batch(pixels)))
 
     def read(file: str) -> np.ndarray:
@@ -111,15 +111,15 @@ def _of_saved_model(version: Path, labels: str | None) -> Classifier:
             f"Received: {len(names)} names"
         )
 
-    def probabilities(pictures: list[np.ndarray]) -> np.ndarray:
+    def probabilities(images: list[np.ndarray]) -> np.ndarray:
         # One at a time: each has its own size.
-        return _softmax(np.concatenate([classify(one[None])["logits"] for one in pictures]))
+        return _softmax(np.concatenate([classify(one[None])["logits"] for one in images]))
 
     return Classifier(names, read_rgb, probabilities)
 
 
 def _signature(version: Path) -> tuple[Callable[[np.ndarray], dict[str, np.ndarray]], int]:
-    """What a SavedModel does with a batch of pictures, and the number of its classes.
+    """What a SavedModel does with a batch of images, and the number of its classes.
 
     Raises:
         CheckpointError: It is damaged, or none that this package writes.

@@ -1,4 +1,4 @@
-"""The SavedModel of a run, which TensorFlow writes, whatever backend the run had."""
+"""The `export` command: a model as a SavedModel, ONNX, LiteRT or OpenVINO file."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ import keras
 from t2t_keras.cli.main import exit_code, say, show_log
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.cli.settings import image_size_of
-from t2t_keras.data.ops.normalize import Colour
+from t2t_keras.data.ops.normalize import Color
 from t2t_keras.errors import ExportError
 from t2t_keras.export import Preprocessing, export_model, export_saved_model
 from t2t_keras.images.constants import STATISTICS
@@ -44,8 +44,8 @@ class ExportCommand:
     num_heads: int | None = None
     crop_pct: float | None = None
     statistics: str | None = None
-    mean: Colour | None = None
-    std: Colour | None = None
+    mean: Color | None = None
+    std: Color | None = None
     output: str | None = None
     version: int | None = None
     top: int | None = None
@@ -84,7 +84,7 @@ def _export(command: ExportCommand) -> int:
 
 
 def preprocessing_of(card: ModelCard) -> Preprocessing:
-    """What the pictures of a model go through."""
+    """What the images of a model go through."""
     mean, std = STATISTICS[card.statistics]
     return Preprocessing(crop_pct=card.crop_pct, mean=mean, std=std)
 
@@ -184,7 +184,7 @@ def export_run(
     }
     asked = [os.fspath(model_path), dataclasses.asdict(preprocessing), *rest]
     done = subprocess.run(
-        [sys.executable, "-m", "t2t_keras.commands.export_run"],
+        [sys.executable, "-m", "t2t_keras.cli.export"],
         env={**os.environ, **surroundings},
         input=json.dumps(asked),  # not an argument: a thousand classes may be too long for one
         capture_output=True,

@@ -34,7 +34,7 @@ class OpenedModel:
 
     Args:
         model: Of this package.
-        card: How its pictures are prepared, and its classes' names; without names where nobody
+        card: How its images are prepared, and its classes' names; without names where nobody
             knows them.
         folder: That of the run which made it, if one did.
     """
@@ -45,7 +45,7 @@ class OpenedModel:
 
     @property
     def image_size(self) -> Size:
-        """(height, width) in pixels of the pictures it takes."""
+        """(height, width) in pixels of the images it takes."""
         height, width = self.model.input_shape[1:3]
         return height or _FREE_SIZE, width or _FREE_SIZE
 

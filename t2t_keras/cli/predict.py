@@ -26,7 +26,7 @@ class PredictCommand:
     """What is asked for; the flags of `t2t_keras.predict` say what each means."""
 
     model: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     top: int = 5
     output: str | None = None
     batch_size: int = 32
@@ -38,7 +38,7 @@ class PredictCommand:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of a picture, best first, each with its probability."""
+    """The likeliest classes of a image, best first, each with its probability."""
 
     file: str
     classes: tuple[tuple[str, float], ...]
@@ -52,7 +52,7 @@ def run(command: PredictCommand, debug: bool = False) -> int:
         debug: Let errors through, with their traceback.
 
     Returns:
-        0; 1 where a picture was skipped or nothing could be done.
+        0; 1 where a image was skipped or nothing could be done.
     """
     show_log(sys.stderr)
     return exit_code(lambda: _predict(command), debug)
@@ -60,7 +60,7 @@ def run(command: PredictCommand, debug: bool = False) -> int:
 
 def _predict(command: PredictCommand) -> int:
     _check(command)
-    files, skipped = _files(command.pictures)
+    files, skipped = _files(command.images)
     lost = len(skipped)
     classifier = open_classifier(
         command.model, command.labels, command.num_heads, command.crop_pct, command.statistics
@@ -71,7 +71,7 @@ def _predict(command: PredictCommand) -> int:
         predictions = list(_predictions(classifier, files, command, skipped))
     if command.output is not None:
         _write(predictions, Path(command.output))
-        say(f"wrote {command.output}: {len(predictions)} pictures")
+        say(f"wrote {command.output}: {len(predictions)} images")
     else:
         for prediction in predictions:
             found = ", ".join(f"{name} {share:.1%}" for name, share in prediction.classes)
@@ -96,20 +96,20 @@ def _check(command: PredictCommand) -> None:
         )
 
 
-def _files(pictures: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def _files(images: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The files that are meant, and what is wrong with the paths that give none.
 
-    A file that is named is always meant; of a folder, and what lies below, the pictures by suffix.
+    A file that is named is always meant; of a folder, and what lies below, the images by suffix.
     """
     files, wrong = [], []
-    for path in pictures:
+    for path in images:
         if os.path.isdir(path):
             refused = []
             below = list(_below(path, refused.append))
             files += below
             wrong += [f"{error.filename}: cannot be read ({error.strerror})." for error in refused]
             if not below and not refused:
-                wrong.append(f"{path}: no pictures there. Looked for: {', '.join(SUFFIXES)}.")
+                wrong.append(f"{path}: no images there. Looked for: {', '.join(SUFFIXES)}.")
         elif os.path.exists(path):
             files.append(path)
         else:
@@ -132,7 +132,7 @@ def _predictions(
 ) -> Iterator[Prediction]:
     """Classifies in full batches; what cannot be read is named, and added to `skipped`."""
     batch: list[tuple[str, np.ndarray]] = []
-    for file in tqdm(files, unit="picture", disable=None):
+    for file in tqdm(files, unit="image", disable=None):
         try:
             batch.append((file, classifier.read(file)))
         except DataError as error:
@@ -148,7 +148,7 @@ def _predictions(
 def _classified(
     classifier: Classifier, batch: list[tuple[str, np.ndarray]], top: int
 ) -> Iterator[Prediction]:
-    rows = classifier.probabilities([picture for _, picture in batch])
+    rows = classifier.probabilities([image for _, image in batch])
     for (file, _), row in zip(batch, rows, strict=True):
         best = np.argsort(-row, kind="stable")[:top]
         classes = tuple((classifier.class_names[index], float(row[index])) for index in best)

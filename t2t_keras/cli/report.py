@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from t2t_keras.data import decode_picture
+from t2t_keras.data import decode_image
 from t2t_keras.export import load_saved_model
 from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
 
@@ -23,11 +23,11 @@ def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[st
         "test_accuracy": result.scores.accuracy,
         "test_top5_accuracy": result.scores.top5_accuracy,
         "test_loss": result.scores.loss,
-        "test_pictures": result.scores.pictures,
+        "test_images": result.scores.images,
         "selected_on": result.sources.selected_on,
         "best_epoch": best + 1,
         "validation_accuracy": history[accuracy][best],
-        "train_pictures": result.sources.training.num_train,
+        "train_images": result.sources.training.num_train,
         "parameters": result.model.count_params(),
         "class_names": list(result.sources.training.class_names),
         "per_class": {
@@ -54,20 +54,20 @@ def summary(config: TrainConfig, result: TrainResult, seconds: float) -> list[st
     scores = result.scores
     return [
         "",
-        f"{config.model} on {config.dataset}, {scores.pictures} test pictures: "
+        f"{config.model} on {config.dataset}, {scores.images} test images: "
         f"{accuracies(scores)}, after {seconds:.0f} s",
         f"Weights of epoch {result.best_epoch + 1}, the best on {result.sources.selected_on}.",
     ]
 
 
 def samples(version: Path, result: TrainResult) -> list[str]:
-    """Loads the SavedModel back and has it classify a few test pictures, as they come."""
+    """Loads the SavedModel back and has it classify a few test images, as they come."""
     classify = load_saved_model(version)
     names = result.sources.test.class_names
-    lines = ["", "Test pictures, classified by the SavedModel:"]
+    lines = ["", "Test images, classified by the SavedModel:"]
     for example in result.sources.test.evaluation().take(_SAMPLES):
-        picture = np.asarray(decode_picture(example["image"]))
-        outputs = classify(picture[None])
+        image = np.asarray(decode_image(example["image"]))
+        outputs = classify(image[None])
         predicted = outputs["classes"][0, 0].decode()
         label = names[int(example["label"])]
         lines.append(
@@ -86,10 +86,10 @@ def next_steps(folder: Path, config: TrainConfig) -> list[str]:
         f"Everything is in {folder}: {', '.join(names)}",
         "Next:",
         f"  {python} train_keras.py --mode=eval --weights={folder}",
-        f"  {python} -m t2t_keras.predict {folder} PICTURES",
+        f"  {python} -m t2t_keras.predict {folder} IMAGES",
         f"  {python} -m tensorboard.main --logdir={folder}",
         f"  docker run -p 8501:8501 -v {folder.absolute()}:/models/{config.model} "
         f"-e MODEL_NAME={config.model} tensorflow/serving",
-        f"  {python} train_keras.py --dataset=FOLDER_OF_PICTURES --validation_split=0.1 "
+        f"  {python} train_keras.py --dataset=FOLDER_OF_IMAGES --validation_split=0.1 "
         "--model=t2t_vit_7 --weights=imagenet --transfer --epochs=10",
     ]

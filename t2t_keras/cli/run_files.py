@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from t2t_keras.cli.export import export_run
 from t2t_keras.cli.settings import MODEL_NAME
-from t2t_keras.data import Source, decode_picture
+from t2t_keras.data import Source, decode_image
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME, write_labels
 from t2t_keras.files import atomic_path
@@ -55,15 +55,14 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
         folder / MODEL_NAME,
         result.sources.training.class_names,
         None if first.exists() else _VERSION,
-        Preprocessing(crop_pct=config.crop_pct, **config.colours),
+        Preprocessing(crop_pct=config.crop_pct, **config.colors),
     )
 
 
 def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Path], None]]:
     scores, names = result.scores, result.sources.training.class_names
     title = (
-        f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of "
-        f"{scores.pictures} test pictures"
+        f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of {scores.images} test images"
     )
     card = ModelCard(names, config.crop_pct, config.statistics)
     curves, confusion, classes, mistakes = PLOTS
@@ -94,22 +93,22 @@ def _write_table(scores: Scores, names: tuple[str, ...], path: Path) -> None:
 
 def _draw_mistakes(scores: Scores, source: Source, path: Path, title: str) -> None:
     names = source.class_names
-    pictures = _pictures_at({mistake.place for mistake in scores.mistakes}, source)
+    images = _images_at({mistake.place for mistake in scores.mistakes}, source)
     captions = [
         f"{mistake.confidence:.1%} {names[mistake.predicted]}\nit is {names[mistake.label]}"
         for mistake in scores.mistakes
     ]
-    shown = [pictures[mistake.place] for mistake in scores.mistakes]
+    shown = [images[mistake.place] for mistake in scores.mistakes]
     plot_mistakes(shown, captions, path, f"{title}\nthe most confident mistakes")
 
 
-def _pictures_at(places: set[int], source: Source) -> dict[int, np.ndarray]:
-    """The pictures at some places of the evaluation's order, as they are."""
+def _images_at(places: set[int], source: Source) -> dict[int, np.ndarray]:
+    """The images at some places of the evaluation's order, as they are."""
     found = {}
     last = max(places, default=-1)
     for place, example in enumerate(itertools.islice(source.evaluation(), last + 1)):
         if place in places:
-            found[place] = np.asarray(decode_picture(example["image"]))
+            found[place] = np.asarray(decode_image(example["image"]))
     return found
 
 

@@ -14,7 +14,7 @@ from t2t_keras.weights.releases import release_named
 METRICS_NAME = "metrics.json"
 MODEL_NAME = "model.keras"
 
-OF_CARD = ("crop_pct", "statistics")  # what a model card says of the pictures
+OF_CARD = ("crop_pct", "statistics")  # what a model card says of the images
 
 _OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
@@ -91,7 +91,7 @@ def evaluation_config(settings: Mapping[str, Any]) -> tuple[TrainConfig, tuple[s
     same_data = given.get("dataset", of_run.get("dataset")) == of_run.get("dataset")
     names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
     kept = {name: of_run[name] for name in names if name in of_run}
-    # Nothing is trained, so no pictures are held out.
+    # Nothing is trained, so no images are held out.
     config = make_config(**{**kept, **given, "held_out": 0.0, "train_split": None})
     return config, origin.class_names
 

@@ -92,7 +92,7 @@ def _evaluate(command: TrainCommand) -> int:
     config, class_names = evaluation_config(command.settings)
     scores = evaluate(config, class_names, _verbose(command))
     say(
-        f"{config.weights} on {config.dataset}, {scores.pictures} pictures: "
+        f"{config.weights} on {config.dataset}, {scores.images} images: "
         f"{accuracies(scores)}, loss {scores.loss:.4f}"
     )
     return 0

@@ -12,7 +12,7 @@ import numpy as np
 from t2t_keras.cli.main import exit_code, say, show_log
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.cli.settings import image_size_of
-from t2t_keras.data import normalise
+from t2t_keras.data import normalize
 from t2t_keras.images import load_image
 from t2t_keras.images.constants import STATISTICS
 from t2t_keras.models.structure import parts_of
@@ -56,7 +56,7 @@ class VisualizeCommand:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _View:
-    """A command with its model and its picture, as bytes and preprocessed."""
+    """A command with its model and its image, as bytes and preprocessed."""
 
     command: VisualizeCommand
     opened: OpenedModel
@@ -89,7 +89,7 @@ class _View:
         return y, x
 
     def draw(self, maps: np.ndarray, block: int | str, what: str, **names: Any) -> None:
-        """Lays (rows, columns, h, w) maps over the picture."""
+        """Lays (rows, columns, h, w) maps over the image."""
         heats = to_pixels(self.opened.model, maps, block, self.image.shape[:2])
         plot_overlays(self.image, heats, self.command.output, self.title(what), **names)
 
@@ -127,7 +127,7 @@ def _visualize(command: VisualizeCommand) -> int:
     crop_pct = opened.card.crop_pct if command.crop_pct is None else command.crop_pct
     image = load_image(command.image, size, crop_pct)
     statistics = STATISTICS[command.statistics or opened.card.statistics]
-    pixels = np.asarray(normalise(image[None], *statistics))
+    pixels = np.asarray(normalize(image[None], *statistics))
     _WORK[command.what](_View(command, opened, image, pixels))
     say(f"wrote {output}")
     return 0

@@ -1,27 +1,27 @@
-"""Data sets and the batches made of them, in tf.data."""
+"""Datasets and the batches made of them, in tf.data."""
 
 from t2t_keras.data.augmentation import (
     AUGMENTATIONS,
     Augmentation,
     augment_batch,
-    augment_picture,
-    crop_picture,
-    draw_pictures,
+    augment_image,
+    crop_image,
+    draw_images,
 )
 from t2t_keras.data.inspection import ON_BAD_IMAGE, UsableParts, usable_parts
-from t2t_keras.data.ops.color import colour_jitter
+from t2t_keras.data.ops.color import color_jitter
 from t2t_keras.data.ops.crops import evaluation_crop, light_crop, random_flip, random_resized_crop
-from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.ops.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets, soft_targets
-from t2t_keras.data.ops.normalize import Colour, normalise
+from t2t_keras.data.ops.normalize import Color, normalize
 from t2t_keras.data.ops.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.ops.seeds import WHOLE, Share, batch_seed, order_seed, split_seed
 from t2t_keras.data.pipeline import (
     batch_names,
     eval_dataset,
-    picture_errors,
+    image_errors,
     steps_per_epoch,
     train_dataset,
 )
@@ -31,13 +31,13 @@ __all__ = [
     "AUGMENTATIONS",
     "Augmentation",
     "Boxes",
-    "Colour",
+    "Color",
     "ERASING_MODES",
     "Erasing",
     "Mix",
     "Mixing",
     "augment_batch",
-    "augment_picture",
+    "augment_image",
     "RandAugmentConfig",
     "Share",
     "Source",
@@ -46,11 +46,11 @@ __all__ = [
     "ON_BAD_IMAGE",
     "UsableParts",
     "batch_seed",
-    "colour_jitter",
-    "crop_picture",
-    "decode_picture",
+    "color_jitter",
+    "crop_image",
+    "decode_image",
     "draw_boxes",
-    "draw_pictures",
+    "draw_images",
     "draw_mix",
     "erase",
     "eval_dataset",
@@ -59,12 +59,12 @@ __all__ = [
     "light_crop",
     "mix_pixels",
     "mix_targets",
-    "normalise",
+    "normalize",
     "open_source",
     "order_seed",
     "plain_options",
     "parse_rand_augment",
-    "picture_errors",
+    "image_errors",
     "rand_augment",
     "random_flip",
     "random_resized_crop",

@@ -1,4 +1,4 @@
-"""What a training picture goes through, and in which order: that of timm 0.3.4."""
+"""What a training image goes through, and in which order: that of timm 0.3.4."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from t2t_keras.data.ops.color import colour_jitter
+from t2t_keras.data.ops.color import color_jitter
 from t2t_keras.data.ops.crops import (
     CROP_AREA,
     CROP_RATIO,
@@ -19,12 +19,12 @@ from t2t_keras.data.ops.crops import (
     padded_crop,
     resized_crop,
 )
-from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.erasing import Boxes, Erasing, draw_boxes, erase
 from t2t_keras.data.ops.graph import compiled
 from t2t_keras.data.ops.jpeg_window import decode_window
 from t2t_keras.data.ops.mixup import Mix, Mixing, draw_mix, mix_levels, mix_targets
-from t2t_keras.data.ops.normalize import Colour, normalise
+from t2t_keras.data.ops.normalize import Color, normalize
 from t2t_keras.data.ops.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
 from t2t_keras.data.ops.seeds import WHOLE, Share, split_seed
 from t2t_keras.errors import require
@@ -35,12 +35,12 @@ CROPS = ("none", "light", "padded", "random_resized")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Everything a training picture and its label go through.
+    """Everything a training image and its label go through.
 
     Args:
         crop: "none" (the evaluation's), "light" (shifts and scales, for digits), "padded" (shifts
             beyond the border, as for CIFAR) or "random_resized", as for ImageNet.
-        area: Share of the picture's area that a random resized crop keeps, within (0, 1].
+        area: Share of the image's area that a random resized crop keeps, within (0, 1].
         ratio: Its width over its height, above 0.
         flip: Probability of mirroring left and right, in [0, 1].
         rand_augment: What RandAugment draws; None is none.
@@ -87,12 +87,12 @@ AUGMENTATIONS = {
 
 
 class Drawn(NamedTuple):
-    """What pictures draw for themselves, a row a picture.
+    """What images draw for themselves, a row a image.
 
     Attributes:
-        crop: What `draw_crops` drew, or (pictures, 2) seeds.
-        mirrored: (pictures,) bool.
-        look: What `draw_ops` drew, or (pictures, 2) seeds.
+        crop: What `draw_crops` drew, or (images, 2) seeds.
+        mirrored: (images,) bool.
+        look: What `draw_ops` drew, or (images, 2) seeds.
     """
 
     crop: CropDraws | tf.Tensor
@@ -100,56 +100,56 @@ class Drawn(NamedTuple):
     look: Draws | tf.Tensor
 
 
-def draw_pictures(
-    augmentation: Augmentation, seed: tf.Tensor, pictures: int, share: Share = WHOLE
+def draw_images(
+    augmentation: Augmentation, seed: tf.Tensor, images: int, share: Share = WHOLE
 ) -> Drawn:
-    """Draws what is random about each picture of a batch, or of a process' share of it.
+    """Draws what is random about each image of a batch, or of a process' share of it.
 
     Args:
         augmentation: What will be done.
         seed: (2,) int64 of the whole batch.
-        pictures: Of the whole batch.
+        images: Of the whole batch.
         share: Which rows of the batch to return.
     """
     crop_seed, flip_seed, look_seed = split_seed(seed, 3)
     if augmentation.crop == "random_resized":
-        crop = draw_crops(crop_seed, pictures, augmentation.area, augmentation.ratio)
+        crop = draw_crops(crop_seed, images, augmentation.area, augmentation.ratio)
     else:
-        crop = tf.random.split(crop_seed, pictures)
+        crop = tf.random.split(crop_seed, images)
     if augmentation.rand_augment is not None:
-        look = draw_ops(augmentation.rand_augment, look_seed, pictures)
+        look = draw_ops(augmentation.rand_augment, look_seed, images)
     else:
-        look = tf.random.split(look_seed, pictures)
-    mirrored = tf.random.stateless_uniform((pictures,), flip_seed) < augmentation.flip
+        look = tf.random.split(look_seed, images)
+    mirrored = tf.random.stateless_uniform((images,), flip_seed) < augmentation.flip
     drawn = Drawn(crop, mirrored, look)
     if share.count == 1:
         return drawn
-    held = share.rows(pictures)
+    held = share.rows(images)
     return tf.nest.map_structure(lambda field: tf.gather(field, held), drawn)
 
 
-def crop_picture(
+def crop_image(
     contents: tf.Tensor, target: Size, crop_pct: float, augmentation: Augmentation, drawn: Drawn
 ) -> tf.Tensor:
-    """Decodes one picture, or what its crop keeps of it, and resizes that.
+    """Decodes one image, or what its crop keeps of it, and resizes that.
 
     Args:
-        contents: () string, the encoded picture.
+        contents: () string, the encoded image.
         target: (height, width) to come out.
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         augmentation: What to do.
-        drawn: One row of what `draw_pictures` drew.
+        drawn: One row of what `draw_images` drew.
 
     Returns:
         (height, width, 3) uint8.
 
     Raises:
-        tf.errors.InvalidArgumentError: The picture cannot be read.
+        tf.errors.InvalidArgumentError: The image cannot be read.
     """
     if augmentation.crop == "random_resized":
         window = decode_window(contents, drawn.crop, augmentation.ratio)
         return resized_crop(window, target, drawn.crop.bicubic)
-    image = decode_picture(contents)
+    image = decode_image(contents)
     if augmentation.crop == "light":
         return light_crop(image, target, crop_pct, drawn.crop)
     if augmentation.crop == "padded":
@@ -157,16 +157,16 @@ def crop_picture(
     return evaluation_crop(image, target, crop_pct)
 
 
-def augment_picture(
-    image: tf.Tensor, augmentation: Augmentation, drawn: Drawn, mean: Colour
+def augment_image(
+    image: tf.Tensor, augmentation: Augmentation, drawn: Drawn, mean: Color
 ) -> tf.Tensor:
-    """What one picture goes through between its crop and its batch.
+    """What one image goes through between its crop and its batch.
 
     Args:
         image: (H, W, 3) uint8.
         augmentation: What to do.
-        drawn: One row of what `draw_pictures` drew.
-        mean: Of each channel, in 0..1: what RandAugment puts where it moves a picture away.
+        drawn: One row of what `draw_images` drew.
+        mean: Of each channel, in 0..1: what RandAugment puts where it moves a image away.
 
     Returns:
         uint8 of the same shape.
@@ -177,7 +177,7 @@ def augment_picture(
         fill = tuple(min(round(255 * channel), 255) for channel in mean)
         return rand_augment(image, drawn.look, fill)
     if augmentation.color_jitter:
-        return colour_jitter(image, augmentation.color_jitter, drawn.look)
+        return color_jitter(image, augmentation.color_jitter, drawn.look)
     return image
 
 
@@ -186,11 +186,11 @@ def augment_batch(
     targets: tf.Tensor,
     augmentation: Augmentation,
     seed: tf.Tensor,
-    mean: Colour,
-    std: Colour,
+    mean: Color,
+    std: Color,
     share: Share = WHOLE,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes, normalises and erases a batch, or a process' share of it.
+    """Mixes, normalizes and erases a batch, or a process' share of it.
 
     Args:
         images: (B, H, W, 3) uint8; H and W static, B too where it is a share. B may be odd.
@@ -206,12 +206,12 @@ def augment_batch(
     """
     mixing, erasing = augmentation.mixing, augmentation.erasing
     if mixing is None and erasing is None:
-        return normalise(images, mean, std), targets
+        return normalize(images, mean, std), targets
     mix_seed, erasing_seed = split_seed(seed, 2)
     count = tf.shape(images)[0]
     mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
     if mix is None:
-        made = normalise(images, mean, std)
+        made = normalize(images, mean, std)
     else:
         made = _mixed_and_normal(images, mix.own, mix.cut, tf.stack(mix.box), mean, std)
         targets = mix_targets(targets, mix)
@@ -236,4 +236,4 @@ def augment_batch(
 )
 def _mixed_and_normal(images, own, cut, box, mean, std):
     mix = Mix(own, cut, tuple(tf.unstack(box)))
-    return normalise(mix_levels(images, tf.reverse(images, (0,)), mix), mean, std)
+    return normalize(mix_levels(images, tf.reverse(images, (0,)), mix), mean, std)

@@ -1,4 +1,4 @@
-"""What becomes of pictures that cannot be used: the run stops, or does without exactly these."""
+"""What becomes of images that cannot be used: the run stops, or does without exactly these."""
 
 import concurrent.futures
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError, ResumeError
@@ -25,7 +25,7 @@ from t2t_keras.images.constants import MAX_PIXELS
 # ImageNet's 1.3 million would take them half an hour.
 WHOLE_LIMIT = 50_000
 
-_TOGETHER = 256  # encoded pictures held at a time
+_TOGETHER = 256  # encoded images held at a time
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _ENDS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM")
@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class BadPicture:
-    """A picture that cannot be used.
+class BadImage:
+    """A image that cannot be used.
 
     Args:
         place: Where it stands in its split.
@@ -55,7 +55,7 @@ class Inspection:
     Args:
         fingerprint: Of the files that were looked at.
         contents: The same without times, and wherever the files lie.
-        whole: Whether every picture was decoded.
+        whole: Whether every image was decoded.
         size: Number of examples looked at.
         bad: What cannot be used, in the split's order.
         emptied: Labels of which nothing is left without `bad`, as far as its labels can be read.
@@ -65,13 +65,13 @@ class Inspection:
     contents: str
     whole: bool
     size: int
-    bad: tuple[BadPicture, ...] = ()
+    bad: tuple[BadImage, ...] = ()
     emptied: tuple[int, ...] = ()
 
     @property
     def bad_places(self) -> list[int]:
         """Where `bad` stand, in the split's order."""
-        return [picture.place for picture in self.bad]
+        return [image.place for image in self.bad]
 
 
 def fingerprint(split: Split) -> str:
@@ -80,7 +80,7 @@ def fingerprint(split: Split) -> str:
 
 
 def contents_digest(split: Split) -> str:
-    """The same without times and the folder of all files: a copy of a data set has it too."""
+    """The same without times and the folder of all files: a copy of a dataset has it too."""
     files = split.files()
     root = len(os.path.dirname(os.path.commonprefix(files)))
     sizes = ((path[root:], (state := _state(path)) and state[0]) for path in files)
@@ -95,9 +95,9 @@ def _digest(size: int, described: Iterable[tuple[str, object]]) -> str:
 
 
 def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> Inspection:
-    """Reads every picture of a split once and finds those that cannot be trained on.
+    """Reads every image of a split once and finds those that cannot be trained on.
 
-    Where all are decoded, exactly those are found that `decode_picture` refuses, together with
+    Where all are decoded, exactly those are found that `decode_image` refuses, together with
     files and records that cannot be read and labels out of range. Otherwise all are read, but of
     JPEG and PNG files only those are decoded that do not begin and end as such, or declare too
     many pixels: damage in the middle of a file is left to be met in training.
@@ -105,12 +105,12 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     Args:
         split: As `open_source` makes it, with nothing left out yet.
         num_classes: Labels must be below it.
-        whole: Whether to decode all; None does it up to `WHOLE_LIMIT` pictures.
+        whole: Whether to decode all; None does it up to `WHOLE_LIMIT` images.
     """
     whole = split.size <= WHOLE_LIMIT if whole is None else whole
     started = time.monotonic()
     if split.size > WHOLE_LIMIT:
-        _log.info("Looking at %d pictures once before they are trained on.", split.size)
+        _log.info("Looking at %d images once before they are trained on.", split.size)
     seen, contents = fingerprint(split), contents_digest(split)
     unread, bad = set(range(split.size)), []
     good_labels, bad_labels = set(), set()
@@ -118,16 +118,16 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
         unread.remove(place)
         (bad_labels if reason else good_labels).add(label)
         if reason:
-            bad.append(BadPicture(place, split.called(place), reason))
-    bad += [BadPicture(place, split.called(place), split.unread) for place in unread]
-    bad.sort(key=lambda picture: picture.place)
+            bad.append(BadImage(place, split.called(place), reason))
+    bad += [BadImage(place, split.called(place), split.unread) for place in unread]
+    bad.sort(key=lambda image: image.place)
     emptied = sorted(bad_labels & set(range(num_classes)) - good_labels)
-    _log.info("%d pictures checked in %.1f s", split.size, time.monotonic() - started)
+    _log.info("%d images checked in %.1f s", split.size, time.monotonic() - started)
     return Inspection(seen, contents, whole, split.size, tuple(bad), tuple(emptied))
 
 
 def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int, int, str | None]]:
-    """(place, label, what is wrong) of every picture that can be read, in no particular order."""
+    """(place, label, what is wrong) of every image that can be read, in no particular order."""
 
     def verdict(example):
         place, contents, label = example
@@ -138,7 +138,7 @@ def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int
     )
     batches = read.ignore_errors(log_warning=False).batch(_TOGETHER).prefetch(1)
     batches = batches.with_options(plain_options())
-    # Decoded outside of tf.data, which would not say which picture fails, and why. TensorFlow
+    # Decoded outside of tf.data, which would not say which image fails, and why. TensorFlow
     # works without Python's lock, so the threads run side by side.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.as_numpy_iterator():
@@ -155,7 +155,7 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
     try:
         if whole or not _looks_whole(contents):
             with tf.device("CPU:0"):  # where tf.data decodes too
-                decode_picture(contents)
+                decode_image(contents)
     except tf.errors.InvalidArgumentError as error:
         if "too many pixels" in error.message:
             return f"declares more than {MAX_PIXELS:,} pixels"
@@ -185,7 +185,7 @@ def _state(path: str) -> tuple[int, int] | None:
             return remote.length, remote.mtime_nsec
         local = os.stat(path)
         return local.st_size, local.st_mtime_ns
-    except (OSError, tf.errors.OpError):  # the look at the pictures says what is wrong with it
+    except (OSError, tf.errors.OpError):  # the look at the images says what is wrong with it
         return None
 
 
@@ -194,18 +194,18 @@ INSPECTION_NAME = "inspection.json"
 SKIPPED_NAME = "skipped_files.txt"
 
 _SHOWN = 5
-_MEND = "Replace or remove them (of TFDS, remove the data set's folder, and it is prepared again)"
+_MEND = "Replace or remove them (of TFDS, remove the dataset's folder, and it is prepared again)"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UsableParts:
-    """The parts of a data set with what is wrong in them known, and left out where asked for.
+    """The parts of a dataset with what is wrong in them known, and left out where asked for.
 
     Args:
-        splits: Part, such as "train" -> its pictures that can be used.
+        splits: Part, such as "train" -> its images that can be used.
         inspections: Part -> what was found.
-        skipping: Whether bad pictures are left out; there are none otherwise.
+        skipping: Whether bad images are left out; there are none otherwise.
     """
 
     splits: Mapping[str, Split]
@@ -217,12 +217,12 @@ class UsableParts:
         return {part: _summary(inspection) for part, inspection in self.inspections.items()}
 
     def check_same(self, then: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raises a ResumeError where the pictures are not those of an earlier `summary`."""
+        """Raises a ResumeError where the images are not those of an earlier `summary`."""
         for part, inspection in self.inspections.items():
             now, before = _summary(inspection), then.get(part)
             if before is not None and before != now:
                 raise ResumeError(
-                    f"The run was started with {before['used']:,} pictures of the part {part!r}, "
+                    f"The run was started with {before['used']:,} images of the part {part!r}, "
                     f"of {before['size']:,}; now they are {now['used']:,} of {now['size']:,}, or "
                     "others. Bring back the files it was started with, or start another run with "
                     f"--run_name.{_listed(inspection.bad)}"
@@ -259,15 +259,15 @@ def usable_parts(
     max_bad_fraction: float = 0.01,
     kept: Path | None = None,
 ) -> UsableParts:
-    """Looks at every picture of some splits once and stops at, or leaves out, the bad ones.
+    """Looks at every image of some splits once and stops at, or leaves out, the bad ones.
 
-    To leave out exactly the bad ones, "skip" decodes every picture, however many there are;
+    To leave out exactly the bad ones, "skip" decodes every image, however many there are;
     "stop" does so up to `inspection.WHOLE_LIMIT` and looks at the ends of files in larger sets,
     where damage in the middle of a file stops the run when it comes up in training: of a JPEG
     that is cropped at random, once a crop reaches it, as no pixel of it is used before.
 
     Args:
-        splits: Part, such as "train" -> its pictures, with nothing left out yet.
+        splits: Part, such as "train" -> its images, with nothing left out yet.
         class_names: In the order of the labels.
         on_bad_image: "stop" or "skip".
         max_bad_fraction: Share of a part that may be left out, in [0, 1).
@@ -275,7 +275,7 @@ def usable_parts(
             where the files have not changed since, they are not looked at again.
 
     Raises:
-        DataError: A picture cannot be used; when skipping, too many, or all of a class.
+        DataError: A image cannot be used; when skipping, too many, or all of a class.
         ValueError: `on_bad_image` or `max_bad_fraction` is out of range.
     """
     if on_bad_image not in ON_BAD_IMAGE:
@@ -310,12 +310,12 @@ def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspec
 
 
 def _refuse(inspections: Mapping[str, Inspection]) -> None:
-    bad = [picture for inspection in inspections.values() for picture in inspection.bad]
+    bad = [image for inspection in inspections.values() for image in inspection.bad]
     if not bad:
         return
     total = sum(inspection.size for inspection in inspections.values())
     raise DataError(
-        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} pictures cannot be "
+        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} images cannot be "
         f"used. {_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
     )
 
@@ -327,13 +327,13 @@ def _check_rest(
     if lost > max_fraction * inspection.size or lost == inspection.size:
         raise DataError(
             f"--max_bad_fraction={max_fraction:g} is exceeded: {lost:,} of the "
-            f"{inspection.size:,} pictures of the part {part!r} cannot be used. {_MEND}, or raise "
+            f"{inspection.size:,} images of the part {part!r} cannot be used. {_MEND}, or raise "
             f"it.{_listed(inspection.bad)}"
         )
     if inspection.emptied:
         names = ", ".join(repr(class_names[label]) for label in inspection.emptied[:_SHOWN])
         raise DataError(
-            f"--on_bad_image=skip leaves no picture in the part {part!r} of {names}. "
+            f"--on_bad_image=skip leaves no image in the part {part!r} of {names}. "
             f"{_MEND}.{_listed(inspection.bad)}"
         )
 
@@ -347,14 +347,14 @@ def _summary(found: Inspection) -> dict[str, Any]:
 def _without(part: str, split: Split, inspection: Inspection) -> Split:
     if not inspection.bad:
         return split
-    message = "%d of %d pictures of the part %r are left out, see %s:%s"
+    message = "%d of %d images of the part %r are left out, see %s:%s"
     counts = (len(inspection.bad), inspection.size, part, SKIPPED_NAME)
     _log.warning(message, *counts, _listed(inspection.bad))
     return split.without(inspection.bad_places)
 
 
-def _listed(bad: tuple[BadPicture, ...] | list[BadPicture]) -> str:
-    lines = [f"\n  {_printable(picture.name)}: {picture.reason}" for picture in bad[:_SHOWN]]
+def _listed(bad: tuple[BadImage, ...] | list[BadImage]) -> str:
+    lines = [f"\n  {_printable(image.name)}: {image.reason}" for image in bad[:_SHOWN]]
     more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     return "".join(lines) + more
 
@@ -371,10 +371,10 @@ def _read(path: Path) -> dict[str, Inspection]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        _log.warning("%s: cannot be used (%s); the pictures are checked again.", path, error)
+        _log.warning("%s: cannot be used (%s); the images are checked again.", path, error)
         return {}
 
 
 def _inspection(found: dict) -> Inspection:
-    bad = tuple(BadPicture(**picture) for picture in found["bad"])
+    bad = tuple(BadImage(**image) for image in found["bad"])
     return Inspection(**{**found, "bad": bad, "emptied": tuple(found["emptied"])})

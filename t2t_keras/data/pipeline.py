@@ -1,7 +1,7 @@
 """The batches a model trains and is evaluated on.
 
 What a training batch holds depends on (seed, epoch, step) alone: not on the machine's speed, not
-on where a run was interrupted. Pictures stay uint8 up to the batch, and are normalised there.
+on where a run was interrupted. Images stay uint8 up to the batch, and are normalized there.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from t2t_keras.data.augmentation import (
     AUGMENTATIONS,
     Augmentation,
     augment_batch,
-    augment_picture,
-    crop_picture,
-    draw_pictures,
+    augment_image,
+    crop_image,
+    draw_images,
 )
 from t2t_keras.data.ops.crops import evaluation_crop
-from t2t_keras.data.ops.decode import decode_picture
+from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.ops.mixup import soft_targets
-from t2t_keras.data.ops.normalize import Colour, normalise
+from t2t_keras.data.ops.normalize import Color, normalize
 from t2t_keras.data.ops.seeds import WHOLE, Share, batch_seed, order_seed, split_seed
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
@@ -36,11 +36,11 @@ from t2t_keras.images.resize import Size, cover_size, target_size
 
 
 def batch_names(source: Source, batch_size: int, seed: int, epoch: int, step: int) -> list[str]:
-    """What messages call the pictures of a batch of `train_dataset`.
+    """What messages call the images of a batch of `train_dataset`.
 
     Args:
         source: What is trained on.
-        batch_size: Pictures a batch.
+        batch_size: Images a batch.
         seed: The run's.
         epoch: From 0.
         step: Within the epoch, from 0.
@@ -62,7 +62,7 @@ def batch_names(source: Source, batch_size: int, seed: int, epoch: int, step: in
 
 _UNREADABLE = "t2t_keras: cannot read <"
 _LABEL = "t2t_keras: bad label <"
-_CLOSE = "> of the data set"
+_CLOSE = "> of the dataset"
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
@@ -75,20 +75,20 @@ def read_batches(
     batch_size: int,
     *draws: tf.data.Dataset,
 ) -> tf.data.Dataset:
-    """Makes a picture and a label of every key, in order and in batches.
+    """Makes a image and a label of every key, in order and in batches.
 
     Args:
         keys: Elements (epoch, place in the epoch, key).
-        names: As many elements (epoch, place, what to call the picture in a message).
+        names: As many elements (epoch, place, what to call the image in a message).
         work: Graph code: (key, draws) -> (height, width, 3) uint8 and () int32 label.
-        target: The pictures' (height, width).
+        target: The images' (height, width).
         num_classes: Labels must be below it.
         batch_size: Of every batch but perhaps the last.
         *draws: What else `work` takes, an element a key.
 
     Returns:
-        A data set of (pictures, labels). Iterating it raises `tf.errors.InvalidArgumentError`
-        where a picture cannot be read or a label is out of range.
+        A dataset of (images, labels). Iterating it raises `tf.errors.InvalidArgumentError`
+        where a image cannot be read or a label is out of range.
     """
 
     def made(numbered, *drawn):
@@ -111,23 +111,23 @@ def read_batches(
         with tf.control_dependencies([good]):
             return tf.ensure_shape(images, (None, *target, 3)), tf.identity(labels)
 
-    pictures = tf.data.Dataset.zip((keys, *draws))
-    pictures = pictures.map(made, num_parallel_calls=os.cpu_count(), deterministic=True)
-    pictures = pictures.ignore_errors(log_warning=False)
+    examples = tf.data.Dataset.zip((keys, *draws))
+    examples = examples.map(made, num_parallel_calls=os.cpu_count(), deterministic=True)
+    examples = examples.ignore_errors(log_warning=False)
     # Stands in for what was dropped, so that even a last batch is full enough to be compared.
     nowhere = (tf.constant(-1, tf.int64),) * 2
     filling = (*nowhere, tf.zeros((*target, 3), tf.uint8), tf.constant(0, tf.int32))
-    pictures = pictures.concatenate(tf.data.Dataset.from_tensors(filling).repeat(batch_size))
-    batches = tf.data.Dataset.zip((names.batch(batch_size), pictures.batch(batch_size)))
+    examples = examples.concatenate(tf.data.Dataset.from_tensors(filling).repeat(batch_size))
+    batches = tf.data.Dataset.zip((names.batch(batch_size), examples.batch(batch_size)))
     return batches.map(checked, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 @contextlib.contextmanager
-def picture_errors() -> Iterator[None]:
-    """Raises a `DataError` naming the file where iterating a pipeline inside found a bad picture.
+def image_errors() -> Iterator[None]:
+    """Raises a `DataError` naming the file where iterating a pipeline inside found a bad image.
 
     Raises:
-        DataError: A picture cannot be read, or its label is out of range.
+        DataError: A image cannot be read, or its label is out of range.
     """
     try:
         yield
@@ -149,7 +149,7 @@ def _explain(message: str) -> str | None:
         return None
     kind, what = found[1], _unescaped(found[2])
     if kind == _LABEL:
-        return f"{what}. Correct the labels, or choose a labelled split."
+        return f"{what}. Correct the labels, or choose a labeled split."
     if os.path.isfile(what):
         try:
             read_rgb(what)
@@ -173,14 +173,14 @@ def _unescaped(text: str) -> str:
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
-    """Training batches in an epoch; the remainder, other pictures every epoch, is left out.
+    """Training batches in an epoch; the remainder, other images every epoch, is left out.
 
     Raises:
         ValueError: `batch_size` is not in 1..`source.num_train`.
     """
     if not 1 <= batch_size <= source.num_train:
         raise ValueError(
-            f"`batch_size` must be 1 to the {source.num_train} training pictures of {source.name}. "
+            f"`batch_size` must be 1 to the {source.num_train} training images of {source.name}. "
             f"Received: batch_size={batch_size}"
         )
     return source.num_train // batch_size
@@ -198,21 +198,21 @@ def train_dataset(
     augmentation: Augmentation = AUGMENTATIONS["crop_flip"],
     start_step: int = 0,
     crop_pct: float = DEFAULT_CROP_PCT,
-    mean: Colour = IMAGENET_MEAN,
-    std: Colour = IMAGENET_STD,
+    mean: Color = IMAGENET_MEAN,
+    std: Color = IMAGENET_STD,
     share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """All training batches of a run, from `start_step` on.
 
-    Every epoch takes the pictures in another order, drawn from (seed, epoch).
+    Every epoch takes the images in another order, drawn from (seed, epoch).
 
     Args:
         source: What to train on.
         image_size: Side in pixels, or (height, width).
-        batch_size: Pictures a batch, over all devices.
+        batch_size: Images a batch, over all devices.
         seed: Of the order and of everything random in `augmentation`.
         epochs: Of the whole run, not only of what is left after `start_step`.
-        augmentation: What pictures and labels go through.
+        augmentation: What images and labels go through.
         start_step: Batches already trained on, over all epochs.
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         mean: Of each channel, in 0..1.
@@ -221,8 +221,8 @@ def train_dataset(
 
     Returns:
         `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, targets):
-        (size, height, width, 3) float32, normalised, and (size, classes) float32, as labels are
-        smoothed and mixed; `size` is `share.size(batch_size)`. Iterate inside `picture_errors()` to
+        (size, height, width, 3) float32, normalized, and (size, classes) float32, as labels are
+        smoothed and mixed; `size` is `share.size(batch_size)`. Iterate inside `image_errors()` to
         be told the file that cannot be read.
 
     Raises:
@@ -240,12 +240,12 @@ def train_dataset(
 
     def drawn(step):
         draws, _ = _seeds(seed, step, steps)
-        return draw_pictures(augmentation, draws, batch_size, share)
+        return draw_images(augmentation, draws, batch_size, share)
 
     def work(key, draws):
         contents, label = split.read(key)
-        image = crop_picture(contents, target, crop_pct, augmentation, draws)
-        return augment_picture(image, augmentation, draws, mean), label
+        image = crop_image(contents, target, crop_pct, augmentation, draws)
+        return augment_image(image, augmentation, draws, mean), label
 
     def finished(step, batch):
         images, labels = (tf.ensure_shape(x, (size, *x.shape[1:])) for x in batch)
@@ -272,16 +272,16 @@ def eval_dataset(
     batch_size: int,
     *,
     crop_pct: float = DEFAULT_CROP_PCT,
-    mean: Colour = IMAGENET_MEAN,
-    std: Colour = IMAGENET_STD,
+    mean: Color = IMAGENET_MEAN,
+    std: Color = IMAGENET_STD,
     share: Share = WHOLE,
 ) -> tf.data.Dataset:
-    """Every evaluation picture once, in a fixed order, preprocessed as `load_image` does.
+    """Every evaluation image once, in a fixed order, preprocessed as `load_image` does.
 
     Args:
         source: What to evaluate on.
         image_size: Side in pixels, or (height, width).
-        batch_size: Pictures a batch; the last batch may hold fewer.
+        batch_size: Images a batch; the last batch may hold fewer.
         crop_pct: Share of the resized side that the crop keeps, in (0, 1].
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
@@ -302,7 +302,7 @@ def eval_dataset(
 
     def work(key):
         contents, label = split.read(key)
-        return evaluation_crop(decode_picture(contents), target, crop_pct), label
+        return evaluation_crop(decode_image(contents), target, crop_pct), label
 
     def listed(elements: tf.data.Dataset) -> tf.data.Dataset:
         return _numbered(tf.constant(0, tf.int64), elements).shard(share.count, share.index)
@@ -314,14 +314,14 @@ def eval_dataset(
     )
 
     def finished(images, labels):
-        return normalise(images, mean, std), soft_targets(labels, source.num_classes)
+        return normalize(images, mean, std), soft_targets(labels, source.num_classes)
 
-    pictures = len(range(share.index, split.size, share.count))
-    return _mapped(batches, finished, -(-pictures // size))
+    count = len(range(share.index, split.size, share.count))
+    return _mapped(batches, finished, -(-count // size))
 
 
 def _seeds(seed: int, step: tf.Tensor, steps: int) -> list[tf.Tensor]:
-    """Of what a batch's pictures draw for themselves, and of what it draws once."""
+    """Of what a batch's images draw for themselves, and of what it draws once."""
     return split_seed(batch_seed(seed, step // steps, step % steps), 2)
 
 

@@ -18,7 +18,7 @@ def define_flags(values: flags.FlagValues) -> None:
     """Adds the flags to `values`."""
     own = {"flag_values": values}
     _define_what_is_written(own)
-    _define_how_pictures_are_prepared(own)
+    _define_how_images_are_prepared(own)
     flags.DEFINE_string("model", None, "The variant of a file of weights: t2t_vit_14.", **own)
     flags.DEFINE_string("weights", None, "Of a variant given by its name (imagenet).", **own)
     flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.", **own)
@@ -43,13 +43,13 @@ def _define_what_is_written(own: dict[str, flags.FlagValues]) -> None:
         "output", None, "Folder of the versions (default: the run's, or saved_models/NAME).", **own
     )
     flags.DEFINE_integer("version", None, "The version's number (default: the next free).", **own)
-    flags.DEFINE_integer("top", None, "Classes that a SavedModel names of each picture (5).", **own)
+    flags.DEFINE_integer("top", None, "Classes that a SavedModel names of each image (5).", **own)
     flags.DEFINE_list(
-        "warm_up_batches", None, "Pictures in a SavedModel's warm-up requests (1,8).", **own
+        "warm_up_batches", None, "Images in a SavedModel's warm-up requests (1,8).", **own
     )
 
 
-def _define_how_pictures_are_prepared(own: dict[str, flags.FlagValues]) -> None:
+def _define_how_images_are_prepared(own: dict[str, flags.FlagValues]) -> None:
     flags.DEFINE_list(
         "image_size", None, "A side in pixels, or HEIGHTxWIDTH (default: the weights').", **own
     )
@@ -60,7 +60,7 @@ def _define_how_pictures_are_prepared(own: dict[str, flags.FlagValues]) -> None:
         "statistics",
         None,
         list(STATISTICS),
-        "Whose mean and deviation pictures are normalised by (default: the model's).",
+        "Whose mean and deviation images are normalized by (default: the model's).",
         **own,
     )
     flags.DEFINE_list("mean", None, "Of red, green and blue in 0..1, not --statistics.", **own)

@@ -1,4 +1,4 @@
-"""The graph that is served: pictures of any size or files of them in, named classes out."""
+"""The graph that is served: images of any size or files of them in, named classes out."""
 
 import os
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from t2t_keras.data.ops.crops import evaluation_crop
-from t2t_keras.data.ops.decode import decode_picture
-from t2t_keras.data.ops.normalize import normalise
+from t2t_keras.data.ops.decode import decode_image
+from t2t_keras.data.ops.normalize import normalize
 from t2t_keras.export.preprocessing import Preprocessing
 from t2t_keras.images.resize import Size
 
@@ -23,16 +23,16 @@ def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
 
     Returns:
-        (B, height, width, 3) uint8, and (B,) bool: whether the picture could be read. A row that
+        (B, height, width, 3) uint8, and (B,) bool: whether the image could be read. A row that
         could not is black.
     """
     count = tf.size(contents, tf.int64)
 
     def prepare(place):
-        return place, evaluation_crop(decode_picture(contents[place]), target, crop_pct)
+        return place, evaluation_crop(decode_image(contents[place]), target, crop_pct)
 
     # A decoder's error fails the whole graph, but for one inside tf.data. The row behind the last
-    # picture is there for a batch without a single good one; it is cut off below.
+    # image is there for a batch without a single good one; it is cut off below.
     behind = tf.data.Dataset.from_tensors((count, tf.zeros((*target, 3), tf.uint8)))
     rows = (
         tf.data.Dataset.range(count)
@@ -59,7 +59,7 @@ def _for_one_request() -> tf.data.Options:
 
 # A model's own activation -> what makes probabilities of its logits.
 ACTIVATIONS = {"softmax": "softmax", "linear": "softmax", "sigmoid": "sigmoid"}
-UNREADABLE = "(unreadable)"  # the class of a file that is no picture
+UNREADABLE = "(unreadable)"  # the class of a file that is no image
 _POOLING, _HEAD, _ACTIVATION = "pooling", "head", "predictions"
 
 _IMAGE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
@@ -105,7 +105,7 @@ def _own_activation(model: keras.Model) -> str:
 
 
 def features_and_logits(model: keras.Model) -> keras.Model:
-    """Normalised pictures -> the class token (B, D) and what the classifier makes of it (B, C).
+    """Normalized images -> the class token (B, D) and what the classifier makes of it (B, C).
 
     Both are computed in float32, whatever the model was trained in.
     """
@@ -129,10 +129,10 @@ def _in_float32(model: keras.Model) -> keras.Model:
 
 
 class Classifier(tf.Module):
-    """From pictures to named classes, all inside the graph.
+    """From images to named classes, all inside the graph.
 
-    A model for pictures of a fixed size gets them resized and cropped as the evaluation does it,
-    pixel by pixel as `load_image` but for rounding. One that takes any size gets pictures as they
+    A model for images of a fixed size gets them resized and cropped as the evaluation does it,
+    pixel by pixel as `load_image` but for rounding. One that takes any size gets images as they
     are, and files of them at `preprocessing.image_size`. All is computed in float32.
 
     Args:
@@ -140,7 +140,7 @@ class Classifier(tf.Module):
             become probabilities.
         class_names: Its classes' names, in the order of its outputs.
         labels_file: A file with one of these names a line; becomes part of the SavedModel.
-        preprocessing: With its picture size known.
+        preprocessing: With its image size known.
         top: How many of the likeliest classes are named, from 1 up to all.
     """
 
@@ -185,7 +185,7 @@ class Classifier(tf.Module):
 
     @tf.function(input_signature=[_IMAGE])
     def classify_images(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies pictures.
+        """Classifies images.
 
         Args:
             image: (B, H, W, 3) float32 RGB in 0..255.
@@ -198,7 +198,7 @@ class Classifier(tf.Module):
 
     @tf.function(input_signature=[_IMAGE_BYTES])
     def classify_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies encoded pictures, of which some may be damaged.
+        """Classifies encoded images, of which some may be damaged.
 
         Args:
             image_bytes: (B,) string: files of JPEG, PNG, GIF (first frame), 24-bit BMP or WebP.
@@ -225,9 +225,9 @@ class Classifier(tf.Module):
         return {"features": self._outputs(self._fitted(image))[0]}
 
     def _outputs(self, pixels: tf.Tensor) -> list[tf.Tensor]:
-        """Features and logits of pictures of a size that the model takes."""
-        normalised = normalise(pixels, self._preprocessing.mean, self._preprocessing.std)
-        return self._run(normalised)
+        """Features and logits of images of a size that the model takes."""
+        normalized = normalize(pixels, self._preprocessing.mean, self._preprocessing.std)
+        return self._run(normalized)
 
     def _fitted(self, image: tf.Tensor) -> tf.Tensor:
         """Resized and cropped to (B, height, width, 3) uint8, or as they are."""
@@ -236,7 +236,7 @@ class Classifier(tf.Module):
             return image
         size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
         return tf.map_fn(
-            lambda picture: evaluation_crop(picture, size, crop_pct),
+            lambda each: evaluation_crop(each, size, crop_pct),
             image,
             fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
         )

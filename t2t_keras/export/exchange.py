@@ -1,4 +1,4 @@
-"""A model in a format of other runtimes, with its labels and what pictures need beside it."""
+"""A model in a format of other runtimes, with its labels and what images need beside it."""
 
 import importlib.util
 import json
@@ -41,11 +41,11 @@ def require_packages(purpose: str, packages: tuple[str, ...]) -> None:
 
 
 def plain_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
-    """A model that normalises by itself.
+    """A model that normalizes by itself.
 
     Args:
         model: A T2T-ViT of this package, with its classifier.
-        preprocessing: What it was trained for; pictures are resized before they come here.
+        preprocessing: What it was trained for; images are resized before they come here.
 
     Returns:
         A model from `image`, (B, H, W, 3) float32 RGB in 0..255, to `logits` and `probabilities`
@@ -53,14 +53,14 @@ def plain_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model
     """
     classify = features_and_logits(model)
     image = keras.Input(model.input_shape[1:], name="image")
-    normalised = keras.layers.Rescaling(
+    normalized = keras.layers.Rescaling(
         scale=[1 / (255 * std) for std in preprocessing.std],
         offset=[
             -mean / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)
         ],
         dtype="float32",
     )(image)
-    _, logits = classify(normalised)
+    _, logits = classify(normalized)
     # Each output takes its name from the layer it comes from.
     logits = keras.layers.Identity(dtype="float32", name="logits")(logits)
     activation = activation_of(model)
@@ -262,7 +262,7 @@ def export_model(
     The model takes `image`, (B, H, W, 3) float32 RGB in 0..255 at its own size, and gives `logits`
     and `probabilities`, (B, C) float32; the latter by its own activation, or by softmax where that
     is None. Beside it are `labels.txt` and `preprocessing.json`, which
-    says how a picture becomes one of that size.
+    says how a image becomes one of that size.
 
     Args:
         model: A T2T-ViT of this package, with its classifier.
@@ -296,7 +296,7 @@ def export_model(
     check_classifier(model, class_names)
     if None in model.input_shape[1:]:
         raise ValueError(
-            "`model` must take pictures of a fixed size to be exported to this format. "
+            "`model` must take images of a fixed size to be exported to this format. "
             f"Received: input_shape={model.input_shape}"
         )
     preprocessing = (preprocessing or Preprocessing()).for_model(model)
@@ -321,7 +321,7 @@ def _description(preprocessing: Preprocessing) -> str:
     settings = {
         "image_size": list(preprocessing.image_size),
         "crop_pct": preprocessing.crop_pct,
-        "resize": "bicubic, antialiased, to cover image_size / crop_pct; then the centre",
-        "input": "image: (B, height, width, 3) float32 RGB in 0..255; the model normalises",
+        "resize": "bicubic, antialiased, to cover image_size / crop_pct; then the center",
+        "input": "image: (B, height, width, 3) float32 RGB in 0..255; the model normalizes",
     }
     return json.dumps(settings, indent=1) + "\n"

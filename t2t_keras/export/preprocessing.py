@@ -1,10 +1,10 @@
-"""How pictures become what a model takes: the settings that go into an exported graph."""
+"""How images become what a model takes: the settings that go into an exported graph."""
 
 import dataclasses
 
 import keras
 
-from t2t_keras.data.ops.normalize import Colour
+from t2t_keras.data.ops.normalize import Color
 from t2t_keras.errors import require
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.images.resize import Size, target_size
@@ -15,7 +15,7 @@ class Preprocessing:
     """The evaluation preprocessing that a model was trained for.
 
     Args:
-        image_size: Side in pixels, or (height, width), that pictures are resized to and cropped;
+        image_size: Side in pixels, or (height, width), that images are resized to and cropped;
             None is the model's own.
         crop_pct: Share of the resized side that the crop keeps, in (0, 1].
         mean: Of each channel, in 0..1.
@@ -27,8 +27,8 @@ class Preprocessing:
 
     image_size: int | Size | None = None
     crop_pct: float = DEFAULT_CROP_PCT
-    mean: Colour = IMAGENET_MEAN
-    std: Colour = IMAGENET_STD
+    mean: Color = IMAGENET_MEAN
+    std: Color = IMAGENET_STD
 
     def __post_init__(self):
         if self.image_size is not None:
@@ -38,7 +38,7 @@ class Preprocessing:
         require(self, "std", _in_range(self.std, 1e-6), "three numbers in 0..1, above 0")
 
     def for_model(self, model: keras.Model) -> "Preprocessing":
-        """The same with the picture size known.
+        """The same with the image size known.
 
         Raises:
             ValueError: The model's size is open and none was given, or is another one.
@@ -47,8 +47,8 @@ class Preprocessing:
         if None in size:
             if self.image_size is None:
                 raise ValueError(
-                    "`image_size` must be given for a model that takes pictures of any size: "
-                    "encoded pictures are resized to it. Received: image_size=None"
+                    "`image_size` must be given for a model that takes images of any size: "
+                    "encoded images are resized to it. Received: image_size=None"
                 )
             return self
         if self.image_size not in (None, size):
@@ -59,5 +59,5 @@ class Preprocessing:
         return dataclasses.replace(self, image_size=size)
 
 
-def _in_range(colour: Colour, least: float) -> bool:
-    return len(colour) == 3 and all(least <= channel <= 1 for channel in colour)
+def _in_range(color: Color, least: float) -> bool:
+    return len(color) == 3 and all(least <= channel <= 1 for channel in color)

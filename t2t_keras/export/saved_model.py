@@ -1,4 +1,4 @@
-"""A model as a TensorFlow SavedModel that takes pictures as they come, for TF Serving."""
+"""A model as a TensorFlow SavedModel that takes images as they come, for TF Serving."""
 
 import contextlib
 import logging
@@ -122,7 +122,7 @@ def _varint(value: int) -> bytes:
 LABELS_NAME = "labels.txt"
 WARM_UP_BATCHES = (1, 8)
 _TOP = 5
-_GREY = 127
+_GRAY = 127
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def export_saved_model(
         preprocessing: What the model was trained for; default ImageNet's at the model's size.
         top: How many of the likeliest classes are named, from 1 up to all; default 5, or all
             where there are fewer.
-        warm_up_batches: Numbers of pictures of the requests to warm up with, each at least 1.
+        warm_up_batches: Numbers of images of the requests to warm up with, each at least 1.
 
     Returns:
         The folder of the version.
@@ -170,7 +170,7 @@ def export_saved_model(
         raise ValueError(f"`top` must be 1 to {len(class_names)}. Received: top={top}")
     if any(size < 1 for size in warm_up_batches):
         raise ValueError(
-            "`warm_up_batches` must be numbers of pictures, each at least 1. "
+            "`warm_up_batches` must be numbers of images, each at least 1. "
             f"Received: warm_up_batches={tuple(warm_up_batches)}"
         )
     refuse_existing(Path(folder), version)
@@ -208,13 +208,13 @@ def _save(classifier: Classifier, requests: Iterable[Request], folder: Path) -> 
 
 
 def _warm_up_requests(size: Size, batches: Sequence[int]) -> Iterator[Request]:
-    """Of each signature and batch size one; a grey picture costs a few bytes."""
-    file = tf.io.encode_jpeg(tf.fill((*size, 3), tf.constant(_GREY, tf.uint8))).numpy()
+    """Of each signature and batch size one; a gray image costs a few bytes."""
+    file = tf.io.encode_jpeg(tf.fill((*size, 3), tf.constant(_GRAY, tf.uint8))).numpy()
     for count in batches:
-        grey = tf.make_tensor_proto(float(_GREY), tf.float32, (count, *size, 3))
-        yield "serving_default", {"image": grey}
+        gray = tf.make_tensor_proto(float(_GRAY), tf.float32, (count, *size, 3))
+        yield "serving_default", {"image": gray}
         yield "serving_image_bytes", {"image_bytes": tf.make_tensor_proto([file] * count)}
-        yield "features", {"image": grey}
+        yield "features", {"image": gray}
 
 
 def load_saved_model(folder: str | os.PathLike) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -224,7 +224,7 @@ def load_saved_model(folder: str | os.PathLike) -> Callable[[np.ndarray], dict[s
         folder: The folder of a version. A SavedModel is a program: load only what you trust.
 
     Returns:
-        A function of (B, H, W, 3) RGB pictures in 0..255 that gives the outputs of
+        A function of (B, H, W, 3) RGB images in 0..255 that gives the outputs of
         `Classifier.classify_images` as arrays.
     """
     loaded = tf.saved_model.load(os.fspath(folder))

@@ -1,4 +1,4 @@
-"""Pictures outside tf.data: reading, resizing, normalising, naming."""
+"""Images outside tf.data: reading, resizing, normalizing, naming."""
 
 from t2t_keras.images.constants import (
     CIFAR_MEAN,

@@ -6,10 +6,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR_STD = (0.2023, 0.1994, 0.2010)
 
-# Whose channel means and deviations pictures are normalised by.
+# Whose channel means and deviations images are normalized by.
 STATISTICS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "cifar": (CIFAR_MEAN, CIFAR_STD)}
 
 DEFAULT_CROP_PCT = 0.9
 
-MEAN_COLOUR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # what lies behind transparency
-MAX_PIXELS = 64_000_000  # a picture that declares more is refused before it is decoded
+MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # what lies behind transparency
+MAX_PIXELS = 64_000_000  # a image that declares more is refused before it is decoded

@@ -1,4 +1,4 @@
-"""A picture file -> upright 8-bit RGB, through Pillow."""
+"""A image file -> upright 8-bit RGB, through Pillow."""
 
 import os
 import struct
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from t2t_keras.errors import DataError
-from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOUR
+from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
 
 ORIENTATION_TAG = 0x0112
 TRANSPOSED = (5, 6, 7, 8)  # orientations with rows and columns swapped; undone first
@@ -45,7 +45,7 @@ def read_orientation(exif: bytes) -> int:
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns an (h, w, c) picture upright."""
+    """Turns an (h, w, c) image upright."""
     if orientation in TRANSPOSED:
         image = image.transpose(1, 0, 2)
     if orientation in MIRRORED:
@@ -67,10 +67,10 @@ _DAMAGED = (
 
 
 def read_rgb(path: str | os.PathLike) -> np.ndarray:
-    """Reads a picture file as upright 8-bit RGB.
+    """Reads a image file as upright 8-bit RGB.
 
-    Grey, palette, 1-bit and CMYK pictures become RGB; of 16-bit samples the high byte is kept;
-    what is transparent shows ImageNet's mean colour (black in a GIF); of an animation the first
+    Gray, palette, 1-bit and CMYK images become RGB; of 16-bit samples the high byte is kept;
+    what is transparent shows ImageNet's mean color (black in a GIF); of an animation the first
     frame is read; a JPEG's EXIF orientation is applied.
 
     Returns:
@@ -84,54 +84,54 @@ def read_rgb(path: str | os.PathLike) -> np.ndarray:
 
     name = os.fspath(path)
     if not Path(path).is_file():
-        raise DataError(f"{name}: no such picture file. Check the path.")
+        raise DataError(f"{name}: no such image file. Check the path.")
     try:
-        picture = Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name)) from error
     except _DAMAGED as error:
         raise DataError(_unreadable(name, error)) from error
-    with picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise DataError(_too_large(name, f"{picture.width} x {picture.height}"))
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(_too_large(name, f"{image.width} x {image.height}"))
         try:
-            return _to_rgb(picture)
+            return _to_rgb(image)
         except _DAMAGED as error:
             raise DataError(_unreadable(name, error)) from error
 
 
-def _to_rgb(picture) -> np.ndarray:
+def _to_rgb(image) -> np.ndarray:
     """The rules of `read_rgb` on an opened `PIL.Image.Image`."""
-    if picture.mode in _SIXTEEN_BIT:
-        high_byte = (np.asarray(picture) >> 8).astype(np.uint8)
+    if image.mode in _SIXTEEN_BIT:
+        high_byte = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(high_byte[..., None], 3, axis=-1)
-    palette_alpha = picture.mode == "P" and "transparency" in picture.info
-    if picture.mode in _WITH_ALPHA or palette_alpha:
-        behind = (0, 0, 0) if picture.format == "GIF" else MEAN_COLOUR
-        return _composite(np.asarray(picture.convert("RGBA")), behind)
-    image = np.asarray(picture.convert("RGB"))
-    if picture.format in ("JPEG", "MPO"):  # MPO: a JPEG with further frames behind it
-        image = upright(image, read_orientation(picture.info.get("exif", b"")))
-    return np.ascontiguousarray(image)
+    palette_alpha = image.mode == "P" and "transparency" in image.info
+    if image.mode in _WITH_ALPHA or palette_alpha:
+        behind = (0, 0, 0) if image.format == "GIF" else MEAN_COLOR
+        return _composite(np.asarray(image.convert("RGBA")), behind)
+    pixels = np.asarray(image.convert("RGB"))
+    if image.format in ("JPEG", "MPO"):  # MPO: a JPEG with further frames behind it
+        pixels = upright(pixels, read_orientation(image.info.get("exif", b"")))
+    return np.ascontiguousarray(pixels)
 
 
 def _composite(rgba: np.ndarray, behind: tuple[int, int, int]) -> np.ndarray:
-    """Lays RGBA over a colour in integers, as the tf.data path does."""
-    colour, alpha = rgba[..., :3].astype(np.int32), rgba[..., 3:].astype(np.int32)
-    mixed = colour * alpha + np.asarray(behind, np.int32) * (255 - alpha)
+    """Lays RGBA over a color in integers, as the tf.data path does."""
+    color, alpha = rgba[..., :3].astype(np.int32), rgba[..., 3:].astype(np.int32)
+    mixed = color * alpha + np.asarray(behind, np.int32) * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
 def _unreadable(name: str, error: BaseException) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
-        f"{name}: not readable as a picture ({reason}). Formats read: {', '.join(FORMATS)}; "
+        f"{name}: not readable as a image ({reason}). Formats read: {', '.join(FORMATS)}; "
         "convert, replace or remove the file."
     )
 
 
 def _too_large(name: str, size: str = "far too many pixels") -> str:
     return (
-        f"{name}: the picture declares {size}, above the limit of {MAX_PIXELS:,} pixels. "
+        f"{name}: the image declares {size}, above the limit of {MAX_PIXELS:,} pixels. "
         "Scale it down or remove the file."
     )

@@ -1,4 +1,4 @@
-"""From a picture to what the models take: `load_image`, then `preprocess_input`."""
+"""From a image to what the models take: `load_image`, then `preprocess_input`."""
 
 import os
 from typing import Any
@@ -15,10 +15,10 @@ from t2t_keras.images.resize import Size, cover_size, resize_and_crop, target_si
 def load_image(
     path: str | os.PathLike, image_size: int | Size = 224, crop_pct: float = DEFAULT_CROP_PCT
 ) -> np.ndarray:
-    """Reads one picture with the evaluation preprocessing the published accuracies were made with.
+    """Reads one image with the evaluation preprocessing the published accuracies were made with.
 
-    The picture is resized (bicubic, antialiased, by Pillow) to cover `image_size / crop_pct`, and
-    its centre is cut out. `read_rgb` says what becomes of grey, transparent or turned pictures.
+    The image is resized (bicubic, antialiased, by Pillow) to cover `image_size / crop_pct`, and
+    its center is cut out. `read_rgb` says what becomes of gray, transparent or turned images.
 
     Args:
         path: A JPEG, PNG, WebP, GIF or BMP file.
@@ -29,7 +29,7 @@ def load_image(
         (height, width, 3) uint8, RGB in 0..255; goes into `preprocess_input`.
 
     Raises:
-        DataError: The file cannot be read as a picture; the message names it.
+        DataError: The file cannot be read as a image; the message names it.
         ValueError: `image_size` or `crop_pct` is out of range.
     """
     target = target_size(image_size)
@@ -38,10 +38,10 @@ def load_image(
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """Normalises RGB pictures by ImageNet's mean and deviation.
+    """Normalizes RGB images by ImageNet's mean and deviation.
 
     Args:
-        x: (..., H, W, 3) RGB in 0..255 of any number type, one picture or a batch; a NumPy array
+        x: (..., H, W, 3) RGB in 0..255 of any number type, one image or a batch; a NumPy array
             or a tensor of the backend. It is not changed.
         data_format: "channels_last", "channels_first" (then (..., 3, H, W)), or None for Keras'
             own setting.
@@ -63,7 +63,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     axis = -1 if data_format == "channels_last" else -3
     if len(x.shape) < 3 or x.shape[axis] != 3:
         raise ValueError(
-            f"`x` must be RGB pictures with {data_format.replace('_', ' ')}. "
+            f"`x` must be RGB images with {data_format.replace('_', ' ')}. "
             f"Received: x.shape={tuple(x.shape)}"
         )
     trailing = (1,) * (-1 - axis)

@@ -32,7 +32,7 @@ def target_size(image_size: int | Size) -> Size:
 
 
 def cover_size(target: Size, crop_pct: float) -> Size:
-    """The size a picture is resized to cover, of which `target` is then the centre.
+    """The size a image is resized to cover, of which `target` is then the center.
 
     Raises:
         ValueError: `crop_pct` is not in (0, 1].
@@ -45,7 +45,7 @@ def cover_size(target: Size, crop_pct: float) -> Size:
 def resized_size(
     height: Any, width: Any, cover: tuple[Any, Any], maximum: Callable[[Any, Any], Any] = max
 ) -> tuple[Any, Any]:
-    """The smallest size of the picture's own aspect that covers `cover`.
+    """The smallest size of the image's own aspect that covers `cover`.
 
     For a square `cover` this is torchvision's `Resize(side)`: the shorter side becomes `side`,
     the longer one `int(side * long / short)`.
@@ -66,7 +66,7 @@ def resized_size(
 
 
 def crop_offset(resized: Any, target: Any) -> Any:
-    """Where the centre crop of one side starts: torchvision's `int(round((resized - target) / 2))`.
+    """Where the center crop of one side starts: torchvision's `int(round((resized - target) / 2))`.
 
     Python rounds a half to the even number, hence the second term.
     """
@@ -76,12 +76,12 @@ def crop_offset(resized: Any, target: Any) -> Any:
 
 
 def resize_and_crop(image: np.ndarray, target: Size, crop_pct: float) -> np.ndarray:
-    """Resizes a picture with Pillow's antialiased bicubic filter and takes its centre.
+    """Resizes a image with Pillow's antialiased bicubic filter and takes its center.
 
     Args:
         image: (h, w, 3) uint8.
         target: (height, width) of the result.
-        crop_pct: Share of the resized picture's covered side that the crop keeps, in (0, 1].
+        crop_pct: Share of the resized image's covered side that the crop keeps, in (0, 1].
 
     Returns:
         (height, width, 3) uint8.
@@ -101,12 +101,12 @@ def _resize_columns(image: np.ndarray, resized: int, offset: int, size: int) -> 
     from PIL import Image
 
     rows, columns = image.shape[:2]
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    pillow_image = Image.fromarray(np.ascontiguousarray(image))
     if rows * resized <= MAX_PIXELS:
-        resized_picture = picture.resize((resized, rows), Image.Resampling.BICUBIC)
-        return np.asarray(resized_picture)[:, offset : offset + size]
-    # A sliver of a picture, 4000 x 1 say, would grow without bounds. Pillow's box makes the
+        resized_image = pillow_image.resize((resized, rows), Image.Resampling.BICUBIC)
+        return np.asarray(resized_image)[:, offset : offset + size]
+    # A sliver of a image, 4000 x 1 say, would grow without bounds. Pillow's box makes the
     # wanted pixels alone, but keeps its bounds in single precision: off by one level at times.
     scale = columns / resized
     box = (offset * scale, 0, min((offset + size) * scale, columns), rows)
-    return np.asarray(picture.resize((size, rows), Image.Resampling.BICUBIC, box=box))
+    return np.asarray(pillow_image.resize((size, rows), Image.Resampling.BICUBIC, box=box))

@@ -24,10 +24,10 @@ def interpolation_matrix(new_size, old_size: int):
         old_size: Number of values there are.
     """
     scale = old_size / ops.cast(new_size, "float32")
-    centres = (ops.cast(ops.arange(new_size), "float32") + 0.5) * scale - 0.5
-    below = ops.floor(centres)
+    centers = (ops.cast(ops.arange(new_size), "float32") + 0.5) * scale - 0.5
+    below = ops.floor(centers)
     taps = ops.convert_to_tensor([-1.0, 0.0, 1.0, 2.0], dtype="float32")
-    weights = _cubic(ops.abs((centres - below)[:, None] - taps))
+    weights = _cubic(ops.abs((centers - below)[:, None] - taps))
     nearest = ops.cast(ops.clip(below[:, None] + taps, 0, old_size - 1), "int32")
     return ops.sum(weights[..., None] * ops.one_hot(nearest, old_size, dtype="float32"), axis=1)
 
@@ -151,7 +151,7 @@ class PositionTable(keras.layers.Layer):
         if grid_size is not None and tuple(grid_size) != self.grid_size:
             raise ValueError(
                 f"Layer '{self.name}' keeps a table for a grid of {self.grid_size} tokens; the "
-                f"saved one is for {tuple(map(int, grid_size))}. Build the model for pictures of "
+                f"saved one is for {tuple(map(int, grid_size))}. Build the model for images of "
                 "the same size, or give the file as `weights=`, which resizes the table."
             )
         super().load_own_variables(saved)

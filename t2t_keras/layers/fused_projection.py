@@ -3,7 +3,7 @@
 With u the mean of a window x and s its deviation, LayerNorm and a linear layer give
     ((x - u) / s * gamma + beta) W + b = (x - u) (gamma W) / s + beta W + b.
 The parts of (x - u) sum to 0, so (x - u) V = x (V - mean of V's rows): one convolution of the map
-itself, with a centred kernel. The deviation comes from pooled moments of a map of one channel.
+itself, with a centerd kernel. The deviation comes from pooled moments of a map of one channel.
 """
 
 import keras
@@ -13,7 +13,7 @@ from t2t_keras.layers.soft_split import pad_border, windows_along
 
 
 def _standardized(padded):
-    """The map less its picture's mean, over its deviation, and 1 / deviation**2: (B, 1, 1, 1).
+    """The map less its image's mean, over its deviation, and 1 / deviation**2: (B, 1, 1, 1).
 
     LayerNorm does not see such a change (but for its epsilon, which the caller scales alike), so no
     gradient needs to go through the two numbers; far from 0, though, digits would be lost, and
@@ -22,20 +22,20 @@ def _standardized(padded):
     axes = (1, 2, 3)
     exact = ops.cast(padded, "float32")
     mean = ops.stop_gradient(ops.mean(exact, axis=axes, keepdims=True))
-    centred = exact - mean
-    variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)
+    centerd = exact - mean
+    variance = ops.mean(ops.square(centerd), axis=axes, keepdims=True)
     inverse_variance = ops.stop_gradient(1.0 / (variance + 1e-12))
-    return centred * ops.sqrt(inverse_variance), inverse_variance
+    return centerd * ops.sqrt(inverse_variance), inverse_variance
 
 
-def _window_variance(centred, kernel_size: int, strides: int):
+def _window_variance(centerd, kernel_size: int, strides: int):
     """Variance of all values in each window: (B, H, W, C) float32 -> (B, h, w, 1).
 
     Means and variances are joined pixel by pixel, then along columns and rows: E[x^2] - E[x]^2
-    loses all digits where a window is flat and far from the picture's mean.
+    loses all digits where a window is flat and far from the image's mean.
     """
-    mean = ops.mean(centred, axis=-1)
-    variance = ops.mean(ops.square(centred - mean[..., None]), axis=-1)
+    mean = ops.mean(centerd, axis=-1)
+    variance = ops.mean(ops.square(centerd - mean[..., None]), axis=-1)
     for axis in (1, 2):
         means = windows_along(mean, axis, kernel_size, strides)
         mean = ops.mean(means, axis=-1)
@@ -68,8 +68,8 @@ def normalized_projection(
     """
     dtype = feature_map.dtype
     channels = feature_map.shape[-1]
-    centred, inverse_variance = _standardized(pad_border(feature_map, padding))
-    variance = _window_variance(centred, kernel_size, strides)
+    centerd, inverse_variance = _standardized(pad_border(feature_map, padding))
+    variance = _window_variance(centerd, kernel_size, strides)
     inverse_deviation = ops.rsqrt(variance + norm.epsilon * inverse_variance)
 
     kernel = ops.cast(norm.gamma, "float32")[:, None] * ops.cast(dense.kernel, "float32")
@@ -77,7 +77,7 @@ def normalized_projection(
     kernel = ops.reshape(kernel, (channels, kernel_size, kernel_size, dense.units))
     kernel = ops.transpose(kernel, (1, 2, 0, 3))
     projected = ops.conv(
-        ops.cast(centred, dtype),
+        ops.cast(centerd, dtype),
         ops.cast(kernel, dtype),
         strides=strides,
         padding="valid",

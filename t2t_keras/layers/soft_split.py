@@ -26,7 +26,7 @@ def split_shape(input_shape, kernel_size: int, strides: int, padding: int, chann
     sizes = [split_size(side, kernel_size, strides, padding) for side in (height, width)]
     if any(size is not None and size < 1 for size in sizes):
         raise ValueError(
-            f"The picture is too small for a window of {kernel_size} pixels with {padding} of "
+            f"The image is too small for a window of {kernel_size} pixels with {padding} of "
             f"padding. Received: input_shape={tuple(input_shape)}"
         )
     return (batch, *sizes, channels)

@@ -41,7 +41,7 @@ def features(model: keras.Model, blocks: Sequence[int | str] | None = None) -> k
             gives both inner stages and "encoder": strides 4, 8 and 16 in the published variants.
 
     Returns:
-        A `keras.Model` from the same pictures to a list of (B, h, w, C) maps, or to the map alone
+        A `keras.Model` from the same images to a list of (B, h, w, C) maps, or to the map alone
         where `blocks` has one. The tokens of an encoder block are laid out as the map they came
         from, without the class token.
         `feature_strides` says how many pixels there are to a cell.
@@ -76,7 +76,7 @@ def _encoder_maps(parts: Parts, names: list[str]) -> dict:
 def feature_strides(
     model: keras.Model, blocks: Sequence[int | str] | None = None
 ) -> tuple[int, ...]:
-    """Pixels of the picture to a cell of each map that `features` gives.
+    """Pixels of the image to a cell of each map that `features` gives.
 
     Args:
         model: A model of this package.

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a model for one picture, counted layer by layer."""
+"""Multiply-accumulates of a model for one image, counted layer by layer."""
 
 import functools
 import math
@@ -28,7 +28,7 @@ def _linear(dense: keras.layers.Dense, positions: int) -> int:
 
 @functools.singledispatch
 def _macs(layer, input_shape) -> int:
-    """Multiply-accumulates of a layer; what only adds, scales or normalises counts as none."""
+    """Multiply-accumulates of a layer; what only adds, scales or normalizes counts as none."""
     return 0
 
 
@@ -63,7 +63,7 @@ def _(layer: TokenTransformer, input_shape):
 @_macs.register
 def _(layer: TokenPerformer, input_shape):
     tokens, features = input_shape[1], layer.random_features.shape[0]
-    # phi of queries and keys, keys to values, queries to the result, and the normaliser.
+    # phi of queries and keys, keys to values, queries to the result, and the normalizer.
     attention = tokens * features * (4 * layer.token_dim + 1)
     return _token_layer(layer, tokens) + attention
 
@@ -128,21 +128,21 @@ def _(layer: Encoder, input_shape):
 
 
 def count_macs(model: keras.Model, input_shape: tuple[int, int, int] | None = None) -> int:
-    """Multiply-accumulates of one picture's way through a model, without gradients.
+    """Multiply-accumulates of one image's way through a model, without gradients.
 
     Counted are linear layers, convolutions and the products inside attention, as the paper does;
-    not activations, softmax, normalisation or the position table. The stem counts as it is computed
+    not activations, softmax, normalization or the position table. The stem counts as it is computed
     here: its unfolding is part of a convolution.
 
     Args:
         model: A model of this package, or any functional model of its layers, Dense and Conv2D.
-        input_shape: (height, width, channels) of the picture; default the model's own.
+        input_shape: (height, width, channels) of the image; default the model's own.
 
     Returns:
         The number of multiply-accumulates; two floating-point operations each.
 
     Raises:
-        ValueError: The model takes any picture size and `input_shape` is not given.
+        ValueError: The model takes any image size and `input_shape` is not given.
     """
     shape = tuple(input_shape or model.input_shape[1:])
     if None in shape:

@@ -12,11 +12,11 @@ LAST = "encoder"
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Where the cells of a map lie on the picture, in pixels.
+    """Where the cells of a map lie on the image, in pixels.
 
     Args:
-        stride: Distance between the centres of two neighbours.
-        first: Centre of the first cell; pixel 0 has its centre at 0.
+        stride: Distance between the centers of two neighbors.
+        first: Center of the first cell; pixel 0 has its center at 0.
     """
 
     stride: int
@@ -30,11 +30,11 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parts:
-    """What a model of this package is made of, in the order a picture goes through it.
+    """What a model of this package is made of, in the order a image goes through it.
 
     Args:
         model: The model.
-        stem: The layers from pictures to the encoder's map.
+        stem: The layers from images to the encoder's map.
         stages: Name -> index in `stem` of the layer that a stage ends with.
         class_token, position_table: Make tokens of the map.
         encoder: The encoder; its `blocks` and `norm` follow.

@@ -16,7 +16,7 @@ from t2t_keras.variants import Variant
 
 
 def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
-    """Rows and columns of tokens that the stem makes of a picture of that size in pixels."""
+    """Rows and columns of tokens that the stem makes of a image of that size in pixels."""
     sizes = [height, width]
     for split in variant.soft_splits:
         sizes = [split_size(size, *split) for size in sizes]
@@ -77,7 +77,7 @@ def _encoder(variant: Variant, drop_rates: dict) -> keras.layers.Layer:
 
 
 def build_tokens(images, variant: Variant, drop_rates: dict):
-    """(B, H, W, C) normalised images -> (B, 1 + h * w, D) encoded tokens, the class token first."""
+    """(B, H, W, C) normalized images -> (B, 1 + h * w, D) encoded tokens, the class token first."""
     feature_map = build_stem(images, variant)
     height, width = (side or variant.image_size for side in images.shape[1:3])
     positions = PositionTable(grid_size(height, width, variant), name="position_table")
@@ -102,7 +102,7 @@ def build_model(
 
     Args:
         variant: The model's sizes.
-        images: (B, H, W, C) Keras tensor, the normalised pictures; H and W may be None.
+        images: (B, H, W, C) Keras tensor, the normalized images; H and W may be None.
         inputs: What the model is called on; `images` or what it was computed from.
         include_top: Whether the class token goes through the classifier.
         pooling: Without the classifier: None (all tokens), "token", "avg" or "max".

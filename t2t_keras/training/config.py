@@ -9,7 +9,7 @@ from t2t_keras.data import (
     ERASING_MODES,
     ON_BAD_IMAGE,
     Augmentation,
-    Colour,
+    Color,
     Erasing,
     Mixing,
     parse_rand_augment,
@@ -28,15 +28,15 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mi
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The settings of one run; `make_config` fills in the recipe for a data set and model.
+    """The settings of one run; `make_config` fills in the recipe for a dataset and model.
 
     Durations are in epochs, batches over all devices.
 
     Args:
-        dataset: "digits", a folder of pictures or a TFDS name, as `open_source` takes it.
+        dataset: "digits", a folder of images or a TFDS name, as `open_source` takes it.
         model: A model's name, or sizes of one's own.
         image_size: (height, width) in pixels.
-        batch_size: Pictures in a batch, over all devices; at least 1.
+        batch_size: Images in a batch, over all devices; at least 1.
         epochs: Length of the first cosine; at least 1.
         warmup_epochs: Epochs of linear warm-up, within the cosine's.
         cooldown_epochs: Epochs at `min_lr` after the cosine's.
@@ -48,7 +48,7 @@ class TrainConfig:
         color_jitter: Range of the changes of brightness, contrast and saturation, at least 0; only
             used without RandAugment.
         erasing: Probability of random erasing, in [0, 1].
-        erasing_mode: What is put there: "const" (the mean), "rand" (a colour) or "pixel" (noise).
+        erasing_mode: What is put there: "const" (the mean), "rand" (a color) or "pixel" (noise).
         mixup: Alpha of mixup, at least 0; 0 is none.
         cutmix: Alpha of cutmix, at least 0; 0 is none.
         mixup_prob: Probability that a batch is mixed, in [0, 1].
@@ -68,11 +68,11 @@ class TrainConfig:
         freeze: What stays as it was: "none"; "backbone", so that the classifier alone is trained,
             on features that are computed once, without augmentation; or the number N as text: stem,
             class token and the first N blocks, whose dropout goes on.
-        class_weight: "balanced" has pictures of rare classes count as much more as there are fewer
+        class_weight: "balanced" has images of rare classes count as much more as there are fewer
             of them, in training alone; or "none".
         patience: Epochs without better weights, in the sense of `monitor`, after which a run ends
             early; 0 never does.
-        statistics: Whose channel means and deviations pictures are normalised by: "imagenet", or
+        statistics: Whose channel means and deviations images are normalized by: "imagenet", or
             "cifar" as the authors' CIFAR models were.
         clip_grad: Highest norm over all gradients; above 0, or None for no limit.
         ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
@@ -80,17 +80,17 @@ class TrainConfig:
         smoothing: Share of each label spread over all classes, in [0, 1).
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
         held_out: Share of TFDS' "train" split, in [0, 1), that the best weights are chosen on, so
-            that the evaluation pictures stay unseen; 0 chooses on the evaluation pictures.
+            that the evaluation images stay unseen; 0 chooses on the evaluation images.
         monitor: What the best weights are best in: "val_accuracy", or "val_loss", which tells
-            epochs apart even on few pictures.
-        validation_split: Share of the training pictures to evaluate on, in [0, 1), for a data set
-            without evaluation pictures.
+            epochs apart even on few images.
+        validation_split: Share of the training images to evaluate on, in [0, 1), for a dataset
+            without evaluation images.
         train_split: TFDS split or slice to train on, given with `eval_split`.
         eval_split: TFDS split or slice to evaluate on.
-        data_dir: Root of TFDS data sets; None is TFDS' own.
-        on_bad_image: What becomes of pictures that cannot be used: "stop" ends the run before it
+        data_dir: Root of TFDS datasets; None is TFDS' own.
+        on_bad_image: What becomes of images that cannot be used: "stop" ends the run before it
             begins, "skip" leaves them out.
-        max_bad_fraction: Share of the training or evaluation pictures, in [0, 1), that "skip" may
+        max_bad_fraction: Share of the training or evaluation images, in [0, 1), that "skip" may
             leave out.
         weights: What the model starts from: None (random), "imagenet" or a file.
         precision: "float32", "bfloat16" or "float16"; weights are float32 in all three.
@@ -190,13 +190,13 @@ class TrainConfig:
             )
 
     @property
-    def colours(self) -> dict[str, Colour]:
-        """`mean` and `std` of each channel, in 0..1, that pictures are normalised by."""
+    def colors(self) -> dict[str, Color]:
+        """`mean` and `std` of each channel, in 0..1, that images are normalized by."""
         return dict(zip(("mean", "std"), STATISTICS[self.statistics], strict=True))
 
     @property
     def augmentation(self) -> Augmentation:
-        """What training pictures and their labels go through."""
+        """What training images and their labels go through."""
         rand_augment = mixing = erasing = None
         if self.rand_augment != NOT_USED:
             rand_augment = parse_rand_augment(self.rand_augment)

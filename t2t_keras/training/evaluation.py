@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import WHOLE, Share, Source, eval_dataset, picture_errors, plain_options
+from t2t_keras.data import WHOLE, Share, Source, eval_dataset, image_errors
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import (
@@ -19,7 +18,6 @@ from t2t_keras.training.devices import (
     lost_process,
     make_devices,
 )
-from t2t_keras.training.inputs import open_test_source, usable_test_source
 from t2t_keras.training.model import (
     build_model,
     check_freeze,
@@ -29,16 +27,17 @@ from t2t_keras.training.model import (
 )
 from t2t_keras.training.optimizers.accumulation import check_parts
 from t2t_keras.training.recipes import variant_of
+from t2t_keras.training.sources import open_test_source, padded, usable_test_source
 
-_MISTAKES = 24  # as many as a sheet of pictures shows
+_MISTAKES = 24  # as many as a sheet of images shows
 
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """A picture whose likeliest class is not its label.
+    """A image whose likeliest class is not its label.
 
     Args:
-        place: The picture's, in the order that was evaluated, from 0.
+        place: The image's, in the order that was evaluated, from 0.
         label: Its class.
         predicted: The likeliest one.
         confidence: That one's probability.
@@ -55,7 +54,7 @@ class Scores:
     """What came of an evaluation.
 
     Args:
-        accuracy: Share of pictures whose likeliest class is the label, in [0, 1].
+        accuracy: Share of images whose likeliest class is the label, in [0, 1].
         top5_accuracy: Share whose label is among the five likeliest classes.
         loss: Mean cross entropy, without label smoothing.
         confusion: (classes, classes) counts; a row a label, a column a predicted class.
@@ -69,21 +68,21 @@ class Scores:
     mistakes: tuple[Mistake, ...] = ()
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return int(self.confusion.sum())
 
     def per_class(self) -> dict[str, np.ndarray]:
-        """Of every class "precision", "recall", "f1" in [0, 1] and the number of its "pictures".
+        """Of every class "precision", "recall", "f1" in [0, 1] and the number of its "images".
 
         Where nothing was predicted to be of a class, or nothing is, a share of nothing is 0.
         """
         right = np.diagonal(self.confusion)
-        labelled, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        labeled, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         return {
             "precision": right / np.maximum(predicted, 1),
-            "recall": right / np.maximum(labelled, 1),
-            "f1": 2 * right / np.maximum(labelled + predicted, 1),
-            "pictures": labelled,
+            "recall": right / np.maximum(labeled, 1),
+            "f1": 2 * right / np.maximum(labeled + predicted, 1),
+            "images": labeled,
         }
 
 
@@ -133,68 +132,6 @@ def _ranks(logits: np.ndarray, of_label: np.ndarray, labels: np.ndarray) -> np.n
     return np.where(np.isfinite(logits).all(axis=1), ranks, len(classes))
 
 
-_MEMORY = 64 * 2**20  # bytes
-
-
-@tf.autograph.experimental.do_not_convert  # no Python conditions on tensors
-def padded(
-    batches: tf.data.Dataset, batch_size: int, count: int, share: Share = WHOLE
-) -> tf.data.Dataset:
-    """Fills the last batch up with pictures of weight 0, so that every device gets a full share.
-
-    Keras divides a batch's loss by its pictures, the fillers too, and averages over the batches:
-    the weight of the others makes up for that, and loss and weighted metrics are exact.
-
-    Args:
-        batches: (pictures, (B, classes) targets); the last batch may be smaller, or missing where
-            other processes have one.
-        batch_size: Over all processes.
-        count: Pictures in all, over all processes.
-        share: What this process takes.
-
-    Returns:
-        (pictures, targets, (size,) float32 weights), as many in every process; `size` is
-        `share.size(batch_size)`.
-    """
-    steps, size = -(-count // batch_size), share.size(batch_size)
-    weight = steps * batch_size / count
-
-    def fill(images, targets):
-        there = tf.shape(images)[0]
-        weights = tf.cast(tf.fill((there,), weight), tf.float32)
-        return tuple(_filled(part, size - there, size) for part in (images, targets, weights))
-
-    filled = batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
-    if len(filled) == steps:
-        return filled
-    fillers = tuple(tf.zeros(spec.shape, spec.dtype) for spec in filled.element_spec)
-    return filled.concatenate(tf.data.Dataset.from_tensors(fillers).repeat(steps - len(filled)))
-
-
-def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor:
-    rest = values.shape[1:]
-    filled = tf.pad(values, [[0, missing], *([[0, 0]] * len(rest))])
-    return tf.ensure_shape(filled, (batch_size, *rest))
-
-
-def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Reads a data set of a few MB once and keeps it.
-
-    Keras starts a validation set anew twice an epoch. For a pipeline from files that takes a
-    second each, for as small a set longer than training on it.
-
-    Args:
-        batches: Of known number and equal, known shapes.
-    """
-    spec = batches.element_spec
-    batch_bytes = sum(math.prod(part.shape) * part.dtype.size for part in spec)
-    if len(batches) * batch_bytes > _MEMORY:
-        return batches
-    columns = zip(*batches.as_numpy_iterator(), strict=True)
-    kept = tf.data.Dataset.from_tensor_slices(tuple(np.stack(column) for column in columns))
-    return kept.with_options(plain_options())
-
-
 def check_run(config: TrainConfig, parts: int = 1) -> Devices:
     """Finds a run's devices; refuses, before any work, settings that do not go with them or others.
 
@@ -217,23 +154,23 @@ def check_run(config: TrainConfig, parts: int = 1) -> Devices:
 def validation_batches(
     config: TrainConfig, source: Source, share: Share = WHOLE
 ) -> tf.data.Dataset:
-    """Every evaluation picture with its weight; label smoothing belongs to training alone."""
+    """Every evaluation image with its weight; label smoothing belongs to training alone."""
     batches = eval_dataset(
         source,
         config.image_size,
         config.batch_size,
         crop_pct=config.crop_pct,
         share=share,
-        **config.colours,
+        **config.colors,
     )
     return padded(batches, config.batch_size, source.num_eval, share).prefetch(tf.data.AUTOTUNE)
 
 
 @contextlib.contextmanager
 def known_errors() -> Iterator[None]:
-    """Names the picture that cannot be read, the full disk, or what memory hangs on."""
+    """Names the image that cannot be read, the full disk, or what memory hangs on."""
     try:
-        with picture_errors(), lost_process():
+        with image_errors(), lost_process():
             yield
     except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
@@ -255,7 +192,7 @@ def measure(
     verbose: int,
     feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches,
 ) -> Scores:
-    """Scores of a model that gives logits, on the evaluation pictures; `feed` is its devices'."""
+    """Scores of a model that gives logits, on the evaluation images; `feed` is its devices'."""
     with known_errors():
         batches = feed(validation_batches(config, source))
         logits = model.predict(batches, verbose=verbose)[: source.num_eval]
@@ -263,7 +200,7 @@ def measure(
 
 
 def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int = 0) -> Scores:
-    """Measures the run's `weights` on the evaluation pictures of its data set.
+    """Measures the run's `weights` on the evaluation images of its dataset.
 
     Args:
         config: The settings.
@@ -271,8 +208,8 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
         verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line.
 
     Raises:
-        ValueError: A setting does not fit the data set or this machine.
-        DataError: The data set, or a picture in it, cannot be used, or its classes are others.
+        ValueError: A setting does not fit the dataset or this machine.
+        DataError: The dataset, or a image in it, cannot be used, or its classes are others.
         CheckpointError: The weights are damaged or do not fit.
     """
     devices = check_run(config)
@@ -280,7 +217,7 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
     if class_names and tuple(class_names) != source.class_names:
         raise DataError(
             f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
-            f"{config.weights} are {_short(class_names)}. Evaluate on a data set of the same "
+            f"{config.weights} are {_short(class_names)}. Evaluate on a dataset of the same "
             "classes, in the same order."
         )
     with devices.building(), precision(config.precision):

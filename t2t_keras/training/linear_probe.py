@@ -1,4 +1,4 @@
-"""Training the classifier alone: on features of every picture, which are computed once."""
+"""Training the classifier alone: on features of every image, which are computed once."""
 
 import dataclasses
 import json
@@ -18,7 +18,8 @@ from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import atomic_path, digest_of
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.evaluation import known_errors, padded, validation_batches
+from t2t_keras.training.evaluation import known_errors, validation_batches
+from t2t_keras.training.sources import padded
 
 FEATURES_NAME = "features.npz"
 _COMPUTED_FROM = (
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Features:
-    """What the frozen backbone makes of a data set's pictures, each part in its fixed order.
+    """What the frozen backbone makes of a dataset's images, each part in its fixed order.
 
     Args:
         training: (N, D) float32.
@@ -78,17 +79,17 @@ def probe_of(model: keras.Model) -> keras.Model:
 def cached_features(
     model: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
 ) -> Features:
-    """The features of a data set, from the run's folder where they lie there already.
+    """The features of a dataset, from the run's folder where they lie there already.
 
     Args:
         model: The run's model.
         config: Its settings.
-        source: Its pictures, which are seen as the evaluation sees them.
+        source: Its images, which are seen as the evaluation sees them.
         folder: The run's; gets `features.npz`.
         devices: What they are computed on.
 
     Raises:
-        DataError: A picture cannot be read, or what lies in the folder is damaged.
+        DataError: A image cannot be read, or what lies in the folder is damaged.
     """
     path, origin = folder / FEATURES_NAME, features_origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
@@ -100,7 +101,7 @@ def cached_features(
     made = {}
     with known_errors(), devices.fitting():
         for name, part in (("training", training), ("evaluation", source)):
-            _log.info("The backbone looks at %d pictures, once: %s", part.num_eval, name)
+            _log.info("The backbone looks at %d images, once: %s", part.num_eval, name)
             outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)
             made[name] = outputs[: part.num_eval].astype(np.float32)
             made[f"{name}_labels"] = part.eval_split.every_label()
@@ -129,7 +130,7 @@ def feature_batches(features: Features, config: TrainConfig, classes: int, epoch
 
 
 def validation_features(features: Features, batch_size: int, classes: int) -> tf.data.Dataset:
-    """Every evaluation picture's features with targets and weights, as `validation_batches`."""
+    """Every evaluation image's features with targets and weights, as `validation_batches`."""
     targets = soft_targets(tf.constant(features.evaluation_labels), classes)
     batches = tf.data.Dataset.from_tensor_slices((features.evaluation, targets)).batch(batch_size)
     return padded(batches, batch_size, len(features.evaluation))
@@ -139,7 +140,7 @@ def features_origin(config: TrainConfig, source: Source) -> str:
     """What the features of a run hang on, as one line of text."""
     settings = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
     settings["backbone"] = backbone_digest(config)  # another file may lie under that name
-    return json.dumps({**settings, "pictures": [source.num_train, source.num_eval]})
+    return json.dumps({**settings, "images": [source.num_train, source.num_eval]})
 
 
 def _read(path: Path, origin: str) -> Features | None:

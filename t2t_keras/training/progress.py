@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from t2t_keras.files import atomic_path
-from t2t_keras.training.epoch import BestWeights
+from t2t_keras.training.checkpoint.best_weights import BestWeights
 from t2t_keras.training.run_state import Standing
 from t2t_keras.training.schedule import EpochRates
 
@@ -21,7 +21,7 @@ class Pace(keras.callbacks.Callback):
 
     Args:
         standing: Where the run stands; moved on before this callback.
-        batch_size: Pictures in a step.
+        batch_size: Images in a step.
     """
 
     def __init__(self, standing: Standing, batch_size: int):
@@ -43,7 +43,7 @@ class Pace(keras.callbacks.Callback):
 
     @property
     def images_per_second(self) -> float:
-        """Pictures trained on in a second, in this epoch; 0 where nothing was measured yet."""
+        """Images trained on in a second, in this epoch; 0 where nothing was measured yet."""
         if self._epoch is None or self.standing.step == self._epoch[1]:
             return 0.0
         steps = self.standing.step - self._epoch[1]
@@ -59,7 +59,7 @@ class Pace(keras.callbacks.Callback):
 
 
 class Bar(keras.callbacks.ProgbarLogger):
-    """Keras' bar, with pictures per second; an epoch that goes on shows what is left of it."""
+    """Keras' bar, with images per second; an epoch that goes on shows what is left of it."""
 
     def __init__(self, pace: Pace):
         super().__init__()

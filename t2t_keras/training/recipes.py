@@ -60,10 +60,10 @@ _DIGITS = {
     "cooldown_epochs": 0,
     "drop_path_rate": 0.0,
     "augment": "light",
-    "crop_pct": 1.0,  # they fill their pictures
+    "crop_pct": 1.0,  # they fill their images
     "held_out": 0.1,
     "jit_compile": True,  # on a CPU twice as fast, after a longer first epoch
-    "monitor": "val_loss",  # the accuracy of 144 pictures is too coarse to choose by
+    "monitor": "val_loss",  # the accuracy of 144 images is too coarse to choose by
 }
 
 _PLAIN = {
@@ -122,14 +122,14 @@ def variant_of(model: str | Variant) -> Variant:
 
 
 def recipe(dataset: str, model: str | Variant) -> dict[str, Any]:
-    """The settings that depend on the data set and the model."""
+    """The settings that depend on the dataset and the model."""
     if dataset == DIGITS:
         return dict(_DIGITS)
     return {**_AUTHORS, **_BY_MODEL.get(published_name(variant_of(model)), {})}
 
 
 def transfer_recipe(dataset: str, optimizer: str, freeze: str) -> dict[str, Any]:
-    """The settings of a transfer, over those of the data set.
+    """The settings of a transfer, over those of the dataset.
 
     Args:
         dataset: As `TrainConfig` has it.
@@ -145,7 +145,7 @@ def transfer_recipe(dataset: str, optimizer: str, freeze: str) -> dict[str, Any]
 
 
 def make_config(**given: Any) -> TrainConfig:
-    """The settings of a run: what is given, the rest from the recipe for its data set and model.
+    """The settings of a run: what is given, the rest from the recipe for its dataset and model.
 
     Args:
         **given: Fields of `TrainConfig`; None stands for the recipe's value.

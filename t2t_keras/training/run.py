@@ -10,15 +10,25 @@ import keras
 
 from t2t_keras.data import Source, UsableParts, steps_per_epoch
 from t2t_keras.errors import ResumeError, RunInterrupted
+from t2t_keras.training.checkpoint.best_weights import BestWeights
 from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.config import BACKBONE, TrainConfig
-from t2t_keras.training.devices import Batches, Devices, Processes
-from t2t_keras.training.epoch import TENSORBOARD_NAME, BestWeights, EndEarly, run_callbacks
+from t2t_keras.training.devices import Batches, Devices, Processes, spread_seeds
+from t2t_keras.training.epoch import TENSORBOARD_NAME, EndEarly, run_callbacks
 from t2t_keras.training.evaluation import Scores, check_run, known_errors, measure
-from t2t_keras.training.inputs import RunSources, fed_validation, log_first_batches, run_inputs
-from t2t_keras.training.linear_probe import backbone_digest, check_backbone
-from t2t_keras.training.model import compiled_model, epoch_rates, inference_copy, with_logits
+from t2t_keras.training.inputs import fed_validation, log_first_batches, run_inputs
+from t2t_keras.training.linear_probe import backbone_digest, check_backbone, probe_of
+from t2t_keras.training.model import (
+    build_model,
+    freeze_parts,
+    inference_copy,
+    load_run_weights,
+    precision,
+    with_logits,
+)
+from t2t_keras.training.optimizers.accumulation import accumulating
+from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
     CHECKPOINTS_NAME,
@@ -30,7 +40,79 @@ from t2t_keras.training.run_directory import (
     write_settings,
 )
 from t2t_keras.training.run_state import Standing
-from t2t_keras.training.schedule import EpochRates
+from t2t_keras.training.schedule import EpochRates, PerEpoch
+from t2t_keras.training.sources import RunSources
+
+
+def epoch_rates(config: TrainConfig) -> EpochRates:
+    """The learning rate of every epoch of a run."""
+    return EpochRates(
+        lr=config.lr,
+        min_lr=config.min_lr,
+        warmup_lr=config.warmup_lr,
+        epochs=config.epochs,
+        warmup_epochs=config.warmup_epochs,
+        cooldown_epochs=config.cooldown_epochs,
+        cycle_mul=config.lr_cycle_mul,
+        cycle_limit=config.lr_cycle_limit,
+        cycle_decay=config.lr_cycle_decay,
+    )
+
+
+def compiled_model(
+    config: TrainConfig, classes: int, rates: EpochRates, steps_per_epoch: int, devices: Devices
+) -> tuple[keras.Model, keras.Model]:
+    """Builds the model of a run on its devices, with the weights it starts from.
+
+    Returns:
+        What is trained, compiled, and the whole model from images to logits: the same, unless the
+        classifier alone is trained, which is a model on features then.
+
+    Raises:
+        CheckpointError: The weights to start from are damaged or do not fit.
+        DownloadError: They cannot be fetched.
+        ValueError: A setting does not fit Keras' backend.
+    """
+    with devices.building(), precision(config.precision):
+        model = build_model(config, classes, None, config.drop_path_rate)
+        load_run_weights(model, config, complete=False)
+        freeze_parts(model, config.freeze)
+        full_model, probes = model, config.freeze == BACKBONE
+        model = accumulating(probe_of(full_model) if probes else full_model, config.accumulate)
+        schedule = PerEpoch(tuple(map(rates.at, range(rates.total_epochs))), steps_per_epoch)
+        model.compile(
+            build_optimizer(
+                model,
+                schedule,
+                config.weight_decay,
+                config.optimizer,
+                ema_decay=config.ema_decay,
+                clip_grad=config.clip_grad,
+                backbone_lr_ratio=config.backbone_lr_ratio,
+                layer_decay=config.layer_decay,
+                decay_all=config.decay_all,
+                nesterov=config.nesterov,
+            ),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5_accuracy"),
+            ],
+            jit_compile=devices.compiles(config.jit_compile),
+        )
+        _build_scores(model, classes)
+        if probes:
+            full_model.compile(jit_compile=devices.compiles(config.jit_compile))
+    spread_seeds(model)
+    return model, full_model if probes else model
+
+
+def _build_scores(model: keras.Model, classes: int) -> None:
+    """Makes the state of loss and metrics; else `fit` traces the whole model once more for them."""
+    blank = keras.ops.zeros((1, classes))
+    model.compute_loss(y=blank, y_pred=blank)
+    model.compute_metrics(None, blank, blank)
+    model.reset_metrics()
 
 
 def fit_to_end(
@@ -100,10 +182,10 @@ class TrainResult:
 
     Args:
         model: The model with its best weights: float32, one device, probabilities.
-        sources: The pictures it was made with.
+        sources: The images it was made with.
         history: Of each logged quantity, its value in every epoch.
         best_epoch: Epoch of the weights kept, from 0.
-        scores: On the test pictures.
+        scores: On the test images.
         fit_seconds: How long `fit` took, in earlier processes too.
         replicas: Number of devices.
         fitted: Whether anything was trained; False where a run had come to its end before.
@@ -121,11 +203,11 @@ class TrainResult:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Begun:
-    """What a run has before it trains: its settings, folder, devices, pictures and models.
+    """What a run has before it trains: its settings, folder, devices, images and models.
 
     Args:
         model: What is trained.
-        full_model: The model from pictures to logits, which shares its weights.
+        full_model: The model from images to logits, which shares its weights.
     """
 
     config: TrainConfig
@@ -144,7 +226,7 @@ def train(
     resume: bool = True,
     override: Collection[str] = (),
 ) -> TrainResult:
-    """Trains a model, keeps its best weights and measures them on the test pictures.
+    """Trains a model, keeps its best weights and measures them on the test images.
 
     A run that was interrupted goes on where it stood, and ends as if nothing had happened.
 
@@ -156,12 +238,12 @@ def train(
         override: Names of settings that may be others than those the run was started with.
 
     Raises:
-        ValueError: A setting does not fit the data set or this machine, or `folder` holds
+        ValueError: A setting does not fit the dataset or this machine, or `folder` holds
             something else.
-        DataError: The data set, or a picture in it, cannot be used.
+        DataError: The dataset, or a image in it, cannot be used.
         CheckpointError: The weights to start from are damaged or do not fit.
         TrainingError: The loss became no number, memory is full or a checkpoint cannot be written.
-        ResumeError: The run in `folder` has other settings or pictures, is at work in another
+        ResumeError: The run in `folder` has other settings or images, is at work in another
             process, or has no whole checkpoint.
         RunInterrupted: SIGTERM or Ctrl-C came; what was trained is in a checkpoint.
     """
@@ -226,7 +308,7 @@ def _keeper(
     usable: UsableParts,
     processes: Processes,
 ) -> KeepCheckpoints:
-    about = {"settings": plain_settings(config), "pictures": usable.summary()}
+    about = {"settings": plain_settings(config), "images": usable.summary()}
     return KeepCheckpoints(
         folder / CHECKPOINTS_NAME,
         standing,
@@ -295,7 +377,7 @@ def _fit(
     def batches(step: int) -> Batches:
         made = inputs.training(step)
         if step == 0 and devices.processes.first and begun.config.freeze != BACKBONE:
-            log_first_batches(made, folder / TENSORBOARD_NAME, **begun.config.colours)
+            log_first_batches(made, folder / TENSORBOARD_NAME, **begun.config.colors)
         # No iterator is left at work when the rest of an epoch is over.
         return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
 

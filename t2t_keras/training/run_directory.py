@@ -21,8 +21,8 @@ from t2t_keras.training.checkpoint.store import (
 )
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Processes
-from t2t_keras.training.inputs import RunSources, open_sources, usable_sources
 from t2t_keras.training.recipes import settings_of
+from t2t_keras.training.sources import RunSources, open_sources, usable_sources
 
 _log = logging.getLogger(__name__)
 
@@ -270,19 +270,19 @@ def usable_sources_of(
     """`usable_sources` of `open_sources`, the same in all processes and as in the checkpoint.
 
     Raises:
-        ResumeError: The run that goes on was started with other pictures.
-        DataError: As those do, or the processes do not find as many pictures.
+        ResumeError: The run that goes on was started with other images.
+        DataError: As those do, or the processes do not find as many images.
     """
-    opened = processes.in_turn(lambda: open_sources(config))  # a data set may be written first
+    opened = processes.in_turn(lambda: open_sources(config))  # a dataset may be written first
     sources, usable = usable_sources(opened, config, checkpoint and folder)
     sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
     most = [processes.highest(size) for size in sizes]
     if processes.highest(int(sizes != most)):
         raise DataError(
-            f"{config.dataset}: process {processes.number} finds {sizes} pictures to train, "
+            f"{config.dataset}: process {processes.number} finds {sizes} images to train, "
             f"validate and test on, and the most found are {most}. Every machine must have the "
-            "same data set."
+            "same dataset."
         )
     if checkpoint is not None:
-        usable.check_same(checkpoint.progress.get("pictures", {}))
+        usable.check_same(checkpoint.progress.get("images", {}))
     return sources, usable

@@ -1,4 +1,4 @@
-"""Pictures of a run, and of what a model sees."""
+"""Images of a run, and of what a model sees."""
 
 from t2t_keras.visualize.attention import (
     attention_blocks,

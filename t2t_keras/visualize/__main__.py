@@ -1,4 +1,4 @@
-"""Shows what a model sees in a picture, as a PNG file.
+"""Shows what a model sees in a image, as a PNG file.
 
     python -m t2t_keras.visualize MODEL IMAGE --what=attention --output=attention.png
 
@@ -29,9 +29,7 @@ flags.DEFINE_string(
     "all for attention, the first stage for features, else the last).",
 )
 flags.DEFINE_string("class_index", None, "A class by number or name (default: the likeliest).")
-flags.DEFINE_list(
-    "at", None, "y,x in pixels of the picture as the model takes it (default: centre)."
-)
+flags.DEFINE_list("at", None, "y,x in pixels of the image as the model takes it (default: center).")
 flags.DEFINE_integer("channels", 32, "How many channels, the most varied first.", lower_bound=1)
 flags.DEFINE_list("image_size", None, "Side in pixels, or HEIGHTxWIDTH (default: the model's).")
 flags.DEFINE_float("crop_pct", None, "Share of the resized side that the crop keeps.")
@@ -39,7 +37,7 @@ flags.DEFINE_enum(
     "statistics",
     None,
     list(STATISTICS),
-    "Whose mean and deviation pictures are normalised by (default: the model's).",
+    "Whose mean and deviation images are normalized by (default: the model's).",
 )
 flags.DEFINE_string("model", None, "The variant of a file of weights.")
 flags.DEFINE_string("weights", None, "Of a variant given by its name (default: imagenet).")

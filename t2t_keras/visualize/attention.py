@@ -58,7 +58,7 @@ def class_attention(
 
     Args:
         model: A model of this package.
-        images: (B, H, W, C) preprocessed pictures of any size from 16 pixels up.
+        images: (B, H, W, C) preprocessed images of any size from 16 pixels up.
         blocks: Names or numbers of encoder blocks; None is all of them (`attention_blocks`).
 
     Returns:
@@ -66,7 +66,7 @@ def class_attention(
         class token pays itself.
 
     Raises:
-        ValueError: There is no block, one is unknown or has no attention, or the pictures do not
+        ValueError: There is no block, one is unknown or has no attention, or the images do not
             fit.
     """
     parts = parts_of(model)
@@ -94,7 +94,7 @@ def token_attention(
 
     Args:
         model: A model of this package.
-        images: (B, H, W, C) preprocessed pictures.
+        images: (B, H, W, C) preprocessed images.
         block: Name or number of the block.
         queries: Which tokens' weights to give: 0 is the class token, 1 + row * w + column a patch.
             None gives all, N * N weights a head.
@@ -104,7 +104,7 @@ def token_attention(
 
     Raises:
         ValueError: The block is unknown or has no attention, there is no such token, or the
-            pictures do not fit.
+            images do not fit.
     """
     parts = parts_of(model)
     name = attending_name(parts, block)
@@ -133,16 +133,16 @@ def stage_attention(
 
     Args:
         model: A model of this package with performers or transformers in its stem.
-        images: (B, H, W, C) preprocessed pictures.
+        images: (B, H, W, C) preprocessed images.
         stage: "t2t_block_0" or "t2t_block_1".
-        points: (y, x) in pixels; each stands for the window whose centre is nearest.
+        points: (y, x) in pixels; each stands for the window whose center is nearest.
 
     Returns:
         (B, Q, h, w) float32; those of a point sum to 1, or to less in a performer
         whose features are near 0.
 
     Raises:
-        ValueError: The stage has no attention, a point lies outside, or the pictures do not fit.
+        ValueError: The stage has no attention, a point lies outside, or the images do not fit.
     """
     parts = parts_of(model)
     attending = [layer.name for layer in parts.stem if isinstance(layer, T2TBlock)]
@@ -168,13 +168,13 @@ def attention_rollout(model: keras.Model, images: Any) -> np.ndarray:
 
     Args:
         model: A model of this package.
-        images: (B, H, W, C) preprocessed pictures.
+        images: (B, H, W, C) preprocessed images.
 
     Returns:
         (B, h, w) float32, at least 0.
 
     Raises:
-        ValueError: The model is not of this package, or the pictures do not fit.
+        ValueError: The model is not of this package, or the images do not fit.
 
     Reference: arXiv:2005.00928, section 3.
     """

@@ -12,24 +12,24 @@ from t2t_keras.visualize.attention import attending_name, class_attention
 from t2t_keras.visualize.maps import to_pixels
 from t2t_keras.visualize.plot_maps import overlay
 
-_GAP = 4  # white pixels between a picture and its overlay
+_GAP = 4  # white pixels between a image and its overlay
 
 
 class AttentionImages(keras.callbacks.Callback):
-    """Writes a few pictures and the class token's attention over them, an event an epoch.
+    """Writes a few images and the class token's attention over them, an event an epoch.
 
     Args:
-        images: (B, H, W, 3) uint8, RGB: a few pictures that are not trained on. They may have
+        images: (B, H, W, 3) uint8, RGB: a few images that are not trained on. They may have
             another size than those the model is trained on.
         log_dir: TensorBoard's folder; "attention" in it is written to.
         block: Name or number of the encoder block; its heads' mean is shown.
         every: Epochs from one event to the next; at least 1. The first epoch has one.
-        mean: Of each channel, in 0..1, as the model's own pictures are normalised; default
+        mean: Of each channel, in 0..1, as the model's own images are normalized; default
             ImageNet's. `t2t_keras.images` has CIFAR's too.
         std: Of each channel, in 0..1, above 0.
 
     Raises:
-        ValueError: `images` are no such pictures, `every` is below 1, or `mean` and `std` are not
+        ValueError: `images` are no such images, `every` is below 1, or `mean` and `std` are not
             of three channels; when training begins: the model is not of this package, or the block
             has no attention.
     """
@@ -48,7 +48,7 @@ class AttentionImages(keras.callbacks.Callback):
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
             raise ValueError(
-                "`images` must be RGB pictures as bytes, (B, H, W, 3) uint8. "
+                "`images` must be RGB images as bytes, (B, H, W, 3) uint8. "
                 f"Received: {images.dtype} of shape {images.shape}"
             )
         if every < 1:
@@ -78,16 +78,14 @@ class AttentionImages(keras.callbacks.Callback):
         import tensorflow as tf
 
         with self._writer.as_default():
-            tf.summary.image(
-                "attention", self._pictures(), step=epoch, max_outputs=len(self.images)
-            )
+            tf.summary.image("attention", self._images(), step=epoch, max_outputs=len(self.images))
         self._writer.flush()
 
     def on_train_end(self, logs=None):
         self._writer.close()
 
-    def _pictures(self) -> np.ndarray:
-        """(B, H, 2 * W + gap, 3) uint8: each picture beside its overlay."""
+    def _images(self) -> np.ndarray:
+        """(B, H, 2 * W + gap, 3) uint8: each image beside its overlay."""
         pixels = (self.images / np.float32(255) - self.mean) / self.std
         weights = class_attention(self.model, pixels, [self.block])
         size = self.images.shape[1:3]

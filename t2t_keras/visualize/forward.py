@@ -1,7 +1,7 @@
-"""A picture's way through a model, layer by layer, with attention over all tokens in pieces.
+"""A image's way through a model, layer by layer, with attention over all tokens in pieces.
 
 Attention of N tokens is a matrix of N * N weights a head: at 1024 pixels and above more than the
-memory holds. No query hangs on another one, so only some rows are made at a time. A picture may
+memory holds. No query hangs on another one, so only some rows are made at a time. A image may
 have any size, whatever size the model was built for; the model is not changed.
 """
 
@@ -31,12 +31,12 @@ def array(tensor: Any) -> np.ndarray:
 
 
 def check_images(parts: Parts, images: Any) -> None:
-    """Raises a ValueError where pictures are not (B, H, W, C), or smaller than a model takes."""
+    """Raises a ValueError where images are not (B, H, W, C), or smaller than a model takes."""
     shape = tuple(getattr(images, "shape", ()))
     channels = parts.model.input_shape[-1]
     if len(shape) != 4 or shape[-1] != channels or min(shape[1:3]) < MIN_SIDE:
         raise ValueError(
-            f"`images` must be a batch of preprocessed pictures, (B, H, W, {channels}), each side "
+            f"`images` must be a batch of preprocessed images, (B, H, W, {channels}), each side "
             f"at least {MIN_SIDE} pixels. Received: images of shape {shape}"
         )
 
@@ -45,7 +45,7 @@ def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
     """The rows and columns of a stage's or block's map, known before anything is computed.
 
     Raises:
-        ValueError: The pictures do not fit.
+        ValueError: The images do not fit.
     """
     check_images(parts, images)
     shape = tuple(images.shape)
@@ -55,7 +55,7 @@ def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
 
 
 def _taken(parts: Parts, images: Any) -> Any:
-    """(B, H, W, C) pictures as the stem takes them, behind what a model does before it."""
+    """(B, H, W, C) images as the stem takes them, behind what a model does before it."""
     check_images(parts, images)
     images = ops.convert_to_tensor(images, dtype="float32")
     taken = parts.stem[0].input
@@ -70,7 +70,7 @@ def pieces(count: int, rows_of: int, batch: int = 1) -> Iterator[slice]:
     Args:
         count: Number of queries.
         rows_of: Weights of one query: heads times tokens.
-        batch: Number of pictures.
+        batch: Number of images.
     """
     size = max(1, MAX_WEIGHTS // (rows_of * batch))
     for start in range(0, count, size):

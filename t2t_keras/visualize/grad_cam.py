@@ -36,16 +36,16 @@ def grad_cam(
 
     Args:
         model: A model of this package with its classifier.
-        images: (B, H, W, C) preprocessed pictures. Gradients need all of attention at once, so
+        images: (B, H, W, C) preprocessed images. Gradients need all of attention at once, so
             memory limits their size.
-        class_index: Number of the class, or one a picture; None is each picture's likeliest.
+        class_index: Number of the class, or one a image; None is each image's likeliest.
         block: Stage of the stem, or encoder block with attention.
 
     Returns:
         (B, h, w) float32, at least 0, in units of the logit.
 
     Raises:
-        ValueError: The model has no classifier, the class or block is none, the pictures do not
+        ValueError: The model has no classifier, the class or block is none, the images do not
             fit, or Keras' backend is neither TensorFlow nor JAX.
 
     Reference: arXiv:1610.02391, section 3.
@@ -69,13 +69,13 @@ def grad_cam(
     return np.maximum((weights * activations).sum(axis=-1), 0.0)
 
 
-def _check_classes(class_index: int | Sequence[int], classes: int, pictures: int) -> None:
+def _check_classes(class_index: int | Sequence[int], classes: int, images: int) -> None:
     numbers = np.asarray(class_index)
-    fits = numbers.shape in ((), (pictures,)) and np.issubdtype(numbers.dtype, np.integer)
+    fits = numbers.shape in ((), (images,)) and np.issubdtype(numbers.dtype, np.integer)
     if not fits or not np.all((0 <= numbers) & (numbers < classes)):
         raise ValueError(
             f"`class_index` must be a whole number from 0 to {classes - 1}, or one for each of "
-            f"the {pictures} pictures. Received: class_index={class_index}"
+            f"the {images} images. Received: class_index={class_index}"
         )
 
 

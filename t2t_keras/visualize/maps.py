@@ -1,4 +1,4 @@
-"""What a stage or block makes of a picture, as arrays: channels, and which patches are alike."""
+"""What a stage or block makes of a image, as arrays: channels, and which patches are alike."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,16 +23,16 @@ def cells_at(
     grid: Grid,
     cells: tuple[int, int],
 ) -> list[tuple[int, int]]:
-    """The cells whose centres are nearest to points.
+    """The cells whose centers are nearest to points.
 
     Args:
         points: (y, x) in pixels.
-        size: (height, width) of the picture in pixels.
+        size: (height, width) of the image in pixels.
         grid: Where the cells lie.
         cells: Rows and columns of them.
 
     Raises:
-        ValueError: There is no point, or one lies outside the picture.
+        ValueError: There is no point, or one lies outside the image.
     """
     if not len(points):
         raise ValueError("`points` must hold at least one (y, x) in pixels. Received: points=[]")
@@ -40,7 +40,7 @@ def cells_at(
     for point in points:
         if len(point) != 2 or not all(0 <= at < side for at, side in zip(point, size, strict=True)):
             raise ValueError(
-                f"`points` must be (y, x) inside the picture, {size[0]} x {size[1]} pixels. "
+                f"`points` must be (y, x) inside the image, {size[0]} x {size[1]} pixels. "
                 f"Received: {point}"
             )
         nearest = [round((at - grid.first) / grid.stride) for at in point]
@@ -50,7 +50,7 @@ def cells_at(
 
 
 def _interpolation(pixels: int, cells: int, grid: Grid) -> np.ndarray:
-    """(pixels, cells): what each cell gives to each pixel; beyond the last centre it stays flat."""
+    """(pixels, cells): what each cell gives to each pixel; beyond the last center it stays flat."""
     position = np.clip((np.arange(pixels) - grid.first) / grid.stride, 0, cells - 1)
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(cells)))
 
@@ -58,26 +58,26 @@ def _interpolation(pixels: int, cells: int, grid: Grid) -> np.ndarray:
 def to_pixels(
     model: keras.Model, maps: np.ndarray, block: int | str, size: tuple[int, int]
 ) -> np.ndarray:
-    """Lays maps over the picture they are of: linear between the cells' centres.
+    """Lays maps over the image they are of: linear between the cells' centers.
 
     Args:
         model: The model that the maps are of.
         maps: (..., h, w), as this package's functions give them.
         block: The stage or block they are of; all encoder blocks lie alike.
-        size: (height, width) of the picture in pixels.
+        size: (height, width) of the image in pixels.
 
     Returns:
         (..., height, width) float32.
 
     Raises:
-        ValueError: The block is unknown, or its map of such a picture has another size.
+        ValueError: The block is unknown, or its map of such a image has another size.
     """
     parts = parts_of(model)
     grid = parts.grid_of(parts.name_of(block))
     maps = np.asarray(maps, np.float32)
     if any(abs(n - s / grid.stride) >= 1 for n, s in zip(maps.shape[-2:], size, strict=True)):
         raise ValueError(
-            f"`maps` must be of a picture of {size[0]} x {size[1]} pixels, with a cell every "
+            f"`maps` must be of a image of {size[0]} x {size[1]} pixels, with a cell every "
             f"{grid.stride}. Received: maps of shape {maps.shape}"
         )
     rows, columns = (_interpolation(s, n, grid) for s, n in zip(size, maps.shape[-2:], strict=True))
@@ -85,21 +85,21 @@ def to_pixels(
 
 
 def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarray:
-    """The map of a stage or block, for pictures of any size.
+    """The map of a stage or block, for images of any size.
 
     Unlike with the model of `t2t_keras.features`, attention is computed in pieces, so that a large
-    picture fits into memory.
+    image fits into memory.
 
     Args:
         model: A model of this package.
-        images: (B, H, W, C) preprocessed pictures.
+        images: (B, H, W, C) preprocessed images.
         block: Name of a stage or block, or number of an encoder block, as `features` takes it.
 
     Returns:
         (B, h, w, C) float32.
 
     Raises:
-        ValueError: The block is unknown, or the pictures do not fit.
+        ValueError: The block is unknown, or the images do not fit.
 
     Reference: arXiv:2101.11986, figure 2.
     """
@@ -108,17 +108,17 @@ def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarra
 
 
 def class_logits(model: keras.Model, images: Any) -> np.ndarray:
-    """The classifier's logits, before its activation, for pictures of any size.
+    """The classifier's logits, before its activation, for images of any size.
 
     Args:
         model: A model of this package with its classifier.
-        images: (B, H, W, C) preprocessed pictures.
+        images: (B, H, W, C) preprocessed images.
 
     Returns:
         (B, classes) float32.
 
     Raises:
-        ValueError: The model has no classifier, or the pictures do not fit.
+        ValueError: The model has no classifier, or the images do not fit.
     """
     parts = parts_of(model)
     require_head(parts)
@@ -127,7 +127,7 @@ def class_logits(model: keras.Model, images: Any) -> np.ndarray:
 
 
 def varied_channels(feature_map: np.ndarray, count: int) -> list[int]:
-    """The channels of an (h, w, C) map that vary most over the picture, most varied first."""
+    """The channels of an (h, w, C) map that vary most over the image, most varied first."""
     return np.argsort(-feature_map.std(axis=(0, 1)), kind="stable")[:count].tolist()
 
 
@@ -138,15 +138,15 @@ def token_similarity(
 
     Args:
         model: A model of this package.
-        images: (B, H, W, C) preprocessed pictures.
-        points: (y, x) in pixels; each stands for the patch whose centre is nearest.
+        images: (B, H, W, C) preprocessed images.
+        points: (y, x) in pixels; each stands for the patch whose center is nearest.
         block: Stage or block whose outputs are compared.
 
     Returns:
         (B, Q, h, w) float32 in [-1, 1], 1 at the point itself.
 
     Raises:
-        ValueError: The block is unknown, a point lies outside, or the pictures do not fit.
+        ValueError: The block is unknown, a point lies outside, or the images do not fit.
     """
     parts = parts_of(model)
     name = parts.name_of(block)

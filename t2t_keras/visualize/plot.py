@@ -20,7 +20,7 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
         FigureCanvasAgg(figure).print_png(part)
 
 
-# Okabe and Ito's colours, which colour-blind people tell apart; the lines' styles differ too.
+# Okabe and Ito's colors, which color-blind people tell apart; the lines' styles differ too.
 _TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
 _VALIDATION = {"color": "#D55E00", "linestyle": "-", "marker": ".", "label": "validation"}
 _KEPT = {"color": "#555555", "linestyle": ":"}
@@ -34,7 +34,7 @@ _SHEET_COLUMNS = 6
 _NAMED_CLASSES = 60  # more names than that cannot be read
 _COUNTED_CLASSES = 25  # nor the counts of more cells
 _LONGEST_NAME = 24
-_FAINT = 0.5  # exponent of the colours: a few confusions in a hundred must still show
+_FAINT = 0.5  # exponent of the colors: a few confusions in a hundred must still show
 
 
 def plot_curves(
@@ -87,8 +87,8 @@ def plot_confusion(
     figure = Figure(figsize=(side + 1.5, side + 1), layout="constrained")
     axis = figure.add_subplot()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    picture = axis.imshow(shares, cmap="Blues", norm=PowerNorm(_FAINT, 0, 1))
-    bar = figure.colorbar(picture, ax=axis, shrink=0.8, format=PercentFormatter(1.0))
+    image = axis.imshow(shares, cmap="Blues", norm=PowerNorm(_FAINT, 0, 1))
+    bar = figure.colorbar(image, ax=axis, shrink=0.8, format=PercentFormatter(1.0))
     bar.set_label("share of the true class")
     axis.set_title(title, parse_math=False)
     axis.set(xlabel="Predicted class", ylabel="True class")
@@ -130,27 +130,27 @@ def plot_classes(
 
 
 def plot_mistakes(
-    pictures: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
     captions: Sequence[str],
     path: str | os.PathLike,
     title: str,
 ) -> None:
-    """Draws a sheet of pictures, each with what was wrong about it.
+    """Draws a sheet of images, each with what was wrong about it.
 
     Args:
-        pictures: (h, w, 3) uint8 each, of any sizes; none makes a sheet that says so.
-        captions: One a picture, of a few lines.
+        images: (h, w, 3) uint8 each, of any sizes; none makes a sheet that says so.
+        captions: One a image, of a few lines.
         path: The PNG file; replaced whole or not at all.
         title: Stands above.
     """
-    columns = max(min(len(pictures), _SHEET_COLUMNS), 3)
-    rows = max(-(-len(pictures) // columns), 1)
+    columns = max(min(len(images), _SHEET_COLUMNS), 3)
+    rows = max(-(-len(images) // columns), 1)
     figure = Figure(figsize=(2.2 * columns, 0.8 + 2.8 * rows), layout="constrained")
-    figure.suptitle(title if pictures else f"{title}\nno mistakes", parse_math=False)
+    figure.suptitle(title if images else f"{title}\nno mistakes", parse_math=False)
     for number, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axis.set_axis_off()
-        if number < len(pictures):
-            axis.imshow(pictures[number])
+        if number < len(images):
+            axis.imshow(images[number])
             caption = "\n".join(map(_shortened, captions[number].splitlines()))
             axis.set_title(caption, fontsize=8, parse_math=False)
     save(figure, path)

@@ -1,4 +1,4 @@
-"""Plots of what a model sees, as PNG files: overlays on the picture, and grids of channels."""
+"""Plots of what a model sees, as PNG files: overlays on the image, and grids of channels."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from t2t_keras.visualize.plot import save
 
-_COLOURS = "viridis"  # even steps of lightness, which the colour-blind see as well
+_COLORS = "viridis"  # even steps of lightness, which the color-blind see as well
 _OPACITY = 0.65
 _LUMA = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue seem
 _WIDTH = 14.0  # of a figure, in inches
@@ -20,7 +20,7 @@ _COLUMNS = 8
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """From where to where colours go: a lone extreme, such as a corner's token, hides no rest."""
+    """From where to where colors go: a lone extreme, such as a corner's token, hides no rest."""
     low, high = np.percentile(values, (1, 99))
     if low == high:
         low, high = values.min(), values.max()
@@ -28,9 +28,9 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a map over a picture, from dark blue (where it is low) to yellow (where it is high).
+    """Lays a map over a image, from dark blue (where it is low) to yellow (where it is high).
 
-    The picture is grey beneath: colours are the map's alone.
+    The image is gray beneath: colors are the map's alone.
 
     Args:
         image: (H, W, 3) uint8.
@@ -40,17 +40,17 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
         (H, W, 3) uint8.
 
     Raises:
-        ValueError: The map has another size than the picture.
+        ValueError: The map has another size than the image.
     """
     if image.shape != (*heat.shape, 3):
         raise ValueError(
-            f"`heat` must have the height and width of the picture, {image.shape[:2]}; `to_pixels` "
+            f"`heat` must have the height and width of the image, {image.shape[:2]}; `to_pixels` "
             f"gives it. Received: heat of shape {heat.shape}"
         )
     low, high = _limits(heat)
-    colours = matplotlib.colormaps[_COLOURS]((heat - low) / (high - low))[..., :3] * 255
-    grey = (image @ _LUMA)[..., None]
-    return np.round((1 - _OPACITY) * grey + _OPACITY * colours).astype(np.uint8)
+    colors = matplotlib.colormaps[_COLORS]((heat - low) / (high - low))[..., :3] * 255
+    gray = (image @ _LUMA)[..., None]
+    return np.round((1 - _OPACITY) * gray + _OPACITY * colors).astype(np.uint8)
 
 
 def plot_overlays(
@@ -62,20 +62,20 @@ def plot_overlays(
     column_names: Sequence[str] = ("",),
     points: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Draws a picture and, beside it, rows and columns of maps over it.
+    """Draws a image and, beside it, rows and columns of maps over it.
 
     Args:
         image: (H, W, 3) uint8.
-        heats: (rows, columns, H, W), as `to_pixels` gives them; each has its own range of colours.
+        heats: (rows, columns, H, W), as `to_pixels` gives them; each has its own range of colors.
         path: The PNG file; replaced whole or not at all.
         title: Stands above.
         row_names: A name a row, such as the block's.
         column_names: A name a column, such as the head's.
-        points: (y, x) in pixels, marked on the picture.
+        points: (y, x) in pixels, marked on the image.
 
     Raises:
         ValueError: There are not as many names as rows and columns, or the maps have another size
-            than the picture.
+            than the image.
     """
     rows, columns = heats.shape[:2]
     if (len(row_names), len(column_names)) != (rows, columns):
@@ -91,7 +91,7 @@ def plot_overlays(
     axes = figure.subplots(rows, columns + 1, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    _show(axes[0, 0], image, "picture", "")
+    _show(axes[0, 0], image, "image", "")
     for y, x in points:
         axes[0, 0].plot(x, y, "+", color="black", markersize=13, markeredgewidth=4)
         axes[0, 0].plot(x, y, "+", color="white", markersize=12, markeredgewidth=2)
@@ -101,7 +101,7 @@ def plot_overlays(
             side = row_name if column == 0 else ""
             _show(axes[row, column + 1], overlay(image, heat), name, side)
     bar = figure.colorbar(
-        ScalarMappable(cmap=_COLOURS), ax=axes, shrink=min(1.0, 2 / rows), pad=0.01
+        ScalarMappable(cmap=_COLORS), ax=axes, shrink=min(1.0, 2 / rows), pad=0.01
     )
     bar.set_ticks([0, 1], labels=["low", "high"])
     bar.set_label("in each map")
@@ -111,7 +111,7 @@ def plot_overlays(
 def plot_channels(
     channels: np.ndarray, names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Draws each map in shades of grey, black where it is low and white where it is high.
+    """Draws each map in shades of gray, black where it is low and white where it is high.
 
     Args:
         channels: (K, h, w), at least one map.

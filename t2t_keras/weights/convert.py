@@ -48,7 +48,7 @@ class Conversion:
 def classifier(
     variant: Variant, classes: int | None, image_size: tuple[int, int], name: str
 ) -> keras.Model:
-    """A model for pictures of (height, width): gives logits, or the class token if no classes."""
+    """A model for images of (height, width): gives logits, or the class token if no classes."""
     images = keras.Input((*image_size, 3), name="image")
     return build_model(
         variant,
@@ -69,7 +69,7 @@ def load_official_checkpoint(
     """Loads a checkpoint of the authors' PyTorch code into a model; needs no PyTorch.
 
     Args:
-        model: A model of this package, of the checkpoint's sizes. Its picture size and number of
+        model: A model of this package, of the checkpoint's sizes. Its image size and number of
             classes may differ: the position table is resized by the authors' rule, and a head for
             other classes stays as it was, which is logged.
         path: A `.pth` or `.pth.tar` file, as the authors' scripts and releases have it.

@@ -109,7 +109,7 @@ def fetch_release(
     damaged or exchanged one is refused and fetched again. Several processes may call this at once.
 
     Args:
-        release: A row of the catalogue.
+        release: A row of the catalog.
         cache_dir: Stands in for $KERAS_HOME or `~/.keras`; the file goes to `models/t2t_keras`
             below it.
         base_url: Where the release's files are, ending in a slash; a mirror's address, for one.

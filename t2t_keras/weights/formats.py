@@ -60,7 +60,7 @@ class ModelCard:
     Args:
         class_names: In the order of its outputs.
         crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
-        statistics: Whose channel means and deviations pictures are normalised by, a name in
+        statistics: Whose channel means and deviations images are normalized by, a name in
             `STATISTICS`.
     """
 

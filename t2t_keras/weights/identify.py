@@ -28,7 +28,7 @@ class Identity:
     Args:
         name: The published variant, or None where the sizes are nobody's.
         variant: The sizes.
-        image_size: Side in pixels of the square pictures its position table is for.
+        image_size: Side in pixels of the square images its position table is for.
         classes: Number of classes; None where there is no head.
     """
 
@@ -167,7 +167,7 @@ def identify(
         source: The file's name, for messages.
 
     Returns:
-        The sizes, the published name if there is one, the picture size and the classes. A model of
+        The sizes, the published name if there is one, the image size and the classes. A model of
         them is at most several times as large as the arrays.
 
     Raises:

@@ -33,8 +33,8 @@ FILE_ERRORS = (
 )
 
 
-def picture_size(grid_size: tuple[int, int], variant: Variant) -> tuple[int, int]:
-    """Height and width in pixels of a picture that gives that grid of tokens."""
+def image_size(grid_size: tuple[int, int], variant: Variant) -> tuple[int, int]:
+    """Height and width in pixels of a image that gives that grid of tokens."""
     strides = math.prod(split[1] for split in variant.soft_splits)
     return grid_size[0] * strides, grid_size[1] * strides
 
@@ -115,7 +115,7 @@ def load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
             weights = _arrays_of(path, Path(folder))
             with h5py.File(weights, "r") as file:
                 sizes = _sizes_in(file, model, path)
-            size = picture_size(sizes.grid_size, variant)
+            size = image_size(sizes.grid_size, variant)
             twin = classifier(variant, sizes.classes, size, "file")
             twin.load_weights(weights)
     except CheckpointError:

@@ -19,7 +19,7 @@ from t2t_keras.weights.convert import (
 )
 from t2t_keras.weights.download import cached_conversion, fetch_release
 from t2t_keras.weights.formats import read_safetensors
-from t2t_keras.weights.keras_file import load_keras_file, picture_size
+from t2t_keras.weights.keras_file import image_size, load_keras_file
 from t2t_keras.weights.releases import RELEASES_URL, Release, imagenet_release
 from t2t_keras.weights.state_dict import state_dict_of
 
@@ -85,8 +85,8 @@ def load_weights(
 
 
 def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> Report:
-    """Loads the release for the model's picture size, fetched, converted and kept."""
-    release = imagenet_release(variant_name, picture_size(position_grid(model), variant))
+    """Loads the release for the model's image size, fetched, converted and kept."""
+    release = imagenet_release(variant_name, image_size(position_grid(model), variant))
     source = fetch_release(release)
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """The authors' released files: which variant, size and figures belong to each, and how to know it.
 
-The files are under the Clear BSD licence, as the authors' code is. For one of them a size and
+The files are under the Clear BSD license, as the authors' code is. For one of them a size and
 digest are published by a third party (OpenVINO's model zoo); for the others there are none, so what
 was downloaded is checked by its structure and remembered by its own digest (see `download`).
 """
@@ -17,12 +17,12 @@ class Release:
     Attributes:
         variant: Name of the architecture, as in `VARIANTS`.
         filename: Name in the release, and in the cache.
-        statistics: Whose channel means and deviations the pictures were normalised by.
+        statistics: Whose channel means and deviations the images were normalized by.
         tag: What the weights were trained for: "imagenet", "imagenet_token_labeling", "cifar10"
             or "cifar100".
         image_size: Side of the square training images, in pixels.
         classes: Number of classes of the head.
-        crop_pct: Share of the resized picture that the evaluation crop keeps, in (0, 1].
+        crop_pct: Share of the resized image that the evaluation crop keeps, in (0, 1].
         top1, top5: Published or independently measured accuracy, in percent; None if unknown.
         size: Length in bytes, where known.
         sha384: Hexadecimal digest, where known.
@@ -42,7 +42,7 @@ class Release:
 
 
 def _cifar(variant: str, filename: str, classes: int, top1: float) -> Release:
-    # These were evaluated on whole pictures, resized.
+    # These were evaluated on whole images, resized.
     return Release(
         variant=variant,
         filename=filename,
@@ -127,7 +127,7 @@ RELEASES = (
         top5=96.064,
     ),
     _cifar("t2t_vit_14", "cifar10_t2t-vit_14_98.3.pth", 10, 98.3),
-    _cifar("t2t_vit_14", "cirfar100_t2t-vit-14_88.4.pth", 100, 88.4),  # spelt so in the release
+    _cifar("t2t_vit_14", "cirfar100_t2t-vit-14_88.4.pth", 100, 88.4),  # spelled so in the release
     _cifar("t2t_vit_19", "cifar10_t2t-vit_19_98.4.pth", 10, 98.4),
     _cifar("t2t_vit_19", "cifar100_t2t-vit-19_89.0.pth", 100, 89.0),
 )

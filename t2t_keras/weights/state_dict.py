@@ -44,7 +44,7 @@ def _ready(name: str, value, source: str) -> np.ndarray:
     if value.dtype.kind != "f":
         raise CheckpointError(
             f"{place} has dtype {value.dtype}; weights are floating point numbers. "
-            "Give a checkpoint that was not quantised."
+            "Give a checkpoint that was not quantized."
         )
     with np.errstate(over="ignore"):
         array = value.astype(np.float32)

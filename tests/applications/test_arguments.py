@@ -9,7 +9,7 @@ import pytest
 
 import t2t_keras
 from t2t_keras import T2TViT, create_model, list_models
-from tests.tiny import tiny_model, tiny_variant
+from tests.support.tiny import tiny_model, tiny_variant
 
 FUNCTIONS = {
     "t2t_vit_7": "T2TViT7",
@@ -92,8 +92,8 @@ def test_other_channels_without_weights():
 
 
 def test_input_tensor():
-    pictures = keras.Input((64, 64, 3))
-    scaled = keras.layers.Rescaling(1 / 255)(pictures)
+    inputs = keras.Input((64, 64, 3))
+    scaled = keras.layers.Rescaling(1 / 255)(inputs)
     model = tiny_model(input_tensor=scaled)
     plain = tiny_model()
     plain.set_weights(model.get_weights())

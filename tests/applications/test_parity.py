@@ -16,8 +16,8 @@ from t2t_keras.weights.assign import load_state
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.state_dict import state_dict_of
 from tests.conftest import DATA, official_weights
-from tests.models.macs_by_hand import macs_by_hand
-from tests.tiny import tiny_model
+from tests.support.macs_by_hand import macs_by_hand
+from tests.support.tiny import tiny_model
 
 FULL_SIZE = [
     "t2t_vit_7",

@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras import load_official_checkpoint
 from tests.conftest import DATA
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 
 
 def _model(token_type, policy, **kwargs):
@@ -41,7 +41,7 @@ def test_compiled_and_not(token_type, jit_compile, tiny_expected):
 
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_a_step_on_bright_pictures_stays_finite(token_type, policy, tiny_expected):
+def test_a_step_on_bright_images_stays_finite(token_type, policy, tiny_expected):
     model = _model(token_type, policy)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, run_eagerly=True)  # a graph of one step takes longer than the step

@@ -9,7 +9,7 @@ import numpy as np
 
 import t2t_keras.layers as own
 from t2t_keras import T2TViT
-from tests.tiny import tiny_variant
+from tests.support.tiny import tiny_variant
 
 LOAD = """
 import pathlib, sys

@@ -1,3 +1,3 @@
-from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
+from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 
 __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]

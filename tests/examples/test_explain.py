@@ -49,14 +49,14 @@ def test_the_notebook_writes_every_plot_that_it_speaks_of(executed):
     plots = ("attention", "rollout", "stem", "features", "tokens", "grad_cam")
     assert {path.name for path in folder.iterdir()} == {f"{name}.png" for name in plots}
     for path in folder.iterdir():
-        with Image.open(path) as picture:
-            assert min(picture.size) > 150
+        with Image.open(path) as image:
+            assert min(image.size) > 150
     assert names["image"].shape == (128, 224, 3)
 
 
 def test_the_notebook_is_kept_with_its_outputs_and_is_small():
     outputs = [output for cell in cells("code") for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
-    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
-    assert len(pictures) == 7
+    images = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(images) == 7
     assert NOTEBOOK.stat().st_size < 1_000_000

@@ -23,7 +23,7 @@ from t2t_keras.export.exchange import (
 )
 from t2t_keras.images import preprocess_input
 from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
-from tests.tiny import tiny_variant
+from tests.support.tiny import tiny_variant
 
 # Each kind of token and of block; the performer with squeeze-excite reads digits below.
 MODELS = {
@@ -44,7 +44,7 @@ MODELS = {
 }
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 NEEDED = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("nncf",)}
-TEST_PICTURES = 360  # as in the digits data set
+TEST_IMAGES = 360  # as in the digits dataset
 # Float32's probabilities may differ from Keras' by this, and of the test digits this share may be
 # read otherwise than by Keras.
 MAX_DIFFERENCE = 1e-4
@@ -52,23 +52,23 @@ MAX_DISAGREEMENT = {"float16": 0.01, "int8": 0.03}
 MAX_SIZE = {"float16": 0.6, "int8": 0.4}  # share of the size in float32
 
 
-def run_file(folder, format, pictures):
+def run_file(folder, format, images):
     """The outputs of an exported model in its own runtime, by name."""
     if format == "onnx":
         import onnxruntime
 
         session = onnxruntime.InferenceSession(folder / "model.onnx")
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, {"image": pictures}), strict=True))
+        return dict(zip(names, session.run(names, {"image": images}), strict=True))
     if format == "litert":
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(str(folder / "model.tflite"))
-        return interpreter.get_signature_runner()(image=pictures)
+        return interpreter.get_signature_runner()(image=images)
     import openvino
 
     compiled = openvino.compile_model(folder / "model.xml", config=OPENVINO_FLOAT32)
-    outputs = compiled({"image": pictures})
+    outputs = compiled({"image": images})
     return {name: outputs[name] for name in ("logits", "probabilities")}
 
 
@@ -91,7 +91,7 @@ def written(plain, graph, format, folder, how=None):
 
 @pytest.fixture(params=MODELS, scope="module")
 def other(request, tmp_path_factory):
-    """A plain model, its graph, pictures and what Keras makes of them in float32."""
+    """A plain model, its graph, images and what Keras makes of them in float32."""
     fields = {"activation": "softmax", "policy": None, **MODELS[request.param]}
     activation, policy = fields.pop("activation"), fields.pop("policy")
 
@@ -100,21 +100,21 @@ def other(request, tmp_path_factory):
         return T2TViT(variant, classes=10, classifier_activation=activation)
 
     model = build()
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
-    expected = model(preprocess_input(pictures)).numpy()
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
+    expected = model(preprocess_input(images)).numpy()
     folder = tmp_path_factory.mktemp("graph")
     if policy is not None:
         model = in_half_precision(policy, build, model.get_weights(), folder / "model.keras")
     plain = plain_model(model, Preprocessing().for_model(model))
     save_graph(plain, folder)
-    return plain, folder, pictures, expected
+    return plain, folder, images, expected
 
 
 @pytest.mark.parametrize("format", RUNTIMES)
 def test_probabilities_are_those_of_keras(format, other, tmp_path):
     skip_without(format)
-    plain, graph, pictures, expected = other
-    outputs = run_file(written(plain, graph, format, tmp_path), format, pictures)
+    plain, graph, images, expected = other
+    outputs = run_file(written(plain, graph, format, tmp_path), format, images)
     np.testing.assert_allclose(outputs["probabilities"], expected, rtol=0, atol=MAX_DIFFERENCE)
     assert outputs["logits"].shape == (3, 10)
 
@@ -126,8 +126,8 @@ def digits():
     Random features under a head that is solved for: as good as trained, in a second.
     """
     data = load_digits()
-    grey = np.kron(data.images, np.ones((4, 4))) * (255 / 16)
-    pictures = np.repeat(grey[..., None], 3, axis=-1).astype("float32")
+    gray = np.kron(data.images, np.ones((4, 4))) * (255 / 16)
+    images = np.repeat(gray[..., None], 3, axis=-1).astype("float32")
     variant = tiny_variant(image_size=32, depth=1, embed_dim=256, block_type="squeeze_excite")
     model = T2TViT(variant, weights=None, classes=10)
     for weight in model.weights:
@@ -135,18 +135,18 @@ def digits():
         start = weight.name in ("class_token", "position_table")
         weight.assign(weight * (0 if start else 2 if weight.ndim == 2 else 1))
     features, _ = features_and_logits(model).predict(
-        preprocess_input(pictures), batch_size=256, verbose=0
+        preprocess_input(images), batch_size=256, verbose=0
     )
-    seen, unseen = slice(TEST_PICTURES, None), slice(TEST_PICTURES)
+    seen, unseen = slice(TEST_IMAGES, None), slice(TEST_IMAGES)
     known = np.c_[features, np.ones(len(features))]
     solved = np.linalg.solve(
         known[seen].T @ known[seen] + 10 * np.eye(known.shape[1]),
         known[seen].T @ (10 * np.eye(10)[data.target[seen]]),
     )
     model.get_layer("head").set_weights([solved[:-1], solved[-1]])
-    probabilities = model.predict(preprocess_input(pictures[unseen]), verbose=0)
+    probabilities = model.predict(preprocess_input(images[unseen]), verbose=0)
     assert (probabilities.argmax(1) == data.target[unseen]).mean() > 0.8
-    return model, pictures[unseen], probabilities
+    return model, images[unseen], probabilities
 
 
 @pytest.fixture(scope="module")
@@ -170,15 +170,15 @@ def size_of(folder):
 
 def disagreement(folder, format, digits):
     """The share of digits that are read otherwise than by Keras."""
-    _, pictures, expected = digits
-    given = run_file(folder, format, pictures)["probabilities"]
+    _, images, expected = digits
+    given = run_file(folder, format, images)["probabilities"]
     return (given.argmax(1) != expected.argmax(1)).mean()
 
 
 def test_digits_have_the_probabilities_of_keras(in_float32, digits):
     format, folder = in_float32
-    _, pictures, expected = digits
-    given = run_file(folder, format, pictures)["probabilities"]
+    _, images, expected = digits
+    given = run_file(folder, format, images)["probabilities"]
     np.testing.assert_allclose(given, expected, rtol=0, atol=MAX_DIFFERENCE)
     assert (folder / "labels.txt").read_text("utf-8").split() == NAMES
     assert json.loads((folder / "preprocessing.json").read_text())["image_size"] == [32, 32]

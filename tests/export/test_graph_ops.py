@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras import T2TBlock, T2TViT
-from tests.tiny import tiny_variant
+from tests.support.tiny import tiny_variant
 
 # ONNX has no Erfc, OpenVINO no MatrixDiagV3, LiteRT and ONNX no ExtractImagePatches.
 HINDERING = {"Erfc", "MatrixDiagV3", "ExtractImagePatches", "PyFunc", "EagerPyFunc"}

@@ -13,8 +13,8 @@ from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model
 from t2t_keras.export.classifier import activation_of
 from t2t_keras.images import load_image, preprocess_input
 from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
-from tests.pictures import encode, noise
-from tests.tiny import tiny_model, tiny_variant
+from tests.support.images import encode, noise
+from tests.support.tiny import tiny_model, tiny_variant
 
 SIZES = [(32, 32), (8, 8), (100, 71), (30, 200)]
 
@@ -25,11 +25,11 @@ sys.modules["t2t_keras"] = sys.modules["keras"] = None
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.tools import saved_model_cli
-folder, pictures, results = sys.argv[1:]
+folder, images, results = sys.argv[1:]
 loaded = tf.saved_model.load(folder).signatures
 serve, serve_files = loaded["serving_default"], loaded["serving_image_bytes"]
 flat = {}
-with np.load(pictures) as arrays:
+with np.load(images) as arrays:
     for name in arrays.files:
         outputs = serve(image=tf.constant(arrays[name][None], tf.float32))
         file = tf.io.encode_png(arrays[name])
@@ -52,10 +52,10 @@ for command in (
 def alone(exported, tmp_path_factory):
     """The outputs of a moved SavedModel in another process, and what `saved_model_cli` says."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    pictures = {f"{h}x{w}": noise(h, w, seed=h) for h, w in SIZES}
-    np.savez(folder / "pictures.npz", **pictures)
+    images = {f"{h}x{w}": noise(h, w, seed=h) for h, w in SIZES}
+    np.savez(folder / "images.npz", **images)
     shutil.copytree(exported, folder / "7")
-    paths = [str(folder / "7"), str(folder / "pictures.npz"), str(folder / "results.npz")]
+    paths = [str(folder / "7"), str(folder / "images.npz"), str(folder / "results.npz")]
     done = subprocess.run(
         [sys.executable, "-c", ALONE, *paths],
         cwd=folder,
@@ -64,15 +64,15 @@ def alone(exported, tmp_path_factory):
         text=True,
     )
     with np.load(paths[2]) as results:
-        return pictures, dict(results), done.stdout
+        return images, dict(results), done.stdout
 
 
 def test_without_this_package_it_equals_the_evaluation(alone, model, tmp_path):
-    """Pictures of any size go through `load_image`'s resize and crop inside the graph."""
-    pictures, results, _ = alone
-    for name, picture in pictures.items():
+    """Images of any size go through `load_image`'s resize and crop inside the graph."""
+    images, results, _ = alone
+    for name, image in images.items():
         path = tmp_path / f"{name}.png"
-        path.write_bytes(encode(picture, "PNG"))
+        path.write_bytes(encode(image, "PNG"))
         (expected,) = model(preprocess_input(load_image(path, 32))[None]).numpy()
         likeliest = np.argsort(-expected)[:5]
         for kind in ("", "file_"):
@@ -95,24 +95,24 @@ def test_saved_model_cli_shows_and_runs_it(alone):
 
 
 def test_features_are_what_the_classifier_reads(model, served):
-    picture = noise(32, 32)[None]
-    given = served["features"](image=tf.constant(picture, tf.float32))["features"]
+    image = noise(32, 32)[None]
+    given = served["features"](image=tf.constant(image, tf.float32))["features"]
     head = model.get_layer("head")
-    expected = served["serving_default"](image=tf.constant(picture, tf.float32))["logits"]
+    expected = served["serving_default"](image=tf.constant(image, tf.float32))["logits"]
     np.testing.assert_allclose(head(given), expected, atol=1e-5)
 
 
-def test_a_batch_is_its_pictures(exported):
+def test_a_batch_is_its_images(exported):
     classify = load_saved_model(exported)
-    pictures = np.stack([noise(20, 30, seed=seed) for seed in range(3)])
-    together = classify(pictures)
+    images = np.stack([noise(20, 30, seed=seed) for seed in range(3)])
+    together = classify(images)
     assert {name: value.shape for name, value in together.items()} == {
         "logits": (3, 10),
         "probabilities": (3, 5),
         "classes": (3, 5),
     }
-    for row, picture in enumerate(pictures):
-        alone = classify(picture[None])["logits"][0]
+    for row, image in enumerate(images):
+        alone = classify(image[None])["logits"][0]
         np.testing.assert_allclose(together["logits"][row], alone, atol=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_an_empty_batch_gives_an_empty_result(served):
     [
         ("serving_default", {"image": tf.zeros((1, 8, 8, 3), tf.uint8)}),
         ("serving_default", {"image": tf.zeros((8, 8, 3))}),
-        ("serving_default", {"picture": tf.zeros((1, 8, 8, 3))}),
+        ("serving_default", {"image": tf.zeros((1, 8, 8, 3))}),
         ("serving_image_bytes", {"image_bytes": tf.zeros((1,))}),
         ("serving_image_bytes", {"image_bytes": tf.constant("one")}),
         ("serving_image_bytes", {"bytes": tf.constant(["one"])}),
@@ -157,7 +157,7 @@ def test_a_model_that_gives_logits_gets_a_softmax(model):
 
 @pytest.fixture(scope="module")
 def any_size(tmp_path_factory):
-    """A SavedModel of a model for any size, and what it should give for a picture.
+    """A SavedModel of a model for any size, and what it should give for a image.
 
     It was trained in half precision and has a sigmoid; what is served computes in float32.
     """
@@ -174,19 +174,19 @@ def any_size(tmp_path_factory):
     trained = in_half_precision("mixed_bfloat16", build, free.get_weights(), path)
     version = export_saved_model(trained, "abc", folder, 4, settings, top=1, warm_up_batches=())
 
-    def likeliest(picture):
-        pixels = (picture / 255 - settings.mean) / settings.std
+    def likeliest(image):
+        pixels = (image / 255 - settings.mean) / settings.std
         return free(pixels[None].astype("float32")).numpy().max(1, keepdims=True)
 
     return version, likeliest
 
 
-def test_a_model_for_any_size_takes_pictures_as_they_are(any_size):
+def test_a_model_for_any_size_takes_images_as_they_are(any_size):
     version, likeliest = any_size
     classify = load_saved_model(version)
-    for picture in (noise(32, 32), noise(48, 80)):
-        given = classify(picture[None])["probabilities"]
-        np.testing.assert_allclose(given, likeliest(picture), atol=1e-5)
+    for image in (noise(32, 32), noise(48, 80)):
+        given = classify(image[None])["probabilities"]
+        np.testing.assert_allclose(given, likeliest(image), atol=1e-5)
 
 
 def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
@@ -194,9 +194,9 @@ def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
     openvino = pytest.importorskip("openvino", reason='needs pip install -e ".[export]"')
     version, likeliest = any_size
     compiled = openvino.compile_model(version, config=OPENVINO_FLOAT32)
-    picture = noise(48, 32)
-    given = compiled({"image": picture[None].astype("float32")})
-    np.testing.assert_allclose(given["probabilities"], likeliest(picture), atol=1e-5)
+    image = noise(48, 32)
+    given = compiled({"image": image[None].astype("float32")})
+    np.testing.assert_allclose(given["probabilities"], likeliest(image), atol=1e-5)
     assert given["classes"].shape == (1, 1)
 
 

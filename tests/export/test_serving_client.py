@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 
 from tests.export.conftest import NAMES
-from tests.pictures import encode, noise
+from tests.support.images import encode, noise
 
 PATH = Path(__file__).parents[2] / "examples" / "serving_client.py"
 GOOD = [encode(noise(40, 50, seed=seed), kind) for seed, kind in enumerate(("JPEG", "PNG", "BMP"))]
-FILES = [*GOOD[:2], b"no picture", *GOOD[2:]]
+FILES = [*GOOD[:2], b"no image", *GOOD[2:]]
 REASON = 'needs pip install -e ".[serving]"'
 OTHER_ANSWERS = {
     "missing": b'{"error": "Servable not found"}',
@@ -85,18 +85,18 @@ def rest_port(served, monkeypatch, client):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
     names = ("a.jpg", "b.png", "c.txt", "d.bmp")
     for name, file in zip(names, FILES, strict=True):
         (folder / name).write_bytes(file)
     return [str(folder / name) for name in names]
 
 
-def test_over_rest_each_picture_has_its_line(client, rest_port, pictures, capsys):
-    assert client.main([*pictures, "--model=digits", "--host=127.0.0.1"]) == 0
+def test_over_rest_each_image_has_its_line(client, rest_port, images, capsys):
+    assert client.main([*images, "--model=digits", "--host=127.0.0.1"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[2] == "c.txt: not readable as a picture"
+    assert said[2] == "c.txt: not readable as a image"
     for name, line in zip(("a.jpg", "b.png", "d.bmp"), (*said[:2], said[3]), strict=True):
         assert re.fullmatch(rf"{name}: ({'|'.join(NAMES)}) \(\d+\.\d%\)", line)
 
@@ -112,18 +112,18 @@ def test_over_rest_each_picture_has_its_line(client, rest_port, pictures, capsys
         ("short", "an answer of another model"),
     ],
 )
-def test_another_answer_is_one_line(name, message, client, rest_port, pictures, capsys):
-    assert client.main([pictures[0], f"--model={name}", "--host=127.0.0.1"]) == 1
+def test_another_answer_is_one_line(name, message, client, rest_port, images, capsys):
+    assert client.main([images[0], f"--model={name}", "--host=127.0.0.1"]) == 1
     assert re.fullmatch(f"error: .*{message}.*\n", capsys.readouterr().err)
 
 
-def test_a_missing_picture_or_server_is_one_line(client, pictures, capsys, monkeypatch):
+def test_a_missing_image_or_server_is_one_line(client, images, capsys, monkeypatch):
     assert client.main(["missing.jpg", "--model=digits"]) == 1
     assert re.fullmatch("error: .*missing.jpg.*\n", capsys.readouterr().err)
-    assert client.main([pictures[0], "--model=digits", "--host=no host"]) == 1
+    assert client.main([images[0], "--model=digits", "--host=no host"]) == 1
     assert re.fullmatch("error: http://no host:8501.*\n", capsys.readouterr().err)
     monkeypatch.setattr(client.urllib.request, "urlopen", refused)
-    assert client.main([pictures[0], "--model=digits"]) == 1
+    assert client.main([images[0], "--model=digits"]) == 1
     assert "Connection refused>. Is the server running?" in capsys.readouterr().err
 
 
@@ -131,17 +131,17 @@ def refused(*_, **__):
     raise urllib.error.URLError("Connection refused")
 
 
-def test_over_grpc_an_error_is_one_line(client, pictures, capsys):
+def test_over_grpc_an_error_is_one_line(client, images, capsys):
     pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=REASON)
-    assert client.main([pictures[0], "--model=digits", "--host=127.0.0.1", "--grpc"]) == 1
+    assert client.main([images[0], "--model=digits", "--host=127.0.0.1", "--grpc"]) == 1
     assert re.fullmatch(r"error: 127.0.0.1:8500: [A-Z_]+: .*\n", capsys.readouterr().err)
 
 
 def test_without_the_packages_of_grpc_the_line_that_installs_them_is_said(
-    client, pictures, capsys, monkeypatch
+    client, images, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "grpc", None)
-    assert client.main([pictures[0], "--model=digits", "--grpc"]) == 1
+    assert client.main([images[0], "--model=digits", "--grpc"]) == 1
     assert "pip install tensorflow-serving-api" in capsys.readouterr().err
 
 

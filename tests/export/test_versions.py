@@ -14,8 +14,8 @@ from t2t_keras.errors import ExportError
 from t2t_keras.export import next_version
 from t2t_keras.export.saved_model import new_version
 from tests.export.conftest import NAMES
-from tests.pictures import encode, noise
-from tests.training.forked import forked
+from tests.support.images import encode, noise
+from tests.support.training.forked import forked
 
 FILES = 20
 

@@ -29,7 +29,7 @@ def test_every_signature_is_warmed_up_with_every_batch_size(requests, served):
     assert seen == {(name, count) for name in signatures for count in (1, 8)}
 
 
-def test_warm_up_pictures_can_be_read(requests, served):
+def test_warm_up_images_can_be_read(requests, served):
     (request,) = [
         one
         for one in requests
@@ -46,8 +46,8 @@ def test_a_predict_request_holds_what_the_signatures_take(exported, served):
     predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=MISSING)
     sent = predict.PredictRequest()
     sent.model_spec.name, sent.model_spec.signature_name = "digits", "serving_default"
-    picture = np.full((2, 20, 30, 3), 99.0, np.float32)
-    sent.inputs["image"].CopyFrom(tf.make_tensor_proto(picture))
+    image = np.full((2, 20, 30, 3), 99.0, np.float32)
+    sent.inputs["image"].CopyFrom(tf.make_tensor_proto(image))
     got = predict.PredictRequest.FromString(sent.SerializeToString())
     (inputs,) = [{key: tf.make_ndarray(value) for key, value in got.inputs.items()}]
     outputs = served[got.model_spec.signature_name](image=tf.constant(inputs["image"]))

@@ -8,12 +8,12 @@ from PIL import Image, ImageOps
 
 from t2t_keras.errors import DataError
 from t2t_keras.images.decode import read_rgb
-from tests.pictures import encode, noise, ramp, readable_kinds, turned, unreadable_kinds
+from tests.support.images import encode, noise, ramp, readable_kinds, turned, unreadable_kinds
 
 READABLE, UNREADABLE = readable_kinds(), unreadable_kinds()
 
 
-def _read(tmp_path, data, name="picture"):
+def _read(tmp_path, data, name="image"):
     path = tmp_path / name
     path.write_bytes(data)
     return read_rgb(path)
@@ -26,7 +26,7 @@ def test_every_kind_becomes_rgb(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["jpeg", "jpeg_grey", "jpeg_cmyk", "png_palette", "png_one_bit", "bmp"]
+    "kind", ["jpeg", "jpeg_gray", "jpeg_cmyk", "png_palette", "png_one_bit", "bmp"]
 )
 def test_opaque_kinds_are_pillows_rgb(tmp_path, kind):
     expected = Image.open(io.BytesIO(READABLE[kind])).convert("RGB")
@@ -50,7 +50,7 @@ def test_of_sixteen_bits_the_high_byte_is_kept(tmp_path):
     np.testing.assert_array_equal(image, np.repeat(expected[..., None], 3, -1))
 
 
-def test_what_is_transparent_shows_the_mean_colour(tmp_path):
+def test_what_is_transparent_shows_the_mean_color(tmp_path):
     rgba = np.dstack([noise(4, 5), np.zeros((4, 5), np.uint8)])
     rgba[0, :, 3] = 255
     rgba[1, :, 3] = 128
@@ -70,7 +70,7 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", sorted(UNREADABLE))
-def test_what_is_no_picture_is_an_error_naming_the_file(tmp_path, kind):
+def test_what_is_no_image_is_an_error_naming_the_file(tmp_path, kind):
     with pytest.raises(DataError) as caught:
         _read(tmp_path, UNREADABLE[kind], "holiday photo é.jpg")
     first_line = str(caught.value).splitlines()[0]
@@ -84,9 +84,7 @@ def test_a_bomb_is_refused_from_its_header(tmp_path, kind):
     path.write_bytes(UNREADABLE[kind])
     tracemalloc.start()
     try:
-        with pytest.raises(
-            DataError, match="bomb.jpg: the picture declares .* limit of 64,000,000"
-        ):
+        with pytest.raises(DataError, match="bomb.jpg: the image declares .* limit of 64,000,000"):
             read_rgb(path)
         assert tracemalloc.get_traced_memory()[1] < 5e6
     finally:
@@ -97,7 +95,7 @@ def test_a_path_that_is_no_file_is_an_error_and_does_not_hang(tmp_path):
     fifo = tmp_path / "pipe.jpg"
     os.mkfifo(fifo)
     for path in (tmp_path, tmp_path / "missing.jpg", fifo, "/dev/zero"):
-        with pytest.raises(DataError, match="no such picture file"):
+        with pytest.raises(DataError, match="no such image file"):
             read_rgb(path)
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from t2t_keras.images.decode import read_orientation, upright
-from tests.pictures import ramp, turned
+from tests.support.images import ramp, turned
 
 
 def _exif(order: str, tag: int = 0x0112, kind: int = 3, value: int = 6, start: int = 8) -> bytes:
@@ -44,8 +44,8 @@ def test_a_damaged_or_silent_block_means_upright(block):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turning_is_pillows(orientation):
-    picture = Image.open(io.BytesIO(turned(orientation)))
-    expected = np.asarray(ImageOps.exif_transpose(picture))
-    turned_back = upright(np.asarray(picture), orientation)
+    image = Image.open(io.BytesIO(turned(orientation)))
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    turned_back = upright(np.asarray(image), orientation)
     np.testing.assert_array_equal(turned_back, expected)
     assert turned_back.shape == (ramp().transpose(1, 0, 2) if orientation > 4 else ramp()).shape

@@ -6,7 +6,7 @@ from sklearn.datasets import load_sample_image
 from t2t_keras.errors import DataError
 from t2t_keras.images import IMAGENET_MEAN, IMAGENET_STD, load_image, preprocess_input
 from t2t_keras.images.resize import resize_and_crop
-from tests.pictures import encode, noise
+from tests.support.images import encode, noise
 
 
 def _expected(x):
@@ -15,7 +15,7 @@ def _expected(x):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7)])
-def test_numpy_is_normalised_and_left_alone(dtype, shape):
+def test_numpy_is_normalized_and_left_alone(dtype, shape):
     x = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(dtype)
     before = x.copy()
     result = preprocess_input(x)
@@ -50,7 +50,7 @@ def test_it_is_a_step_of_a_functional_model():
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (2, 4, 4, 4), (3, 4, 4)])
 def test_what_is_not_rgb_is_refused(shape):
-    with pytest.raises(ValueError, match=r"RGB pictures with channels last. Received: x.shape="):
+    with pytest.raises(ValueError, match=r"RGB images with channels last. Received: x.shape="):
         preprocess_input(np.zeros(shape))
 
 
@@ -76,5 +76,5 @@ def test_load_image_checks_its_arguments_before_the_file(tmp_path):
         load_image(tmp_path / "missing.jpg", image_size=0)
     with pytest.raises(ValueError, match="Received: crop_pct=2"):
         load_image(tmp_path / "missing.jpg", crop_pct=2)
-    with pytest.raises(DataError, match=r"missing.jpg: no such picture file"):
+    with pytest.raises(DataError, match=r"missing.jpg: no such image file"):
         load_image(tmp_path / "missing.jpg")

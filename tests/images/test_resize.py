@@ -11,7 +11,7 @@ from t2t_keras.images.resize import (
     resized_size,
     target_size,
 )
-from tests.pictures import noise
+from tests.support.images import noise
 
 
 def _torchvision_size(height, width, side):
@@ -33,7 +33,7 @@ def test_cover_is_timms_floor():
     assert cover_size((384, 384), 1.0) == (384, 384)
 
 
-def test_a_size_that_is_not_square_is_covered_in_the_pictures_aspect():
+def test_a_size_that_is_not_square_is_covered_in_the_images_aspect():
     rng = np.random.default_rng(1)
     for height, width, rows, columns in rng.integers(1, 900, (5000, 4)).tolist():
         resized = resized_size(height, width, (rows, columns))

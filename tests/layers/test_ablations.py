@@ -12,7 +12,7 @@ from t2t_keras.layers import (
     TokenPooling,
     Transition,
 )
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 @pytest.mark.parametrize(

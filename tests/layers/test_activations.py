@@ -3,7 +3,7 @@ import math
 import numpy as np
 
 from t2t_keras.layers.primitives import gelu
-from tests.layers.check_layer import numpy
+from tests.support.check_layer import numpy
 
 
 def test_gelu_is_the_exact_one():

@@ -4,7 +4,7 @@ import pytest
 
 from t2t_keras.layers import MultiHeadSelfAttention
 from t2t_keras.layers.attention import softmax_in_float32
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 def test_layer(tmp_path):

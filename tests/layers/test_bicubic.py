@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from t2t_keras.layers.embeddings import interpolation_matrix, resize_grid
-from tests.layers.check_layer import numpy
+from tests.support.check_layer import numpy
 
-GOLDEN = Path(__file__).parents[1] / "data" / "pos_embed_resize.npz"
+GOLDEN = Path(__file__).parents[1] / "goldens" / "pos_embed_resize.npz"
 
 
 @pytest.mark.parametrize(

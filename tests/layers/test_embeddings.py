@@ -4,7 +4,7 @@ import pytest
 
 from t2t_keras.layers import ClassToken, PositionTable
 from t2t_keras.layers.embeddings import sinusoid_table
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 def test_class_token_layer(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from t2t_keras.layers import DeepNarrowEncoder, EncoderBlock
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 @pytest.mark.parametrize("block_type", ["standard", "squeeze_excite", "ghost"])

@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras.layers import SoftSplit
 from t2t_keras.layers.fused_projection import normalized_projection
-from tests.layers.check_layer import numpy, random
+from tests.support.check_layer import numpy, random
 
 
 def _layers(window_dim):
@@ -23,13 +23,13 @@ def _layers(window_dim):
 
 def _in_float64(windows, norm, dense):
     windows = windows.astype(np.float64)
-    centred = windows - windows.mean(axis=-1, keepdims=True)
-    normalized = centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + 1e-5)
+    centerd = windows - windows.mean(axis=-1, keepdims=True)
+    normalized = centerd / np.sqrt(np.square(centerd).mean(axis=-1, keepdims=True) + 1e-5)
     normalized = normalized * numpy(norm.gamma) + numpy(norm.beta)
     return normalized @ numpy(dense.kernel) + numpy(dense.bias)
 
 
-def _picture(kind):
+def _image(kind):
     noise = random(1, 37, 50, 3)
     return {
         "usual": noise,
@@ -48,14 +48,14 @@ def _picture(kind):
         ("usual", 1e-6),
         ("faint", 1e-6),
         ("black", 1e-6),
-        # Here the picture's own float32 rounding is up to 1e-4 of what LayerNorm makes of it.
+        # Here the image's own float32 rounding is up to 1e-4 of what LayerNorm makes of it.
         ("far from 0", 1e-5),
         ("flat", 1e-4),
         ("half of it nearly flat", 2e-4),
     ],
 )
-def test_exact_for_any_picture(split, kind, tolerance):
-    feature_map = _picture(kind).astype("float32")
+def test_exact_for_any_image(split, kind, tolerance):
+    feature_map = _image(kind).astype("float32")
     norm, dense = _layers(split[0] ** 2 * 3)
     windows = SoftSplit(*split)(feature_map)
     exact = _in_float64(numpy(windows), norm, dense)

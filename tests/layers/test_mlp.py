@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from t2t_keras.layers import Mlp
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 def test_layer(tmp_path):

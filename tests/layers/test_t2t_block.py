@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from t2t_keras.layers import SoftSplit, T2TBlock, TokenTransformer
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])

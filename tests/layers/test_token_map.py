@@ -1,7 +1,7 @@
 import numpy as np
 
 from t2t_keras.layers import TokenMap
-from tests.layers.check_layer import check_layer, numpy, random
+from tests.support.check_layer import check_layer, numpy, random
 
 
 def test_layer(tmp_path):

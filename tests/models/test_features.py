@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from t2t_keras import feature_strides, features
-from tests.layers.check_layer import numpy
-from tests.tiny import tiny_model
-from tests.visualize.models import IMAGES, KINDS, small_model
+from tests.support.check_layer import numpy
+from tests.support.tiny import tiny_model
+from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_maps_have_the_picture_s_aspect_and_their_stride(kind):
+def test_maps_have_the_image_s_aspect_and_their_stride(kind):
     model = small_model(**KINDS[kind])
     blocks = [*model_stages(model), 0, -1, "encoder"]
     backbone, strides = features(model, blocks), feature_strides(model, blocks)
@@ -47,7 +47,7 @@ def test_the_backbone_shares_weights_holds_what_it_needs_and_is_saved(tmp_path):
         np.testing.assert_array_equal(numpy(old), numpy(new))
 
 
-def test_any_picture_size_and_a_lone_map():
+def test_any_image_size_and_a_lone_map():
     backbone = features(tiny_model(input_shape=(None, None, 3)), [1])
     assert tuple(backbone(IMAGES).shape) == (2, 2, 4, 32)
 

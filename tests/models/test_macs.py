@@ -2,8 +2,8 @@ import keras
 import pytest
 
 from t2t_keras import VARIANTS, count_macs, create_model
-from tests.models.macs_by_hand import macs_by_hand
-from tests.tiny import tiny_model
+from tests.support.macs_by_hand import macs_by_hand
+from tests.support.tiny import tiny_model
 
 # Billions, from the paper's tables 1 to 3 as RECIPE's sources give them, to their last digit.
 PAPER = {

@@ -5,8 +5,8 @@ import pytest
 from t2t_keras.training import make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
-from tests.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
-from tests.training.tiny_run import FIELDS, TINY, make_pictures
+from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
+from tests.support.training.tiny_run import FIELDS, TINY, make_images
 
 __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
@@ -19,20 +19,20 @@ def tiny_model_name():
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory):
+    return make_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture
-def tiny_config(pictures, tiny_model_name):
+def tiny_config(images, tiny_model_name):
     """Makes the settings of a tiny run; every field can be given."""
-    return lambda **given: make_config(**{"dataset": str(pictures), **FIELDS, **given})
+    return lambda **given: make_config(**{"dataset": str(images), **FIELDS, **given})
 
 
 @pytest.fixture(scope="session")
-def finished(pictures, tiny_model_name, tmp_path_factory):
+def finished(images, tiny_model_name, tmp_path_factory):
     """A run that is through: its result and its folder, with the model in `model.keras`."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    result = train(make_config(dataset=str(pictures), **FIELDS), folder)
+    result = train(make_config(dataset=str(images), **FIELDS), folder)
     write_model(result.model, folder / "model.keras")
     return result, folder

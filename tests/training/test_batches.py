@@ -4,21 +4,21 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras.training import evaluation as module
-from t2t_keras.training.evaluation import kept_if_small, padded
+from t2t_keras.training.sources import kept_if_small, padded
 
 
-def labelled(count, batch_size):
-    pictures = np.arange(count * 12, dtype=np.float32).reshape(count, 2, 2, 3)
+def labeled(count, batch_size):
+    images = np.arange(count * 12, dtype=np.float32).reshape(count, 2, 2, 3)
     targets = np.eye(4, dtype=np.float32)[np.arange(count) % 4]
-    return tf.data.Dataset.from_tensor_slices((pictures, targets)).batch(batch_size)
+    return tf.data.Dataset.from_tensor_slices((images, targets)).batch(batch_size)
 
 
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_all_batches_are_full_and_fillers_weigh_nothing(count):
-    full = padded(labelled(count, 4), 4, count)
-    pictures, targets, weights = (np.concatenate(part) for part in zip(*full, strict=True))
-    assert len(pictures) == len(targets) == len(weights) == -(-count // 4) * 4
-    assert not weights[count:].any() and not pictures[count:].any()
+    full = padded(labeled(count, 4), 4, count)
+    images, targets, weights = (np.concatenate(part) for part in zip(*full, strict=True))
+    assert len(images) == len(targets) == len(weights) == -(-count // 4) * 4
+    assert not weights[count:].any() and not images[count:].any()
     assert weights.sum() == pytest.approx(len(weights))
     assert full.element_spec[0].shape == (4, 2, 2, 3)
 
@@ -29,10 +29,10 @@ def test_loss_and_accuracy_of_a_ragged_set_are_exact():
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), head])
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(loss=loss, weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
-    targets = labelled(7, 4)
+    targets = labeled(7, 4)
     got = model.evaluate(padded(targets, 4, 7), verbose=0, return_dict=True)
-    pictures, wanted = (np.concatenate(part) for part in zip(*targets, strict=True))
-    logits = model.predict(pictures, verbose=0)
+    images, wanted = (np.concatenate(part) for part in zip(*targets, strict=True))
+    logits = model.predict(images, verbose=0)
     assert got["loss"] == pytest.approx(float(loss(wanted, logits)), rel=1e-5)
     assert got["accuracy"] == pytest.approx((logits.argmax(1) == wanted.argmax(1)).mean())
 

@@ -66,7 +66,7 @@ def test_a_setting_out_of_range_is_named(name, value):
         dataclasses.replace(GOOD, **{name: value})
 
 
-def test_held_out_pictures_need_the_data_set_s_own_splits():
+def test_held_out_images_need_the_data_set_s_own_splits():
     with pytest.raises(ValueError, match="`held_out` must be 0 beside"):
         dataclasses.replace(GOOD, validation_split=0.1)
 

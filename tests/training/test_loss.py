@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from t2t_keras.training.model import precision
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 
 
 def by_hand(targets, logits) -> float:

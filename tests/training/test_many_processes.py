@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def runs(pictures, tmp_path_factory):
+def runs(images, tmp_path_factory):
     """What `jax_processes` reports, and its folder."""
     pytest.importorskip("jax", reason="the extra [test] alone does not install JAX; [jax] does")
     root = tmp_path_factory.mktemp("jax")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.training.jax_processes", pictures, root],
+        [sys.executable, "-m", "tests.support.training.jax_processes", images, root],
         cwd=ROOT,
         env={
             **os.environ,

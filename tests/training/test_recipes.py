@@ -91,7 +91,7 @@ def test_sizes_of_one_s_own_are_a_model():
 
 
 def test_a_transfer_by_adamw_has_rates_that_fall_from_block_to_block():
-    given = {"dataset": "pictures", "weights": "imagenet", "transfer": True}
+    given = {"dataset": "images", "weights": "imagenet", "transfer": True}
     config = make_config(**given, optimizer="adamw")
     assert (config.layer_decay, config.backbone_lr_ratio, config.decay_all) == (0.75, 1.0, False)
     assert (config.epochs, config.batch_size, config.warmup_epochs) == (60, 64, 5)

@@ -16,32 +16,33 @@ from t2t_keras.training import evaluate, make_config, train
 from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.evaluation import known_errors
-from t2t_keras.training.inputs import open_sources
-from t2t_keras.training.model import build_model, compiled_model, epoch_rates, load_run_weights
-from tests.training.tiny_run import make_pictures
+from t2t_keras.training.model import build_model, load_run_weights
+from t2t_keras.training.run import compiled_model, epoch_rates
+from t2t_keras.training.sources import open_sources
+from tests.support.training.tiny_run import make_images
 
 
 def accuracy_of(model, folder: Path) -> float:
-    """Share of a folder's pictures that are right, each read and classified alone."""
+    """Share of a folder's images that are right, each read and classified alone."""
     right = []
     for label, name in enumerate(sorted(path.name for path in folder.iterdir())):
         for path in sorted((folder / name).iterdir()):
-            picture = preprocess_input(load_image(path, model.input_shape[1:3]))
-            right.append(model.predict(picture[None], verbose=0).argmax() == label)
+            image = preprocess_input(load_image(path, model.input_shape[1:3]))
+            right.append(model.predict(image[None], verbose=0).argmax() == label)
     return float(np.mean(right))
 
 
-def test_a_run_keeps_its_best_weights_and_measures_them(finished, pictures):
+def test_a_run_keeps_its_best_weights_and_measures_them(finished, images):
     result, _ = finished
     history = result.history
     assert len(history["loss"]) == 3 and np.isfinite(history["loss"]).all()
     assert history["val_accuracy"][result.best_epoch] == max(history["val_accuracy"])
-    expected = accuracy_of(result.model, pictures / "val")
+    expected = accuracy_of(result.model, images / "val")
     assert result.scores.accuracy == pytest.approx(expected)
-    # Selected on the very pictures of the test, and says so.
+    # Selected on the very images of the test, and says so.
     assert result.scores.accuracy == pytest.approx(max(history["val_accuracy"]))
     assert result.scores.loss == pytest.approx(history["val_loss"][result.best_epoch], rel=1e-4)
-    assert "7 pictures that the test accuracy is measured on" in result.sources.selected_on
+    assert "7 images that the test accuracy is measured on" in result.sources.selected_on
     assert result.scores.confusion.sum(axis=1).tolist() == [2, 2, 3]
 
 
@@ -61,9 +62,15 @@ def test_log_and_events_are_written(finished):
     assert len({event.tensor_proto.string_val[2] for event in shown}) == 4
 
 
-def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
+def test_two_devices_train_and_evaluate_as_one(finished, images, tmp_path):
     one, _ = finished
-    script = [sys.executable, "-m", "tests.training.two_devices", pictures, tmp_path / "run"]
+    script = [
+        sys.executable,
+        "-m",
+        "tests.support.training.two_devices",
+        images,
+        tmp_path / "run",
+    ]
     root = Path(__file__).parents[2]
     done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -71,7 +78,7 @@ def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
     assert (one.replicas, two["replicas"]) == (1, 2)
     for name, values in one.history.items():
         np.testing.assert_allclose(two["history"][name], values, rtol=1e-5, atol=1e-6, err_msg=name)
-    # 7 test pictures in batches of 4: the last one has 3, not 4 to share out.
+    # 7 test images in batches of 4: the last one has 3, not 4 to share out.
     assert two["test_loss"] == pytest.approx(one.scores.loss, rel=1e-5)
     assert two["confusion"] == one.scores.confusion.tolist()
     assert two["masks"][0] != two["masks"][1]
@@ -82,7 +89,7 @@ def test_two_devices_train_and_evaluate_as_one(finished, pictures, tmp_path):
         assert min(first, second) > 0 and whole == pytest.approx(first + second), key
 
 
-def test_a_run_in_bfloat16_with_all_that_changes_its_steps(tiny_config, pictures, tmp_path):
+def test_a_run_in_bfloat16_with_all_that_changes_its_steps(tiny_config, images, tmp_path):
     """In float16 a whole run trains in `test_imagenet_trains_from_a_file`."""
     fields = {"ema_decay": 0.9, "accumulate": 2, "clip_grad": 1.0, "optimizer": "sgd"}
     result = train(tiny_config(precision="bfloat16", **fields), tmp_path / "run")
@@ -97,7 +104,7 @@ def test_a_run_in_bfloat16_with_all_that_changes_its_steps(tiny_config, pictures
     # It is the average that is kept and measured.
     assert history["val_ema_accuracy"][result.best_epoch] == max(history["val_ema_accuracy"])
     assert result.scores.loss == pytest.approx(history["val_ema_loss"][result.best_epoch], rel=1e-3)
-    assert result.scores.accuracy == pytest.approx(accuracy_of(result.model, pictures / "val"))
+    assert result.scores.accuracy == pytest.approx(accuracy_of(result.model, images / "val"))
 
 
 def test_a_loss_that_is_no_number_ends_a_run(tiny_config, tmp_path):
@@ -137,7 +144,7 @@ def test_weights_for_other_classes_start_a_run_but_cannot_be_evaluated(finished,
         load_run_weights(model, config, complete=True)
 
 
-def test_held_out_pictures_leave_the_test_unseen(tmp_path):
+def test_held_out_images_leave_the_test_unseen(tmp_path):
     sources = open_sources(make_config(data_dir=str(tmp_path)))
     held_out, test = (
         {example["image"].numpy() for example in source.evaluation()}
@@ -146,7 +153,7 @@ def test_held_out_pictures_leave_the_test_unseen(tmp_path):
     trained_on = {example["image"].numpy() for example in sources.training.train()}
     assert (len(trained_on), len(held_out), len(test)) == (1293, 144, 360)
     assert not trained_on & held_out and not (trained_on | held_out) & test
-    assert sources.selected_on == "144 training pictures that were held out"
+    assert sources.selected_on == "144 training images that were held out"
 
 
 def test_held_out_does_not_go_with_a_folder(tiny_config, tmp_path):
@@ -157,7 +164,7 @@ def test_held_out_does_not_go_with_a_folder(tiny_config, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch_size": 19}, "1 to the 18 training pictures"),
+        ({"batch_size": 19}, "1 to the 18 training images"),
         ({"weights": "nowhere.keras"}, "`weights` argument"),
         ({"dataset": "./nowhere"}, "no such folder"),
         ({"devices": ("gpu:9",)}, "gpu:9"),
@@ -177,9 +184,9 @@ def test_parts_on_another_backend_are_refused_before_any_work(tiny_config, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_a_damaged_picture_is_named(tiny_config, tmp_path):
-    damaged = make_pictures(tmp_path / "damaged")
-    (damaged / "train" / "elm" / "003.jpg").write_bytes(b"not a picture")
+def test_a_damaged_image_is_named(tiny_config, tmp_path):
+    damaged = make_images(tmp_path / "damaged")
+    (damaged / "train" / "elm" / "003.jpg").write_bytes(b"not a image")
     with pytest.raises(DataError, match=r"elm/003\.jpg: no JPEG"):
         train(tiny_config(dataset=str(damaged)), tmp_path / "run")
 
@@ -224,16 +231,16 @@ def test_a_run_that_was_stopped_after_its_last_checkpoint_gets_its_whole_log(
     assert (folder / "log.csv").read_text() == whole
 
 
-def test_a_run_does_not_go_on_with_other_pictures(finished, tiny_config, pictures, tmp_path):
+def test_a_run_does_not_go_on_with_other_images(finished, tiny_config, images, tmp_path):
     folder = Path(shutil.copytree(finished[1], tmp_path / "run"))
     (folder / "inspection.json").unlink()
-    picture = pictures / "train" / "elm" / "003.jpg"
-    renamed = picture.rename(picture.with_name("other.jpg"))
+    image = images / "train" / "elm" / "003.jpg"
+    renamed = image.rename(image.with_name("other.jpg"))
     try:
         with pytest.raises(ResumeError, match="'train', of 18; now they are 18 of 18, or others"):
             train(tiny_config(), folder)
     finally:
-        renamed.rename(picture)
+        renamed.rename(image)
 
 
 def test_a_run_that_trained_longer_than_it_may_is_refused(finished, tiny_config, tmp_path):

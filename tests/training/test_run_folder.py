@@ -18,7 +18,7 @@ from t2t_keras.training.run_directory import (
     unfinished_run,
     write_settings,
 )
-from tests.training.forked import forked
+from tests.support.training.forked import forked
 
 BASE = {"dataset": "digits", "model": "t2t_vit_7", "image_size": 32}
 

@@ -7,7 +7,7 @@ from t2t_keras.training import score
 def test_a_small_table_by_hand():
     logits = np.log([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]])
     scores = score(logits.astype(np.float32), np.array([0, 1, 2, 2]))
-    assert (scores.accuracy, scores.top5_accuracy, scores.pictures) == (0.75, 1.0, 4)
+    assert (scores.accuracy, scores.top5_accuracy, scores.images) == (0.75, 1.0, 4)
     assert scores.loss == pytest.approx(-np.log([0.7, 0.6, 0.3, 0.8]).mean(), rel=1e-6)
     assert scores.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
 
@@ -19,7 +19,7 @@ def test_of_every_class_how_much_was_found_and_how_much_of_it_was_right():
     np.testing.assert_allclose(classes["precision"], [1, 2 / 3, 0])
     np.testing.assert_allclose(classes["recall"], [3 / 4, 1, 0])
     np.testing.assert_allclose(classes["f1"], [6 / 7, 4 / 5, 0])
-    assert classes["pictures"].tolist() == [4, 2, 0]
+    assert classes["images"].tolist() == [4, 2, 0]
 
 
 def test_the_most_confident_mistakes_come_first():

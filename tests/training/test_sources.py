@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras.errors import DataError
 from t2t_keras.training import make_config
-from t2t_keras.training.inputs import (
+from t2t_keras.training.sources import (
     open_sources,
     open_test_source,
     usable_sources,
@@ -15,9 +15,9 @@ from t2t_keras.training.inputs import (
 
 
 @pytest.fixture
-def config(pictures, tmp_path):
-    """18 + 7 pictures, one of each part cut off."""
-    root = shutil.copytree(pictures, tmp_path / "pictures")
+def config(images, tmp_path):
+    """18 + 7 images, one of each part cut off."""
+    root = shutil.copytree(images, tmp_path / "images")
     for name in ("train/elm/002.jpg", "val/oak/001.jpg"):
         os.truncate(root / name, 40)
     return make_config(dataset=str(root), on_bad_image="skip", max_bad_fraction=0.2)
@@ -35,11 +35,11 @@ def test_every_part_of_a_run_is_looked_at(config, tmp_path):
 
 def test_stop_comes_before_the_run(config):
     stopping = dataclasses.replace(config, on_bad_image="stop")
-    with pytest.raises(DataError, match=r"train/elm/002.jpg: damaged.* 2 of 25 pictures"):
+    with pytest.raises(DataError, match=r"train/elm/002.jpg: damaged.* 2 of 25 images"):
         usable_sources(open_sources(stopping), stopping)
 
 
-def test_test_pictures_of_their_own_are_a_part_beside_the_held_out_ones(config):
+def test_test_images_of_their_own_are_a_part_beside_the_held_out_ones(config):
     opened = open_sources(config)
     held_out = dataclasses.replace(opened.training, eval_split=opened.training.train_split)
     sources, parts = usable_sources(dataclasses.replace(opened, training=held_out), config)

@@ -22,7 +22,7 @@ from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
-from tests.training.toy import contents
+from tests.support.training.toy import contents
 
 SMALL = Variant(
     embed_dim=32,
@@ -43,11 +43,11 @@ def small():
     del SMALL_VARIANTS["small"]
 
 
-def enlarged(picture) -> Image.Image:
-    return Image.fromarray((picture * 15.9).astype(np.uint8)).resize((16, 16), Image.BICUBIC)
+def enlarged(image) -> Image.Image:
+    return Image.fromarray((image * 15.9).astype(np.uint8)).resize((16, 16), Image.BICUBIC)
 
 
-def taught(pictures, labels, batch_size: int, epochs: int) -> keras.Model:
+def taught(images, labels, batch_size: int, epochs: int) -> keras.Model:
     """A model that starts from random weights."""
     keras.utils.set_random_seed(0)
     model = T2TViT(SMALL, weights=None, classes=max(labels) + 1)
@@ -57,20 +57,20 @@ def taught(pictures, labels, batch_size: int, epochs: int) -> keras.Model:
     rates = keras.callbacks.LearningRateScheduler(
         lambda epoch: 3e-3 if 0 < epoch < epochs - 2 else 1e-3
     )
-    pixels = preprocess_input(np.stack(pictures))
+    pixels = preprocess_input(np.stack(images))
     model.fit(pixels, np.array(labels), batch_size, epochs, verbose=0, callbacks=[rates])
     return model
 
 
 def of_the_larger_digits(path: Path, positions: int, epochs: int) -> Path:
     """Writes weights of a model that tells 5 to 9 apart, each in so many positions."""
-    digits, pictures, labels = load_digits(), [], []
-    for image, digit in zip(digits.images, digits.target, strict=True):
-        picture = np.asarray(enlarged(image).convert("RGB"))
+    digits, images, labels = load_digits(), [], []
+    for pixels, digit in zip(digits.images, digits.target, strict=True):
+        image = np.asarray(enlarged(pixels).convert("RGB"))
         for turns in range(positions if digit >= 5 else 0):
-            pictures.append(np.rot90(picture, turns))
+            images.append(np.rot90(image, turns))
             labels.append(positions * (digit - 5) + turns)
-    write_model(taught(pictures, labels, 64, epochs), path)
+    write_model(taught(images, labels, 64, epochs), path)
     return path
 
 
@@ -86,10 +86,10 @@ def others(tmp_path_factory):
     digits, root = load_digits(), tmp_path_factory.mktemp("others")
     for name in range(5):
         of_class = digits.images[digits.target == name][:72]
-        for number, picture in enumerate(of_class):
+        for number, image in enumerate(of_class):
             folder = root / ("train" if number < 12 else "val") / str(name)
             folder.mkdir(parents=True, exist_ok=True)
-            enlarged(picture).save(folder / f"{number}.png")
+            enlarged(image).save(folder / f"{number}.png")
     return root
 
 
@@ -112,7 +112,7 @@ def asked(others, begun):
 
 @pytest.fixture
 def unmeasured(monkeypatch):
-    """Runs end without a look at the test pictures."""
+    """Runs end without a look at the test images."""
     monkeypatch.setattr(run, "measure", lambda *_: None)
 
 
@@ -124,18 +124,18 @@ def test_a_transferred_backbone_beats_the_same_budget_from_scratch(
     given = {"augment": "none", "epochs": 3, "backbone_lr_ratio": 0.001}
     config = asked(weights=str(pretrained), **given)
     transferred = train(config, tmp_path / "transferred").history["val_accuracy"]
-    pictures, labels = read(others / "train")
-    model = taught(pictures, labels, config.batch_size, config.epochs)
-    pictures, labels = read(others / "val")
-    found = model.predict(preprocess_input(np.stack(pictures)), verbose=0).argmax(axis=1)
+    images, labels = read(others / "train")
+    model = taught(images, labels, config.batch_size, config.epochs)
+    images, labels = read(others / "val")
+    found = model.predict(preprocess_input(np.stack(images)), verbose=0).argmax(axis=1)
     assert max(transferred) > np.mean(found == labels) + 0.2
 
 
 def read(folder: Path) -> tuple[list[np.ndarray], list[int]]:
-    """Pictures and labels of a folder of classes."""
+    """Images and labels of a folder of classes."""
     files = sorted(folder.glob("*/*.png"))
-    pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    return pictures, [int(file.parent.name) for file in files]
+    images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    return images, [int(file.parent.name) for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +165,13 @@ def test_a_probe_trains_the_classifier_alone(probed, begun):
     assert result.scores.accuracy > 0.3  # of five classes, from a backbone that knows little: 0.4
 
 
-def test_a_probe_s_features_are_those_of_its_pictures(probe, probed):
+def test_a_probe_s_features_are_those_of_its_images(probe, probed):
     result, folder = probed
     batches = validation_batches(probe, result.sources.training)
-    pictures, targets, _ = next(batches.as_numpy_iterator())
+    images, targets, _ = next(batches.as_numpy_iterator())
     backbone = keras.Model(result.model.input, result.model.get_layer("pooling").output)
     with np.load(folder / "features.npz") as kept:
-        np.testing.assert_allclose(kept["evaluation"][:10], backbone(pictures), atol=1e-5)
+        np.testing.assert_allclose(kept["evaluation"][:10], backbone(images), atol=1e-5)
         np.testing.assert_array_equal(kept["evaluation_labels"][:10], targets.argmax(axis=1))
         assert kept["training"].shape == (60, 32)
 

@@ -17,7 +17,7 @@ def assert_same(report, expected, tolerance):
 
 
 def test_two_devices_step_as_one():
-    script = [sys.executable, "-m", "tests.training.two_device_steps"]
+    script = [sys.executable, "-m", "tests.support.training.two_device_steps"]
     root = Path(__file__).parents[2]
     done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -13,8 +13,8 @@ from t2t_keras.visualize import (
     token_similarity,
 )
 from t2t_keras.visualize import forward as walk
-from tests.layers.check_layer import numpy, random
-from tests.visualize.models import IMAGES, KINDS, small_model
+from tests.support.check_layer import numpy, random
+from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -102,7 +102,7 @@ def test_a_stage_s_output_follows_from_the_weights(kind, stage):
     assert weights.sum(axis=(2, 3)).max() == pytest.approx(1, rel=1e-3)
 
 
-def test_a_model_is_not_changed_and_takes_pictures_of_another_size():
+def test_a_model_is_not_changed_and_takes_images_of_another_size():
     model = small_model()
     before, weights = model.to_json(), model.get_weights()
     wide = random(1, 16, 96, 3)
@@ -147,11 +147,11 @@ def test_weights_are_the_layer_s_own_under_half_precision(policy):
         (lambda m: class_attention(m, IMAGES[0]), "`images` must be a batch"),
         (lambda m: class_attention(m, IMAGES[:, :8]), "at least 16 pixels"),
         (lambda m: token_attention(m, IMAGES, 0, [9]), "0 to 8"),
-        (lambda m: token_similarity(m, IMAGES, [(0, 64)]), "inside the picture"),
+        (lambda m: token_similarity(m, IMAGES, [(0, 64)]), "inside the image"),
         (lambda m: token_similarity(m, IMAGES, [(0, 0)], "block_9"), "encoder_block_0 to"),
         (lambda m: token_similarity(m, IMAGES[..., :1], [(0, 0)]), "`images` must be a batch"),
         (lambda m: stage_attention(m, IMAGES, "project", [(0, 0)]), "t2t_block_0, t2t_block_1"),
-        (lambda m: stage_attention(m, IMAGES, "t2t_block_0", [(32, 0)]), "inside the picture"),
+        (lambda m: stage_attention(m, IMAGES, "t2t_block_0", [(32, 0)]), "inside the image"),
         (lambda m: stage_attention(m, IMAGES, "t2t_block_0", []), "at least one"),
         (lambda m: class_attention(keras.Sequential(name="mine"), IMAGES), "model=mine"),
         (lambda m: class_attention(None, IMAGES), "a model of this package"),

@@ -5,8 +5,8 @@ import pytest
 from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize import class_logits, grad_cam
 from t2t_keras.visualize.grad_cam import _cut, _gradient
-from tests.layers.check_layer import numpy, random
-from tests.visualize.models import IMAGES, KINDS, small_model
+from tests.support.check_layer import numpy, random
+from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,9 +4,9 @@ import pytest
 
 from t2t_keras import T2TViT, features
 from t2t_keras.visualize import class_logits, feature_maps, token_similarity, varied_channels
-from tests.layers.check_layer import numpy, random
-from tests.tiny import tiny_variant
-from tests.visualize.models import IMAGES, KINDS, small_model
+from tests.support.check_layer import numpy, random
+from tests.support.tiny import tiny_variant
+from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
 @pytest.mark.parametrize("kind", ["performer", "dense"])

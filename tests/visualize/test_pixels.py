@@ -4,7 +4,7 @@ import pytest
 from t2t_keras.models.structure import Grid, parts_of
 from t2t_keras.visualize import feature_maps, to_pixels
 from t2t_keras.visualize.maps import cells_at
-from tests.visualize.models import IMAGES, KINDS, small_model
+from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
 @pytest.mark.parametrize("kind", ["performer", "convolution"])
@@ -13,9 +13,9 @@ def test_a_cell_answers_to_the_pixels_around_its_centre_and_no_others(kind):
     model = small_model(**KINDS[kind])
     stage = "convolution_0" if kind == "convolution" else "t2t_block_0"
     grid = parts_of(model).grid_of(stage)
-    centre = [round(grid.first + grid.stride * n) for n in (3, 9)]
+    center = [round(grid.first + grid.stride * n) for n in (3, 9)]
     marked = np.zeros_like(IMAGES[:1])
-    marked[:, centre[0], centre[1]] = 9
+    marked[:, center[0], center[1]] = 9
     changed = np.abs(feature_maps(model, marked, stage) - feature_maps(model, 0 * marked, stage))
     strongest = np.unravel_index(changed[0].max(axis=-1).argmax(), changed.shape[1:3])
     assert tuple(int(n) for n in strongest) == (3, 9)
@@ -38,9 +38,9 @@ def test_a_map_keeps_its_values_at_the_centres_and_is_linear_between():
     np.testing.assert_allclose(pixels[:, 31, 63], maps[:, 1, 3], rtol=1e-5)
 
 
-def test_a_map_of_another_picture_is_refused():
+def test_a_map_of_another_image_is_refused():
     for size in ((32, 32), (64, 128)):
-        with pytest.raises(ValueError, match=f"of a picture of {size[0]} x {size[1]} pixels"):
+        with pytest.raises(ValueError, match=f"of a image of {size[0]} x {size[1]} pixels"):
             to_pixels(small_model(), np.zeros((2, 4)), -1, size)
 
 

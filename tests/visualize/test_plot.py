@@ -50,8 +50,8 @@ def test_curves_hold_the_history(tmp_path, figures):
     assert len(styles) == len({style for _, style in styles}) == 3
     legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
     assert legend == ["training", "validation", "weights kept (epoch 2)"]
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert min(picture.size) >= 500
+    with Image.open(tmp_path / "curves.png") as image:
+        assert min(image.size) >= 500
 
 
 def test_one_epoch_can_be_seen(tmp_path, figures):
@@ -92,7 +92,7 @@ def test_a_failing_plot_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "curves.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(
-        "t2t_keras.visualize.plot_file.FigureCanvasAgg.print_png",
+        "t2t_keras.visualize.plot.FigureCanvasAgg.print_png",
         lambda canvas, part: part.write_bytes(b"half") and 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
@@ -118,10 +118,10 @@ def test_the_worst_classes_are_named_and_the_rest_counted(tmp_path, figures):
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_mistakes_are_a_sheet_of_pictures(count, tmp_path, figures):
-    pictures = [np.full((20 + 5 * number, 30, 3), 40 * number, np.uint8) for number in range(count)]
+def test_mistakes_are_a_sheet_of_images(count, tmp_path, figures):
+    images = [np.full((20 + 5 * number, 30, 3), 40 * number, np.uint8) for number in range(count)]
     captions = [f"oak_$ (9{number}%)\nit is elm" for number in range(count)]
-    plot_mistakes(pictures, captions, tmp_path / "m.png", "a run")
+    plot_mistakes(images, captions, tmp_path / "m.png", "a run")
     shown = [axis for axis in figures[0].axes if axis.images]
     assert [axis.get_title() for axis in shown] == captions
     assert figures[0].get_suptitle() == ("a run" if count else "a run\nno mistakes")

@@ -1,7 +1,7 @@
 import pytest
 
-from tests.weights.release_server import serving
-from tests.weights.released import BODY, PINNED, UNPINNED
+from tests.support.weights.release_server import serving
+from tests.support.weights.released import BODY, PINNED, UNPINNED
 
 
 @pytest.fixture(autouse=True)

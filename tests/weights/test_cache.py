@@ -6,7 +6,7 @@ import pytest
 from t2t_keras.errors import CheckpointError, DownloadError
 from t2t_keras.files import digest_of, digest_record
 from t2t_keras.weights.download import cached_conversion, weights_dir
-from tests.weights.processes import kill_after, pool
+from tests.support.weights.processes import kill_after, pool
 
 CONTENT = bytes(range(256)) * 400
 

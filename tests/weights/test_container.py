@@ -7,7 +7,7 @@ import pytest
 
 from t2t_keras.weights.torch_reader.reader import container_defect
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[1] / "goldens"
 ZIP = DATA / "tiny_transformer_half.pth.tar"
 LEGACY = DATA / "tiny_performer_legacy.pth.tar"
 

@@ -11,8 +11,8 @@ from t2t_keras.weights.convert import convert, load_or_advise
 from t2t_keras.weights.state_dict import state_dict_of
 from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
 from tests.conftest import DATA
-from tests.tiny import tiny_model
-from tests.weights.torch_writer import checkpoint
+from tests.support.tiny import tiny_model
+from tests.support.weights.torch_writer import checkpoint
 
 convert_module = sys.modules["t2t_keras.weights.convert"]  # the room exports its function
 GOOD = DATA / "tiny_bare_state_dict.pth"

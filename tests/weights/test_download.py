@@ -7,8 +7,8 @@ from t2t_keras.errors import DownloadError
 from t2t_keras.files import digest_record
 from t2t_keras.weights import download
 from t2t_keras.weights.download import fetch_release, weights_dir
-from tests.weights.release_server import HTML, serving
-from tests.weights.released import (
+from tests.support.weights.release_server import HTML, serving
+from tests.support.weights.released import (
     BODY,
     LEGACY,
     NAME,

@@ -10,8 +10,17 @@ from t2t_keras import files
 from t2t_keras.errors import DownloadError
 from t2t_keras.files import digest_of
 from t2t_keras.weights.download import weights_dir
-from tests.weights.processes import drop_root, kill_after, pool, run_alone
-from tests.weights.released import BODY, NAME, NOWHERE, PINNED, UNPINNED, fetch, names, place
+from tests.support.weights.processes import drop_root, kill_after, pool, run_alone
+from tests.support.weights.released import (
+    BODY,
+    NAME,
+    NOWHERE,
+    PINNED,
+    UNPINNED,
+    fetch,
+    names,
+    place,
+)
 
 
 def fetch_without_rights(release, home, base_url):

@@ -17,7 +17,7 @@ def _shapes_of(golden, name):
     return {key: np.broadcast_to(nothing, shape) for key, shape in golden[name]["state_dict"]}
 
 
-def test_every_published_checkpoint_is_recognised(golden):
+def test_every_published_checkpoint_is_recognized(golden):
     for name in golden:
         identity = identify(_shapes_of(golden, name))
         expected = name.removesuffix("_384").removesuffix("_resnext")

@@ -11,7 +11,7 @@ import pytest
 from t2t_keras import CheckpointError
 from t2t_keras.weights import keras_file
 from t2t_keras.weights.convert import write_model
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 
 TABLE, HEAD = "layers/position_table/vars/0", "layers/dense/vars/0"
 GRID = "layers/position_table/vars/grid_size"

@@ -10,7 +10,7 @@ from t2t_keras import CheckpointError, T2TViT, create_model, load_official_check
 from t2t_keras.weights.convert import convert, write_model
 from t2t_keras.weights.formats import read_safetensors
 from tests.conftest import DATA
-from tests.tiny import tiny_model, tiny_variant
+from tests.support.tiny import tiny_model, tiny_variant
 
 SUFFIXES = [".weights.h5", ".keras", ".safetensors"]
 

@@ -6,7 +6,7 @@ from t2t_keras import VARIANTS, T2TViT, create_model
 from t2t_keras.weights.assign import load_state
 from t2t_keras.weights.mapping import official_entries, official_state
 from tests.conftest import official_weights
-from tests.tiny import tiny_model, tiny_variant
+from tests.support.tiny import tiny_model, tiny_variant
 
 
 @pytest.mark.parametrize("name", ["t2t_vit_7", "t2t_vit_t_14", "t2t_vit_14_se"])

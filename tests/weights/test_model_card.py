@@ -8,7 +8,7 @@ import pytest
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelCard, read_card
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 
 CARD = ModelCard(("Ahorn", "été", "木"), crop_pct=1.0, statistics="cifar")
 

@@ -7,7 +7,7 @@ from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import read_safetensors, write_safetensors
 from t2t_keras.weights.mapping import official_state, resize_position_table
 from tests.conftest import DATA
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 
 
 @pytest.mark.parametrize(

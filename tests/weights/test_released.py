@@ -14,10 +14,10 @@ from t2t_keras.weights import download as cache
 from t2t_keras.weights import load
 from t2t_keras.weights.download import fetch_release, weights_dir
 from t2t_keras.weights.releases import RELEASES_URL, imagenet_release
-from tests.weights.released import NOWHERE
-from tests.weights.torch_writer import checkpoint
+from tests.support.weights.released import NOWHERE
+from tests.support.weights.torch_writer import checkpoint
 
-SMALL, LARGE_PICTURES = "71.7_T2T_ViT_7.pth.tar", "83.3_T2T_ViT_14.pth.tar"
+SMALL, LARGE_IMAGES = "71.7_T2T_ViT_7.pth.tar", "83.3_T2T_ViT_14.pth.tar"
 MARK = 0.25
 
 
@@ -57,7 +57,7 @@ def test_the_conversion_is_kept(golden):
         ("t2t_vit_7", {"head.weight": (10, 256), "head.bias": (10,)}),
         ("t2t_vit_7", {"pos_embed": (1, 101, 256)}),
     ],
-    ids=["another variant", "other classes", "another picture size"],
+    ids=["another variant", "other classes", "another image size"],
 )
 def test_another_file_of_that_name_is_a_download_error_with_a_way_out(name, shapes, golden):
     path = _place(golden, name, SMALL, **shapes)
@@ -91,12 +91,12 @@ def test_a_read_only_cache_with_the_release_is_enough(golden, monkeypatch, caplo
     assert not list(path.parent.glob("*.weights.h5"))
 
 
-def test_the_release_for_large_pictures_is_chosen_by_what_the_model_sees(golden):
+def test_the_release_for_large_images_is_chosen_by_what_the_model_sees(golden):
     """Not by what it is called on, where `input_tensor` was computed from that."""
-    _place(golden, "t2t_vit_14_384", LARGE_PICTURES)
+    _place(golden, "t2t_vit_14_384", LARGE_IMAGES)
     assert _is_loaded(create_model("t2t_vit_14", input_shape=(384, 384, 3)))
-    pictures = keras.Input((None, None, 3))
-    resized = keras.layers.Resizing(384, 384)(pictures)
+    images = keras.Input((None, None, 3))
+    resized = keras.layers.Resizing(384, 384)(images)
     assert _is_loaded(create_model("t2t_vit_14", input_tensor=resized))
     with pytest.raises(DownloadError, match="81.5_T2T_ViT_14.pth.tar could not be fetched"):
         create_model("t2t_vit_14", input_shape=(None, None, 3))

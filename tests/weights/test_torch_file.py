@@ -13,9 +13,9 @@ from t2t_keras.errors import CheckpointError
 from t2t_keras.weights import read_torch_checkpoint
 from t2t_keras.weights.torch_reader.stored_zip import RegularFile
 from t2t_keras.weights.torch_reader.values import Stub
-from tests.weights import torch_writer as torch
+from tests.support.weights import torch_writer as torch
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "goldens"
 LEGACY = pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 
 

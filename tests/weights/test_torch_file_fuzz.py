@@ -2,8 +2,8 @@
 
 import random
 
-from tests.weights.fuzzing import fuzz
-from tests.weights.mutations import mutate
+from tests.support.weights.fuzzing import fuzz
+from tests.support.weights.mutations import mutate
 
 CASES = 10_000
 MOST_SECONDS = 2.0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from t2t_keras.weights import read_torch_checkpoint
-from tests.weights import malicious
-from tests.weights.malicious_calls import FOREIGN_GLOBALS, PROTOCOLS
+from tests.support.weights import malicious
+from tests.support.weights.malicious_calls import FOREIGN_GLOBALS, PROTOCOLS
 
 ROOT = Path(__file__).parents[2]
 FEWEST_FILES = 250
@@ -50,7 +50,7 @@ def report(tmp_path_factory, short_folder):
     paths += malicious.special_paths(short_folder)
     listing, result = folder / "paths.json", folder / "report.json"
     listing.write_text(json.dumps([str(path) for path in paths]))
-    command = [sys.executable, "-m", "tests.weights.refuse_all", str(listing), str(result)]
+    command = [sys.executable, "-m", "tests.support.weights.refuse_all", str(listing), str(result)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=300)
     assert not canary.exists(), "a payload ran"
     entries = json.loads(result.read_text())

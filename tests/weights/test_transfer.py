@@ -7,7 +7,7 @@ from t2t_keras import CheckpointError, create_model, load_official_checkpoint
 from t2t_keras.weights.assign import load_state
 from t2t_keras.weights.mapping import official_state
 from tests.conftest import DATA
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_auxiliary_head_of_token_labeling_is_named_and_dropped(model, caplog):
     assert "aux_head.weight left out: token labeling" in caplog.text
 
 
-def test_position_table_follows_the_picture_size(tiny_expected):
+def test_position_table_follows_the_image_size(tiny_expected):
     model = tiny_model(input_shape=(96, 160, 3))
     report = load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
     (row,) = [row for row in report.rows if row.key == "pos_embed"]

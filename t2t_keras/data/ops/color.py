@@ -7,10 +7,10 @@ import tensorflow as tf
 from t2t_keras.data.ops.graph import compiled
 from t2t_keras.data.ops.seeds import split_seed
 
-_PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
+_IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 _WHOLE = tf.TensorSpec((), tf.int32)
 _FACTOR = tf.TensorSpec((), tf.float32)
-_GREY_WEIGHTS = (19595, 38470, 7471)  # of RGB in 65536ths, as Pillow's convert("L")
+_GRAY_WEIGHTS = (19595, 38470, 7471)  # of RGB in 65536ths, as Pillow's convert("L")
 
 
 def invert(image: tf.Tensor) -> tf.Tensor:
@@ -18,20 +18,20 @@ def invert(image: tf.Tensor) -> tf.Tensor:
     return 255 - image
 
 
-@compiled(input_signature=[_PICTURE, _WHOLE])
+@compiled(input_signature=[_IMAGE, _WHOLE])
 def posterize(image: tf.Tensor, bits: Any) -> tf.Tensor:
     """`ImageOps.posterize`: keeps the upper `bits`, 0 to 8, of every value."""
     kept = 256 - tf.bitwise.left_shift(1, 8 - bits)
     return tf.bitwise.bitwise_and(image, tf.cast(kept, tf.uint8))
 
 
-@compiled(input_signature=[_PICTURE, _WHOLE])
+@compiled(input_signature=[_IMAGE, _WHOLE])
 def solarize(image: tf.Tensor, threshold: Any) -> tf.Tensor:
     """`ImageOps.solarize`: inverts values from `threshold`, 0 to 256, on."""
     return tf.where(tf.cast(image, tf.int32) < threshold, image, 255 - image)
 
 
-@compiled(input_signature=[_PICTURE, _WHOLE])
+@compiled(input_signature=[_IMAGE, _WHOLE])
 def solarize_add(image: tf.Tensor, added: Any) -> tf.Tensor:
     """Adds `added`, 0 to 255, to values below 128, up to 255."""
     values = tf.cast(image, tf.int32)
@@ -55,27 +55,27 @@ def equalize(image: tf.Tensor) -> tf.Tensor:
     return _look_up(image, _equalizing_table(image))
 
 
-@compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_IMAGE, _FACTOR])
 def brightness(image: tf.Tensor, factor: Any) -> tf.Tensor:
     """`ImageEnhance.Brightness`: black at 0, unchanged at 1."""
     return _blended(0.0, image, factor)
 
 
-@compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_IMAGE, _FACTOR])
 def contrast(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`ImageEnhance.Contrast`: one grey, the picture's mean, at 0, unchanged at 1."""
-    grey = tf.cast(_grey(image), tf.int64)
-    mean = tf.cast(tf.reduce_sum(grey), tf.float64) / tf.cast(tf.size(grey), tf.float64)
+    """`ImageEnhance.Contrast`: one gray, the image's mean, at 0, unchanged at 1."""
+    gray = tf.cast(_gray(image), tf.int64)
+    mean = tf.cast(tf.reduce_sum(gray), tf.float64) / tf.cast(tf.size(gray), tf.float64)
     return _blended(tf.cast(tf.floor(mean + 0.5), tf.float32), image, factor)
 
 
-@compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_IMAGE, _FACTOR])
 def color(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`ImageEnhance.Color`: grey at 0, unchanged at 1."""
-    return _blended(tf.cast(_grey(image), tf.float32)[..., None], image, factor)
+    """`ImageEnhance.Color`: gray at 0, unchanged at 1."""
+    return _blended(tf.cast(_gray(image), tf.float32)[..., None], image, factor)
 
 
-@compiled(input_signature=[_PICTURE, _FACTOR])
+@compiled(input_signature=[_IMAGE, _FACTOR])
 def sharpness(image: tf.Tensor, factor: Any) -> tf.Tensor:
     """`ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the outermost pixels stay."""
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -98,18 +98,18 @@ def _blended(degenerate: Any, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(blend, 0.0, 255.0), tf.uint8)
 
 
-def _grey(image: tf.Tensor) -> tf.Tensor:
-    weighted = tf.reduce_sum(tf.cast(image, tf.int32) * _GREY_WEIGHTS, -1)
+def _gray(image: tf.Tensor) -> tf.Tensor:
+    weighted = tf.reduce_sum(tf.cast(image, tf.int32) * _GRAY_WEIGHTS, -1)
     return tf.bitwise.right_shift(weighted + 32768, 16)
 
 
-@compiled(input_signature=[_PICTURE])
+@compiled(input_signature=[_IMAGE])
 def _extremes(image: tf.Tensor) -> tf.Tensor:
     """Each channel's lowest and highest value, (2, 3) uint8."""
     return tf.stack([tf.reduce_min(image, (0, 1)), tf.reduce_max(image, (0, 1))])
 
 
-@compiled(input_signature=[_PICTURE])
+@compiled(input_signature=[_IMAGE])
 def _equalizing_table(image: tf.Tensor) -> tf.Tensor:
     """What each channel's levels become: (768,) uint8, channels next to each other."""
     places = tf.reshape(_places(image), (-1,))
@@ -122,7 +122,7 @@ def _equalizing_table(image: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(table, tf.uint8), (-1,))
 
 
-@compiled(input_signature=[_PICTURE, tf.TensorSpec((768,), tf.uint8)])
+@compiled(input_signature=[_IMAGE, tf.TensorSpec((768,), tf.uint8)])
 def _look_up(image: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
     return tf.gather(table, _places(image))
 
@@ -151,7 +151,7 @@ def jitter_strengths(strength: float | Strengths) -> Strengths:
 
 
 def draw_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws the jitter of one picture from its stateless seed.
+    """Draws the jitter of one image from its stateless seed.
 
     Returns:
         The order of brightness (0), contrast (1) and saturation (2), (3,) int32; and the factor of
@@ -165,13 +165,13 @@ def draw_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor
     return order, tf.random.stateless_uniform((3,), factor_seed, lowest, highest)
 
 
-def colour_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor) -> tf.Tensor:
+def color_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor) -> tf.Tensor:
     """Changes brightness, contrast and saturation, each by a random factor, in random order.
 
     Args:
         image: (h, w, 3) uint8.
         strength: Of all three, or of each; 0.4 is timm's.
-        seed: Stateless seed of this picture.
+        seed: Stateless seed of this image.
 
     Returns:
         uint8 of the same shape.
@@ -179,7 +179,7 @@ def colour_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor
     Raises:
         ValueError: `strength` is out of range.
 
-    Reference: torchvision's `ColorJitter` on Pillow's pictures; timm 0.3.4 uses it where neither
+    Reference: torchvision's `ColorJitter` on Pillow's images; timm 0.3.4 uses it where neither
     RandAugment nor AutoAugment is on.
     """
     order, factors = draw_jitter(strength, seed)

@@ -1,6 +1,6 @@
 """Resizes and crops inside a graph: the evaluation's, and the random ones of training.
 
-Each takes one (h, w, 3) uint8 picture and a static target (height, width), and returns
+Each takes one (h, w, 3) uint8 image and a static target (height, width), and returns
 (height, width, 3) uint8. The random ones draw everything from the stateless `seed` they get.
 """
 
@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from t2t_keras.data.ops.resize_window import is_quick, resize_window
 from t2t_keras.data.ops.seeds import split_seed
-from t2t_keras.data.resize_window import is_quick, resize_window
 from t2t_keras.images.resize import Size, cover_size, crop_offset, resized_size
 
 Range = tuple[float, float]
 
-CROP_AREA: Range = (0.08, 1.0)  # share of the picture's area
+CROP_AREA: Range = (0.08, 1.0)  # share of the image's area
 CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
 _CROP_TRIES = 10
 _LIGHT_ZOOM = 0.85  # the least share of a side that the light crop keeps
 
 
 def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tensor:
-    """The picture resized and centre-cropped: `images.resize.resize_and_crop` in TensorFlow ops.
+    """The image resized and center-cropped: `images.resize.resize_and_crop` in TensorFlow ops.
 
     Values are Pillow's but for about one in a thousand, which is a level off; where a rounding tie
     of the first axis meets one of the second, one in ten millions of pure noise is two levels off.
@@ -36,7 +36,7 @@ def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tenso
 def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
     """The evaluation's resize, a little larger at random, and a window anywhere in it.
 
-    Shifts and scales small pictures such as digits without turning, mirroring or squeezing them.
+    Shifts and scales small images such as digits without turning, mirroring or squeezing them.
     """
     zoom, place = split_seed(seed, 2)
     kept = crop_pct * tf.random.stateless_uniform((), zoom, _LIGHT_ZOOM, 1.0)
@@ -48,7 +48,7 @@ def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor)
 
 
 class Window(NamedTuple):
-    """What a random resized crop keeps of a picture: () int32 each, and () bool.
+    """What a random resized crop keeps of a image: () int32 each, and () bool.
 
     Attributes:
         top: Row it begins at.
@@ -74,13 +74,13 @@ class Window(NamedTuple):
 
 
 class CropDraws(NamedTuple):
-    """What random resized crops draw, a row a picture, before its size is known.
+    """What random resized crops draw, a row a image, before its size is known.
 
     Attributes:
-        sides: (pictures, 10, 2) float32, the height and width of every try over the square root of
-            the picture's area.
-        place: (pictures, 2) float32 in [0, 1), how far down and right the window lies.
-        bicubic: (pictures,) bool.
+        sides: (images, 10, 2) float32, the height and width of every try over the square root of
+            the image's area.
+        place: (images, 2) float32 in [0, 1), how far down and right the window lies.
+        bicubic: (images,) bool.
     """
 
     sides: tf.Tensor
@@ -88,9 +88,9 @@ class CropDraws(NamedTuple):
     bicubic: tf.Tensor
 
 
-def draw_crops(seed: tf.Tensor, pictures: int, area: Range, ratio: Range) -> CropDraws:
-    """Draws the crops of so many pictures: what costs the same for a batch as for one."""
-    draws = tf.random.stateless_uniform((pictures, 2 * _CROP_TRIES + 3), seed)
+def draw_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> CropDraws:
+    """Draws the crops of so many images: what costs the same for a batch as for one."""
+    draws = tf.random.stateless_uniform((images, 2 * _CROP_TRIES + 3), seed)
     shares, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
     narrow, wide = map(math.log, ratio)
     areas = area[0] + shares * (area[1] - area[0])
@@ -100,10 +100,10 @@ def draw_crops(seed: tf.Tensor, pictures: int, area: Range, ratio: Range) -> Cro
 
 
 def window_of(size: tf.Tensor, drawn: CropDraws, ratio: Range) -> Window:
-    """The window of a picture of a known size.
+    """The window of a image of a known size.
 
     Args:
-        size: (2,) int32, the picture's height and width.
+        size: (2,) int32, the image's height and width.
         drawn: One row of what `draw_crops` drew.
         ratio: As it was drawn with.
     """
@@ -129,7 +129,7 @@ def random_resized_crop(
 ) -> tf.Tensor:
     """A random window of random area and aspect, resized bilinearly or bicubically at random.
 
-    The window is the first of ten draws that fits the picture, else the largest centred one whose
+    The window is the first of ten draws that fits the image, else the largest centerd one whose
     aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
     `evaluation_crop`'s are.
     """
@@ -139,7 +139,7 @@ def random_resized_crop(
 
 
 def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
-    """An (h, w, 3) uint8 window of a picture resized as `random_resized_crop` does it."""
+    """An (h, w, 3) uint8 window of a image resized as `random_resized_crop` does it."""
     resized = tf.cond(
         is_quick(window, target),
         lambda: resize_window(window, target, bicubic),
@@ -164,7 +164,7 @@ def _resized_plainly(window: tf.Tensor, target: tf.Tensor, bicubic: tf.Tensor) -
 
 
 def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
-    """The picture resized bilinearly to cover `target`, and a random window of it and its margin.
+    """The image resized bilinearly to cover `target`, and a random window of it and its margin.
 
     The margin is an eighth of each side, and black: CIFAR's crop, at any size.
 
@@ -199,7 +199,7 @@ def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
 def _resized_window(
     image: tf.Tensor, resized, offset, target: Size, bicubic: tf.Tensor | bool = True
 ) -> tf.Tensor:
-    """A window of the resized picture, with Pillow's pixels and without making the rest.
+    """A window of the resized image, with Pillow's pixels and without making the rest.
 
     Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
     where Pillow's first pass has already clipped, by up to 20 levels.

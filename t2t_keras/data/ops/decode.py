@@ -1,10 +1,10 @@
-"""Encoded picture -> upright 8-bit RGB inside a graph: the pixels `images.read_rgb` reads."""
+"""Encoded image -> upright 8-bit RGB inside a graph: the pixels `images.read_rgb` reads."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOUR
+from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
 from t2t_keras.images.decode import FLIPPED, MIRRORED, ORIENTATION_TAG, TRANSPOSED
 
 _MARK = 0xFF
@@ -26,7 +26,7 @@ def jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
 
 
 def may_be_turned(contents: tf.Tensor) -> tf.Tensor:
-    """Whether an encoded JPEG may have an EXIF block, which most of a data set have not; () bool.
+    """Whether an encoded JPEG may have an EXIF block, which most of a dataset have not; () bool.
 
     It is looked for by its mark alone, which is quick, and quicker by replacing than by matching
     the whole file.
@@ -36,11 +36,11 @@ def may_be_turned(contents: tf.Tensor) -> tf.Tensor:
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an (h, w, 3) uint8 picture upright; `orientation` is () int32."""
+    """Turns an (h, w, 3) uint8 image upright; `orientation` is () int32."""
     return tf.cond(orientation == 1, lambda: image, lambda: _turned(image, orientation))
 
 
-# Few pictures need it: where none does it is a single op, as `decode._not_jpeg`.
+# Few images need it: where none does it is a single op, as `decode._not_jpeg`.
 @tf.function(
     input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32)],
     autograph=False,
@@ -120,10 +120,10 @@ def _bytes(text: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.decode_raw(text, tf.uint8), tf.int32)
 
 
-_SCREEN, _TABLE = 6, 13  # where the screen's size and the colours of all frames stand
+_SCREEN, _TABLE = 6, 13  # where the screen's size and the colors of all frames stand
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
 _LONGEST_RUN = 256  # sub-blocks passed over in one step
-_STEPS = 4096  # no picture needs more; a file made to need them would cost seconds
+_STEPS = 4096  # no image needs more; a file made to need them would cost seconds
 
 
 class FirstFrame(NamedTuple):
@@ -134,8 +134,8 @@ class FirstFrame(NamedTuple):
         whole: () bool; where it is false, only the header's size is known, and is `canvas`.
         size: (2,) int32, height and width.
         offset: (2,) int32, the rows above it and the columns left of it.
-        canvas: (2,) int32, height and width of the picture that it lies on.
-        ground: (3,) uint8, the colour around it: black where the frame has transparent pixels, as
+        canvas: (2,) int32, height and width of the image that it lies on.
+        ground: (3,) uint8, the color around it: black where the frame has transparent pixels, as
             they are themselves.
     """
 
@@ -148,7 +148,7 @@ class FirstFrame(NamedTuple):
 
 
 def first_frame(contents: tf.Tensor) -> FirstFrame:
-    """Finds the first frame without decoding it; the picture is as large as Pillow has it.
+    """Finds the first frame without decoding it; the image is as large as Pillow has it.
 
     A header's size bounds nothing: frames may be larger, and there may be thousands of them, which
     TensorFlow decodes all before it gives the first.
@@ -189,12 +189,12 @@ def _two_sides(data: tf.Tensor, at: tf.Tensor | int) -> tf.Tensor:
 
 
 def _table_size(flags: tf.Tensor) -> tf.Tensor:
-    """Bytes of a table of colours; 0 where there is none."""
+    """Bytes of a table of colors; 0 where there is none."""
     return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
 
 
 def _behind_extensions(data: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Where the extensions end, whether the last control has a transparent colour, steps left."""
+    """Where the extensions end, whether the last control has a transparent color, steps left."""
 
     def pass_over(at, transparent, steps):
         control = _byte(data, at + 1) == _CONTROL
@@ -238,10 +238,10 @@ _HEADER = 32  # bytes; all sizes lie in them but that of a GIF's frame
 
 # One trace for all pipelines of a process; plain Python control flow, so nothing to convert.
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
-def decode_picture(contents: tf.Tensor) -> tf.Tensor:
+def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP.
 
-    The rules for grey, palette, CMYK, 16-bit, transparent and turned pictures are those of
+    The rules for gray, palette, CMYK, 16-bit, transparent and turned images are those of
     `images.read_rgb`. What declares more than `MAX_PIXELS` pixels, in its header or in a GIF's
     first frame, is refused before anything is decoded. No later frame is decoded at all.
 
@@ -252,19 +252,19 @@ def decode_picture(contents: tf.Tensor) -> tf.Tensor:
         (h, w, 3) uint8.
 
     Raises:
-        tf.errors.InvalidArgumentError: The bytes are no such picture, or damaged, or too large.
+        tf.errors.InvalidArgumentError: The bytes are no such image, or damaged, or too large.
     """
     image = tf.cond(is_jpeg(contents), lambda: _jpeg(contents), lambda: _not_jpeg(contents))
     return tf.ensure_shape(image, (None, None, 3))
 
 
 def is_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    """Whether an encoded picture begins as a JPEG; () bool."""
+    """Whether an encoded image begins as a JPEG; () bool."""
     return tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
 
 
 # TensorFlow copies the branches of a condition into the graph around it, and visits every op of the
-# one that is not taken, for each picture. This one is large, and stays a single op.
+# one that is not taken, for each image. This one is large, and stays a single op.
 @tf.function(
     input_signature=[tf.TensorSpec((), tf.string)],
     autograph=False,
@@ -329,9 +329,9 @@ def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
 
 
 def _bmp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
-    # TensorFlow reads a palette's indices as grey, so only true colour passes.
-    true_colour = _begins(header, b"BM") & (_little_endian(header[28:30]) == 24)
-    known = tf.debugging.Assert(true_colour, ["not a JPEG, PNG, WebP, GIF or 24-bit BMP picture"])
+    # TensorFlow reads a palette's indices as gray, so only true color passes.
+    true_color = _begins(header, b"BM") & (_little_endian(header[28:30]) == 24)
+    known = tf.debugging.Assert(true_color, ["not a JPEG, PNG, WebP, GIF or 24-bit BMP image"])
     # A negative height says that the rows come from the top.
     height, width = (_signed(_little_endian(header[at : at + 4])) for at in (22, 18))
     with tf.control_dependencies([known]), small_enough(tf.abs(height), tf.abs(width)):
@@ -348,24 +348,24 @@ def _decode_any(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _without_alpha(image: tf.Tensor) -> tf.Tensor:
-    """Grey, grey + alpha, RGB or RGBA -> RGB, laid over the mean colour in integers."""
+    """Gray, gray + alpha, RGB or RGBA -> RGB, laid over the mean color in integers."""
     channels = tf.shape(image)[-1]
     with_alpha = channels % 2 == 0
-    colours = channels - tf.cast(with_alpha, tf.int32)
-    colour = tf.tile(image[..., :colours], (1, 1, 3 // colours))
+    colors = channels - tf.cast(with_alpha, tf.int32)
+    color = tf.tile(image[..., :colors], (1, 1, 3 // colors))
 
     def composite():
-        over, alpha = tf.cast(colour, tf.int32), tf.cast(image[..., -1:], tf.int32)
-        mixed = over * alpha + tf.constant(MEAN_COLOUR, tf.int32) * (255 - alpha)
+        over, alpha = tf.cast(color, tf.int32), tf.cast(image[..., -1:], tf.int32)
+        mixed = over * alpha + tf.constant(MEAN_COLOR, tf.int32) * (255 - alpha)
         return tf.cast((mixed + 127) // 255, tf.uint8)
 
-    return tf.cond(with_alpha, composite, lambda: colour)
+    return tf.cond(with_alpha, composite, lambda: color)
 
 
 def small_enough(height: tf.Tensor, width: tf.Tensor):
     """What is decoded inside waits for the check of the declared size."""
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    # Not `tf.debugging.Assert`: it makes a condition of it, a dozen ops for each picture.
+    # Not `tf.debugging.Assert`: it makes a condition of it, a dozen ops for each image.
     data = ["too many pixels declared", pixels]
     checked = tf.raw_ops.Assert(condition=pixels <= MAX_PIXELS, data=data)
     return tf.control_dependencies([checked])

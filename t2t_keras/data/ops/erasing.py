@@ -1,4 +1,4 @@
-"""Random erasing: boxes of a normalised picture are overwritten with noise or with the mean.
+"""Random erasing: boxes of a normalized image are overwritten with noise or with the mean.
 
 Reference: arXiv:1708.04896; timm 0.3.4, `RandomErasing`.
 """
@@ -20,15 +20,15 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Erasing:
-    """How often pictures are erased and what of them; the defaults are the authors'.
+    """How often images are erased and what of them; the defaults are the authors'.
 
     Args:
-        probability: That a picture is erased, in [0, 1].
-        mode: "const" (0, the mean colour), "rand" (one normal colour a box) or "pixel" (normal
+        probability: That a image is erased, in [0, 1].
+        mode: "const" (0, the mean color), "rand" (one normal color a box) or "pixel" (normal
             noise).
-        area: Share of the picture's area that its boxes take together, within (0, 1].
+        area: Share of the image's area that its boxes take together, within (0, 1].
         aspect: Height over width of a box, above 0; drawn evenly in its logarithm.
-        max_count: A picture that is erased loses 1 to this many boxes.
+        max_count: A image that is erased loses 1 to this many boxes.
 
     Raises:
         ValueError: A setting is out of range.
@@ -56,7 +56,7 @@ class Erasing:
 
 
 class Boxes(NamedTuple):
-    """What a batch of pictures loses; a row a picture, and a column a box.
+    """What a batch of images loses; a row a image, and a column a box.
 
     Attributes:
         places: (B, max_count, 4) int32, the top, left, height and width of every box; height and
@@ -69,18 +69,16 @@ class Boxes(NamedTuple):
 
 
 def draw_boxes(
-    settings: Erasing, height: int, width: int, pictures: tf.Tensor, seed: tf.Tensor
+    settings: Erasing, height: int, width: int, images: tf.Tensor, seed: tf.Tensor
 ) -> Boxes:
-    """Draws what so many pictures of this size lose, all of a batch at once.
+    """Draws what so many images of this size lose, all of a batch at once.
 
-    Each box is the first of ten draws that is smaller than the picture; there is none where none
+    Each box is the first of ten draws that is smaller than the image; there is none where none
     is.
     """
     erased_seed, count_seed, shape_seed, place_seed, noise_seed = split_seed(seed, 5)
-    erased = tf.random.stateless_uniform((pictures,), erased_seed) < settings.probability
-    counts = tf.random.stateless_uniform(
-        (pictures,), count_seed, 1, settings.max_count + 1, tf.int32
-    )
+    erased = tf.random.stateless_uniform((images,), erased_seed) < settings.probability
+    counts = tf.random.stateless_uniform((images,), count_seed, 1, settings.max_count + 1, tf.int32)
     sides = _drawn_sides(settings, height, width, counts, shape_seed)
     fits = tf.reduce_all(sides < (height, width), -1)
     first = tf.argmax(tf.cast(fits, tf.int32), -1)
@@ -89,8 +87,8 @@ def draw_boxes(
     size = tf.where(there[..., None], tf.gather(sides, first, batch_dims=2), 0)
     shares = tf.random.stateless_uniform(tf.shape(size), place_seed, dtype=tf.float64)
     places = tf.cast(shares * tf.cast((height + 1, width + 1) - size, tf.float64), tf.int32)
-    seeds = tf.random.split(noise_seed, pictures * settings.max_count)
-    seeds = tf.reshape(seeds, (pictures, settings.max_count, 2))
+    seeds = tf.random.split(noise_seed, images * settings.max_count)
+    seeds = tf.reshape(seeds, (images, settings.max_count, 2))
     return Boxes(tf.concat([places, size], -1), seeds)
 
 
@@ -98,9 +96,9 @@ def erase(images: tf.Tensor, mode: str, boxes: Boxes) -> tf.Tensor:
     """Overwrites the boxes of a batch.
 
     Args:
-        images: (B, H, W, 3) float32, normalised.
+        images: (B, H, W, 3) float32, normalized.
         mode: One of `ERASING_MODES`.
-        boxes: What was drawn for these pictures.
+        boxes: What was drawn for these images.
 
     Returns:
         (B, H, W, 3) float32.
@@ -112,7 +110,7 @@ def erase(images: tf.Tensor, mode: str, boxes: Boxes) -> tf.Tensor:
         number = numbers[place]
         top, left, height, width = tf.unstack(tf.gather_nd(boxes.places, number))
         start = tf.stack([number[0] * rows + top, 3 * left])
-        # In the batch's own memory in a graph, where pictures are not put together anew.
+        # In the batch's own memory in a graph, where images are not put together anew.
         lines = tf.raw_ops.TensorStridedSliceUpdate(
             input=lines,
             begin=start,
@@ -123,7 +121,7 @@ def erase(images: tf.Tensor, mode: str, boxes: Boxes) -> tf.Tensor:
         return place + 1, lines
 
     count = tf.shape(numbers)[0]
-    # TensorFlow is faster on two axes, the lines of all pictures, than on four.
+    # TensorFlow is faster on two axes, the lines of all images, than on four.
     lines = tf.reshape(images, (-1, 3 * tf.shape(images)[2]))
     _, lines = tf.while_loop(lambda place, lines: place < count, erased, (0, lines))
     return tf.reshape(lines, tf.shape(images))
@@ -133,8 +131,8 @@ def _filling(mode: str, size: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> t
     height, width = size
     if mode == "pixel":
         return _normal_noise(height, 3 * width, seed)
-    colour = tf.random.stateless_normal((3,), seed) if mode == "rand" else tf.zeros(3)
-    return tf.tile(colour[None], (height, width))
+    color = tf.random.stateless_normal((3,), seed) if mode == "rand" else tf.zeros(3)
+    return tf.tile(color[None], (height, width))
 
 
 def _normal_noise(rows: tf.Tensor, columns: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

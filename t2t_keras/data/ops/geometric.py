@@ -1,11 +1,11 @@
-"""Pillow's affine transforms in a graph, on one (h, w, 3) uint8 RGB picture of any size.
+"""Pillow's affine transforms in a graph, on one (h, w, 3) uint8 RGB image of any size.
 
-As `Image.transform` and `Image.rotate`, border included: a place outside the picture takes the
-fill colour, one inside is interpolated with the outermost pixels repeated, and cut, not rounded,
+As `Image.transform` and `Image.rotate`, border included: a place outside the image takes the
+fill color, one inside is interpolated with the outermost pixels repeated, and cut, not rounded,
 to a whole number. Values are mixed in float32 where Pillow has float64: none is more than a level
 off, fewer than one in a hundred is, and up to one in ten where a translation gives all the same
-fraction. XLA compiles what touches every pixel, once for every size of picture; in two steps, for
-in one it would compute the places again for every neighbour.
+fraction. XLA compiles what touches every pixel, once for every size of image; in two steps, for
+in one it would compute the places again for every neighbor.
 """
 
 import functools
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.graph import compiled
 
-_PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
+_IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 _FLAG = tf.TensorSpec((), tf.bool)
 _FILL = tf.TensorSpec((3,), tf.uint8)
 _SHIFTS = tf.TensorSpec((None,), tf.float64)
@@ -25,13 +25,13 @@ _BORDER = 2  # pixels a side that the wider filter may reach over
 
 
 def rotate(image: tf.Tensor, degrees: Any, bicubic: Any, fill: Any) -> tf.Tensor:
-    """`Image.rotate`: counter-clockwise around the centre.
+    """`Image.rotate`: counter-clockwise around the center.
 
     Args:
         image: (h, w, 3) uint8.
         degrees: () float.
         bicubic: () bool; bilinear where false.
-        fill: (3,) uint8, the colour of what comes from outside.
+        fill: (3,) uint8, the color of what comes from outside.
     """
     radians = tf.cast(degrees, tf.float64) * (math.pi / 180.0)
     pixels, place, *rest = _turned_places(image, tf.cos(radians), tf.sin(radians))
@@ -78,13 +78,13 @@ def _shifted_rows(image: tf.Tensor, shifts: tf.Tensor, bicubic: Any, fill: Any) 
 
 
 # TensorFlow's own transpose takes three times as long.
-@compiled(input_signature=[_PICTURE])
+@compiled(input_signature=[_IMAGE])
 def _turned_over(image: tf.Tensor) -> tf.Tensor:
     """Rows become columns."""
     return tf.transpose(image, (1, 0, 2))
 
 
-@compiled(input_signature=[_PICTURE, _SHIFTS])
+@compiled(input_signature=[_IMAGE, _SHIFTS])
 def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
     """Every row from its own column on, the outermost pixels repeated.
 
@@ -97,7 +97,7 @@ def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.reshape(image, (-1, 3)), tf.range(height)[:, None] * width + columns)
 
 
-@compiled(input_signature=[_PICTURE, _SHIFTS, _FLAG, _FILL])
+@compiled(input_signature=[_IMAGE, _SHIFTS, _FLAG, _FILL])
 def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor):
     """Interpolates what `_from_columns` made."""
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1] - 3
@@ -107,23 +107,23 @@ def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.
     bounds = [tf.math.ceil(bound - 0.5 - shifts) for bound in (0, tf.cast(width, tf.float64))]
     first, end = (3 * tf.cast(bound, tf.int32)[:, None] for bound in bounds)
     place = tf.range(3 * width)
-    inside, colours = (first <= place) & (place < end), tf.tile(fill, [width])
+    inside, colors = (first <= place) & (place < end), tf.tile(fill, [width])
     mixed = tf.cond(
         bicubic,
-        lambda: _cut(_cubic(taps, share), inside, colours),
-        lambda: _cut(_linear(taps, share), inside, colours),
+        lambda: _cut(_cubic(taps, share), inside, colors),
+        lambda: _cut(_linear(taps, share), inside, colors),
     )
     return tf.reshape(mixed, (height, width, 3))
 
 
-@compiled(input_signature=[_PICTURE, *[tf.TensorSpec((), tf.float64)] * 2])
+@compiled(input_signature=[_IMAGE, *[tf.TensorSpec((), tf.float64)] * 2])
 def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor):
-    """Where every pixel of a turned picture comes from.
+    """Where every pixel of a turned image comes from.
 
     Returns:
-        The flat bordered picture, a pixel a uint32: a third of the look-ups; the place in it of the
+        The flat bordered image, a pixel a uint32: a third of the look-ups; the place in it of the
         pixel before that point, (h * w,) int32; how far the point lies right and down of it,
-        float32 in [0, 1), and whether it lies in the picture, bool, all (h * w,).
+        float32 in [0, 1), and whether it lies in the image, bool, all (h * w,).
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     y_end, x_end = tf.cast(height, tf.float64), tf.cast(width, tf.float64)

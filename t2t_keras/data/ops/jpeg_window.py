@@ -1,7 +1,7 @@
-"""Decodes a random window of a picture, and of a JPEG little more than that.
+"""Decodes a random window of a image, and of a JPEG little more than that.
 
-A JPEG's colours are mostly stored at half the width: the decoder makes those of a column of its
-neighbours as well, and has none at the side of a window. So a margin is decoded, and cut away.
+A JPEG's colors are mostly stored at half the width: the decoder makes those of a column of its
+neighbors as well, and has none at the side of a window. So a margin is decoded, and cut away.
 Rows need none.
 """
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from t2t_keras.data.ops.crops import CropDraws, window_of
 from t2t_keras.data.ops.decode import (
     DCT_METHOD,
-    decode_picture,
+    decode_image,
     is_jpeg,
     jpeg_orientation,
     may_be_turned,
@@ -34,17 +34,17 @@ _SIGNATURE = [
 ]
 
 
-# One trace for all pipelines of a process, as `decode_picture`.
+# One trace for all pipelines of a process, as `decode_image`.
 @tf.function(input_signature=_SIGNATURE, autograph=False)
 def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
-    """The window that `random_resized_crop` resizes, with the pixels of `decode_picture`.
+    """The window that `random_resized_crop` resizes, with the pixels of `decode_image`.
 
     Of an upright JPEG the window alone is decoded. What is decoded is checked: damage below the
     window, or right of it, is met in an epoch whose window reaches it. A file that does not end as
     a JPEG is decoded whole, so one that was cut off fails always.
 
     Args:
-        contents: () string, of any format that `decode_picture` reads.
+        contents: () string, of any format that `decode_image` reads.
         drawn: One row of what `draw_crops` drew.
         ratio: (2,) width over height, as it was drawn with.
 
@@ -52,7 +52,7 @@ def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf
         (h, w, 3) uint8.
 
     Raises:
-        tf.errors.InvalidArgumentError: As `decode_picture`, in what is decoded.
+        tf.errors.InvalidArgumentError: As `decode_image`, in what is decoded.
     """
     whole = is_jpeg(contents) & (tf.strings.substr(contents, -len(_END), len(_END)) == _END)
     window = tf.cond(
@@ -71,7 +71,7 @@ def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf
 )
 def _of_other(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor, whole_jpeg: tf.Tensor):
     def of_whole():
-        image = decode_picture(contents)
+        image = decode_image(contents)
         window = window_of(tf.shape(image)[:2], drawn, ratio)
         return image[window.rows, window.columns]
 
@@ -95,7 +95,7 @@ def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) ->
 # XLA makes one op of some fifty small ones.
 @compiled(input_signature=[tf.TensorSpec((2,), tf.int32), *_SIGNATURE[1:]])
 def _places(size: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor):
-    """What to decode of a picture of that size, and where in its rows of values the window lies.
+    """What to decode of a image of that size, and where in its rows of values the window lies.
 
     Returns:
         The decoded part's (top, left, height, width), and the window's (row, value) and (rows,

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: every picture of a batch mixed with the one as far from the batch's other end.
+"""Mixup and cutmix: every image of a batch mixed with the one as far from the batch's other end.
 
 One draw holds for the whole batch, as in the authors' training.
 
@@ -74,7 +74,7 @@ class Mix(NamedTuple):
     """One batch's draw.
 
     Attributes:
-        own: () float64, what is left of each picture, and the weight of its label; 1 where nothing
+        own: () float64, what is left of each image, and the weight of its label; 1 where nothing
             is mixed.
         cut: () bool, whether it is cutmix.
         box: (top, left, height, width), () int32 each: what cutmix replaces.
@@ -86,7 +86,7 @@ class Mix(NamedTuple):
 
 
 def draw_mix(settings: Mixing, height: int, width: int, seed: tf.Tensor) -> Mix:
-    """Draws how to mix a batch of pictures of this size."""
+    """Draws how to mix a batch of images of this size."""
     mixed_seed, cut_seed, share_seed, place_seed = split_seed(seed, 4)
     mixed = tf.random.stateless_uniform((), mixed_seed) < settings.probability
     cut = tf.random.stateless_uniform((), cut_seed) < settings.cutmix_share
@@ -119,7 +119,7 @@ def symmetric_beta(alpha: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
-    """Mixes pictures with their partners, in whole levels with ties rounded to even.
+    """Mixes images with their partners, in whole levels with ties rounded to even.
 
     Args:
         images: (..., H, W, 3) uint8.
@@ -149,18 +149,18 @@ def mix_levels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
 
 
 def mix_targets(targets: tf.Tensor, mix: Mix) -> tf.Tensor:
-    """Mixes (B, classes) float32 targets as the pictures of their batch are mixed."""
+    """Mixes (B, classes) float32 targets as the images of their batch are mixed."""
     own, other = tf.cast(mix.own, tf.float32), tf.cast(1 - mix.own, tf.float32)
     return targets * own + tf.reverse(targets, (0,)) * other
 
 
 def _cut_box(own: tf.Tensor, height: int, width: int, seed: tf.Tensor):
-    """A box of side ratio sqrt(1 - own) whose centre lies anywhere, clipped at the border."""
-    centres = tf.unstack(tf.random.stateless_uniform((2,), seed, dtype=tf.float64), 2)
+    """A box of side ratio sqrt(1 - own) whose center lies anywhere, clipped at the border."""
+    centers = tf.unstack(tf.random.stateless_uniform((2,), seed, dtype=tf.float64), 2)
     starts, sizes = [], []
-    for side, centre in zip((height, width), centres, strict=True):
+    for side, center in zip((height, width), centers, strict=True):
         half = tf.cast(side * tf.sqrt(1 - own), tf.int32) // 2
-        middle = tf.cast(side * centre, tf.int32)
+        middle = tf.cast(side * center, tf.int32)
         start = tf.maximum(middle - half, 0)
         starts.append(start)
         sizes.append(tf.minimum(middle + half, side) - start)

@@ -4,10 +4,10 @@ import tensorflow as tf
 
 from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
-def normalise(images: tf.Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMAGENET_STD):
+def normalize(images: tf.Tensor, mean: Color = IMAGENET_MEAN, std: Color = IMAGENET_STD):
     """`images.preprocess_input` in TensorFlow, whatever Keras' backend is.
 
     Args:
@@ -21,7 +21,7 @@ def normalise(images: tf.Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMA
     # TensorFlow is slow where one side repeats every three values, and fast where it is a row.
     width = tf.shape(images)[-2]
     means, deviations = (
-        tf.tile(255 * tf.convert_to_tensor(colour, tf.float32), (width,)) for colour in (mean, std)
+        tf.tile(255 * tf.convert_to_tensor(color, tf.float32), (width,)) for color in (mean, std)
     )
     rows = tf.reshape(tf.cast(images, tf.float32), (-1, 3 * width))
     normal = tf.reshape((rows - means) / deviations, tf.shape(images))

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from t2t_keras.data.ops import color as colour_ops
+from t2t_keras.data.ops import color as color_ops
 from t2t_keras.data.ops import geometric as geometric_ops
 from t2t_keras.errors import require
-from t2t_keras.images.constants import MEAN_COLOUR
+from t2t_keras.images.constants import MEAN_COLOR
 
 OPS = (
     "AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color",
@@ -35,7 +35,7 @@ class RandAugmentConfig:
 
     Args:
         magnitude: Mean of the magnitudes, from 0; above 10 counts as 10.
-        count: Ops a picture, from 0.
+        count: Ops a image, from 0.
         magnitude_std: Standard deviation of the magnitudes, from 0; however large, the
             distribution stays a normal one whose ends are moved to 0 and 10.
         increasing: Whether the ops grow stronger with the magnitude; where not, some go the other
@@ -107,7 +107,7 @@ def _number(key: str, digits: str, text: str) -> int | float | bool:
 
 
 class Draws(NamedTuple):
-    """What pictures draw; every field is (pictures, count), and (count,) for a single one."""
+    """What images draw; every field is (images, count), and (count,) for a single one."""
 
     op: tf.Tensor  # int32 index into `OPS`
     applied: tf.Tensor  # bool
@@ -117,11 +117,11 @@ class Draws(NamedTuple):
     amount: tf.Tensor  # float64, what the magnitude and the sign mean to the op
 
 
-def draw_ops(config: RandAugmentConfig, seed: tf.Tensor, pictures: int) -> Draws:
-    """Draws the ops of so many pictures: what costs the same for a batch as for one."""
+def draw_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> Draws:
+    """Draws the ops of so many images: what costs the same for a batch as for one."""
     # All numbers in one draw: an op costs more than what it computes here.
     parts = (3 * config.count, config.count, len(OPS) if config.weighted else config.count)
-    draws = tf.random.stateless_uniform((pictures, sum(parts)), seed, _LEAST)
+    draws = tf.random.stateless_uniform((images, sum(parts)), seed, _LEAST)
     choices, shares, chosen = tf.split(draws, parts, axis=1)
     if config.weighted:
         # The largest of the weights' logarithms, with Gumbel noise added, are such a draw.
@@ -160,14 +160,14 @@ def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Te
 
 
 def rand_augment(
-    image: tf.Tensor, drawn: Draws, fill: tuple[int, int, int] = MEAN_COLOUR
+    image: tf.Tensor, drawn: Draws, fill: tuple[int, int, int] = MEAN_COLOR
 ) -> tf.Tensor:
-    """Applies the ops that were drawn for a picture, one after the other.
+    """Applies the ops that were drawn for a image, one after the other.
 
     Args:
         image: (h, w, 3) uint8.
         drawn: One row of what `draw_ops` drew.
-        fill: Colour of what a geometric op brings in from outside.
+        fill: Color of what a geometric op brings in from outside.
 
     Returns:
         uint8 of the same shape.
@@ -188,19 +188,19 @@ _SIGNATURE = (
     tf.TensorSpec((3,), tf.uint8),
 )
 _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = {
-    "AutoContrast": lambda image, *_: colour_ops.auto_contrast(image),
-    "Equalize": lambda image, *_: colour_ops.equalize(image),
-    "Invert": lambda image, *_: colour_ops.invert(image),
+    "AutoContrast": lambda image, *_: color_ops.auto_contrast(image),
+    "Equalize": lambda image, *_: color_ops.equalize(image),
+    "Invert": lambda image, *_: color_ops.invert(image),
     "Rotate": geometric_ops.rotate,
-    "Posterize": lambda image, bits, *_: colour_ops.posterize(image, tf.cast(bits, tf.int32)),
-    "Solarize": lambda image, start, *_: colour_ops.solarize(image, tf.cast(start, tf.int32)),
-    "SolarizeAdd": lambda image, more, *_: colour_ops.solarize_add(image, tf.cast(more, tf.int32)),
-    "Color": lambda image, factor, *_: colour_ops.color(image, tf.cast(factor, tf.float32)),
-    "Contrast": lambda image, factor, *_: colour_ops.contrast(image, tf.cast(factor, tf.float32)),
-    "Brightness": lambda image, factor, *_: colour_ops.brightness(
+    "Posterize": lambda image, bits, *_: color_ops.posterize(image, tf.cast(bits, tf.int32)),
+    "Solarize": lambda image, start, *_: color_ops.solarize(image, tf.cast(start, tf.int32)),
+    "SolarizeAdd": lambda image, more, *_: color_ops.solarize_add(image, tf.cast(more, tf.int32)),
+    "Color": lambda image, factor, *_: color_ops.color(image, tf.cast(factor, tf.float32)),
+    "Contrast": lambda image, factor, *_: color_ops.contrast(image, tf.cast(factor, tf.float32)),
+    "Brightness": lambda image, factor, *_: color_ops.brightness(
         image, tf.cast(factor, tf.float32)
     ),
-    "Sharpness": lambda image, factor, *_: colour_ops.sharpness(image, tf.cast(factor, tf.float32)),
+    "Sharpness": lambda image, factor, *_: color_ops.sharpness(image, tf.cast(factor, tf.float32)),
     "ShearX": geometric_ops.shear_x,
     "ShearY": geometric_ops.shear_y,
     "TranslateX": lambda image, share, *outside: geometric_ops.translate_x(
@@ -217,19 +217,19 @@ _BRANCHES = [
 ]
 
 
-# One trace for all pictures, layers and pipelines of a process.
+# One trace for all images, layers and pipelines of a process.
 @tf.function(
     input_signature=[_SIGNATURE[0], tf.TensorSpec((), tf.int32), *_SIGNATURE[1:]], autograph=False
 )
 def apply_op(
     image: tf.Tensor, op: tf.Tensor, amount: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
-    """The picture after the op of that index in `OPS`; the arguments are those of `Draws`.
+    """The image after the op of that index in `OPS`; the arguments are those of `Draws`.
 
-    Where there is no op of that index, the picture stays as it is.
+    Where there is no op of that index, the image stays as it is.
     """
     # Not `tf.switch_case`: it copies all branches into the graph around it, and TensorFlow visits
-    # every op of those that are not taken, for each picture.
+    # every op of those that are not taken, for each image.
     (changed,) = tf.raw_ops.StatelessCase(
         branch_index=op,
         input=[image, amount, bicubic, fill],

@@ -1,4 +1,4 @@
-"""Which pictures of every batch one of several processes decodes.
+"""Which images of every batch one of several processes decodes.
 
 The processes' shares of a batch make up the whole batch, in another order. Mixing pairs each row
 of a batch with the one as far from its other end: a share holds both or neither, in the order in
@@ -33,7 +33,7 @@ def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
 def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
     """Packs all four into one seed: a hash costs ten times as much.
 
-    TensorFlow scrambles a seed before it draws, so neighbours draw independently.
+    TensorFlow scrambles a seed before it draws, so neighbors draw independently.
     """
     epoch, index = (tf.cast(number, tf.int64) for number in (epoch, index))
     return tf.stack([seed, (epoch * _PLACES + index) * 2 + purpose])
@@ -61,7 +61,7 @@ class Share:
             )
 
     def size(self, batch_size: int) -> int:
-        """Pictures of each batch.
+        """Images of each batch.
 
         Raises:
             ValueError: `batch_size` is not a multiple of twice the number of processes, if there

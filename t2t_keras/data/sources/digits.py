@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits as a TFDS data set: the default, made without any network.
+"""scikit-learn's handwritten digits as a TFDS dataset: the default, made without any network.
 
 Importing this module registers the builder, so `tfds.load("digits")` knows it afterwards.
 """
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """1,797 digits of 43 writers, 8 x 8 grey: 1,437 to train on and 360 to test on, stratified."""
+    """1,797 digits of 43 writers, 8 x 8 gray: 1,437 to train on and 360 to test on, stratified."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}
@@ -62,10 +62,10 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare_digits(data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
-    """Writes the data set where it is not there yet, in a few seconds and with one line of log.
+    """Writes the dataset where it is not there yet, in a few seconds and with one line of log.
 
     Args:
-        data_dir: Root of TFDS data sets; None is TFDS' own, `$TFDS_DATA_DIR` or
+        data_dir: Root of TFDS datasets; None is TFDS' own, `$TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
 
     Returns:

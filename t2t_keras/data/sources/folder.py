@@ -1,4 +1,4 @@
-"""Pictures in folders, one a class: what lies there, checked before anything is read."""
+"""Images in folders, one a class: what lies there, checked before anything is read."""
 
 import collections
 import contextlib
@@ -17,7 +17,7 @@ LABELS_NAME = "LOC_val_solution.csv"
 _DEEP = "ILSVRC/Data/CLS-LOC"
 
 
-def picture_root(root: Path) -> Path:
+def image_root(root: Path) -> Path:
     """Where train/ and val/ lie: in `root`, or where ImageNet's archive has them below it."""
     deep = (root / _DEEP, root / Path(_DEEP).relative_to("ILSVRC"))
     return next((folder for folder in deep if folder.is_dir()), root)
@@ -31,7 +31,7 @@ def find_labels(folder: Path) -> Path | None:
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Reads the table: a picture's name without suffix -> its class, as "n01440764".
+    """Reads the table: a image's name without suffix -> its class, as "n01440764".
 
     Raises:
         DataError: It is no such table.
@@ -44,7 +44,7 @@ def read_labels(path: Path) -> dict[str, str]:
         raise DataError(
             f"{path}: is not the table of labels that Kaggle hands out with ImageNet "
             f"({type(error).__name__}: {error}). Its columns are ImageId and PredictionString; "
-            "download it again, or put the pictures into a folder a class."
+            "download it again, or put the images into a folder a class."
         ) from error
 
 
@@ -54,18 +54,18 @@ EVAL_FOLDERS = ("validation", "val", "valid", "test")  # the first that exists i
 
 _log = logging.getLogger(__name__)
 
-Pictures = dict[str, list[str]]  # class name -> paths, both sorted
+Images = dict[str, list[str]]  # class name -> paths, both sorted
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderPictures:
-    """The picture files of both parts; `train` is empty where only evaluation was asked for."""
+class FolderImages:
+    """The image files of both parts; `train` is empty where only evaluation was asked for."""
 
-    train: Pictures
-    evaluation: Pictures
+    train: Images
+    evaluation: Images
 
 
-def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> FolderPictures:
+def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> FolderImages:
     """Lists ROOT/train/CLASS/* and ROOT/val/CLASS/*, or splits ROOT/CLASS/*.
 
     ImageNet is also read as Kaggle hands it out: ROOT/ILSVRC/Data/CLS-LOC/train/CLASS/*, with
@@ -75,13 +75,13 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
         root: An existing folder.
         validation_split: Share of each class to evaluate on where there is no such folder;
             0 for none.
-        evaluation_only: Whether training pictures are not needed.
+        evaluation_only: Whether training images are not needed.
 
     Raises:
-        DataError: The folder holds no usable data set; the message names what is wrong and where.
-        ValueError: `validation_split` is given beside a folder of evaluation pictures.
+        DataError: The folder holds no usable dataset; the message names what is wrong and where.
+        ValueError: `validation_split` is given beside a folder of evaluation images.
     """
-    root = picture_root(root)
+    root = image_root(root)
     folders = _parts(root)
     evaluation = next((folders[name] for name in EVAL_FOLDERS if name in folders), None)
     if evaluation is None:
@@ -90,11 +90,11 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
         return _scan_classes_only(root, validation_split, evaluation_only)
     if evaluation is not None and validation_split:
         raise ValueError(
-            f"`validation_split` must be 0 where {evaluation} holds evaluation pictures. "
+            f"`validation_split` must be 0 where {evaluation} holds evaluation images. "
             f"Received: validation_split={validation_split}"
         )
     if evaluation_only and evaluation is not None:
-        return FolderPictures({}, _scan_evaluation(evaluation))
+        return FolderImages({}, _scan_evaluation(evaluation))
     if TRAIN_FOLDER not in folders:
         raise DataError(
             f"{root}: there is {evaluation.name}/ but no {TRAIN_FOLDER}/ with class folders. "
@@ -103,13 +103,13 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
     train = _scan_classes(folders[TRAIN_FOLDER])
     if evaluation is None:
         return _split(folders[TRAIN_FOLDER], train, validation_split)
-    pictures = FolderPictures(train, _scan_evaluation(evaluation))
-    _check_same_classes(folders[TRAIN_FOLDER], evaluation, pictures)
-    return pictures
+    images = FolderImages(train, _scan_evaluation(evaluation))
+    _check_same_classes(folders[TRAIN_FOLDER], evaluation, images)
+    return images
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """Folders named as parts of a data set; one without folders of its own is a class: a train."""
+    """Folders named as parts of a dataset; one without folders of its own is a class: a train."""
     return {name: folder for name, folder in _named(root).items() if _subfolders(folder)}
 
 
@@ -119,56 +119,56 @@ def _named(root: Path) -> dict[str, Path]:
 
 
 def _flat_evaluation(root: Path, needed: bool) -> Path | None:
-    """A folder of evaluation pictures without class folders whose labels lie in a table.
+    """A folder of evaluation images without class folders whose labels lie in a table.
 
     Raises:
-        DataError: It is needed, and there are pictures but no table.
+        DataError: It is needed, and there are images but no table.
     """
     named = _named(root)
     flat = [named[name] for name in EVAL_FOLDERS if name in named and not _subfolders(named[name])]
-    labelled = next((folder for folder in flat if find_labels(folder)), None)
-    if needed and flat and labelled is None:
+    labeled = next((folder for folder in flat if find_labels(folder)), None)
+    if needed and flat and labeled is None:
         raise DataError(
             f"{flat[0]}: holds no class folders, and there is no {LABELS_NAME} in it or above it, "
-            "which names the classes of ImageNet's pictures (the numbers of its ground-truth file "
-            "do not). Add that file, put each class's pictures in a folder of its own, or give "
+            "which names the classes of ImageNet's images (the numbers of its ground-truth file "
+            "do not). Add that file, put each class's images in a folder of its own, or give "
             "`validation_split`, for example 0.1."
         )
-    return labelled
+    return labeled
 
 
-def _scan_evaluation(folder: Path) -> Pictures:
+def _scan_evaluation(folder: Path) -> Images:
     return _scan_classes(folder) if _subfolders(folder) else _scan_flat(folder)
 
 
-def _scan_flat(folder: Path) -> Pictures:
+def _scan_flat(folder: Path) -> Images:
     table = find_labels(folder)
     labels = read_labels(table)
     with _ignored_counted(folder) as ignored:
-        paths = _pictures(folder, ignored)
-    classes: Pictures = {name: [] for name in sorted(set(labels.values()))}
+        paths = _images(folder, ignored)
+    classes: Images = {name: [] for name in sorted(set(labels.values()))}
     unknown = [path for path in paths if Path(path).stem not in labels]
     if unknown:
         raise DataError(
             f"{unknown[0]}: has no label in {table}, nor have {len(unknown) - 1} more of the "
-            f"{len(paths)} pictures. Add them to the table, or remove the pictures."
+            f"{len(paths)} images. Add them to the table, or remove the images."
         )
     for path in paths:
         classes[labels[Path(path).stem]].append(path)
     return {name: found for name, found in classes.items() if found}
 
 
-def _scan_classes_only(root: Path, share: float, evaluation_only: bool) -> FolderPictures:
+def _scan_classes_only(root: Path, share: float, evaluation_only: bool) -> FolderImages:
     classes = _scan_classes(root)
-    return FolderPictures({}, classes) if evaluation_only else _split(root, classes, share)
+    return FolderImages({}, classes) if evaluation_only else _split(root, classes, share)
 
 
-def _scan_classes(folder: Path) -> Pictures:
+def _scan_classes(folder: Path) -> Images:
     names = _subfolders(folder)
     if not names:
         raise DataError(
-            f"{folder}: holds no class folders. Put each class's pictures in a folder of its own, "
-            f"as {folder.name}/CLASS/PICTURE.jpg."
+            f"{folder}: holds no class folders. Put each class's images in a folder of its own, "
+            f"as {folder.name}/CLASS/IMAGE.jpg."
         )
     if len(names) == 1:
         raise DataError(
@@ -177,8 +177,8 @@ def _scan_classes(folder: Path) -> Pictures:
         )
     with _ignored_counted(folder) as ignored:
         beside = [entry for entry in _entries(folder) if entry.name not in names]
-        ignored.update(_why_ignored(entry) or "picture in no class folder" for entry in beside)
-        return {name: _pictures(folder / name, ignored) for name in names}
+        ignored.update(_why_ignored(entry) or "image in no class folder" for entry in beside)
+        return {name: _images(folder / name, ignored) for name in names}
 
 
 @contextlib.contextmanager
@@ -187,10 +187,10 @@ def _ignored_counted(folder: Path) -> Iterator[collections.Counter]:
     yield ignored
     if ignored:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
-        _log.warning("%s: ignored beside the pictures: %s", folder, kinds)
+        _log.warning("%s: ignored beside the images: %s", folder, kinds)
 
 
-def _pictures(folder: Path, ignored: collections.Counter) -> list[str]:
+def _images(folder: Path, ignored: collections.Counter) -> list[str]:
     paths = []
     for entry in _entries(folder):
         kind = _why_ignored(entry)
@@ -200,7 +200,7 @@ def _pictures(folder: Path, ignored: collections.Counter) -> list[str]:
             ignored[kind] += 1
     if not paths:
         raise DataError(
-            f"{folder}: no pictures in this folder. Formats read: {', '.join(SUFFIXES)}; "
+            f"{folder}: no images in this folder. Formats read: {', '.join(SUFFIXES)}; "
             "fill or remove the folder."
         )
     return sorted(paths)
@@ -235,34 +235,34 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         raise DataError(f"{folder}: cannot be listed ({reason}). Check its permissions.") from error
 
 
-def _split(folder: Path, classes: Pictures, share: float) -> FolderPictures:
+def _split(folder: Path, classes: Images, share: float) -> FolderImages:
     """Takes the same share of each class, chosen by a hash of the names: stable and unordered."""
     if not share:
         raise DataError(
-            f"{folder}: there are no evaluation pictures beside it. Add a {EVAL_FOLDERS[1]}/ "
+            f"{folder}: there are no evaluation images beside it. Add a {EVAL_FOLDERS[1]}/ "
             "folder next to train/, or give `validation_split`, for example 0.1."
         )
     train, evaluation = {}, {}
     for name, paths in classes.items():
         if len(paths) < 2:
             raise DataError(
-                f"{folder / name}: holds a single picture, which cannot both be trained and "
+                f"{folder / name}: holds a single image, which cannot both be trained and "
                 "evaluated on. Add more, or remove the class."
             )
         count = min(max(round(len(paths) * share), 1), len(paths) - 1)
         chosen = set(sorted(paths, key=_name_hash)[:count])
         evaluation[name] = [path for path in paths if path in chosen]
         train[name] = [path for path in paths if path not in chosen]
-    return FolderPictures(train, evaluation)
+    return FolderImages(train, evaluation)
 
 
 def _name_hash(path: str) -> bytes:
     return hashlib.sha256(os.fsencode(os.path.basename(path))).digest()
 
 
-def _check_same_classes(train: Path, evaluation: Path, pictures: FolderPictures) -> None:
-    missing = sorted(pictures.train.keys() - pictures.evaluation.keys())
-    surplus = sorted(pictures.evaluation.keys() - pictures.train.keys())
+def _check_same_classes(train: Path, evaluation: Path, images: FolderImages) -> None:
+    missing = sorted(images.train.keys() - images.evaluation.keys())
+    surplus = sorted(images.evaluation.keys() - images.train.keys())
     if missing or surplus:
         raise DataError(
             f"{evaluation}: its classes are not those of {train}: missing {_shown(missing)}; "

@@ -1,4 +1,4 @@
-"""`open_source`: a data set by name or folder, checked before anything is trained on it."""
+"""`open_source`: a dataset by name or folder, checked before anything is trained on it."""
 
 import dataclasses
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from t2t_keras.data.ops.graph import plain_options
-from t2t_keras.data.sources.folder import Pictures, scan_folder
+from t2t_keras.data.sources.folder import Images, scan_folder
 from t2t_keras.data.sources.splits import FileSplit, Split
 from t2t_keras.data.sources.tfds import (
     choose_splits,
@@ -28,13 +28,13 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled pictures to train and to evaluate on.
+    """Labeled images to train and to evaluate on.
 
     Args:
         name: The name or folder it was opened by.
         class_names: In the order of the labels.
-        train_split: Training pictures; None where only evaluation was asked for.
-        eval_split: Evaluation pictures.
+        train_split: Training images; None where only evaluation was asked for.
+        eval_split: Evaluation images.
 
     Raises:
         DataError: There are fewer than two classes.
@@ -65,7 +65,7 @@ class Source:
         return self.eval_split.size
 
     def train(self) -> tf.data.Dataset:
-        """The training pictures once, in a fixed order: {"image": encoded bytes, "label": int32}.
+        """The training images once, in a fixed order: {"image": encoded bytes, "label": int32}.
 
         Raises:
             DataError: The source was opened for evaluation only.
@@ -75,7 +75,7 @@ class Source:
         return _examples(self.train_split)
 
     def evaluation(self) -> tf.data.Dataset:
-        """The evaluation pictures once, in a fixed order; elements as `train`'s."""
+        """The evaluation images once, in a fixed order; elements as `train`'s."""
         return _examples(self.eval_split)
 
 
@@ -88,24 +88,24 @@ def open_source(
     eval_split: str | None = None,
     evaluation_only: bool = False,
 ) -> Source:
-    """Opens a data set and checks what can be checked without decoding its pictures.
+    """Opens a dataset and checks what can be checked without decoding its images.
 
     Args:
         name_or_path: "digits" (scikit-learn's handwritten digits, made without a network); a
             folder, either ROOT/train/CLASS/* with ROOT/val/CLASS/* (or validation, valid, test),
             or ROOT/CLASS/*; any TFDS name, "cifar10" or "imagenet2012:5.1.0"; or a folder that
             TFDS has prepared, with its `dataset_info.json`.
-        data_dir: Root of TFDS data sets; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        validation_split: Share of the training pictures to evaluate on, in [0, 1); of each class
-            in a folder, which must have no evaluation pictures of its own; the end of TFDS'
+        data_dir: Root of TFDS datasets; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        validation_split: Share of the training images to evaluate on, in [0, 1); of each class
+            in a folder, which must have no evaluation images of its own; the end of TFDS'
             "train" split.
         train_split: TFDS split or slice to train on ("train[:90%]"), given with `eval_split`.
         eval_split: TFDS split or slice to evaluate on.
         evaluation_only: Whether the source is evaluated on and nothing is trained; ROOT may then
-            hold evaluation pictures alone, and ROOT/CLASS/* are all of them.
+            hold evaluation images alone, and ROOT/CLASS/* are all of them.
 
     Raises:
-        DataError: There is no such data set, or it cannot be used; one line says what and where.
+        DataError: There is no such dataset, or it cannot be used; one line says what and where.
         ValueError: An argument is out of range, or contradicts another.
     """
     if not 0 <= validation_split < 1:
@@ -133,7 +133,7 @@ def open_source(
 
 
 def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> bool:
-    """Whether `open_source` takes this for a folder of pictures: it looks like one or exists.
+    """Whether `open_source` takes this for a folder of images: it looks like one or exists.
 
     "digits" is none, nor is what TFDS has written as `data_dir`/NAME or what it has prepared.
     """
@@ -168,15 +168,15 @@ def _open_folder(name: str, validation_split: float, evaluation_only: bool) -> S
     root = Path(name).expanduser()
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Check the path.")
-    pictures = scan_folder(root, validation_split, evaluation_only)
-    classes = tuple(sorted(pictures.evaluation))
-    train = None if evaluation_only else _file_split(pictures.train, classes)
-    return Source(name, classes, train, _file_split(pictures.evaluation, classes))
+    images = scan_folder(root, validation_split, evaluation_only)
+    classes = tuple(sorted(images.evaluation))
+    train = None if evaluation_only else _file_split(images.train, classes)
+    return Source(name, classes, train, _file_split(images.evaluation, classes))
 
 
-def _file_split(pictures: Pictures, classes: tuple[str, ...]) -> FileSplit:
+def _file_split(images: Images, classes: tuple[str, ...]) -> FileSplit:
     files = [
-        (os.fsencode(path), label) for label, name in enumerate(classes) for path in pictures[name]
+        (os.fsencode(path), label) for label, name in enumerate(classes) for path in images[name]
     ]
     paths, labels = zip(*files, strict=True)
     return FileSplit(tf.constant(paths), tf.constant(labels, tf.int32))
@@ -185,7 +185,7 @@ def _file_split(pictures: Pictures, classes: tuple[str, ...]) -> FileSplit:
 def _announced(source: Source) -> Source:
     train = "" if source.train_split is None else f"{source.num_train} to train on and "
     counts = (source.num_classes, train, source.num_eval)
-    _log.info("%s: %d classes, pictures: %s%d to evaluate on", source.name, *counts)
+    _log.info("%s: %d classes, images: %s%d to evaluate on", source.name, *counts)
     return source
 
 

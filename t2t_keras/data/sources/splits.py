@@ -1,7 +1,7 @@
-"""The two ways examples lie on a disk: picture files, and TFRecord shards.
+"""The two ways examples lie on a disk: image files, and TFRecord shards.
 
 A split hands out light keys, in a fixed order or in one drawn from a seed, and `read` makes an
-encoded picture and its label of a key: skipping ahead costs no decoding.
+encoded image and its label of a key: skipping ahead costs no decoding.
 """
 
 import bisect
@@ -22,7 +22,7 @@ _RUN = 4  # records taken of a shard before the next one's turn
 
 
 class Split(Protocol):
-    """A number of labelled pictures, each at a place that stays its own in every order."""
+    """A number of labeled images, each at a place that stays its own in every order."""
 
     size: int
     unread: ClassVar[str]  # why an example is missing in `numbered`
@@ -34,10 +34,10 @@ class Split(Protocol):
         """What messages call the examples of `keys(seed)`, in its order; () strings."""
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Graph code: a key's encoded picture, () string, and label, () int32."""
+        """Graph code: a key's encoded image, () string, and label, () int32."""
 
     def every_label(self) -> np.ndarray:
-        """(size,) int64 labels in the fixed order; no picture is decoded for them."""
+        """(size,) int64 labels in the fixed order; no image is decoded for them."""
 
     def numbered(self) -> tf.data.Dataset:
         """(place, key) of what can be read, in no particular order; places are () int64."""
@@ -54,7 +54,7 @@ class Split(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FileSplit:
-    """Picture files; a key is an index.
+    """Image files; a key is an index.
 
     Args:
         paths: (size,) strings, as bytes: a file's name need not be valid text.
@@ -110,7 +110,7 @@ class RecordSplit:
         title: What messages call the split.
         size: Number of records in all.
         shards: (path, first record, number of records) of each shard.
-        parse: Graph code: a serialized record -> encoded picture, label.
+        parse: Graph code: a serialized record -> encoded image, label.
         window: How many records are held in memory to be permuted.
         kept: Of each place whether its record is one of the split's; None for all.
     """

@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets: which splits to use, and how their records are read."""
+"""Datasets of TensorFlow Datasets: which splits to use, and how their records are read."""
 
 import difflib
 import json
@@ -13,7 +13,7 @@ from t2t_keras.errors import DataError
 TRAIN_SPLIT = "train"
 EVAL_SPLITS = ("validation", "test", "val", "valid", "dev", "eval")  # the first that exists
 _INFO_NAME = "dataset_info.json"
-# Some data sets need a package that TFDS does not install.
+# Some datasets need a package that TFDS does not install.
 _UNUSABLE = (OSError, ValueError, AssertionError, ImportError, tf.errors.OpError)
 _WINDOW_BYTES = 256 * 2**20  # of encoded records held to be permuted
 
@@ -24,7 +24,7 @@ def is_prepared(folder: str) -> bool:
 
 
 def prepared_builder(folder: str) -> Any:
-    """Opens a folder that TFDS has prepared, of whatever data set; its code is not needed.
+    """Opens a folder that TFDS has prepared, of whatever dataset; its code is not needed.
 
     Raises:
         DataError: It cannot be used.
@@ -43,7 +43,7 @@ def prepared_builder(folder: str) -> Any:
 
 
 def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
-    """Finds a data set by its TFDS name and, where it is not there yet, downloads and prepares it.
+    """Finds a dataset by its TFDS name and, where it is not there yet, downloads and prepares it.
 
     Raises:
         DataError: There is no such name, or it cannot be prepared.
@@ -56,8 +56,8 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         near = difflib.get_close_matches(plain, ["digits", *known], n=3)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise DataError(
-            f"{name!r}: neither an existing folder, nor 'digits', nor a TFDS data set.{hint} "
-            "Give pictures as a folder ROOT with ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg."
+            f"{name!r}: neither an existing folder, nor 'digits', nor a TFDS dataset.{hint} "
+            "Give images as a folder ROOT with ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg."
         )
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -81,7 +81,7 @@ def _line(error: Exception) -> str:
 
 
 def class_names(builder: Any) -> tuple[str, ...]:
-    """The names of the labels; refuses a data set that is not labelled pictures."""
+    """The names of the labels; refuses a dataset that is not labeled images."""
     import tensorflow_datasets as tfds
 
     keys = builder.info.supervised_keys
@@ -92,7 +92,7 @@ def class_names(builder: Any) -> tuple[str, ...]:
         or not isinstance(features[keys[1]], tfds.features.ClassLabel)
     ):
         raise DataError(
-            f"{builder.name!r}: not a data set of pictures with one class label each "
+            f"{builder.name!r}: not a dataset of images with one class label each "
             f"(TFDS' supervised keys: {keys}). Choose one for image classification."
         )
     return tuple(features[keys[1]].names)
@@ -132,7 +132,7 @@ def choose_splits(
 
 
 def record_split(builder: Any, name: str) -> RecordSplit:
-    """One split of a prepared data set, given by TFDS' name or slice of it.
+    """One split of a prepared dataset, given by TFDS' name or slice of it.
 
     Raises:
         DataError: There is no such split, it is empty, or its files are missing or no TFRecords.
@@ -173,7 +173,7 @@ def _check_readable(paths: list[str]) -> None:
         if path not in there or ("://" not in path and not os.access(path, os.R_OK)):
             raise DataError(
                 f"{path}: is missing or may not be read. Check its permissions, or remove "
-                f"{os.path.dirname(path)} and prepare the data set again."
+                f"{os.path.dirname(path)} and prepare the dataset again."
             )
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from t2t_keras.errors import TrainingError
+from t2t_keras.training.checkpoint.best_weights import BestWeights
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.checkpoint.store import (
     Checkpoint,
@@ -24,7 +25,6 @@ from t2t_keras.training.checkpoint.variables import (
     restore,
 )
 from t2t_keras.training.devices import ALONE, Processes, spread_seeds
-from t2t_keras.training.epoch import BestWeights
 from t2t_keras.training.run_state import Standing
 
 

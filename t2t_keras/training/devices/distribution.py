@@ -42,7 +42,7 @@ def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes
     """Raises a ValueError where a batch cannot be shared out evenly among devices and their parts.
 
     TensorFlow would train on uneven shares, with wrong weights and no word about it; and each of
-    several processes mixes its own pictures in pairs.
+    several processes mixes its own images in pairs.
     """
     unit = math.lcm(replicas * parts, 2 * processes if processes > 1 else 1)
     if batch_size % unit == 0:
@@ -51,7 +51,7 @@ def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes
     in_parts = f" times {parts} parts (--accumulate)" if parts > 1 else ""
     in_pairs = f" and of {2 * processes}, twice the processes" if processes > 1 else ""
     raise ValueError(
-        f"`batch_size` counts the pictures of all devices and must be a multiple of the {replicas} "
+        f"`batch_size` counts the images of all devices and must be a multiple of the {replicas} "
         f"devices{in_parts}{in_pairs}; {nearest} is the nearest. "
         f"Received: batch_size={batch_size}"
     )

@@ -34,7 +34,7 @@ def feed(
 
 
 def hold_iterators(dataset: tf.distribute.DistributedDataset) -> tf.distribute.DistributedDataset:
-    """Has a data set hold its last two iterators; returns it.
+    """Has a dataset hold its last two iterators; returns it.
 
     When one is given up, the next but one has begun, and it has long come to rest: its few buffers
     are full, or it has no batch left.

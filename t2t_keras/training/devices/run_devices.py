@@ -28,7 +28,7 @@ class Devices:
         replicas: Number of devices that share each batch, those of all processes together.
         building: Makes a context to build and compile the run's model in.
         fitting: Makes a context to call its `fit`, `evaluate` and `predict` in.
-        feed: Makes of a data set what these are to be given.
+        feed: Makes of a dataset what these are to be given.
         always_compiled: Whether there is no way to run but compiled by XLA.
         processes: Those that train together, each with as many devices.
     """

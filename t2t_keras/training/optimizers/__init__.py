@@ -7,11 +7,8 @@ from t2t_keras.training.optimizers.optimizer import (
     transfer_optimizer,
     undecayed_variables,
 )
-from t2t_keras.training.schedule import EpochRates, PerEpoch
 
 __all__ = [
-    "EpochRates",
-    "PerEpoch",
     "accumulating",
     "averaged_weights",
     "build_optimizer",

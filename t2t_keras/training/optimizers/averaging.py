@@ -8,7 +8,7 @@ from keras import ops
 
 
 class AveragedMixin:
-    """Moves an average of the trained variables towards them after every step.
+    """Moves an average of the trained variables toward them after every step.
 
     It starts from the weights as they are when the optimizer is built: before the first step, and
     after any are loaded. The model keeps its own weights; `averaged_weights` lends it the average.

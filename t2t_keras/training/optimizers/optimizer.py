@@ -119,7 +119,7 @@ def transfer_optimizer(
     Args:
         model: A model of this package with pretrained weights and a fresh classifier.
         learning_rate: The classifier's, a rate or a schedule over optimizer steps. The authors
-            take 0.05 for 64 pictures a batch, with a cosine over 60 epochs.
+            take 0.05 for 64 images a batch, with a cosine over 60 epochs.
         backbone_lr_ratio: The rate of everything else over it; above 0.
         weight_decay: Factor of an L2 term in the gradients of all variables, biases too.
 

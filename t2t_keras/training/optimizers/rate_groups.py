@@ -24,7 +24,7 @@ def rate_factors(
         model: A model of this package.
         backbone_lr_ratio: The backbone's rate over the classifier's; above 0.
         layer_decay: Rate of a block over that of the next one, in (0, 1]. The final norm counts
-            as the classifier's neighbour without a step; below the first block come, one step
+            as the classifier's neighbor without a step; below the first block come, one step
             lower, stem and class token.
 
     Returns:

@@ -46,8 +46,8 @@ _STARTS = (
     (b"Rar!", "a RAR archive"),
     (b"\x89HDF", "an HDF5 file, such as Keras' .h5"),
     (b"\x93NUMPY", "a NumPy .npy file"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x7fELF", "a program"),
     (b"{", "JSON"),
 )

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training.epoch import BestWeights
+from t2t_keras.training.checkpoint.best_weights import BestWeights
 
 
 def small_model():

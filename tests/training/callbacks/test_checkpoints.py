@@ -13,8 +13,8 @@ from t2t_keras.training.checkpoint.store import (
     prune_checkpoints,
     write_checkpoint,
 )
-from tests.training.damage import DAMAGES
-from tests.training.forked import result_of
+from tests.support.training.damage import DAMAGES
+from tests.support.training.forked import result_of
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 from t2t_keras.errors import ResumeError, RunInterrupted, TrainingError
 from t2t_keras.training.checkpoint.store import newest_checkpoint
-from tests.training.toy import EPOCHS, STEPS, At, Toy, contents
+from tests.support.training.toy import EPOCHS, STEPS, At, Toy, contents
 
 
 @pytest.fixture(autouse=True)

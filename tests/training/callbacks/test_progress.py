@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from t2t_keras.training.epoch import BestWeights
+from t2t_keras.training.checkpoint.best_weights import BestWeights
 from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
 from t2t_keras.training.run_state import Standing
 from t2t_keras.training.schedule import EpochRates
@@ -41,7 +41,7 @@ def test_a_run_says_how_it_stands(clock, caplog):
     ]
 
 
-def test_the_bar_shows_pictures_per_second(clock, capsys):
+def test_the_bar_shows_images_per_second(clock, capsys):
     standing = Standing(steps_per_epoch=2, epochs=7)
     pace = Pace(standing, batch_size=20)
     bar = Bar(pace)

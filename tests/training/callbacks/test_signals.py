@@ -4,7 +4,7 @@ import pytest
 
 from t2t_keras.errors import DataError, RunInterrupted
 from t2t_keras.training.checkpoint.signals import StopSignals
-from tests.training.forked import result_of
+from tests.support.training.forked import result_of
 
 
 def spoil(error: Exception) -> None:

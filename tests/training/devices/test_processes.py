@@ -18,7 +18,7 @@ from t2t_keras.training.devices.processes import (
     lost_process,
     present_processes,
 )
-from tests.training.forked import forked, result_of
+from tests.support.training.forked import forked, result_of
 
 
 def test_a_process_alone_decides_for_itself():
@@ -128,7 +128,7 @@ def test_a_process_that_raises_does_not_wait_for_the_others(monkeypatch, capfd):
     assert "KeyError: 'lost'" in capfd.readouterr().err
 
 
-def test_a_process_with_other_pictures_is_named(monkeypatch, tmp_path):
+def test_a_process_with_other_images_is_named(monkeypatch, tmp_path):
     part = Mock(num_train=8, num_eval=4)
     sources = Mock(training=part, test=part)
     monkeypatch.setattr(open_together, "open_sources", lambda config: sources)

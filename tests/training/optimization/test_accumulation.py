@@ -9,8 +9,8 @@ from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD
 from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.weights.mapping import official_entries
-from tests.tiny import tiny_model
-from tests.training.steps import PICTURES, TARGETS, compiled, small_model, values
+from tests.support.tiny import tiny_model
+from tests.support.training.steps import IMAGES, TARGETS, compiled, small_model, values
 
 WEIGHTS = np.linspace(0.5, 1.5, 8).astype(np.float32)
 
@@ -25,7 +25,7 @@ def two_steps(parts, precision, jit_compile):
         *(optimizer, precision, lambda model: accumulating(model, parts)), jit_compile=jit_compile
     )
     arguments = {"sample_weight": WEIGHTS, "batch_size": 8, "shuffle": False, "verbose": 0}
-    history = model.fit(PICTURES, TARGETS, epochs=2, **arguments).history
+    history = model.fit(IMAGES, TARGETS, epochs=2, **arguments).history
     return history, values([*model.variables, *optimizer.variables])
 
 
@@ -69,7 +69,7 @@ def test_one_part_is_the_model_itself():
 def test_a_batch_that_does_not_fall_into_the_parts_is_refused():
     model = compiled(SGD(0.1), wrap=lambda model: accumulating(model, 3))
     with pytest.raises(ValueError, match=r"multiple of the 3 parts.*Received: batch of 8"):
-        model.train_on_batch(PICTURES, TARGETS)
+        model.train_on_batch(IMAGES, TARGETS)
 
 
 def test_other_backends_are_refused(monkeypatch):

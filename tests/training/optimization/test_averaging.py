@@ -5,7 +5,7 @@ import pytest
 from t2t_keras.training import averaged_weights
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD, AdamW
-from tests.training.steps import PICTURES, TARGETS, compiled, small_model, values
+from tests.support.training.steps import IMAGES, TARGETS, compiled, small_model, values
 
 
 def averages_of(model):
@@ -15,7 +15,7 @@ def averages_of(model):
 
 def overflow(model):
     """A step whose gradients are not finite."""
-    model.train_on_batch(PICTURES * np.inf, TARGETS)
+    model.train_on_batch(IMAGES * np.inf, TARGETS)
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,11 @@ def trained():
     """A model after two steps in float16 with a skipped one between, and its weights on the way."""
     model = compiled(LossScale(SGD(0.1, ema_decay=0.75)), "float16")
     way = [model.get_weights()]
-    model.train_on_batch(PICTURES, TARGETS)
+    model.train_on_batch(IMAGES, TARGETS)
     way.append(model.get_weights())
     overflow(model)
     np.testing.assert_array_equal(model.get_weights()[0], way[1][0])
-    model.fit(PICTURES, TARGETS, batch_size=8, verbose=0)
+    model.fit(IMAGES, TARGETS, batch_size=8, verbose=0)
     way.append(model.get_weights())
     return model, way
 
@@ -43,11 +43,11 @@ def test_it_starts_from_the_initial_weights_and_moves_once_a_step(trained):
 
 def test_fit_leaves_the_weights_and_they_come_back_bit_for_bit(trained):
     model, way = trained
-    own = model.predict(PICTURES, verbose=0)
+    own = model.predict(IMAGES, verbose=0)
     with pytest.raises(KeyboardInterrupt), averaged_weights(model):
-        assert np.abs(model.predict(PICTURES, verbose=0) - own).max() > 1e-3
+        assert np.abs(model.predict(IMAGES, verbose=0) - own).max() > 1e-3
         raise KeyboardInterrupt
-    np.testing.assert_array_equal(model.predict(PICTURES, verbose=0), own)
+    np.testing.assert_array_equal(model.predict(IMAGES, verbose=0), own)
     for weight, kept in zip(model.get_weights(), way[2], strict=True):
         np.testing.assert_array_equal(weight, kept)
 
@@ -60,7 +60,7 @@ def test_all_of_it_is_in_the_optimizer_s_variables(trained):
     for variable, value in zip(again.optimizer.variables, saved, strict=True):
         variable.assign(value)
     for one in (model, again):
-        one.train_on_batch(PICTURES, TARGETS)
+        one.train_on_batch(IMAGES, TARGETS)
     pairs = zip(values(model.optimizer.variables), values(again.optimizer.variables), strict=True)
     assert all((first == second).all() for first, second in pairs)
     assert (averages_of(model)[0] == averages_of(again)[0]).all()

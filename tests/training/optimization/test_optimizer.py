@@ -15,8 +15,8 @@ from t2t_keras.training.optimizers.optimizer import (
     undecayed_variables,
 )
 from t2t_keras.training.schedule import PerEpoch
-from tests.tiny import tiny_model, tiny_variant
-from tests.training.tiny_run import TINY
+from tests.support.tiny import tiny_model, tiny_variant
+from tests.support.training.tiny_run import TINY
 
 
 def undecayed(model):

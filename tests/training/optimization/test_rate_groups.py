@@ -5,7 +5,7 @@ import pytest
 from t2t_keras import T2TViT
 from t2t_keras.training import build_optimizer, transfer_optimizer
 from t2t_keras.training.optimizers.rate_groups import rate_factors
-from tests.tiny import tiny_model, tiny_variant
+from tests.support.tiny import tiny_model, tiny_variant
 
 FROZEN = {"position_table/position_table"} | {
     f"t2t_block_{index}/token_layer/random_features" for index in (0, 1)
@@ -84,8 +84,8 @@ def test_a_group_out_of_range_is_named(setting, value, model):
 def test_a_saved_model_goes_on_as_if_it_had_not_been_saved(tmp_path):
     """Groups, momentum and what does not decay: all of it is in the file."""
     keras.utils.set_random_seed(1)
-    pictures = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
-    data = (pictures, np.eye(3, dtype=np.float32)[[0, 1, 2, 0]])
+    images = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
+    data = (images, np.eye(3, dtype=np.float32)[[0, 1, 2, 0]])
     model = tiny_model("convolution", classes=3)
     model.compile(
         build_optimizer(model, 0.1, 0.3, backbone_lr_ratio=0.1),

@@ -1,0 +1,234 @@
+import csv
+import os
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras import load_image, load_official_checkpoint, preprocess_input
+from t2t_keras.cli import classifiers, predict
+from t2t_keras.cli.classifiers import open_classifier
+from t2t_keras.cli.predict import PredictCommand, run
+from t2t_keras.errors import CheckpointError
+from t2t_keras.export import Preprocessing, export_saved_model
+from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
+from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.formats import ModelCard
+from tests.support.images import encode, make_folder, noise
+from tests.support.tiny import DATA, tiny_model
+
+NAMES = ("ash", "elm", "oak")
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(2)
+    return tiny_model("convolution", classes=3, classifier_activation="softmax")
+
+
+@pytest.fixture(scope="module")
+def kept(model, tmp_path_factory) -> Path:
+    """A folder with the model in two forms: `model.keras` and the SavedModel `served/1`."""
+    folder = tmp_path_factory.mktemp("kept")
+    write_model(model, folder / "model.keras", ModelCard(NAMES, crop_pct=0.8))
+    export_saved_model(model, NAMES, folder / "served", None, Preprocessing(crop_pct=0.8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """Five images in two folders, and what is none."""
+    root = make_folder(tmp_path_factory.mktemp("images"), {"one": 3, "two": 2}, size=40)
+    (root / "two" / "notes.txt").write_text("no image by its suffix")
+    (root / "two" / ".hidden.jpg").write_bytes(b"")
+    return root
+
+
+def predicted(tmp_path, model, *images, **given) -> list[list[str]]:
+    """The rows of the CSV file, without the heading."""
+    target = tmp_path / "predictions.csv"
+    asked = PredictCommand(str(model), tuple(map(str, images)), output=str(target), **given)
+    assert run(asked, debug=True) == 0
+    heading, *rows = csv.reader(target.read_text("utf-8").splitlines())
+    assert heading == ["file", "rank", "class", "probability"]
+    return rows
+
+
+def test_a_keras_file_names_classes_and_crops_as_it_was_trained(kept, model, images, tmp_path):
+    rows = predicted(tmp_path, kept / "model.keras", images, top=2, batch_size=2)
+    files = sorted(path for path in images.rglob("*.jpg") if path.name != ".hidden.jpg")
+    assert [row[0] for row in rows[::2]] == list(map(str, files))
+    assert [row[1] for row in rows] == ["1", "2"] * 5
+
+    batch = np.stack([load_image(file, 64, 0.8) for file in files])
+    expected = np.asarray(model(preprocess_input(batch)))
+    for file, row in enumerate(rows[::2]):
+        assert row[2] == NAMES[expected[file].argmax()]
+        assert float(row[3]) == pytest.approx(expected[file].max(), abs=2e-6)
+
+
+@pytest.mark.parametrize("place", ["served", "served/1"])
+def test_a_saved_model_says_the_same(place, kept, images, tmp_path):
+    whole = predicted(tmp_path, kept / "model.keras", images)
+    served = predicted(tmp_path, kept / place, images)
+    assert [row[:3] for row in served] == [row[:3] for row in whole]
+    for ours, theirs in zip(served, whole, strict=True):
+        assert float(ours[3]) == pytest.approx(float(theirs[3]), abs=1e-3)
+
+
+def test_what_cannot_be_read_is_said_and_skipped_and_the_rest_is_classified(kept, tmp_path, capsys):
+    (tmp_path / "torn.jpg").write_bytes(encode(noise(40, 40), "JPEG")[:300])
+    (tmp_path / "whole.png").write_bytes(encode(noise(40, 40), "PNG"))
+    asked = PredictCommand(
+        str(kept), (str(tmp_path), str(tmp_path / "nowhere.jpg")), top=1, batch_size=1
+    )
+    assert run(asked) == 1
+    said = capsys.readouterr()
+    assert len(re.findall(r"skipped: .*torn\.jpg: not readable as a image", said.err)) == 1
+    assert "skipped: " + str(tmp_path / "nowhere.jpg") in said.err
+    assert said.err.endswith("2 of 3 skipped\n")
+    assert re.fullmatch(rf"{tmp_path}/whole\.png: (ash|elm|oak) \d+\.\d%\n", said.out)
+
+
+def test_an_official_checkpoint_is_used_as_it_is(images, tmp_path):
+    """Its sizes read off, its crop and colors the default, its classes numbered."""
+    path = DATA / "tiny_performer.pth.tar"
+    rows = predicted(tmp_path, path, images / "two", top=1, num_heads=2)
+    model = tiny_model(classifier_activation="softmax")
+    load_official_checkpoint(model, path)
+    files = sorted((images / "two").glob("[!.]*.jpg"))
+    expected = np.asarray(model(preprocess_input(np.stack([load_image(f, 64) for f in files]))))
+    best = expected.argmax(axis=1)
+    assert [row[:3] for row in rows] == [
+        [str(file), "1", f"class {label}"] for file, label in zip(files, best, strict=True)
+    ]
+    np.testing.assert_allclose([float(row[3]) for row in rows], expected.max(axis=1), atol=2e-6)
+
+
+def test_how_images_are_prepared_can_be_said(kept, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(classifiers, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
+    classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
+    image = _image(tmp_path)
+    read = classifier.read(str(image))
+    np.testing.assert_array_equal(read, load_image(image, 64, 0.5))
+    classifier.probabilities([read])
+    assert seen == [(CIFAR_MEAN, CIFAR_STD)]
+
+
+def test_the_authors_cifar_models_know_their_classes_and_colors(tmp_path, monkeypatch):
+    path = shutil.copy(DATA / "tiny_cifar_layout.pth", tmp_path / "cifar10_t2t-vit_14_98.3.pth")
+    seen = []
+    monkeypatch.setattr(classifiers, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
+    classifier = open_classifier(path, num_heads=2)
+    assert classifier.class_names[:2] == ("airplane", "automobile")
+    shape = classifier.read(str(_image(tmp_path))).shape
+    shares = classifier.probabilities([np.zeros(shape, np.uint8)] * 2)
+    assert seen == [(CIFAR_MEAN, CIFAR_STD)]
+    assert shares.shape == (2, 10)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
+
+
+def _image(folder: Path) -> Path:
+    (folder / "image.png").write_bytes(encode(noise(40, 60), "PNG"))
+    return folder / "image.png"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "nowhere.keras"}, "MODEL must be a run's folder"),
+        ({"top": 0}, "--top must be at least 1"),
+        ({"batch_size": 0}, "--batch_size must be at least 1"),
+        ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
+        ({"labels": __file__}, "--labels must name the 3 classes of"),
+        ({"crop_pct": 1.5}, "--crop_pct must be in (0, 1]"),
+        ({"model": "served", "crop_pct": 1.0}, "--crop_pct and --statistics must be left out"),
+        ({"model": "served", "statistics": "cifar"}, "MODEL=served --statistics=cifar"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_classified(
+    given, message, kept, images, monkeypatch, capsys
+):
+    monkeypatch.chdir(kept)
+    asked = {"model": str(kept / "model.keras"), "images": (str(images),), **given}
+    assert run(PredictCommand(**asked)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_images_and_a_damaged_model_are_named(kept, tmp_path, capsys):
+    assert run(PredictCommand(str(kept), (str(tmp_path),))) == 1
+    assert "no images there" in capsys.readouterr().err
+    (tmp_path / "torn.keras").write_bytes((kept / "model.keras").read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=r"torn\.keras"):
+        open_classifier(str(tmp_path / "torn.keras"))
+
+
+def test_folders_that_are_empty_or_cannot_be_read_are_said_beside_others(
+    images, tmp_path, monkeypatch
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "some").mkdir()
+    shutil.copytree(images, tmp_path / "some" / "below")
+    closed = str(tmp_path / "some" / "below" / "one")
+    scandir = os.scandir
+
+    def refusing(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # whom no file's mode keeps out: root
+    files, wrong = predict._files((str(tmp_path / "empty"), str(tmp_path / "some")))
+    assert [Path(file).parent.name for file in files] == ["two", "two"]
+    assert wrong[0].startswith(f"{tmp_path / 'empty'}: no images there")
+    assert wrong[1:] == [f"{closed}: cannot be read (Permission denied)."]
+
+
+def _empty_program(version: Path) -> None:
+    (version / "saved_model.pb").write_bytes(b"")
+
+
+def _torn_program(version: Path) -> None:
+    path = version / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _no_variables(version: Path) -> None:
+    shutil.rmtree(version / "variables")
+
+
+def _torn_variables(version: Path) -> None:
+    (path,) = (version / "variables").glob("*.data-*")
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def _somebody_s(version: Path) -> None:
+    shutil.rmtree(version)
+    tf.saved_model.save(tf.Module(), str(version))
+
+
+def _no_labels(version: Path) -> None:
+    (version / "assets" / "labels.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_empty_program, "cannot be used: it is damaged, or no SavedModel that this package wrote"),
+        (_torn_program, "cannot be used: .*OSError"),
+        (_no_variables, "cannot be used: .*NotFound"),
+        (_torn_variables, "cannot be used: "),
+        (_somebody_s, "cannot be used: .*serving_default"),
+        (_no_labels, r"assets/labels\.txt: is missing. Give .* --labels=FILE"),
+    ],
+)
+def test_a_saved_model_that_cannot_be_used_is_named(spoil, message, kept, tmp_path):
+    version = Path(shutil.copytree(kept / "served" / "1", tmp_path / "1"))
+    spoil(version)
+    with pytest.raises(CheckpointError, match=f"{version}.*{message}"):
+        open_classifier(str(version))

@@ -1,0 +1,154 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from t2t_keras.cli import run_files
+from t2t_keras.data import open_source
+from t2t_keras.files import atomic_path, remove_all_leftovers
+from t2t_keras.training import Scores, TrainResult, make_config
+from t2t_keras.training.evaluation import Mistake
+from t2t_keras.training.sources import RunSources
+from tests.support.training.forked import result_of
+
+NAMES = ("ash", "elm")
+SCORES = Scores(
+    accuracy=0.5,
+    top5_accuracy=1.0,
+    loss=1.0,
+    confusion=np.array([[2, 1], [2, 1]]),
+    # Worst first, which is no order of the images: 4 is elm's second one, 1 ash's.
+    mistakes=(Mistake(4, 1, 0, 0.987), Mistake(1, 0, 1, 0.75), Mistake(3, 1, 0, 0.5)),
+)
+
+
+def color(place: int) -> tuple[int, int, int]:
+    return (40 * place, 255 - 40 * place, 7)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Six test images, three a class, each of a color and a size of its own."""
+    root = tmp_path_factory.mktemp("images")
+    for place in range(6):
+        for part in ("train", "val"):
+            folder = root / part / NAMES[place // 3]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20 + place, 18), color(place)).save(folder / f"{place}.png")
+    return open_source(root)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What each plot was given."""
+    calls = {}
+    for name in ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes"):
+        monkeypatch.setattr(run_files, name, lambda *given, name=name: calls.update({name: given}))
+    return calls
+
+
+@pytest.fixture
+def result(source):
+    history = {"loss": [1.0, 0.5]}
+    sources = RunSources(source, source, "them")
+    return TrainResult(None, sources, history, 1, SCORES, fit_seconds=1.0, replicas=1)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Writers of files that hold their names, without TensorFlow; one kills its process."""
+    victim = []
+
+    def write(*given):
+        (path,) = (one for one in given if isinstance(one, Path))
+        with atomic_path(path) as part:
+            part.write_text("half")
+            if path.name in victim:
+                os._exit(9)
+            part.write_text(path.name)
+
+    def export(model, path, *given):
+        write(path.parent / "1")
+
+    plots = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
+    for name in ("write_model", "_write_labels", "_write_table", *plots):
+        monkeypatch.setattr(run_files, name, write)
+    monkeypatch.setattr(run_files, "_images_at", lambda places, source: dict.fromkeys(places))
+    monkeypatch.setattr(run_files, "_show_in_tensorboard", lambda folder, plots: None)
+    monkeypatch.setattr(run_files, "export_run", export)
+    return victim
+
+
+@pytest.mark.parametrize("name", run_files.FILES)
+def test_a_kill_between_the_files_of_a_run_is_made_up_for(
+    name, source, result, stand_ins, tmp_path
+):
+    config = make_config(dataset=source.name, model="t2t_vit_7")
+    stand_ins.append(name)
+    assert result_of(lambda: run_files.write_files(config, result, tmp_path)) == (9, None)
+    whole = {path for path in tmp_path.iterdir() if not path.name.startswith(".part-")}
+    kept = {path: path.stat().st_mtime_ns for path in whole}
+    assert len(whole) == run_files.FILES.index(name) and tmp_path / name not in whole
+    stand_ins.clear()
+    remove_all_leftovers(tmp_path)  # as every start does
+    run_files.write_files(config, dataclasses.replace(result, fitted=False), tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        each: each for each in run_files.FILES
+    }
+    assert {path: path.stat().st_mtime_ns for path in whole} == kept
+
+
+def draw(source, result, folder) -> None:
+    config = make_config(dataset=source.name, model="t2t_vit_7")
+    for name, write in run_files._writers(config, result).items():
+        if name in run_files.PLOTS:
+            write(folder / name)
+
+
+def test_the_worst_mistakes_are_shown_worst_first(source, result, drawn, tmp_path):
+    draw(source, result, tmp_path)
+    images, captions, path, title = drawn["plot_mistakes"]
+    assert path.name == "mistakes.png" and title.endswith("the most confident mistakes")
+    assert [image.shape for image in images] == [(18, 20 + n, 3) for n in (4, 1, 3)]
+    assert [tuple(image[0, 0]) for image in images] == [color(n) for n in (4, 1, 3)]
+    assert captions == [
+        "98.7% ash\nit is elm",
+        "75.0% elm\nit is ash",
+        "50.0% ash\nit is elm",
+    ]
+
+
+def test_no_mistakes_are_an_empty_sheet_and_read_no_image(source, result, drawn, tmp_path):
+    perfect = dataclasses.replace(SCORES, mistakes=())
+    draw(source, dataclasses.replace(result, scores=perfect), tmp_path)
+    assert drawn["plot_mistakes"][:2] == ([], [])
+
+
+def test_each_plot_gets_its_part_of_the_result(source, result, drawn, tmp_path):
+    draw(source, result, tmp_path)
+    title = f"t2t_vit_7 on {source.name}: 50.00% of 6 test images"
+    assert drawn["plot_curves"] == (result.history, tmp_path / "curves.png", title, 1)
+    confusion, *rest = drawn["plot_confusion"]
+    assert confusion is SCORES.confusion
+    assert rest == [NAMES, tmp_path / "confusion_matrix.png", title]
+    scores, *rest = drawn["plot_classes"]
+    assert scores["recall"].tolist() == [2 / 3, 1 / 3]
+    assert scores["precision"].tolist() == [0.5, 0.5]
+    assert rest == [NAMES, tmp_path / "per_class.png", title]
+
+
+def test_tensorboard_shows_the_plots_as_they_are(tmp_path):
+    for number, name in enumerate(run_files.PLOTS):
+        Image.new("RGB", (5, 4), color(number)).save(tmp_path / name)
+    run_files._show_in_tensorboard(tmp_path, list(run_files.PLOTS))
+    (events,) = (tmp_path / "tensorboard" / "report").iterdir()
+    shown = [
+        tf.io.decode_png(value.tensor.string_val[2]).numpy()[0, 0].tolist()
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    ]
+    assert shown == [list(color(number)) for number in range(4)]

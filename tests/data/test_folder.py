@@ -1,0 +1,135 @@
+import logging
+import os
+import shutil
+
+import pytest
+
+from t2t_keras.data.sources.folder import scan_folder
+from t2t_keras.errors import DataError
+from tests.support.images import make_folder
+
+
+def _scan(root, validation_split=0.0, evaluation_only=False):
+    return scan_folder(root, validation_split, evaluation_only)
+
+
+def _counts(images):
+    return {name: len(paths) for name, paths in images.items()}
+
+
+def test_parts_and_classes_are_found(folder):
+    found = _scan(folder)
+    assert _counts(found.train) == {"apple": 4, "pear": 5, "plum": 6}
+    assert _counts(found.evaluation) == {"apple": 2, "pear": 1, "plum": 2}
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "test", "Valid"])
+def test_the_evaluation_folder_has_several_names(tmp_path, name):
+    make_folder(tmp_path / "Train", {"a": 2, "b": 2})
+    make_folder(tmp_path / name, {"a": 1, "b": 1})
+    assert _counts(_scan(tmp_path).evaluation) == {"a": 1, "b": 1}
+
+
+def test_a_split_takes_its_share_of_every_class_always_the_same(tmp_path):
+    make_folder(tmp_path, {"a": 20, "b": 10, "c": 2})
+    found = _scan(tmp_path, 0.2)
+    assert _counts(found.evaluation) == {"a": 4, "b": 2, "c": 1}
+    for name in "abc":
+        both = found.train[name] + found.evaluation[name]
+        assert sorted(both) == sorted(str(path) for path in (tmp_path / name).iterdir())
+    assert _scan(tmp_path, 0.2) == found
+    assert found.evaluation["a"] != sorted(str(path) for path in (tmp_path / "a").iterdir())[:4]
+
+
+def test_a_split_is_the_same_where_the_folder_was_moved(tmp_path):
+    make_folder(tmp_path / "here", {"a": 9, "b": 9})
+    before = _scan(tmp_path / "here", 0.3)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    after = _scan(tmp_path / "there", 0.3)
+    names = [[os.path.basename(p) for p in f.evaluation["a"]] for f in (before, after)]
+    assert names[0] == names[1]
+
+
+def test_train_alone_is_split(tmp_path):
+    make_folder(tmp_path / "train", {"a": 4, "b": 4})
+    assert _counts(_scan(tmp_path, 0.25).train) == {"a": 3, "b": 3}
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    make_folder(tmp_path, {"car": 3, "train": 3, "test": 3})
+    assert sorted(_scan(tmp_path, 0.5).train) == ["car", "test", "train"]
+
+
+def test_evaluation_only_needs_no_training_images(tmp_path, folder):
+    make_folder(tmp_path / "val", {"a": 1, "b": 1})
+    assert _counts(_scan(tmp_path, evaluation_only=True).evaluation) == {"a": 1, "b": 1}
+    assert _scan(tmp_path / "val", evaluation_only=True).train == {}
+    assert _scan(folder, evaluation_only=True).train == {}
+    with pytest.raises(DataError, match=r"there is val/ but no train/"):
+        _scan(tmp_path)
+
+
+def test_odd_names_are_read_and_the_rest_is_counted(tmp_path, caplog):
+    make_folder(tmp_path, {"été à la mer": 1, "猫": 1})
+    source = next((tmp_path / "猫").iterdir())
+    odd = ["UPPER.JPG", "with blank.jpeg", "ünï 猫.webp", "new\nline.png", ".hidden.jpg"]
+    odd += ["notes.txt", "more.txt", "scan.TIF", "nosuffix"]
+    for name in odd:
+        shutil.copy(source, tmp_path / "猫" / name)
+    shutil.copy(source, os.fsencode(tmp_path / "猫") + b"/not\xfftext.jpg")
+    (tmp_path / "猫" / "inner").mkdir()
+    (tmp_path / "猫" / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "猫" / "loop.jpg").symlink_to(tmp_path / "猫" / "loop.jpg")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    shutil.copy(source, tmp_path / "stray.jpg")
+    with caplog.at_level(logging.WARNING):
+        found = _scan(tmp_path, evaluation_only=True)
+    assert _counts(found.evaluation) == {"été à la mer": 1, "猫": 6}
+    assert (
+        "1 .tif, 2 .txt, 3 broken link or special file, 1 folder, 2 hidden, "
+        "1 image in no class folder, 1 without suffix" in caplog.text
+    )
+
+
+def test_an_empty_class_is_named(folder, tmp_path):
+    root = tmp_path / "images"
+    shutil.copytree(folder, root)
+    (root / "train" / "quince").mkdir()
+    with pytest.raises(DataError, match=r"train/quince: no images in this folder"):
+        _scan(root)
+
+
+def test_one_class_is_refused(tmp_path):
+    make_folder(tmp_path, {"only": 3})
+    with pytest.raises(DataError, match="one class only, 'only'"):
+        _scan(tmp_path, 0.5)
+
+
+def test_no_class_folders_are_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no class folders"):
+        _scan(tmp_path)
+
+
+def test_class_lists_must_be_the_same(tmp_path):
+    make_folder(tmp_path / "train", {"a": 1, "b": 1, "c": 1})
+    make_folder(tmp_path / "val", {"a": 1, "d": 1, "e": 1})
+    with pytest.raises(DataError, match=r"val: .*train: missing 'b', 'c'; surplus 'd', 'e'"):
+        _scan(tmp_path)
+
+
+def test_no_evaluation_images_are_refused_with_the_way_out(tmp_path):
+    make_folder(tmp_path, {"a": 3, "b": 3})
+    with pytest.raises(DataError, match="no evaluation images.*`validation_split`"):
+        _scan(tmp_path)
+
+
+def test_a_class_of_one_cannot_be_split(tmp_path):
+    make_folder(tmp_path, {"a": 3, "b": 1})
+    with pytest.raises(DataError, match=r"/b: holds a single image"):
+        _scan(tmp_path, 0.5)
+
+
+def test_a_split_beside_evaluation_images_is_a_contradiction(folder):
+    with pytest.raises(ValueError, match=r"Received: validation_split=0.1"):
+        _scan(folder, 0.1)

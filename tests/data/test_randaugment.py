@@ -1,0 +1,235 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from t2t_keras.data import RandAugmentConfig, parse_rand_augment, rand_augment
+from t2t_keras.data.ops.randaugment import OPS, WEIGHTS, Draws, apply_op, draw_ops, op_amount
+from t2t_keras.data.ops.seeds import batch_seed
+from tests.support.pillow_ops import (
+    FILL,
+    SIZE,
+    enhanced,
+    images,
+    rotated,
+    solarized_add,
+    transformed,
+)
+
+RECIPE = "rand-m9-mstd0.5-inc1"
+COUNT = 6000
+
+
+def _draws(config, count=COUNT):
+    drawn = draw_ops(config, batch_seed(0, 0, 0), count)
+    return {name: field.numpy() for name, field in drawn._asdict().items()}
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return _draws(parse_rand_augment(RECIPE))
+
+
+def test_every_op_is_drawn_as_often_and_with_replacement(recipe):
+    shares = np.bincount(recipe["op"].ravel(), minlength=15) / (2 * COUNT)
+    np.testing.assert_allclose(shares, 1 / 15, atol=0.01)
+    assert abs((recipe["op"][:, 0] == recipe["op"][:, 1]).mean() - 1 / 15) < 0.012
+
+
+@pytest.mark.parametrize("field", ["applied", "negative", "bicubic"])
+def test_halves(recipe, field):
+    assert abs(recipe[field].mean() - 0.5) < 0.02
+    both = recipe[field].all(1).mean()
+    assert abs(both - 0.25) < 0.025  # the two ops draw for themselves
+
+
+def test_choices_do_not_hang_together(recipe):
+    fields = ("op", "applied", "magnitude", "negative", "bicubic")
+    columns = [recipe[field][:, place].astype(float) for field in fields for place in (0, 1)]
+    correlations = np.corrcoef(columns) - np.eye(len(columns))
+    assert np.abs(correlations).max() < 0.06
+
+
+def test_magnitudes_are_normal(recipe):
+    magnitude = recipe["magnitude"]
+    assert abs(magnitude.mean() - 8.99) < 0.02 and magnitude.max() == 10.0
+    np.testing.assert_allclose(
+        np.quantile(magnitude, [0.023, 0.159, 0.5, 0.841]), [8.0, 8.5, 9.0, 9.5], atol=0.04
+    )
+    assert abs((magnitude == 10.0).mean() - 0.0228) < 0.006
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("rand-m4-mstd0", {4.0: 1.0}),
+        ("rand-m0-mstd100", {0.0: 0.5, 10.0: 0.46}),
+        ("rand", {10.0: 1.0}),
+    ],
+)
+def test_magnitudes_at_the_ends(text, ends):
+    magnitude = _draws(parse_rand_augment(text), 2000)["magnitude"]
+    for value, share in ends.items():
+        assert abs((magnitude == value).mean() - share) < 0.03
+
+
+def test_weighted_ops_are_drawn_without_replacement():
+    drawn = _draws(parse_rand_augment("rand-n3-w0"))["op"]
+    assert all(len(set(row)) == 3 for row in drawn[:500])
+    shares = np.bincount(drawn[:, 0], minlength=15) / COUNT
+    np.testing.assert_allclose(shares, np.array(WEIGHTS) / sum(WEIGHTS), atol=0.02)
+    first, second = OPS.index("Rotate"), OPS.index("ShearX")
+    after = (drawn[drawn[:, 0] == first, 1] == second).mean()
+    assert abs(after - 0.2 / 0.7) < 0.04
+
+
+def _pillow(name, magnitude, negative, bicubic, increasing):
+    """timm 0.3.4's op of that level, in Pillow."""
+    share, sign = magnitude / 10, -1 if negative else 1
+    bits, threshold = int(share * 4), int(share * 256)
+    factor = 1 + sign * share * 0.9 if increasing else share * 1.8 + 0.1
+    if increasing:
+        bits, threshold = 4 - bits, 256 - threshold
+    height, width = SIZE
+    shear, move = sign * share * 0.3, sign * share * 0.45
+    mask = 256 - 2 ** (8 - bits)
+    return {
+        "AutoContrast": ImageOps.autocontrast,
+        "Equalize": ImageOps.equalize,
+        "Invert": ImageOps.invert,
+        "Rotate": rotated(sign * share * 30, bicubic),
+        "Posterize": lambda image: image.point([level & mask for level in range(256)] * 3),
+        "Solarize": lambda image: ImageOps.solarize(image, threshold),
+        "SolarizeAdd": solarized_add(int(share * 110)),
+        "ShearX": transformed((1, shear, 0, 0, 1, 0), bicubic),
+        "ShearY": transformed((1, 0, 0, shear, 1, 0), bicubic),
+        "TranslateX": transformed((1, 0, move * width, 0, 1, 0), bicubic),
+        "TranslateY": transformed((1, 0, 0, 0, 1, move * height), bicubic),
+    }.get(name) or enhanced(name, factor)
+
+
+def _augmented(config, seed, count):
+    """The photograph as augmented (fill color `FILL`), and the draws, `count` times."""
+    photo = images()["photo"]
+
+    def work(drawn):
+        return rand_augment(tf.constant(photo), drawn, FILL), drawn
+
+    data = tf.data.Dataset.from_tensor_slices(draw_ops(config, batch_seed(seed, 0, 0), count))
+    return photo, list(data.map(work, num_parallel_calls=2).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("text", ["rand-m7-n1-mstd3-inc1", "rand-m5-n1-mstd4"])
+def test_images_are_pillows(text):
+    config, seen = parse_rand_augment(text), set()
+    photo, made = _augmented(config, 1, 160)
+    for image, draws in made:
+        op, used, *level, _ = (field[0] for field in draws)
+        wanted = photo
+        if used:
+            work = _pillow(OPS[op], *level, config.increasing)
+            wanted = np.asarray(work(Image.fromarray(photo)))
+            seen.add(OPS[op])
+        off = np.abs(image.astype(int) - wanted)
+        assert off.max() <= 1 and (off > 0).mean() < 0.05, (OPS[op], level)
+    assert seen == set(OPS)
+
+
+@pytest.mark.parametrize("increasing", [True, False])
+@pytest.mark.parametrize("name", ["Posterize", "Solarize", "SolarizeAdd"])
+def test_whole_levels_are_cut_as_in_python(name, increasing):
+    image = images()["noise"]
+    for level in range(11):
+        op = OPS.index(name)
+        made = apply_op(image, op, op_amount(op, level, False, increasing), False, FILL)
+        work = _pillow(name, level, False, False, increasing)
+        np.testing.assert_array_equal(made, np.asarray(work(Image.fromarray(image))))
+
+
+def test_two_ops_follow_one_another():
+    photo, made = _augmented(parse_rand_augment("rand-m9-inc1"), 3, 100)
+    both = 0
+    for image, draws in made:
+        wanted = Image.fromarray(photo)
+        for op, used, *level, _ in zip(*draws, strict=True):
+            wanted = _pillow(OPS[op], *level, True)(wanted) if used else wanted
+        close = np.abs(image.astype(int) - np.asarray(wanted)) <= 1
+        # An op that amplifies makes more of the first one's level.
+        assert close.mean() > 0.8
+        both += draws.applied.all() and close.mean() > 0.99
+    assert both > 10
+
+
+def test_a_seed_makes_the_same_image_everywhere():
+    config = parse_rand_augment(RECIPE)
+    photo, made = _augmented(config, 4, 24)
+    _, again = _augmented(config, 4, 24)
+    tf.random.set_seed(99)
+    for index, ((one, drawn), (other, _)) in enumerate(zip(made, again, strict=True)):
+        np.testing.assert_array_equal(one, other)
+        if index < 6:
+            plain = rand_augment(tf.constant(photo), drawn, FILL)
+            np.testing.assert_array_equal(one, plain)
+    assert len({image.tobytes() for image, _ in made}) > 12
+
+
+def test_the_static_shape_is_kept():
+    photos = tf.data.Dataset.from_tensors(images()["photo"])
+    config = parse_rand_augment(RECIPE)
+    drawn = Draws(*(field[0] for field in draw_ops(config, batch_seed(0, 0, 0), 1)))
+    data = photos.map(lambda photo: rand_augment(photo, drawn))
+    assert data.element_spec == tf.TensorSpec((*SIZE, 3), tf.uint8)
+
+
+def test_no_ops_change_nothing():
+    photo = images()["photo"]
+    drawn = draw_ops(RandAugmentConfig(count=0), batch_seed(0, 0, 0), 1)
+    made = rand_augment(tf.constant(photo), Draws(*(field[0] for field in drawn)))
+    np.testing.assert_array_equal(made, photo)
+
+
+@pytest.mark.parametrize(
+    ("text", "config"),
+    [
+        (RECIPE, RandAugmentConfig(9, 2, 0.5, True)),
+        ("rand", RandAugmentConfig(10, 2, 0.0, False)),
+        ("rand-inc1-n3-m7", RandAugmentConfig(7, 3, 0.0, True)),
+        ("rand-m9-inc0", RandAugmentConfig(9)),
+        ("rand-mstd100-m15-w0", RandAugmentConfig(15, 2, 100.0, weighted=True)),
+        ("rand-mstd1e3", RandAugmentConfig(magnitude_std=1000.0)),
+    ],
+)
+def test_strings_that_are_read(text, config):
+    assert parse_rand_augment(text) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must read like"),
+        ("augmix-m3", "must read like"),
+        ("rand-k3", "m, n, mstd, inc, w.*'k3' is none"),
+        ("rand-9", "'9' is none"),
+        ("rand--m9", "'' is none"),
+        ("rand-p0.5-m9", "'p0.5' is none"),
+        ("rand-m", "'m' must be a whole number; it is ''"),
+        ("rand-m9.5", "'m' must be a whole number; it is '9.5'"),
+        ("rand-n2x", "'n' must be a whole number"),
+        ("rand-mstdinf", "'mstdinf' is none"),
+        ("rand-mstd0.5x", "'mstd' must be a number; it is '0.5x'"),
+        ("rand-inc2", "'inc' must be 0 or 1"),
+        ("rand-w1", "'w' must be 0, the only set"),
+        ("rand-m9-m8", "'m' stands there twice"),
+        ("rand-mstd1e999", "`magnitude_std` must be 0 or more"),
+        ("rand-n14-w0", "`count` must be 0 to 13"),
+    ],
+)
+def test_strings_that_are_refused(text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        parse_rand_augment(text)
+    assert "Received: " in str(error.value)
+
+
+def test_numbers_below_zero_are_refused():
+    with pytest.raises(ValueError, match="`magnitude` must be 0 or more. Received: magnitude=-1"):
+        RandAugmentConfig(-1)

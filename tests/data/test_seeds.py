@@ -1,0 +1,36 @@
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.data import batch_seed, order_seed, split_seed
+
+
+def test_seeds_differ_by_every_argument_and_by_purpose():
+    seeds = [order_seed(s, e) for s in (0, 1) for e in range(5)]
+    seeds += [batch_seed(s, e, i) for s in (0, 1) for e in range(5) for i in range(20)]
+    assert all(seed.shape == (2,) and seed.dtype == tf.int64 for seed in seeds)
+    assert len({tuple(seed.numpy()) for seed in seeds}) == len(seeds)
+
+
+def test_a_seed_is_the_same_in_a_graph_whatever_the_global_seed():
+    plain = [batch_seed(42, 3, index).numpy() for index in range(4)]
+    tf.random.set_seed(12345)
+    mapped = tf.data.Dataset.range(4).map(lambda index: batch_seed(42, 3, index))
+    np.testing.assert_array_equal(list(mapped.as_numpy_iterator()), plain)
+
+
+def test_neighboring_seeds_draw_independently():
+    draws = [
+        tf.random.stateless_uniform((), batch_seed(seed, epoch, index)).numpy()
+        for seed in range(2) for epoch in range(10) for index in range(50)
+    ]  # fmt: skip
+    draws = np.array(draws).reshape(2, 10, 50)
+    assert abs(draws.mean() - 0.5) < 0.03
+    for axis in range(3):
+        first, second = np.moveaxis(draws, axis, 0)[:2]
+        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.3
+
+
+def test_a_split_seed_is_as_many_new_ones():
+    parent = batch_seed(1, 2, 3)
+    children = split_seed(parent, 3)
+    assert len({tuple(seed.numpy()) for seed in (*children, parent)}) == 4

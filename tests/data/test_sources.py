@@ -1,0 +1,117 @@
+import os
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from t2t_keras.data import Source, open_source
+from t2t_keras.errors import DataError
+
+
+def test_a_folder_is_a_source(folder):
+    source = open_source(folder)
+    assert source.name == str(folder)
+    assert source.class_names == ("apple", "pear", "plum")
+    assert (source.num_classes, source.num_train, source.num_eval) == (3, 15, 5)
+    examples = list(source.train())
+    assert [int(example["label"]) for example in examples] == [0] * 4 + [1] * 5 + [2] * 6
+    assert examples[0]["image"] == (folder / "train" / "apple" / "000.jpg").read_bytes()
+    assert source.train().cardinality() == 15
+    assert [int(example["label"]) for example in source.evaluation()] == [0, 0, 1, 2, 2]
+
+
+def test_odd_file_names_are_read(folder, tmp_path):
+    root = tmp_path / "with blank é"
+    shutil.copytree(folder, root)
+    odd = os.fsencode(root / "val" / "pear") + b"/not\xfftext \n.JPG"
+    shutil.copy(root / "val" / "pear" / "000.jpg", odd)
+    assert len(list(open_source(root).evaluation())) == 6
+
+
+def test_digits_are_a_source_with_slices(digits_dir, digits):
+    assert (digits.name, digits.num_train, digits.num_eval) == ("digits", 1437, 360)
+    part = open_source("digits", digits_dir, train_split="train[:100]", eval_split="test[:50]")
+    assert (part.num_train, part.num_eval) == (100, 50)
+    kept = open_source("digits", digits_dir, validation_split=0.2)
+    assert (kept.num_train, kept.num_eval) == (1150, 287)
+
+
+def test_evaluation_only_trains_nothing(folder, digits_dir, digits):
+    for source in (
+        open_source(folder, evaluation_only=True),
+        open_source("digits", digits_dir, evaluation_only=True),
+        open_source("digits", digits_dir, eval_split="test", evaluation_only=True),
+    ):
+        assert source.num_train == 0 and source.num_eval > 0
+        with pytest.raises(DataError, match="evaluation only"):
+            source.train()
+
+
+@pytest.mark.parametrize("name", ["./images", "~/no such folder", "/nowhere", "images/"])
+def test_a_missing_folder_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=": no such folder"):
+        open_source(name)
+
+
+def test_a_file_is_no_folder(folder):
+    with pytest.raises(DataError, match=r"000.jpg: no such folder"):
+        open_source(folder / "train" / "apple" / "000.jpg")
+
+
+def test_a_folder_beats_a_tfds_name_but_not_the_digits(folder, tmp_path, monkeypatch, digits_dir):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mnist", "digits"):
+        shutil.copytree(folder, name)
+    assert open_source("mnist").num_classes == 3
+    assert open_source("digits", digits_dir).num_classes == 10
+    assert open_source("./digits").num_classes == 3
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 7])
+def test_validation_split_is_checked(share):
+    with pytest.raises(ValueError, match=f"Received: validation_split={share}"):
+        open_source("digits", validation_split=share)
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        {"train_split": "train"},
+        {"eval_split": "test"},
+        {"train_split": "train", "eval_split": "test", "validation_split": 0.1},
+        {"train_split": "train", "eval_split": "test", "evaluation_only": True},
+    ],
+)
+def test_contradicting_splits_are_refused(splits, digits_dir):
+    with pytest.raises(ValueError, match="Received: train_split="):
+        open_source("digits", digits_dir, **splits)
+
+
+def test_split_names_are_not_for_folders(folder):
+    with pytest.raises(
+        ValueError, match="for a folder. Received: train_split=None, eval_split=val"
+    ):
+        open_source(folder, eval_split="val")
+
+
+def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="digits: cannot be written below data_dir=.*file"):
+        open_source("digits", tmp_path / "file")
+
+
+def test_one_class_is_refused(digits):
+    with pytest.raises(DataError, match="mine: has 1 class"):
+        Source("mine", ("only",), digits.train_split, digits.eval_split)
+
+
+def test_the_environment_says_where_the_digits_go(tmp_path, digits_dir):
+    code = "from t2t_keras.data import open_source; print(open_source('digits').num_eval)"
+    env = {**os.environ, "TFDS_DATA_DIR": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["360"], done.stderr
+    assert tf.io.gfile.exists(str(tmp_path / "digits" / "1.0.0" / "dataset_info.json"))

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras.data.ops.seeds import order_seed
+from t2t_keras.data.sources import splits
+from t2t_keras.data.sources.splits import FileSplit, RecordSplit
+
+COUNT = 50
+
+
+def _file_split(tmp_path):
+    for index in range(COUNT):
+        (tmp_path / f"{index:02d}").write_bytes(b"image %02d" % index)
+    paths = [str(tmp_path / f"{index:02d}").encode() for index in range(COUNT)]
+    return FileSplit(tf.constant(paths), tf.range(COUNT))
+
+
+def _record_split(tmp_path, window=12):
+    shards = []
+    for shard in range(5):
+        path = str(tmp_path / f"shard{shard}")
+        with tf.io.TFRecordWriter(path) as writer:
+            for index in range(shard * 11 - 1, shard * 11 + 10):  # the first record is left out
+                writer.write(b"image %02d" % index)
+        shards.append((path, 1, 10))
+    title = "the split"
+    return RecordSplit(title, COUNT, tuple(shards), _parsed, window)
+
+
+def _parsed(record):
+    """A record, and the number in it as its label."""
+    return record, tf.strings.to_number(tf.strings.substr(record, 8, 2), tf.int32)
+
+
+@pytest.fixture(params=[_file_split, _record_split], ids=["files", "records"])
+def split(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def _contents(split, seed):
+    keys = split.keys(None if seed is None else order_seed(*seed))
+    return [split.read(key)[0].numpy() for key in keys]
+
+
+def test_every_example_comes_once_in_every_order(split):
+    fixed = _contents(split, None)
+    assert len(fixed) == len(set(fixed)) == split.size == COUNT
+    for seed in ((0, 0), (0, 1), (1, 0)):
+        assert sorted(_contents(split, seed)) == sorted(fixed)
+
+
+def test_labels_stand_in_the_fixed_order(split):
+    for part in (split, split.without([3, 40])):
+        labels = part.every_label()
+        assert labels.dtype == np.int64 and len(labels) == part.size
+        assert [b"image %02d" % label for label in labels] == _contents(part, None)
+
+
+def test_labels_of_files_are_known_without_reading_them(tmp_path):
+    split = _file_split(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert split.every_label().tolist() == list(range(COUNT))
+
+
+def test_an_order_is_its_seeds_own(split):
+    assert _contents(split, (0, 0)) == _contents(split, (0, 0))
+    orders = {tuple(_contents(split, seed)) for seed in ((0, 0), (0, 1), (1, 0), (1, 1))}
+    assert len(orders) == 4
+    assert _contents(split, None) not in [list(order) for order in orders]
+
+
+def test_an_order_does_not_hang_on_the_global_seed(split):
+    first = _contents(split, (0, 0))
+    tf.random.set_seed(999)
+    assert _contents(split, (0, 0)) == first
+
+
+def test_there_is_a_name_for_every_key(split):
+    seed = order_seed(0, 1)
+    names = [name.decode() for name in split.names(seed).as_numpy_iterator()]
+    assert len(names) == COUNT
+    if isinstance(split, FileSplit):
+        contents = [open(name, "rb").read() for name in names]
+        assert contents == _contents(split, (0, 1))
+    else:
+        assert set(names) == {"a record of the split"}
+        assert next(iter(split.names(None))) == b"record 0 of the split"
+
+
+def test_orders_are_drawn_inside_a_graph(split):
+    epochs = tf.data.Dataset.range(2).flat_map(lambda epoch: split.keys(order_seed(0, epoch)))
+    contents = [split.read(key)[0].numpy() for key in epochs]
+    assert contents == _contents(split, (0, 0)) + _contents(split, (0, 1))
+
+
+@pytest.mark.parametrize(("window", "room"), [(12, 10), (50, 15)])
+def test_records_move_across_the_whole_split(tmp_path, monkeypatch, window, room):
+    monkeypatch.setattr(splits, "_OPEN_SHARDS", 2)
+    split = _record_split(tmp_path, window)
+    places = np.array([np.argsort(_contents(split, (0, epoch))) for epoch in range(24)])
+    means = places.mean(axis=0)
+    assert means.min() > room and means.max() < COUNT - room
+
+
+def test_files_and_labels_stay_together(tmp_path):
+    split = _file_split(tmp_path)
+    for key in split.keys(order_seed(3, 3)):
+        contents, label = split.read(key)
+        assert contents == b"image %02d" % int(label)

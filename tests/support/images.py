@@ -1,0 +1,178 @@
+"""Image files of every kind, made on the spot."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Random RGB: the hardest thing to resize alike."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def ramp(height: int = 60, width: int = 80) -> np.ndarray:
+    """Smooth RGB in which no two corners are alike."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 3, y * 4, (x + y) * 2], axis=-1).astype(np.uint8)
+
+
+def resized_by_pillow(image: np.ndarray, target: tuple[int, int], bicubic: bool) -> np.ndarray:
+    """An axis at a time, as Pillow's newer versions begin with rows for some sizes."""
+    kind = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
+    across = Image.fromarray(image).resize((target[1], len(image)), kind)
+    return np.asarray(across.resize((target[1], target[0]), kind))
+
+
+def encode(image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    pillow_image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    pillow_image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned(orientation: int, **options) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(ramp(), "JPEG", exif=exif, **options)
+
+
+def readable_kinds() -> dict[str, bytes]:
+    """What both paths read, and must read alike."""
+    rgb = Image.fromarray(ramp())
+    gray, palette = rgb.convert("L"), rgb.quantize(64)
+    alpha = Image.fromarray(noise(60, 80)[..., 0])
+    rgba = Image.merge("RGBA", (*rgb.split(), alpha))
+    sixteen = Image.fromarray((np.arange(4800).reshape(60, 80) * 13).astype(np.uint16))
+    animation = {"save_all": True, "append_images": [rgb.rotate(90)]}
+    kinds = {
+        "jpeg": encode(rgb, "JPEG", quality=90),
+        "jpeg_subsampled": encode(noise(61, 83), "JPEG", quality=70, subsampling=2),
+        "jpeg_progressive": encode(rgb, "JPEG", progressive=True),
+        "jpeg_gray": encode(gray, "JPEG"),
+        "jpeg_cmyk": encode(rgb.convert("CMYK"), "JPEG"),
+        "png": encode(rgb, "PNG"),
+        "png_gray": encode(gray, "PNG"),
+        "png_one_bit": encode(rgb.convert("1"), "PNG"),
+        "png_sixteen_bit": encode(sixteen, "PNG"),
+        "png_palette": encode(palette, "PNG"),
+        "png_palette_transparent": encode(palette, "PNG", transparency=3),
+        "png_alpha": encode(rgba, "PNG"),
+        "png_gray_alpha": encode(Image.merge("LA", (gray, alpha)), "PNG"),
+        "webp": encode(rgb, "WEBP"),
+        "webp_lossless": encode(rgb, "WEBP", lossless=True),
+        "webp_alpha": encode(rgba, "WEBP", lossless=True, exact=True),
+        "webp_animated": encode(rgb, "WEBP", lossless=True, **animation),
+        "gif": encode(palette, "GIF"),
+        "gif_transparent": encode(palette, "GIF", transparency=3),
+        "gif_off_its_screen": moved_gif(encode(palette, "GIF"), (90, 50)),
+        "gif_transparent_off_its_screen": moved_gif(encode(palette, "GIF", transparency=3)),
+        "gif_animated": encode(palette, "GIF", save_all=True, append_images=[palette.rotate(90)]),
+        "bmp": encode(rgb, "BMP"),
+        "bmp_from_the_top": top_down_bmp(),
+        "one_pixel": encode(noise(1, 1), "PNG"),
+    }
+    kinds |= {f"jpeg_orientation_{turn}": turned(turn) for turn in range(1, 9)}
+    return kinds
+
+
+def unreadable_kinds() -> dict[str, bytes]:
+    """What neither path may take for a image."""
+    jpeg, png = encode(noise(60, 80), "JPEG"), encode(noise(60, 80), "PNG")
+    return {
+        "empty": b"",
+        "text": b"not a image at all\n" * 20,
+        "html": b"<!DOCTYPE html><html><body>404</body></html>",
+        "tiff": encode(ramp(), "TIFF"),
+        "cut_jpeg": jpeg[: len(jpeg) // 2],
+        "cut_png": png[: len(png) // 2],
+        "jpeg_header_only": jpeg[:20],
+        "bomb_png": png_declaring(20000, 20000),
+        "bomb_jpeg": jpeg_declaring(20000, 20000),
+        "bomb_gif": gif_declaring(20000, 20000),
+        "gif_like_a_webp": gif_like_a_webp(),
+    }
+
+
+def gif_like_a_webp() -> bytes:
+    """A GIF that declares 20000 x 17751 pixels and has WEBP where a WebP file says so."""
+    return b"GIF89a" + struct.pack("<H", 20000) + b"WEBP" + encode(ramp(), "GIF")[12:]
+
+
+def moved_gif(gif: bytes, screen: tuple[int, int] = (100, 90)) -> bytes:
+    """An 80 x 60 GIF 12 pixels right of, and 7 below, the corner of a screen (width, height)."""
+    at = gif.index(b"," + struct.pack("<4H", 0, 0, 80, 60)) + 1
+    moved = gif[:at] + struct.pack("<HH", 12, 7) + gif[at + 4 :]
+    return moved[:6] + struct.pack("<HH", *screen) + moved[10:]
+
+
+def gif_declaring(width: int, height: int) -> bytes:
+    """A GIF with a small screen and a frame that promises a size."""
+    gif = encode(ramp(), "GIF")
+    return gif.replace(struct.pack("<4H", 0, 0, 80, 60), struct.pack("<4H", 0, 0, width, height))
+
+
+def top_down_bmp() -> bytes:
+    """A BMP whose rows come from the top, which a negative height says."""
+    bmp = encode(ramp()[::-1], "BMP")
+    return bmp[:22] + struct.pack("<i", -60) + bmp[26:]
+
+
+def png_declaring(width: int, height: int) -> bytes:
+    """A small, well-formed PNG whose header promises a size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(b"\0" * 10000)
+    magic = b"\x89PNG\r\n\x1a\n"
+    return magic + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def jpeg_declaring(width: int, height: int) -> bytes:
+    """A real JPEG with the size in its frame header replaced."""
+    jpeg = encode(noise(64, 64), "JPEG")
+    at = jpeg.index(b"\xff\xc0") + 5
+    return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
+
+
+def make_folder(root: Path, counts: dict[str, int], size: int = 12) -> Path:
+    """CLASS folders below `root`, each with that many small JPEGs."""
+    for number, (name, count) in enumerate(counts.items()):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for index in range(count):
+            data = encode(noise(size, size + 4, seed=100 * number + index), "JPEG")
+            (folder / f"{index:03d}.jpg").write_bytes(data)
+    return root
+
+
+def make_archive(root: Path, training: dict[str, int], evaluation: int, unlabeled: int = 0):
+    """The folders of ImageNet's archive, as Kaggle hands it out; returns `root`.
+
+    Args:
+        root: Made.
+        training: Class -> number of images.
+        evaluation: Number of images, of each class in turn.
+        unlabeled: Number of images to test on.
+    """
+    deep = root / "ILSVRC" / "Data" / "CLS-LOC"
+    make_folder(deep / "train", training)
+    classes, rows = list(training), ["ImageId,PredictionString"]
+    for part, count in (("val", evaluation), ("test", unlabeled)):
+        (deep / part).mkdir()
+        for number in range(count):
+            name = f"ILSVRC2012_{part}_{number:08d}"
+            (deep / part / f"{name}.JPEG").write_bytes(encode(noise(8, 8), "JPEG"))
+            if part == "val":
+                label = classes[number % len(classes)]
+                rows.append(f"{name},{label} 1 2 30 40 {classes[0]} 5 6 7 8 ")
+    (root / "LOC_val_solution.csv").write_text("\n".join(rows) + "\n")
+    return root

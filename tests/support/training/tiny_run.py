@@ -1,0 +1,35 @@
+"""Settings and images of small runs."""
+
+from t2t_keras import Variant
+from tests.support.images import make_folder
+
+# Convolutions in the stem: the performer's has dropout in it, always.
+TINY = Variant(
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    mlp_ratio=1.0,
+    token_dim=8,
+    token_type="convolution",
+    image_size=16,
+)
+FIELDS = {
+    "model": "tiny",
+    "batch_size": 4,
+    "epochs": 3,
+    "warmup_epochs": 1,
+    "cooldown_epochs": 0,
+    "lr": 1e-2,
+    "drop_path_rate": 0.0,
+    "rand_augment": "none",  # its graph takes seconds to start, in every run
+    "color_jitter": 0.0,
+    "devices": ("cpu:0",),
+}
+COUNTS = {"train": {"ash": 5, "elm": 6, "oak": 7}, "val": {"ash": 2, "elm": 2, "oak": 3}}
+
+
+def make_images(root):
+    """18 images to train on and 7 to evaluate on, each a different noise."""
+    for part, counts in COUNTS.items():
+        make_folder(root / part, counts)
+    return root

@@ -1,0 +1,133 @@
+"""A run with all its bookkeeping around a model of two numbers: everything but the images."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from t2t_keras.training.checkpoint.best_weights import BestWeights
+from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.signals import StopSignals
+from t2t_keras.training.checkpoint.store import newest_checkpoint
+from t2t_keras.training.devices.decorrelate import spread_seeds
+from t2t_keras.training.epoch import StopAtNonFinite
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.progress import LogFile
+from t2t_keras.training.run import fit_to_end
+from t2t_keras.training.run_state import Standing
+
+STEPS, EPOCHS, BATCH = 4, 3, 6  # sums of 12 on each of two devices: their means are rounded
+
+
+class At(keras.callbacks.Callback):
+    """Does something once, when so many of an event have come: "begin" or "end" of a step, "test"
+    for a batch of a validation, "epoch" for its end."""
+
+    def __init__(self, event: str, count: int, action):
+        super().__init__()
+        self.event, self.left, self.action = event, count, action
+
+    def _count(self, event):
+        self.left -= event == self.event
+        if event == self.event and self.left == 0:
+            self.action()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._count("begin")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._count("end")
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self._count("test")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._count("epoch")
+
+
+def _compiled(loss_scaled: bool, ema: bool, eager: bool) -> keras.Model:
+    inputs = keras.Input((3,))
+    outputs = keras.layers.Dropout(0.4, seed=1)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1, name="dense")(outputs))
+    optimizer = keras.optimizers.AdamW(0.1, use_ema=ema, ema_overwrite_frequency=10**9)
+    if loss_scaled:
+        optimizer = LossScale(optimizer, initial_scale=8.0)
+    metrics = [keras.metrics.MeanSquaredError("accuracy")]
+    model.compile(optimizer, "mse", weighted_metrics=metrics, run_eagerly=eager)
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+class Toy:
+    """A run in a folder, taken up where its newest checkpoint stands.
+
+    Args:
+        folder: Of the run.
+        every: Steps between checkpoints.
+        poison: The step, over all epochs, whose inputs are NaN.
+        loss_scaled: Whether it has float16's optimizer.
+        ema: Whether it keeps a moving average.
+        strategy: Its devices; None is the CPU, and quick for so few steps.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        every: int = 0,
+        poison: int | None = None,
+        loss_scaled: bool = False,
+        ema: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        keras.utils.set_random_seed(0)
+        with (strategy or tf.distribute.OneDeviceStrategy("/cpu:0")).scope():
+            self.model = _compiled(loss_scaled, ema, eager=strategy is None)
+        spread_seeds(self.model)
+        self.folder, self.poison = folder, poison
+        self.signals = StopSignals()
+        self.standing, self.best = Standing(STEPS, EPOCHS), BestWeights("val_loss")
+        self.keeper = KeepCheckpoints(
+            *(folder / "checkpoints", self.standing, self.best, self.signals),
+            every=every,
+            about={"settings": {"lr": 0.1}},
+        )
+        if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
+            self.keeper.go_on(self.model, checkpoint)
+
+    def _batches(self, start: int) -> tf.data.Dataset:
+        dice = np.random.default_rng(5)
+        inputs = dice.standard_normal((STEPS * EPOCHS, BATCH, 3), np.float32)
+        if self.poison is not None:
+            inputs[self.poison] = np.nan
+        targets = inputs.sum(axis=-1, keepdims=True)
+        return tf.data.Dataset.from_tensor_slices((inputs[start:], targets[start:]))
+
+    def run(self, *more: keras.callbacks.Callback) -> "Toy":
+        watch = StopAtNonFinite(self.standing, lambda epoch, step: "Explained.")
+        log = LogFile(self.folder / "log.csv", self.standing)
+        held_out = tf.data.Dataset.from_tensors((np.ones((2, 3)), np.ones((2, 1)))).repeat(2)
+        held_out = held_out.apply(tf.data.experimental.assert_cardinality(2))
+        with self.signals.listening():
+            try:
+                fit_to_end(
+                    *(self.model, self._batches, held_out, self.standing),
+                    [watch, self.best, *more, self.keeper, log],
+                    self.keeper.epoch_logs,
+                )
+            except KeyboardInterrupt:
+                self.keeper.write_waiting()
+                raise
+        return self
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """All that a run ended with, but for times."""
+    last = newest_checkpoint(folder / "checkpoints")
+    arrays = {**last.state, **{f"best {key}": value for key, value in last.best.items()}}
+    return {
+        "arrays": {key: value.tobytes() for key, value in arrays.items()},
+        "progress": {key: value for key, value in last.progress.items() if key != "seconds"},
+        "log": (folder / "log.csv").read_text(),
+        "step": last.step,
+    }

@@ -1,0 +1,75 @@
+"""Malicious and damaged checkpoints, built when a test runs; none may be read, none may act.
+
+`vectors` yields a name and the file's bytes; `special_paths` makes what is not a regular file;
+`controls` yields files in order, so that a reader that refuses everything fails too.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+from tests.support.weights import torch_writer as torch
+from tests.support.weights.both_formats import Vectors, in_both_formats
+from tests.support.weights.malicious_calls import PROTOCOLS, foreign_calls, misused_names
+from tests.support.weights.malicious_files import (
+    broken_streams,
+    broken_zips,
+    damaged_goldens,
+    other_files,
+)
+from tests.support.weights.malicious_pickles import bombs, strange_opcodes
+from tests.support.weights.malicious_tensors import bad_tensors
+
+
+def vectors(canary: Path) -> Vectors:
+    """Every vector; a payload that ran would leave the file `canary`."""
+    yield from foreign_calls(canary)
+    for part in (
+        misused_names,
+        strange_opcodes,
+        bombs,
+        bad_tensors,
+        broken_zips,
+        broken_streams,
+        other_files,
+        damaged_goldens,
+    ):
+        yield from part()
+
+
+def controls() -> Vectors:
+    """Files built by the same means that are in order, so that refusing them would be wrong."""
+    one = torch.tensor(torch.storage("0", 4), [4], [1])
+    for protocol in PROTOCOLS:
+        yield from in_both_formats(f"control-p{protocol}", torch.whole(one, protocol))
+    yield from in_both_formats("control-without-tensor", torch.whole(torch.mapping({"a": b"N"})))
+
+
+def special_paths(folder: Path) -> list[Path]:
+    """Paths that are no regular file: made in `folder`, which must be short for the socket."""
+    pipe, loop, dangling = folder / "pipe.pth", folder / "loop.pth", folder / "dangling.pth"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    dangling.symlink_to(folder / "nothing")
+    (folder / "folder.pth").mkdir()
+    linked = folder / "linked-pipe.pth"
+    linked.symlink_to(pipe)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s.pth"))
+    sparse = folder / "sparse-8-GiB.pth"
+    with sparse.open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(2**33)
+    return [
+        pipe,
+        loop,
+        dangling,
+        linked,
+        folder / "folder.pth",
+        folder / "s.pth",
+        sparse,
+        folder / "missing.pth",
+        Path("/dev/zero"),
+        Path("/dev/null"),
+        Path("/dev/tty"),
+    ]
