@@ -100,7 +100,7 @@ def lines(names: list[str], rows: list[dict]) -> list[str]:
         return [
             f"{name}: {row['classes'][0]} ({row['probabilities'][0]:.1%})"
             if row["ok"]
-            else f"{name}: not readable as a image"
+            else f"{name}: not readable as an image"
             for name, row in zip(names, rows, strict=True)
         ]
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -108,7 +108,7 @@ def lines(names: list[str], rows: list[dict]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Asks, writes a line a image and returns the exit code: 1 where there is no answer."""
+    """Asks, writes a line an image and returns the exit code: 1 where there is no answer."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--model", required=True, help="MODEL_NAME of the server")
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         files = [path.read_bytes() for path in asked.images]
         said = lines([path.name for path in asked.images], ask(asked.host, asked.model, files))
-    except (OSError, NoAnswer) as error:  # an OSError is a image's, and names it
+    except (OSError, NoAnswer) as error:  # an OSError is an image's, and names it
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write("\n".join(said) + "\n")

@@ -22,7 +22,7 @@ NAMES = ("red disc", "green square", "blue cross")
 def draw_shapes(
     count: int, size: tuple[int, int] = (48, 80), seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One shape a image, anywhere in it.
+    """One shape an image, anywhere in it.
 
     Args:
         count: How many images.

@@ -193,9 +193,9 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
             from random values, which is logged.
         classifier_activation: "softmax" or None (logits); with `weights=None` any activation.
         name: Name of the model.
-        drop_rate: Share of values dropped after positions, attention and in the encoder's MLPs,
+        drop_rate: Fraction of values dropped after positions, attention and in the encoder's MLPs,
             in [0, 1). The stem's performers always drop 0.1 in training, as the authors' do.
-        attn_drop_rate: Share of attention weights dropped, in [0, 1).
+        attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
         drop_path_rate: Stochastic depth's rate in the deepest block, in [0, 1); 0.1 in the
             authors' training.
 

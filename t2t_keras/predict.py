@@ -4,7 +4,7 @@
     python -m t2t_keras.predict model.keras images/ --top 3 --output predictions.csv
 
 MODEL is a .keras file, a SavedModel, a run's folder or an official .pth or .pth.tar checkpoint;
-IMAGES are files, and folders with all that lies below them. The exit code is 1 where a image
+IMAGES are files, and folders with all that lies below them. The exit code is 1 where an image
 could not be read; the others are classified all the same.
 """
 
@@ -27,7 +27,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("labels", None, "Class names, one a line (default: the model's).", **own)
     flags.DEFINE_integer("num_heads", None, "Attention heads, for sizes nobody published.", **own)
     flags.DEFINE_float(
-        "crop_pct", None, "Share of the resized side that is kept (default: the model's).", **own
+        "crop_pct", None, "Fraction of the resized side that is kept (default: the model's).", **own
     )
     flags.DEFINE_enum(
         "statistics",

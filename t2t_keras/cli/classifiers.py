@@ -47,7 +47,7 @@ def open_classifier(
         source: A SavedModel or the folder above its versions, or what `open_model` takes.
         labels: A file with a class name a line; None takes what is known of the model.
         num_heads: Attention heads of an official checkpoint of sizes nobody published.
-        crop_pct: Share of the resized side that the crop keeps, in (0, 1]; None takes what is
+        crop_pct: Fraction of the resized side that the crop keeps, in (0, 1]; None takes what is
             known of the model.
         statistics: Whose channel means and deviations images are normalized by, a name in
             `STATISTICS`; None takes what is known of the model.

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from t2t_keras.cli.main import exit_code, say
+from t2t_keras.cli.main import echo, exit_code
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.convert import Conversion, classifier, convert, target_suffix
 from t2t_keras.weights.load import load_weights
@@ -67,18 +67,18 @@ def _convert(config: ConvertConfig) -> int:
         sha256=config.sha256,
     )
     identity = conversion.identity
-    say(str(conversion.report))
-    say(
+    echo(str(conversion.report))
+    echo(
         f"{config.source}: {identity.name or 'sizes nobody published'}, "
         f"{identity.image_size}x{identity.image_size} pixels, "
         f"{identity.classes or 'no'} classes, "
         f"{conversion.model.count_params():,} parameters"
     )
     if config.verify:
-        say(f"verified: outputs differ by at most {_verify(conversion):.1e}")
+        echo(f"verified: outputs differ by at most {_verify(conversion):.1e}")
     for row in conversion.report.ignored:
-        say(f"note: {row.key} {row.how}")
-    say(f"wrote {conversion.target}")
+        echo(f"note: {row.key} {row.how}")
+    echo(f"wrote {conversion.target}")
     return 0
 
 

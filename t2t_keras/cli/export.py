@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.cli.main import exit_code, say, show_log
+from t2t_keras.cli.main import echo, exit_code, show_log
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.cli.settings import image_size_of
 from t2t_keras.data.ops.normalize import Color
@@ -18,7 +18,7 @@ from t2t_keras.errors import ExportError
 from t2t_keras.export import Preprocessing, export_model, export_saved_model
 from t2t_keras.images.constants import STATISTICS
 from t2t_keras.images.resize import Size
-from t2t_keras.weights.formats import ModelCard
+from t2t_keras.weights.formats import ModelMetadata
 
 SAVED_MODEL = "savedmodel"
 FORMATS = (SAVED_MODEL, "onnx", "litert", "openvino")
@@ -79,11 +79,11 @@ def _export(command: ExportCommand) -> int:
             f"--labels must name the {len(found.class_names)} classes of {command.source}, one a "
             "line. Received: --labels="
         )
-    say(f"wrote {_write(command, found, size)}")
+    echo(f"wrote {_write(command, found, size)}")
     return 0
 
 
-def preprocessing_of(card: ModelCard) -> Preprocessing:
+def preprocessing_of(card: ModelMetadata) -> Preprocessing:
     """What the images of a model go through."""
     mean, std = STATISTICS[card.statistics]
     return Preprocessing(crop_pct=card.crop_pct, mean=mean, std=std)
@@ -199,7 +199,7 @@ def export_run(
 def export_given() -> None:
     """Exports what `export_run` asks for on standard input, and says where the version is."""
     path, given, *rest = json.load(sys.stdin)
-    say(str(export_saved_model(keras.saving.load_model(path), *rest, Preprocessing(**given))))
+    echo(str(export_saved_model(keras.saving.load_model(path), *rest, Preprocessing(**given))))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ _SIGNALLED = 128  # shells expect this and the signal's number
 _INTERRUPTED = 130  # after Ctrl-C
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Writes a line of a command's result to standard output."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

@@ -15,7 +15,7 @@ from t2t_keras.images.resize import Size
 from t2t_keras.training.recipes import model_names, variant_of
 from t2t_keras.variants import published_name
 from t2t_keras.weights.convert import classifier, model_of
-from t2t_keras.weights.formats import ModelCard, read_card
+from t2t_keras.weights.formats import ModelMetadata, read_metadata
 from t2t_keras.weights.keras_file import FILE_ERRORS
 from t2t_keras.weights.load import OFFICIAL_SUFFIXES, check_weights, load_weights
 from t2t_keras.weights.releases import Release, imagenet_release, release_named
@@ -40,7 +40,7 @@ class OpenedModel:
     """
 
     model: keras.Model
-    card: ModelCard
+    card: ModelMetadata
     folder: Path | None = None
 
     @property
@@ -133,7 +133,7 @@ def _of_keras_file(path: Path, names: Names) -> OpenedModel:
             f"download it again. ({str(error).strip()[:300]})"
         ) from error
     origin = origin_of(os.fspath(path))
-    card = read_card(path) or ModelCard(
+    card = read_metadata(path) or ModelMetadata(
         origin.class_names,
         **{name: said for name, said in origin.settings.items() if name in OF_CARD},
     )
@@ -169,7 +169,7 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
 
 
 def _opened(
-    model: keras.Model, card: ModelCard, names: Names, path: Path, folder: Path | None = None
+    model: keras.Model, card: ModelMetadata, names: Names, path: Path, folder: Path | None = None
 ) -> OpenedModel:
     """Finds the classes' names: as asked for, as the model says, from beside it, or ImageNet's."""
     count = _class_count(model)
@@ -205,8 +205,8 @@ def _variant_name(path: Path, model_name: str | None) -> str:
     return model_name or release.variant
 
 
-def _card_of(release: Release | None) -> ModelCard:
+def _card_of(release: Release | None) -> ModelMetadata:
     """What a release was evaluated with; the default where the weights are no release."""
     if release is None:
-        return ModelCard(())
-    return ModelCard(_BY_TAG.get(release.tag, ()), release.crop_pct, release.statistics)
+        return ModelMetadata(())
+    return ModelMetadata(_BY_TAG.get(release.tag, ()), release.crop_pct, release.statistics)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from t2t_keras.cli.classifiers import Classifier, open_classifier
-from t2t_keras.cli.main import exit_code, say, show_log
+from t2t_keras.cli.main import echo, exit_code, show_log
 from t2t_keras.data.sources.folder import SUFFIXES
 from t2t_keras.errors import DataError
 from t2t_keras.files import atomic_path
@@ -38,7 +38,7 @@ class PredictCommand:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of a image, best first, each with its probability."""
+    """The likeliest classes of an image, best first, each with its probability."""
 
     file: str
     classes: tuple[tuple[str, float], ...]
@@ -52,7 +52,7 @@ def run(command: PredictCommand, debug: bool = False) -> int:
         debug: Let errors through, with their traceback.
 
     Returns:
-        0; 1 where a image was skipped or nothing could be done.
+        0; 1 where an image was skipped or nothing could be done.
     """
     show_log(sys.stderr)
     return exit_code(lambda: _predict(command), debug)
@@ -71,11 +71,11 @@ def _predict(command: PredictCommand) -> int:
         predictions = list(_predictions(classifier, files, command, skipped))
     if command.output is not None:
         _write(predictions, Path(command.output))
-        say(f"wrote {command.output}: {len(predictions)} images")
+        echo(f"wrote {command.output}: {len(predictions)} images")
     else:
         for prediction in predictions:
             found = ", ".join(f"{name} {share:.1%}" for name, share in prediction.classes)
-            say(f"{prediction.file}: {found}")
+            echo(f"{prediction.file}: {found}")
     if skipped:
         _log.error("%d of %d skipped", len(skipped), len(files) + lost)
     return 1 if skipped else 0

@@ -19,7 +19,7 @@ from t2t_keras.training import Scores, TrainConfig, TrainResult
 from t2t_keras.training.epoch import TENSORBOARD_NAME
 from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.formats import ModelCard
+from t2t_keras.weights.formats import ModelMetadata
 
 PER_CLASS_NAME = "per_class.csv"
 PLOTS = ("curves.png", "confusion_matrix.png", "per_class.png", "mistakes.png")
@@ -64,7 +64,7 @@ def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Pa
     title = (
         f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of {scores.images} test images"
     )
-    card = ModelCard(names, config.crop_pct, config.statistics)
+    card = ModelMetadata(names, config.crop_pct, config.statistics)
     curves, confusion, classes, mistakes = PLOTS
     return {
         MODEL_NAME: lambda path: write_model(result.model, path, card),

@@ -8,7 +8,7 @@ from typing import Any
 
 from t2t_keras.errors import DataError
 from t2t_keras.training import TrainConfig, make_config
-from t2t_keras.weights.formats import read_card
+from t2t_keras.weights.formats import read_metadata
 from t2t_keras.weights.releases import release_named
 
 METRICS_NAME = "metrics.json"
@@ -64,7 +64,7 @@ def origin_of(weights: str) -> Origin:
         size = (release.image_size, release.image_size)
         of_card = {name: getattr(release, name) for name in OF_CARD}
         return Origin({"model": release.variant, "image_size": size, **of_card})
-    if path.suffix == ".keras" and (card := read_card(path)) is not None:
+    if path.suffix == ".keras" and (card := read_metadata(path)) is not None:
         return Origin({name: getattr(card, name) for name in OF_CARD}, card.class_names)
     return Origin()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from t2t_keras.cli.main import exit_code, say, show_log
+from t2t_keras.cli.main import echo, exit_code, show_log
 from t2t_keras.cli.report import accuracies, metrics, next_steps, samples, summary
 from t2t_keras.cli.run_files import FILES, write_files
 from t2t_keras.cli.settings import METRICS_NAME, evaluation_config, train_config
@@ -26,9 +26,9 @@ from t2t_keras.training.devices import LeavingAtOnce, join_processes
 from t2t_keras.training.run_directory import (
     changed_settings,
     check_override,
+    lock_run_directory_of,
     plain_settings,
     settings_in,
-    sole_run_of,
     unfinished_run,
 )
 
@@ -91,7 +91,7 @@ def _evaluate(command: TrainCommand) -> int:
         )
     config, class_names = evaluation_config(command.settings)
     scores = evaluate(config, class_names, _verbose(command))
-    say(
+    echo(
         f"{config.weights} on {config.dataset}, {scores.images} images: "
         f"{accuracies(scores)}, loss {scores.loss:.4f}"
     )
@@ -106,9 +106,9 @@ def _train(command: TrainCommand) -> int:
     if not processes.first:
         logging.getLogger("t2t_keras").setLevel(logging.WARNING)
     folder = Path(processes.from_first(lambda: os.fspath(_run_folder(command, config))))
-    with sole_run_of(processes, folder), _how_to_go_on(folder):
+    with lock_run_directory_of(processes, folder), _how_to_go_on(folder):
         if processes.from_first(lambda: command.resume and _is_complete(folder, config)):
-            say(f"{folder}: this run is finished, and nothing is missing.")
+            echo(f"{folder}: this run is finished, and nothing is missing.")
             return 0
         result = train(
             config,
@@ -124,7 +124,7 @@ def _train(command: TrainCommand) -> int:
         seconds = time.monotonic() - started
         with atomic_path(folder / METRICS_NAME) as part:
             part.write_text(json.dumps(metrics(config, result, seconds), indent=2) + "\n")
-        say("\n".join([*summary(config, result, seconds), *lines, *next_steps(folder, config)]))
+        echo("\n".join([*summary(config, result, seconds), *lines, *next_steps(folder, config)]))
     return 0
 
 
@@ -179,5 +179,5 @@ def _how_to_go_on(folder: Path) -> Iterator[None]:
         started = [*on, os.path.relpath(sys.executable), *sys.argv]
         # Of a flag that is given twice the last value counts.
         command = shlex.join([*started, f"--run_name={folder.name}", "--resume"])
-        say(f"Nothing is lost. Go on with:\n  {command}")
+        echo(f"Nothing is lost. Go on with:\n  {command}")
         raise

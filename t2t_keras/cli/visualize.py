@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from t2t_keras.cli.main import exit_code, say, show_log
+from t2t_keras.cli.main import echo, exit_code, show_log
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.cli.settings import image_size_of
 from t2t_keras.data import normalize
@@ -95,7 +95,7 @@ class _View:
 
 
 def run(command: VisualizeCommand, debug: bool = False) -> int:
-    """Draws what is asked for and returns the exit code.
+    """Samples what is asked for and returns the exit code.
 
     Args:
         command: What to draw.
@@ -129,7 +129,7 @@ def _visualize(command: VisualizeCommand) -> int:
     statistics = STATISTICS[command.statistics or opened.card.statistics]
     pixels = np.asarray(normalize(image[None], *statistics))
     _WORK[command.what](_View(command, opened, image, pixels))
-    say(f"wrote {output}")
+    echo(f"wrote {output}")
     return 0
 
 

@@ -6,18 +6,31 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_image,
     crop_image,
-    draw_images,
+    sample_augmentation,
 )
-from t2t_keras.data.inspection import ON_BAD_IMAGE, UsableParts, usable_parts
+from t2t_keras.data.inspection import ON_BAD_IMAGE, CheckedSplits, check_images
 from t2t_keras.data.ops.color import color_jitter
 from t2t_keras.data.ops.crops import evaluation_crop, light_crop, random_flip, random_resized_crop
 from t2t_keras.data.ops.decode import decode_image
-from t2t_keras.data.ops.erasing import ERASING_MODES, Boxes, Erasing, draw_boxes, erase
+from t2t_keras.data.ops.erasing import (
+    ERASING_MODES,
+    Boxes,
+    RandomErasingConfig,
+    erase,
+    sample_boxes,
+)
 from t2t_keras.data.ops.graph import plain_options
-from t2t_keras.data.ops.mixup import Mix, Mixing, draw_mix, mix_pixels, mix_targets, soft_targets
+from t2t_keras.data.ops.mixup import (
+    Mix,
+    MixupConfig,
+    mix_pixels,
+    mix_targets,
+    sample_mix,
+    soft_targets,
+)
 from t2t_keras.data.ops.normalize import Color, normalize
 from t2t_keras.data.ops.randaugment import RandAugmentConfig, parse_rand_augment, rand_augment
-from t2t_keras.data.ops.seeds import WHOLE, Share, batch_seed, order_seed, split_seed
+from t2t_keras.data.ops.seeds import SINGLE, Shard, batch_seed, order_seed, split_seed
 from t2t_keras.data.pipeline import (
     batch_names,
     eval_dataset,
@@ -33,25 +46,25 @@ __all__ = [
     "Boxes",
     "Color",
     "ERASING_MODES",
-    "Erasing",
+    "RandomErasingConfig",
     "Mix",
-    "Mixing",
+    "MixupConfig",
     "augment_batch",
     "augment_image",
     "RandAugmentConfig",
-    "Share",
+    "Shard",
     "Source",
-    "WHOLE",
+    "SINGLE",
     "batch_names",
     "ON_BAD_IMAGE",
-    "UsableParts",
+    "CheckedSplits",
     "batch_seed",
     "color_jitter",
     "crop_image",
     "decode_image",
-    "draw_boxes",
-    "draw_images",
-    "draw_mix",
+    "sample_boxes",
+    "sample_augmentation",
+    "sample_mix",
     "erase",
     "eval_dataset",
     "evaluation_crop",
@@ -72,5 +85,5 @@ __all__ = [
     "split_seed",
     "steps_per_epoch",
     "train_dataset",
-    "usable_parts",
+    "check_images",
 ]

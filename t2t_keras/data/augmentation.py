@@ -10,23 +10,28 @@ from t2t_keras.data.ops.color import color_jitter
 from t2t_keras.data.ops.crops import (
     CROP_AREA,
     CROP_RATIO,
-    CropDraws,
+    CropParams,
     Range,
-    draw_crops,
     evaluation_crop,
+    flip_if,
     light_crop,
-    mirrored_if,
     padded_crop,
     resized_crop,
+    sample_crops,
 )
 from t2t_keras.data.ops.decode import decode_image
-from t2t_keras.data.ops.erasing import Boxes, Erasing, draw_boxes, erase
+from t2t_keras.data.ops.erasing import Boxes, RandomErasingConfig, erase, sample_boxes
 from t2t_keras.data.ops.graph import compiled
 from t2t_keras.data.ops.jpeg_window import decode_window
-from t2t_keras.data.ops.mixup import Mix, Mixing, draw_mix, mix_levels, mix_targets
+from t2t_keras.data.ops.mixup import Mix, MixupConfig, mix_levels, mix_targets, sample_mix
 from t2t_keras.data.ops.normalize import Color, normalize
-from t2t_keras.data.ops.randaugment import Draws, RandAugmentConfig, draw_ops, rand_augment
-from t2t_keras.data.ops.seeds import WHOLE, Share, split_seed
+from t2t_keras.data.ops.randaugment import (
+    RandAugmentConfig,
+    RandAugmentParams,
+    rand_augment,
+    sample_ops,
+)
+from t2t_keras.data.ops.seeds import SINGLE, Shard, split_seed
 from t2t_keras.errors import require
 from t2t_keras.images.resize import Size
 
@@ -40,7 +45,7 @@ class Augmentation:
     Args:
         crop: "none" (the evaluation's), "light" (shifts and scales, for digits), "padded" (shifts
             beyond the border, as for CIFAR) or "random_resized", as for ImageNet.
-        area: Share of the image's area that a random resized crop keeps, within (0, 1].
+        area: Fraction of the image's area that a random resized crop keeps, within (0, 1].
         ratio: Its width over its height, above 0.
         flip: Probability of mirroring left and right, in [0, 1].
         rand_augment: What RandAugment draws; None is none.
@@ -48,7 +53,7 @@ class Augmentation:
             only used without `rand_augment`.
         mixing: Mixup and cutmix; None is neither.
         erasing: Random erasing; None is none.
-        smoothing: Share of each label that is spread evenly over all classes, in [0, 1).
+        smoothing: Fraction of each label that is spread evenly over all classes, in [0, 1).
 
     Raises:
         ValueError: A setting is out of range.
@@ -60,8 +65,8 @@ class Augmentation:
     flip: float = 0.5
     rand_augment: RandAugmentConfig | None = None
     color_jitter: float = 0.0
-    mixing: Mixing | None = None
-    erasing: Erasing | None = None
+    mixing: MixupConfig | None = None
+    erasing: RandomErasingConfig | None = None
     smoothing: float = 0.0
 
     def __post_init__(self):
@@ -86,50 +91,54 @@ AUGMENTATIONS = {
 }
 
 
-class Drawn(NamedTuple):
-    """What images draw for themselves, a row a image.
+class AugmentationParams(NamedTuple):
+    """What images draw for themselves, a row an image.
 
     Attributes:
-        crop: What `draw_crops` drew, or (images, 2) seeds.
+        crop: What `sample_crops` drew, or (images, 2) seeds.
         mirrored: (images,) bool.
-        look: What `draw_ops` drew, or (images, 2) seeds.
+        look: What `sample_ops` drew, or (images, 2) seeds.
     """
 
-    crop: CropDraws | tf.Tensor
+    crop: CropParams | tf.Tensor
     mirrored: tf.Tensor
-    look: Draws | tf.Tensor
+    look: RandAugmentParams | tf.Tensor
 
 
-def draw_images(
-    augmentation: Augmentation, seed: tf.Tensor, images: int, share: Share = WHOLE
-) -> Drawn:
-    """Draws what is random about each image of a batch, or of a process' share of it.
+def sample_augmentation(
+    augmentation: Augmentation, seed: tf.Tensor, images: int, shard: Shard = SINGLE
+) -> AugmentationParams:
+    """Samples what is random about each image of a batch, or of a process' share of it.
 
     Args:
         augmentation: What will be done.
         seed: (2,) int64 of the whole batch.
         images: Of the whole batch.
-        share: Which rows of the batch to return.
+        shard: Which rows of the batch to return.
     """
     crop_seed, flip_seed, look_seed = split_seed(seed, 3)
     if augmentation.crop == "random_resized":
-        crop = draw_crops(crop_seed, images, augmentation.area, augmentation.ratio)
+        crop = sample_crops(crop_seed, images, augmentation.area, augmentation.ratio)
     else:
         crop = tf.random.split(crop_seed, images)
     if augmentation.rand_augment is not None:
-        look = draw_ops(augmentation.rand_augment, look_seed, images)
+        look = sample_ops(augmentation.rand_augment, look_seed, images)
     else:
         look = tf.random.split(look_seed, images)
     mirrored = tf.random.stateless_uniform((images,), flip_seed) < augmentation.flip
-    drawn = Drawn(crop, mirrored, look)
-    if share.count == 1:
+    drawn = AugmentationParams(crop, mirrored, look)
+    if shard.count == 1:
         return drawn
-    held = share.rows(images)
+    held = shard.rows(images)
     return tf.nest.map_structure(lambda field: tf.gather(field, held), drawn)
 
 
 def crop_image(
-    contents: tf.Tensor, target: Size, crop_pct: float, augmentation: Augmentation, drawn: Drawn
+    contents: tf.Tensor,
+    target: Size,
+    crop_pct: float,
+    augmentation: Augmentation,
+    drawn: AugmentationParams,
 ) -> tf.Tensor:
     """Decodes one image, or what its crop keeps of it, and resizes that.
 
@@ -138,7 +147,7 @@ def crop_image(
         target: (height, width) to come out.
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         augmentation: What to do.
-        drawn: One row of what `draw_images` drew.
+        drawn: One row of what `sample_augmentation` drew.
 
     Returns:
         (height, width, 3) uint8.
@@ -158,21 +167,21 @@ def crop_image(
 
 
 def augment_image(
-    image: tf.Tensor, augmentation: Augmentation, drawn: Drawn, mean: Color
+    image: tf.Tensor, augmentation: Augmentation, drawn: AugmentationParams, mean: Color
 ) -> tf.Tensor:
     """What one image goes through between its crop and its batch.
 
     Args:
         image: (H, W, 3) uint8.
         augmentation: What to do.
-        drawn: One row of what `draw_images` drew.
-        mean: Of each channel, in 0..1: what RandAugment puts where it moves a image away.
+        drawn: One row of what `sample_augmentation` drew.
+        mean: Of each channel, in 0..1: what RandAugment puts where it moves an image away.
 
     Returns:
         uint8 of the same shape.
     """
     if augmentation.flip:
-        image = mirrored_if(image, drawn.mirrored)
+        image = flip_if(image, drawn.mirrored)
     if augmentation.rand_augment is not None:
         fill = tuple(min(round(255 * channel), 255) for channel in mean)
         return rand_augment(image, drawn.look, fill)
@@ -188,7 +197,7 @@ def augment_batch(
     seed: tf.Tensor,
     mean: Color,
     std: Color,
-    share: Share = WHOLE,
+    shard: Shard = SINGLE,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes, normalizes and erases a batch, or a process' share of it.
 
@@ -199,7 +208,7 @@ def augment_batch(
         seed: (2,) int64 of the whole batch.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
-        share: Which rows of the batch these are.
+        shard: Which rows of the batch these are.
 
     Returns:
         (B, H, W, 3) float32 and (B, classes) float32.
@@ -209,16 +218,16 @@ def augment_batch(
         return normalize(images, mean, std), targets
     mix_seed, erasing_seed = split_seed(seed, 2)
     count = tf.shape(images)[0]
-    mix = None if mixing is None else draw_mix(mixing, *images.shape[1:3], mix_seed)
+    mix = None if mixing is None else sample_mix(mixing, *images.shape[1:3], mix_seed)
     if mix is None:
         made = normalize(images, mean, std)
     else:
         made = _mixed_and_normal(images, mix.own, mix.cut, tf.stack(mix.box), mean, std)
         targets = mix_targets(targets, mix)
     if erasing is not None:
-        boxes = draw_boxes(erasing, *images.shape[1:3], count * share.count, erasing_seed)
-        if share.count > 1:
-            rows = share.rows(images.shape[0] * share.count)
+        boxes = sample_boxes(erasing, *images.shape[1:3], count * shard.count, erasing_seed)
+        if shard.count > 1:
+            rows = shard.rows(images.shape[0] * shard.count)
             boxes = Boxes(*(tf.gather(field, rows) for field in boxes))
         made = erase(made, erasing.mode, boxes)
     return tf.ensure_shape(made, images.shape), targets

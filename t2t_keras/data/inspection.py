@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class BadImage:
-    """A image that cannot be used.
+    """An image that cannot be used.
 
     Args:
         place: Where it stands in its split.
@@ -199,7 +199,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class UsableParts:
+class CheckedSplits:
     """The parts of a dataset with what is wrong in them known, and left out where asked for.
 
     Args:
@@ -252,13 +252,13 @@ class UsableParts:
             path.write_bytes(os.fsencode("".join(lines)))
 
 
-def usable_parts(
+def check_images(
     splits: Mapping[str, Split],
     class_names: tuple[str, ...],
     on_bad_image: str = "stop",
     max_bad_fraction: float = 0.01,
     kept: Path | None = None,
-) -> UsableParts:
+) -> CheckedSplits:
     """Looks at every image of some splits once and stops at, or leaves out, the bad ones.
 
     To leave out exactly the bad ones, "skip" decodes every image, however many there are;
@@ -270,12 +270,12 @@ def usable_parts(
         splits: Part, such as "train" -> its images, with nothing left out yet.
         class_names: In the order of the labels.
         on_bad_image: "stop" or "skip".
-        max_bad_fraction: Share of a part that may be left out, in [0, 1).
-        kept: The folder of a run that goes on, where `UsableParts.write` has left what it found;
+        max_bad_fraction: Fraction of a part that may be left out, in [0, 1).
+        kept: The folder of a run that goes on, where `CheckedSplits.write` has left what it found;
             where the files have not changed since, they are not looked at again.
 
     Raises:
-        DataError: A image cannot be used; when skipping, too many, or all of a class.
+        DataError: An image cannot be used; when skipping, too many, or all of a class.
         ValueError: `on_bad_image` or `max_bad_fraction` is out of range.
     """
     if on_bad_image not in ON_BAD_IMAGE:
@@ -299,7 +299,7 @@ def usable_parts(
     for part, inspection in found.items():
         _check_rest(part, inspection, class_names, max_bad_fraction)
     usable = {part: _without(part, split, found[part]) for part, split in splits.items()}
-    return UsableParts(usable, found, skipping)
+    return CheckedSplits(usable, found, skipping)
 
 
 def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspection | None:
@@ -365,7 +365,7 @@ def _printable(name: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Inspection]:
-    """What `UsableParts.write` left; nothing where it cannot be read, which costs another look."""
+    """Reads what `CheckedSplits.write` left; nothing where it cannot be read."""
     try:
         return {part: _inspection(one) for part, one in json.loads(path.read_bytes()).items()}
     except FileNotFoundError:

@@ -20,14 +20,14 @@ from t2t_keras.data.augmentation import (
     augment_batch,
     augment_image,
     crop_image,
-    draw_images,
+    sample_augmentation,
 )
 from t2t_keras.data.ops.crops import evaluation_crop
 from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.ops.mixup import soft_targets
 from t2t_keras.data.ops.normalize import Color, normalize
-from t2t_keras.data.ops.seeds import WHOLE, Share, batch_seed, order_seed, split_seed
+from t2t_keras.data.ops.seeds import SINGLE, Shard, batch_seed, order_seed, split_seed
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
@@ -75,7 +75,7 @@ def read_batches(
     batch_size: int,
     *draws: tf.data.Dataset,
 ) -> tf.data.Dataset:
-    """Makes a image and a label of every key, in order and in batches.
+    """Makes an image and a label of every key, in order and in batches.
 
     Args:
         keys: Elements (epoch, place in the epoch, key).
@@ -88,7 +88,7 @@ def read_batches(
 
     Returns:
         A dataset of (images, labels). Iterating it raises `tf.errors.InvalidArgumentError`
-        where a image cannot be read or a label is out of range.
+        where an image cannot be read or a label is out of range.
     """
 
     def made(numbered, *drawn):
@@ -127,7 +127,7 @@ def image_errors() -> Iterator[None]:
     """Raises a `DataError` naming the file where iterating a pipeline inside found a bad image.
 
     Raises:
-        DataError: A image cannot be read, or its label is out of range.
+        DataError: An image cannot be read, or its label is out of range.
     """
     try:
         yield
@@ -200,7 +200,7 @@ def train_dataset(
     crop_pct: float = DEFAULT_CROP_PCT,
     mean: Color = IMAGENET_MEAN,
     std: Color = IMAGENET_STD,
-    share: Share = WHOLE,
+    shard: Shard = SINGLE,
 ) -> tf.data.Dataset:
     """All training batches of a run, from `start_step` on.
 
@@ -217,12 +217,12 @@ def train_dataset(
         crop_pct: Of the evaluation's crop, which "none" and "light" build on.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
-        share: What this process takes of every batch, where several train together.
+        shard: What this process takes of every batch, where several train together.
 
     Returns:
         `epochs * steps_per_epoch(source, batch_size) - start_step` batches (images, targets):
         (size, height, width, 3) float32, normalized, and (size, classes) float32, as labels are
-        smoothed and mixed; `size` is `share.size(batch_size)`. Iterate inside `image_errors()` to
+        smoothed and mixed; `size` is `shard.size(batch_size)`. Iterate inside `image_errors()` to
         be told the file that cannot be read.
 
     Raises:
@@ -233,14 +233,14 @@ def train_dataset(
         raise ValueError(
             f"`start_step` must be 0 to {epochs * steps}, the run's steps. Received: {start_step=}"
         )
-    size = share.size(batch_size)
+    size = shard.size(batch_size)
     target = target_size(image_size)
     cover_size(target, crop_pct)
     split = source.train_split
 
     def drawn(step):
         draws, _ = _seeds(seed, step, steps)
-        return draw_images(augmentation, draws, batch_size, share)
+        return sample_augmentation(augmentation, draws, batch_size, shard)
 
     def work(key, draws):
         contents, label = split.read(key)
@@ -251,14 +251,14 @@ def train_dataset(
         images, labels = (tf.ensure_shape(x, (size, *x.shape[1:])) for x in batch)
         targets = soft_targets(labels, source.num_classes, augmentation.smoothing)
         _, mixed = _seeds(seed, step, steps)
-        return augment_batch(images, targets, augmentation, mixed, mean, std, share)
+        return augment_batch(images, targets, augmentation, mixed, mean, std, shard)
 
     left = functools.partial(
         _left_of_run, seed=seed, epochs=epochs, per_epoch=steps * batch_size,
         start=start_step * batch_size,
     )  # fmt: skip
     keys, names = (
-        _rows(left(elements), share, batch_size) for elements in (split.keys, split.names)
+        _rows(left(elements), shard, batch_size) for elements in (split.keys, split.names)
     )
     draws = tf.data.Dataset.range(start_step, epochs * steps).map(drawn).unbatch()
     batches = read_batches(keys, names, work, target, source.num_classes, size, draws)
@@ -274,7 +274,7 @@ def eval_dataset(
     crop_pct: float = DEFAULT_CROP_PCT,
     mean: Color = IMAGENET_MEAN,
     std: Color = IMAGENET_STD,
-    share: Share = WHOLE,
+    shard: Shard = SINGLE,
 ) -> tf.data.Dataset:
     """Every evaluation image once, in a fixed order, preprocessed as `load_image` does.
 
@@ -282,10 +282,10 @@ def eval_dataset(
         source: What to evaluate on.
         image_size: Side in pixels, or (height, width).
         batch_size: Images a batch; the last batch may hold fewer.
-        crop_pct: Share of the resized side that the crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
-        share: What this process takes of every batch, where several evaluate together; one of
+        shard: What this process takes of every batch, where several evaluate together; one of
             them may have a batch less than another.
 
     Returns:
@@ -305,9 +305,9 @@ def eval_dataset(
         return evaluation_crop(decode_image(contents), target, crop_pct), label
 
     def listed(elements: tf.data.Dataset) -> tf.data.Dataset:
-        return _numbered(tf.constant(0, tf.int64), elements).shard(share.count, share.index)
+        return _numbered(tf.constant(0, tf.int64), elements).shard(shard.count, shard.index)
 
-    size = share.size(batch_size)
+    size = shard.size(batch_size)
     batches = read_batches(
         *(listed(split.keys(None)), listed(split.names(None))),
         *(work, target, source.num_classes, size),
@@ -316,7 +316,7 @@ def eval_dataset(
     def finished(images, labels):
         return normalize(images, mean, std), soft_targets(labels, source.num_classes)
 
-    count = len(range(share.index, split.size, share.count))
+    count = len(range(shard.index, split.size, shard.count))
     return _mapped(batches, finished, -(-count // size))
 
 
@@ -348,11 +348,11 @@ def _numbered(epoch: tf.Tensor, elements: tf.data.Dataset) -> tf.data.Dataset:
     return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch).repeat(), places, elements)
 
 
-def _rows(elements: tf.data.Dataset, share: Share, batch_size: int) -> tf.data.Dataset:
+def _rows(elements: tf.data.Dataset, shard: Shard, batch_size: int) -> tf.data.Dataset:
     """Those (epoch, place, element) that lie in a share of their batch."""
-    if share.count == 1:
+    if shard.count == 1:
         return elements
-    held = np.isin(np.arange(batch_size), share.rows(batch_size))
+    held = np.isin(np.arange(batch_size), shard.rows(batch_size))
     return elements.filter(lambda epoch, place, element: tf.gather(held, place % batch_size))
 
 

@@ -54,7 +54,7 @@ def _define_how_images_are_prepared(own: dict[str, flags.FlagValues]) -> None:
         "image_size", None, "A side in pixels, or HEIGHTxWIDTH (default: the weights').", **own
     )
     flags.DEFINE_float(
-        "crop_pct", None, "Share of the resized side that the crop keeps, in (0, 1].", **own
+        "crop_pct", None, "Fraction of the resized side that the crop keeps, in (0, 1].", **own
     )
     flags.DEFINE_enum(
         "statistics",

@@ -20,7 +20,7 @@ def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.
     Args:
         contents: (B,) string; B may be 0.
         target: (height, width) in pixels.
-        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized side that the evaluation's crop keeps, in (0, 1].
 
     Returns:
         (B, height, width, 3) uint8, and (B,) bool: whether the image could be read. A row that

@@ -262,7 +262,7 @@ def export_model(
     The model takes `image`, (B, H, W, 3) float32 RGB in 0..255 at its own size, and gives `logits`
     and `probabilities`, (B, C) float32; the latter by its own activation, or by softmax where that
     is None. Beside it are `labels.txt` and `preprocessing.json`, which
-    says how a image becomes one of that size.
+    says how an image becomes one of that size.
 
     Args:
         model: A T2T-ViT of this package, with its classifier.

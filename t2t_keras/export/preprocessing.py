@@ -17,7 +17,7 @@ class Preprocessing:
     Args:
         image_size: Side in pixels, or (height, width), that images are resized to and cropped;
             None is the model's own.
-        crop_pct: Share of the resized side that the crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1, above 0.
 

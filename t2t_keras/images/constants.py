@@ -12,4 +12,4 @@ STATISTICS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "cifar": (CIFAR_MEAN, C
 DEFAULT_CROP_PCT = 0.9
 
 MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # what lies behind transparency
-MAX_PIXELS = 64_000_000  # a image that declares more is refused before it is decoded
+MAX_PIXELS = 64_000_000  # an image that declares more is refused before it is decoded

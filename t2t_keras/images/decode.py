@@ -1,4 +1,4 @@
-"""A image file -> upright 8-bit RGB, through Pillow."""
+"""An image file -> upright 8-bit RGB, through Pillow."""
 
 import os
 import struct
@@ -67,7 +67,7 @@ _DAMAGED = (
 
 
 def read_rgb(path: str | os.PathLike) -> np.ndarray:
-    """Reads a image file as upright 8-bit RGB.
+    """Reads an image file as upright 8-bit RGB.
 
     Gray, palette, 1-bit and CMYK images become RGB; of 16-bit samples the high byte is kept;
     what is transparent shows ImageNet's mean color (black in a GIF); of an animation the first
@@ -125,7 +125,7 @@ def _composite(rgba: np.ndarray, behind: tuple[int, int, int]) -> np.ndarray:
 def _unreadable(name: str, error: BaseException) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
-        f"{name}: not readable as a image ({reason}). Formats read: {', '.join(FORMATS)}; "
+        f"{name}: not readable as an image ({reason}). Formats read: {', '.join(FORMATS)}; "
         "convert, replace or remove the file."
     )
 

@@ -1,4 +1,4 @@
-"""From a image to what the models take: `load_image`, then `preprocess_input`."""
+"""From an image to what the models take: `load_image`, then `preprocess_input`."""
 
 import os
 from typing import Any
@@ -23,13 +23,13 @@ def load_image(
     Args:
         path: A JPEG, PNG, WebP, GIF or BMP file.
         image_size: Side of the result in pixels, or (height, width).
-        crop_pct: Share of the resized side that the crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
 
     Returns:
         (height, width, 3) uint8, RGB in 0..255; goes into `preprocess_input`.
 
     Raises:
-        DataError: The file cannot be read as a image; the message names it.
+        DataError: The file cannot be read as an image; the message names it.
         ValueError: `image_size` or `crop_pct` is out of range.
     """
     target = target_size(image_size)

@@ -32,7 +32,7 @@ def target_size(image_size: int | Size) -> Size:
 
 
 def cover_size(target: Size, crop_pct: float) -> Size:
-    """The size a image is resized to cover, of which `target` is then the center.
+    """The size an image is resized to cover, of which `target` is then the center.
 
     Raises:
         ValueError: `crop_pct` is not in (0, 1].
@@ -76,12 +76,12 @@ def crop_offset(resized: Any, target: Any) -> Any:
 
 
 def resize_and_crop(image: np.ndarray, target: Size, crop_pct: float) -> np.ndarray:
-    """Resizes a image with Pillow's antialiased bicubic filter and takes its center.
+    """Resizes an image with Pillow's antialiased bicubic filter and takes its center.
 
     Args:
         image: (h, w, 3) uint8.
         target: (height, width) of the result.
-        crop_pct: Share of the resized image's covered side that the crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized image's covered side that the crop keeps, in (0, 1].
 
     Returns:
         (height, width, 3) uint8.
@@ -105,7 +105,7 @@ def _resize_columns(image: np.ndarray, resized: int, offset: int, size: int) -> 
     if rows * resized <= MAX_PIXELS:
         resized_image = pillow_image.resize((resized, rows), Image.Resampling.BICUBIC)
         return np.asarray(resized_image)[:, offset : offset + size]
-    # A sliver of a image, 4000 x 1 say, would grow without bounds. Pillow's box makes the
+    # A sliver of an image, 4000 x 1 say, would grow without bounds. Pillow's box makes the
     # wanted pixels alone, but keeps its bounds in single precision: off by one level at times.
     scale = columns / resized
     box = (offset * scale, 0, min((offset + size) * scale, columns), rows)

@@ -20,7 +20,7 @@ class GhostAttention(MultiHeadSelfAttention):
 
     Args:
         num_heads: Heads; divides the width of the tokens, which is even.
-        attn_drop_rate: Share of attention weights dropped, in [0, 1).
+        attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
         seed: Seed of the dropout; None draws one.
 
     Call arguments:
@@ -61,7 +61,7 @@ class GhostMlp(Mlp):
 
     Args:
         mlp_ratio: Hidden width over token width; 3.
-        drop_rate: Share of values dropped inside and at the end, in [0, 1).
+        drop_rate: Fraction of values dropped inside and at the end, in [0, 1).
         seed: Seed of the dropouts; None draws one.
 
     Call arguments:

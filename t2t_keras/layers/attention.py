@@ -17,7 +17,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
 
     Args:
         num_heads: Heads; divides the width of the tokens.
-        attn_drop_rate: Share of attention weights dropped, in [0, 1).
+        attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
         seed: Seed of the dropout; None draws one.
 
     Call arguments:

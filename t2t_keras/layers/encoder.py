@@ -79,9 +79,9 @@ class EncoderBlock(BlockLayer):
     Args:
         num_heads: Attention heads; divides the width of the tokens.
         mlp_ratio: Hidden width of the MLP over the width of the tokens; above 0.
-        drop_rate: Share of values dropped after attention and in the MLP, in [0, 1).
-        attn_drop_rate: Share of attention weights dropped, in [0, 1).
-        drop_path_rate: Share of the samples a branch is left out for, in [0, 1).
+        drop_rate: Fraction of values dropped after attention and in the MLP, in [0, 1).
+        attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
+        drop_path_rate: Fraction of the samples a branch is left out for, in [0, 1).
         block_type: "standard", "squeeze_excite" (a gate after attention) or "ghost" (half of the
             projections scaled copies).
         seed: Seed of the block's draws; None draws one.
@@ -163,8 +163,8 @@ class DeepNarrowEncoder(Encoder):
         depth: Number of blocks; at least 1.
         num_heads: Attention heads of a block; divides the width of the tokens.
         mlp_ratio: Hidden width of a block's MLP over the width of the tokens; above 0.
-        drop_rate: Share of values dropped after attention and in the MLP, in [0, 1).
-        attn_drop_rate: Share of attention weights dropped, in [0, 1).
+        drop_rate: Fraction of values dropped after attention and in the MLP, in [0, 1).
+        attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
         drop_path_rate: Stochastic depth's rate in the deepest block, in [0, 1); it grows evenly
             from 0 in the first.
         block_type: "standard", "squeeze_excite" or "ghost".

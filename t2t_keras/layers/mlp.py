@@ -11,7 +11,7 @@ class Mlp(keras.layers.Layer):
 
     Args:
         mlp_ratio: Hidden width over token width; above 0.
-        drop_rate: Share of values dropped after GELU and at the end, in [0, 1).
+        drop_rate: Fraction of values dropped after GELU and at the end, in [0, 1).
         seed: Seed of the dropouts; None draws one.
 
     Call arguments:

@@ -80,7 +80,7 @@ class StochasticDepth(keras.layers.Dropout):
     """Drops the whole branch of a sample and scales the others' by 1 / (1 - drop_path_rate).
 
     Args:
-        drop_path_rate: Share of the samples dropped, in [0, 1).
+        drop_path_rate: Fraction of the samples dropped, in [0, 1).
         seed: Seed of the draws; None draws one.
 
     Call arguments:

@@ -17,7 +17,7 @@ class TokenLayer(keras.layers.Layer):
 
     Args:
         token_dim: Width of the tokens going out; at least 1.
-        drop_rate: Share of values dropped after the projection and after the MLP, in [0, 1).
+        drop_rate: Fraction of values dropped after the projection and after the MLP, in [0, 1).
         seed: Seed of the dropouts; None draws one.
 
     Call arguments:
@@ -101,7 +101,7 @@ class TokenPerformer(TokenLayer):
     Args:
         token_dim: Width of the tokens going out; at least 1.
         kernel_ratio: Random features over `token_dim`, in (0, 1].
-        drop_rate: Share of values dropped after the projection and after the MLP, in [0, 1); 0.1
+        drop_rate: Fraction of values dropped after the projection and after the MLP, in [0, 1); 0.1
             in every official training run.
         seed: Seed of the dropouts; None draws one.
 
@@ -185,7 +185,7 @@ class TokenTransformer(TokenLayer):
 
     Args:
         token_dim: Width of the tokens going out; at least 1.
-        drop_rate: Share of values dropped after the projection and after the MLP, in [0, 1).
+        drop_rate: Fraction of values dropped after the projection and after the MLP, in [0, 1).
         seed: Seed of the dropouts; None draws one.
 
     Call arguments:

@@ -30,7 +30,7 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parts:
-    """What a model of this package is made of, in the order a image goes through it.
+    """What a model of this package is made of, in the order an image goes through it.
 
     Args:
         model: The model.

@@ -16,7 +16,7 @@ from t2t_keras.variants import Variant
 
 
 def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
-    """Rows and columns of tokens that the stem makes of a image of that size in pixels."""
+    """Rows and columns of tokens that the stem makes of an image of that size in pixels."""
     sizes = [height, width]
     for split in variant.soft_splits:
         sizes = [split_size(size, *split) for size in sizes]

@@ -3,7 +3,7 @@
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.evaluation import Scores, evaluate, score
 from t2t_keras.training.optimizers.accumulation import accumulating
-from t2t_keras.training.optimizers.averaging import averaged_weights
+from t2t_keras.training.optimizers.averaging import ema_weights
 from t2t_keras.training.optimizers.optimizer import (
     build_optimizer,
     transfer_optimizer,
@@ -11,16 +11,16 @@ from t2t_keras.training.optimizers.optimizer import (
 )
 from t2t_keras.training.recipes import make_config, model_names, settings_of, variant_of
 from t2t_keras.training.run import TrainResult, train
-from t2t_keras.training.schedule import EpochRates, PerEpoch
+from t2t_keras.training.schedule import EpochSchedule, PerEpoch
 
 __all__ = [
-    "EpochRates",
+    "EpochSchedule",
     "PerEpoch",
     "Scores",
     "TrainConfig",
     "TrainResult",
     "accumulating",
-    "averaged_weights",
+    "ema_weights",
     "build_optimizer",
     "evaluate",
     "make_config",

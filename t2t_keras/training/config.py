@@ -10,8 +10,8 @@ from t2t_keras.data import (
     ON_BAD_IMAGE,
     Augmentation,
     Color,
-    Erasing,
-    Mixing,
+    MixupConfig,
+    RandomErasingConfig,
     parse_rand_augment,
 )
 from t2t_keras.errors import require
@@ -77,20 +77,20 @@ class TrainConfig:
         clip_grad: Highest norm over all gradients; above 0, or None for no limit.
         ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
         accumulate: Parts that each device takes its share of a batch in; at least 1.
-        smoothing: Share of each label spread over all classes, in [0, 1).
-        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
-        held_out: Share of TFDS' "train" split, in [0, 1), that the best weights are chosen on, so
+        smoothing: Fraction of each label spread over all classes, in [0, 1).
+        crop_pct: Fraction of the resized side that the evaluation's crop keeps, in (0, 1].
+        held_out: Fraction of TFDS' "train" split, in [0, 1), that best weights are chosen on, so
             that the evaluation images stay unseen; 0 chooses on the evaluation images.
         monitor: What the best weights are best in: "val_accuracy", or "val_loss", which tells
             epochs apart even on few images.
-        validation_split: Share of the training images to evaluate on, in [0, 1), for a dataset
+        validation_split: Fraction of the training images to evaluate on, in [0, 1), for a dataset
             without evaluation images.
         train_split: TFDS split or slice to train on, given with `eval_split`.
         eval_split: TFDS split or slice to evaluate on.
         data_dir: Root of TFDS datasets; None is TFDS' own.
         on_bad_image: What becomes of images that cannot be used: "stop" ends the run before it
             begins, "skip" leaves them out.
-        max_bad_fraction: Share of the training or evaluation images, in [0, 1), that "skip" may
+        max_bad_fraction: Fraction of the training or evaluation images, in [0, 1), that "skip" may
             leave out.
         weights: What the model starts from: None (random), "imagenet" or a file.
         precision: "float32", "bfloat16" or "float16"; weights are float32 in all three.
@@ -201,14 +201,14 @@ class TrainConfig:
         if self.rand_augment != NOT_USED:
             rand_augment = parse_rand_augment(self.rand_augment)
         if self.mixup or self.cutmix:
-            mixing = Mixing(
+            mixing = MixupConfig(
                 mixup_alpha=self.mixup,
                 cutmix_alpha=self.cutmix,
                 probability=self.mixup_prob,
                 switch_probability=self.mixup_switch_prob,
             )
         if self.erasing:
-            erasing = Erasing(probability=self.erasing, mode=self.erasing_mode)
+            erasing = RandomErasingConfig(probability=self.erasing, mode=self.erasing_mode)
         return dataclasses.replace(
             AUGMENTATIONS[self.augment],
             rand_augment=rand_augment,

@@ -11,17 +11,17 @@ from t2t_keras.data import Source, batch_names
 from t2t_keras.errors import TrainingError
 from t2t_keras.files import atomic_path
 from t2t_keras.training.checkpoint.best_weights import BestWeights
-from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Batches
-from t2t_keras.training.optimizers.averaging import averaged_weights
-from t2t_keras.training.progress import Bar, EpochLine, LogFile, Pace, StepLine
+from t2t_keras.training.optimizers.averaging import ema_weights
+from t2t_keras.training.progress import Bar, EpochLogger, LogFile, StepLogger, Throughput
 from t2t_keras.training.run_directory import LOG_NAME
-from t2t_keras.training.run_state import Standing
-from t2t_keras.training.schedule import EpochRates
+from t2t_keras.training.run_state import RunState
+from t2t_keras.training.schedule import EpochSchedule
 
 
-class StopAtNonFinite(keras.callbacks.Callback):
+class StopOnNonFinite(keras.callbacks.Callback):
     """Stops a run whose loss is no number any more, before its weights are kept anywhere.
 
     Stands before what keeps weights: the last step of an epoch shows in the validation loss alone.
@@ -34,13 +34,13 @@ class StopAtNonFinite(keras.callbacks.Callback):
         TrainingError: Names the epoch and step.
     """
 
-    def __init__(self, standing: Standing, explain: Callable[[int, int], str]):
+    def __init__(self, run_state: RunState, explain: Callable[[int, int], str]):
         super().__init__()
-        self.standing = standing
+        self.run_state = run_state
         self.explain = explain
 
     def on_train_batch_end(self, batch, logs=None):
-        self._require_finite("loss", logs["loss"], self.standing.step_in_epoch)
+        self._require_finite("loss", logs["loss"], self.run_state.step_in_epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._require_finite("validation loss", logs["val_loss"], None)
@@ -49,7 +49,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
         loss = float(loss)
         if math.isfinite(loss):
             return
-        epoch, steps = self.standing.epoch, self.standing.steps_per_epoch
+        epoch, steps = self.run_state.epoch, self.run_state.steps_per_epoch
         where = "" if step is None else f", step {step + 1} of {steps}"
         last = steps - 1 if step is None else step
         raise TrainingError(
@@ -88,7 +88,7 @@ def _line(name: str) -> bytes:
 class LogRate(keras.callbacks.Callback):
     """Puts the learning rate of each epoch into its logs; stands before those that write them."""
 
-    def __init__(self, rates: EpochRates):
+    def __init__(self, rates: EpochSchedule):
         super().__init__()
         self.rates = rates
 
@@ -96,7 +96,7 @@ class LogRate(keras.callbacks.Callback):
         logs["learning_rate"] = self.rates.at(epoch)
 
 
-class AveragedScores(keras.callbacks.Callback):
+class EmaScores(keras.callbacks.Callback):
     """Measures the weights' average too: puts `val_ema_loss` and so on into each epoch's logs.
 
     Args:
@@ -108,7 +108,7 @@ class AveragedScores(keras.callbacks.Callback):
         self.validation = validation
 
     def on_epoch_end(self, epoch, logs=None):
-        with averaged_weights(self.model):
+        with ema_weights(self.model):
             scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
         logs.update({f"val_ema_{name}": value for name, value in scores.items()})
 
@@ -116,7 +116,7 @@ class AveragedScores(keras.callbacks.Callback):
 _log = logging.getLogger(__name__)
 
 
-class EndEarly(keras.callbacks.Callback):
+class EarlyStop(keras.callbacks.Callback):
     """Ends a run when its best weights have not changed for some epochs.
 
     It keeps nothing that a checkpoint would have to hold: a run that goes on ends where one does
@@ -128,9 +128,9 @@ class EndEarly(keras.callbacks.Callback):
         patience: Number of epochs; 0 never ends it.
     """
 
-    def __init__(self, standing: Standing, best: BestWeights, patience: int):
+    def __init__(self, run_state: RunState, best: BestWeights, patience: int):
         super().__init__()
-        self.standing = standing
+        self.run_state = run_state
         self.best = best
         self.patience = patience
 
@@ -142,9 +142,9 @@ class EndEarly(keras.callbacks.Callback):
     def look(self) -> bool:
         """Ends the run where it is time, and says whether it is; also called as a run goes on."""
         if self.patience and self.best.epoch is not None:
-            waited = len(self.standing.history) - 1 - self.best.epoch
-            self.standing.ended = waited >= self.patience
-        return self.standing.ended
+            waited = len(self.run_state.history) - 1 - self.best.epoch
+            self.run_state.ended = waited >= self.patience
+        return self.run_state.ended
 
 
 TENSORBOARD_NAME = "tensorboard"
@@ -154,9 +154,9 @@ def run_callbacks(
     config: TrainConfig,
     source: Source,
     validation: Batches,
-    keeper: KeepCheckpoints,
-    end: EndEarly,
-    rates: EpochRates,
+    checkpointer: Checkpointer,
+    end: EarlyStop,
+    rates: EpochSchedule,
     folder: Path,
     verbose: int,
 ) -> list[keras.callbacks.Callback]:
@@ -172,33 +172,33 @@ def run_callbacks(
         folder: The run's.
         verbose: 0 a line an epoch, 1 Keras' bar too, 2 a line every `log_every` steps.
     """
-    standing, best = keeper.standing, keeper.best
+    run_state, best = checkpointer.run_state, checkpointer.best
 
     def explain(epoch: int, step: int) -> str:
-        if not keeper.processes.first:
+        if not checkpointer.processes.first:
             return "Process 0 names the batch."
         if config.freeze == BACKBONE:
             return "It comes of features that were computed before."
         names = batch_names(source, config.batch_size, config.seed, epoch, step)
-        return blame(names, folder, keeper.last_path)
+        return blame(names, folder, checkpointer.last_path)
 
-    pace = Pace(standing, config.batch_size)
+    pace = Throughput(run_state, config.batch_size)
     found = [
-        StopAtNonFinite(standing, explain),
+        StopOnNonFinite(run_state, explain),
         LogRate(rates),
-        *([AveragedScores(validation)] if best.averaged else []),
+        *([EmaScores(validation)] if best.averaged else []),
         best,
     ]
-    if not keeper.processes.first:
-        return [*found, keeper, end]
+    if not checkpointer.processes.first:
+        return [*found, checkpointer, end]
     return [
         *found,
         *([Bar(pace)] if verbose == 1 else []),
         keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
-        keeper,
-        LogFile(folder / LOG_NAME, standing),
+        checkpointer,
+        LogFile(folder / LOG_NAME, run_state),
         pace,
-        EpochLine(best, pace),
-        *([StepLine(pace, rates, config.log_every)] if verbose == 2 else []),
+        EpochLogger(best, pace),
+        *([StepLogger(pace, rates, config.log_every)] if verbose == 2 else []),
         end,
     ]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import WHOLE, Share, Source, eval_dataset, image_errors
+from t2t_keras.data import SINGLE, Shard, Source, eval_dataset, image_errors
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import (
@@ -27,14 +27,14 @@ from t2t_keras.training.model import (
 )
 from t2t_keras.training.optimizers.accumulation import check_parts
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.training.sources import open_test_source, padded, usable_test_source
+from t2t_keras.training.sources import checked_test_source, open_test_source, padded
 
 _MISTAKES = 24  # as many as a sheet of images shows
 
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """A image whose likeliest class is not its label.
+    """An image whose likeliest class is not its label.
 
     Args:
         place: The image's, in the order that was evaluated, from 0.
@@ -54,8 +54,8 @@ class Scores:
     """What came of an evaluation.
 
     Args:
-        accuracy: Share of images whose likeliest class is the label, in [0, 1].
-        top5_accuracy: Share whose label is among the five likeliest classes.
+        accuracy: Fraction of images whose likeliest class is the label, in [0, 1].
+        top5_accuracy: Fraction whose label is among the five likeliest classes.
         loss: Mean cross entropy, without label smoothing.
         confusion: (classes, classes) counts; a row a label, a column a predicted class.
         mistakes: The most confident ones, worst first; at most 24.
@@ -152,7 +152,7 @@ def check_run(config: TrainConfig, parts: int = 1) -> Devices:
 
 
 def validation_batches(
-    config: TrainConfig, source: Source, share: Share = WHOLE
+    config: TrainConfig, source: Source, shard: Shard = SINGLE
 ) -> tf.data.Dataset:
     """Every evaluation image with its weight; label smoothing belongs to training alone."""
     batches = eval_dataset(
@@ -160,14 +160,14 @@ def validation_batches(
         config.image_size,
         config.batch_size,
         crop_pct=config.crop_pct,
-        share=share,
+        shard=shard,
         **config.colors,
     )
-    return padded(batches, config.batch_size, source.num_eval, share).prefetch(tf.data.AUTOTUNE)
+    return padded(batches, config.batch_size, source.num_eval, shard).prefetch(tf.data.AUTOTUNE)
 
 
 @contextlib.contextmanager
-def known_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Names the image that cannot be read, the full disk, or what memory hangs on."""
     try:
         with image_errors(), lost_process():
@@ -185,7 +185,7 @@ def known_errors() -> Iterator[None]:
         ) from error
 
 
-def measure(
+def predict_and_score(
     model: keras.Model,
     config: TrainConfig,
     source: Source,
@@ -193,7 +193,7 @@ def measure(
     feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches,
 ) -> Scores:
     """Scores of a model that gives logits, on the evaluation images; `feed` is its devices'."""
-    with known_errors():
+    with translate_errors():
         batches = feed(validation_batches(config, source))
         logits = model.predict(batches, verbose=verbose)[: source.num_eval]
         return score(logits, source.eval_split.every_label())
@@ -209,11 +209,11 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
 
     Raises:
         ValueError: A setting does not fit the dataset or this machine.
-        DataError: The dataset, or a image in it, cannot be used, or its classes are others.
+        DataError: The dataset, or an image in it, cannot be used, or its classes are others.
         CheckpointError: The weights are damaged or do not fit.
     """
     devices = check_run(config)
-    source = usable_test_source(open_test_source(config), config)
+    source = checked_test_source(open_test_source(config), config)
     if class_names and tuple(class_names) != source.class_names:
         raise DataError(
             f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
@@ -225,7 +225,7 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
         load_run_weights(model, config, complete=True)
         model.compile(jit_compile=devices.compiles(config.jit_compile))
     with devices.fitting():
-        return measure(model, config, source, verbose, devices.feed)
+        return predict_and_score(model, config, source, verbose, devices.feed)
 
 
 def _short(names: Sequence[str]) -> str:

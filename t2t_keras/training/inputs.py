@@ -12,13 +12,13 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from t2t_keras.data import (
     Color,
-    Share,
+    Shard,
     Source,
     train_dataset,
 )
 from t2t_keras.training.config import BACKBONE, NOT_USED, TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.evaluation import known_errors, validation_batches
+from t2t_keras.training.evaluation import translate_errors, validation_batches
 from t2t_keras.training.linear_probe import cached_features, feature_batches, validation_features
 from t2t_keras.training.sources import kept_if_small
 
@@ -44,7 +44,7 @@ def weighted(
     Args:
         batches: Of inputs and (B, classes) targets.
         weights: (classes,), each class' own.
-        smoothing: Share of every target that is spread over all classes, in [0, 1): no class'.
+        smoothing: Fraction of every target that is spread over all classes, in [0, 1): no class'.
     """
     known = tf.constant(weights)
 
@@ -106,18 +106,18 @@ def run_inputs(
         devices: What computes them; what they are fed is made of these batches.
 
     Raises:
-        DataError: A image cannot be read, or kept features are damaged.
+        DataError: An image cannot be read, or kept features are damaged.
     """
     if config.freeze == BACKBONE:
         features = cached_features(full_model, config, source, folder, devices)
         training = functools.partial(feature_batches, features, config, source.num_classes, epochs)
         validation = validation_features(features, config.batch_size, source.num_classes)
     else:
-        training = functools.partial(_image_batches, config, source, epochs, devices.share)
-        validation = validation_batches(config, source, devices.share)
+        training = functools.partial(_image_batches, config, source, epochs, devices.shard)
+        validation = validation_batches(config, source, devices.shard)
     if config.class_weight == NOT_USED:
         return RunInputs(training, validation)
-    with known_errors():
+    with translate_errors():
         weights = balanced_weights(source.train_split.every_label(), source.num_classes)
     return RunInputs(lambda step: weighted(training(step), weights, config.smoothing), validation)
 
@@ -128,7 +128,7 @@ def fed_validation(inputs: RunInputs, devices: Devices):
 
 
 def _image_batches(
-    config: TrainConfig, source: Source, epochs: int, share: Share, step: int
+    config: TrainConfig, source: Source, epochs: int, shard: Shard, step: int
 ) -> tf.data.Dataset:
     return train_dataset(
         source,
@@ -139,6 +139,6 @@ def _image_batches(
         augmentation=config.augmentation,
         start_step=step,
         crop_pct=config.crop_pct,
-        share=share,
+        shard=shard,
         **config.colors,
     )

@@ -18,7 +18,7 @@ from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import atomic_path, digest_of
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.evaluation import known_errors, validation_batches
+from t2t_keras.training.evaluation import translate_errors, validation_batches
 from t2t_keras.training.sources import padded
 
 FEATURES_NAME = "features.npz"
@@ -89,7 +89,7 @@ def cached_features(
         devices: What they are computed on.
 
     Raises:
-        DataError: A image cannot be read, or what lies in the folder is damaged.
+        DataError: An image cannot be read, or what lies in the folder is damaged.
     """
     path, origin = folder / FEATURES_NAME, features_origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
@@ -99,7 +99,7 @@ def cached_features(
         backbone.compile(jit_compile=devices.compiles(config.jit_compile))
     training = dataclasses.replace(source, eval_split=source.train_split)
     made = {}
-    with known_errors(), devices.fitting():
+    with translate_errors(), devices.fitting():
         for name, part in (("training", training), ("evaluation", source)):
             _log.info("The backbone looks at %d images, once: %s", part.num_eval, name)
             outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.data import Source, UsableParts, steps_per_epoch
+from t2t_keras.data import CheckedSplits, Source, steps_per_epoch
 from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.training.checkpoint.best_weights import BestWeights
-from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.config import BACKBONE, TrainConfig
-from t2t_keras.training.devices import Batches, Devices, Processes, spread_seeds
-from t2t_keras.training.epoch import TENSORBOARD_NAME, EndEarly, run_callbacks
-from t2t_keras.training.evaluation import Scores, check_run, known_errors, measure
+from t2t_keras.training.devices import Batches, Devices, Processes, decorrelate_dropout
+from t2t_keras.training.epoch import TENSORBOARD_NAME, EarlyStop, run_callbacks
+from t2t_keras.training.evaluation import Scores, check_run, predict_and_score, translate_errors
 from t2t_keras.training.inputs import fed_validation, log_first_batches, run_inputs
 from t2t_keras.training.linear_probe import backbone_digest, check_backbone, probe_of
 from t2t_keras.training.model import (
@@ -33,20 +33,20 @@ from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
     CHECKPOINTS_NAME,
     LOG_NAME,
+    checked_sources_of,
+    lock_run_directory_of,
     open_run_of,
     plain_settings,
-    sole_run_of,
-    usable_sources_of,
     write_settings,
 )
-from t2t_keras.training.run_state import Standing
-from t2t_keras.training.schedule import EpochRates, PerEpoch
+from t2t_keras.training.run_state import RunState
+from t2t_keras.training.schedule import EpochSchedule, PerEpoch
 from t2t_keras.training.sources import RunSources
 
 
-def epoch_rates(config: TrainConfig) -> EpochRates:
+def epoch_schedule(config: TrainConfig) -> EpochSchedule:
     """The learning rate of every epoch of a run."""
-    return EpochRates(
+    return EpochSchedule(
         lr=config.lr,
         min_lr=config.min_lr,
         warmup_lr=config.warmup_lr,
@@ -60,7 +60,7 @@ def epoch_rates(config: TrainConfig) -> EpochRates:
 
 
 def compiled_model(
-    config: TrainConfig, classes: int, rates: EpochRates, steps_per_epoch: int, devices: Devices
+    config: TrainConfig, classes: int, rates: EpochSchedule, steps_per_epoch: int, devices: Devices
 ) -> tuple[keras.Model, keras.Model]:
     """Builds the model of a run on its devices, with the weights it starts from.
 
@@ -103,7 +103,7 @@ def compiled_model(
         _build_scores(model, classes)
         if probes:
             full_model.compile(jit_compile=devices.compiles(config.jit_compile))
-    spread_seeds(model)
+    decorrelate_dropout(model)
     return model, full_model if probes else model
 
 
@@ -119,7 +119,7 @@ def fit_to_end(
     model: keras.Model,
     batches: Callable[[int], Batches],
     validation: Batches,
-    standing: Standing,
+    run_state: RunState,
     callbacks: list[keras.callbacks.Callback],
     epoch_logs: Mapping[str, float],
 ) -> None:
@@ -136,17 +136,17 @@ def fit_to_end(
         callbacks: Keras' own bar is not added.
         epoch_logs: The training logs of an epoch of which only the validation is left.
     """
-    while not standing.finished:
-        epoch = standing.epoch
-        if not standing.steps_left:
-            _validate(model, validation, standing, callbacks, epoch_logs)
+    while not run_state.finished:
+        epoch = run_state.epoch
+        if not run_state.steps_left:
+            _validate(model, validation, run_state, callbacks, epoch_logs)
             continue
         model.fit(
-            batches(standing.step),
+            batches(run_state.step),
             validation_data=validation,
             initial_epoch=epoch,
-            epochs=epoch + 1 if standing.step_in_epoch else standing.epochs,
-            steps_per_epoch=standing.steps_left,
+            epochs=epoch + 1 if run_state.step_in_epoch else run_state.epochs,
+            steps_per_epoch=run_state.steps_left,
             shuffle=False,  # the batches come in an order of their own
             verbose=0,
             callbacks=callbacks,
@@ -156,20 +156,20 @@ def fit_to_end(
 def _validate(
     model: keras.Model,
     validation: Batches,
-    standing: Standing,
+    run_state: RunState,
     callbacks: list[keras.callbacks.Callback],
     epoch_logs: Mapping[str, float],
 ) -> None:
     """Ends an epoch as `fit` would."""
-    steps, epochs = standing.steps_per_epoch, standing.epochs
+    steps, epochs = run_state.steps_per_epoch, run_state.epochs
     listed = keras.callbacks.CallbackList(
         callbacks, model=model, verbose=0, epochs=epochs, steps=steps
     )
     listed.on_train_begin()
-    listed.on_epoch_begin(standing.epoch)
+    listed.on_epoch_begin(run_state.epoch)
     measured = model.evaluate(validation, callbacks=listed, return_dict=True)
     logs = {**epoch_logs, **{f"val_{name}": value for name, value in measured.items()}}
-    listed.on_epoch_end(standing.epoch, logs)
+    listed.on_epoch_end(run_state.epoch, logs)
     listed.on_train_end()
 
 
@@ -240,7 +240,7 @@ def train(
     Raises:
         ValueError: A setting does not fit the dataset or this machine, or `folder` holds
             something else.
-        DataError: The dataset, or a image in it, cannot be used.
+        DataError: The dataset, or an image in it, cannot be used.
         CheckpointError: The weights to start from are damaged or do not fit.
         TrainingError: The loss became no number, memory is full or a checkpoint cannot be written.
         ResumeError: The run in `folder` has other settings or images, is at work in another
@@ -250,68 +250,68 @@ def train(
     folder, signals = Path(folder), StopSignals()
     devices = check_run(config, config.accumulate)
     processes = devices.processes
-    with sole_run_of(processes, folder), signals.listening():
+    with lock_run_directory_of(processes, folder), signals.listening():
         checkpoint = open_run_of(processes, folder, config, resume, override)
-        sources, usable = usable_sources_of(processes, config, folder, checkpoint)
+        sources, usable = checked_sources_of(processes, config, folder, checkpoint)
         steps = steps_per_epoch(sources.training, config.batch_size)
-        rates = epoch_rates(config)
+        rates = epoch_schedule(config)
         keras.utils.set_random_seed(config.seed)
         model, full_model = compiled_model(
             config, sources.training.num_classes, rates, steps, devices
         )
-        standing = Standing(steps, rates.total_epochs)
-        keeper = _keeper(config, folder, standing, signals, usable, processes)
-        end = EndEarly(standing, keeper.best, config.patience)
+        run_state = RunState(steps, rates.total_epochs)
+        checkpointer = _keeper(config, folder, run_state, signals, usable, processes)
+        end = EarlyStop(run_state, checkpointer.best, config.patience)
         if checkpoint is not None:
             check_backbone(config, checkpoint.progress)
-            keeper.go_on(model, checkpoint)
+            checkpointer.go_on(model, checkpoint)
             end.look()
-            _announce(folder, standing)
+            _announce(folder, run_state)
         if processes.first:
-            _write_standing(folder, config, usable, standing)
+            _write_standing(folder, config, usable, run_state)
         try:
-            with known_errors(), devices.fitting():
+            with translate_errors(), devices.fitting():
                 begun = _Begun(config, folder, devices, sources.training, model, full_model)
-                _fit(begun, keeper, end, rates, verbose)
+                _fit(begun, checkpointer, end, rates, verbose)
         except RunInterrupted:
-            keeper.write_waiting()
+            checkpointer.write_waiting()
             raise
-        keeper.best.restore(model)
+        checkpointer.best.restore(model)
         copy = inference_copy(full_model, config)
         return TrainResult(
             model=copy,
             sources=sources,
-            history=_by_name(standing.history),
-            best_epoch=keeper.best.epoch,
+            history=_by_name(run_state.history),
+            best_epoch=checkpointer.best.epoch,
             scores=_scores(full_model, copy, config, sources.test, int(verbose == 1), devices),
-            fit_seconds=standing.seconds,
+            fit_seconds=run_state.seconds,
             replicas=devices.replicas,
-            fitted=checkpoint is None or checkpoint.step < standing.step,
+            fitted=checkpoint is None or checkpoint.step < run_state.step,
         )
 
 
 def _write_standing(
-    folder: Path, config: TrainConfig, usable: UsableParts, standing: Standing
+    folder: Path, config: TrainConfig, usable: CheckedSplits, run_state: RunState
 ) -> None:
     """Says in a run's folder which run it is and how far it has come."""
     write_settings(folder, config)
     usable.write(folder)
     # A run may have been stopped between its last checkpoint and the last line of its log.
-    write_log(folder / LOG_NAME, standing.history)
+    write_log(folder / LOG_NAME, run_state.history)
 
 
 def _keeper(
     config: TrainConfig,
     folder: Path,
-    standing: Standing,
+    run_state: RunState,
     signals: StopSignals,
-    usable: UsableParts,
+    usable: CheckedSplits,
     processes: Processes,
-) -> KeepCheckpoints:
+) -> Checkpointer:
     about = {"settings": plain_settings(config), "images": usable.summary()}
-    return KeepCheckpoints(
+    return Checkpointer(
         folder / CHECKPOINTS_NAME,
-        standing,
+        run_state,
         BestWeights(config.monitor, averaged=config.ema_decay > 0),
         signals,
         every=config.save_every,
@@ -330,33 +330,33 @@ def _scores(
 ) -> Scores:
     """Of the model, or of its copy where `predict` would need devices of other processes."""
     if devices.processes.count > 1:
-        return measure(with_logits(copy), config, source, verbose)
+        return predict_and_score(with_logits(copy), config, source, verbose)
     with devices.fitting():
-        return measure(model, config, source, verbose, devices.feed)
+        return predict_and_score(model, config, source, verbose, devices.feed)
 
 
-def _announce(folder: Path, standing: Standing) -> None:
+def _announce(folder: Path, run_state: RunState) -> None:
     """Says from where a run goes on.
 
     Raises:
         ResumeError: It has trained longer than it is to train now.
     """
-    if standing.step > standing.epochs * standing.steps_per_epoch:
+    if run_state.step > run_state.epochs * run_state.steps_per_epoch:
         raise ResumeError(
-            f"{folder}: {standing.step / standing.steps_per_epoch:.3g} epochs are trained already, "
-            f"and {standing.epochs} are asked for. Give more --epochs."
+            f"{folder}: {run_state.step / run_state.steps_per_epoch:.3g} epochs are trained "
+            f"already, and {run_state.epochs} are asked for. Give more --epochs."
         )
-    if standing.finished:
-        how = "ended early, after %d epochs" if standing.ended else "all %d epochs are trained"
-        _log.info(f"%s: {how}.", folder, standing.epoch)
+    if run_state.finished:
+        how = "ended early, after %d epochs" if run_state.ended else "all %d epochs are trained"
+        _log.info(f"%s: {how}.", folder, run_state.epoch)
         return
     _log.info(
         "%s: goes on in epoch %d of %d, after step %d of %d.",
         folder,
-        standing.epoch + 1,
-        standing.epochs,
-        standing.step_in_epoch,
-        standing.steps_per_epoch,
+        run_state.epoch + 1,
+        run_state.epochs,
+        run_state.step_in_epoch,
+        run_state.steps_per_epoch,
     )
 
 
@@ -365,13 +365,13 @@ def _by_name(history: list[dict[str, float]]) -> dict[str, list[float]]:
 
 
 def _fit(
-    begun: _Begun, keeper: KeepCheckpoints, end: EndEarly, rates: EpochRates, verbose: int
+    begun: _Begun, checkpointer: Checkpointer, end: EarlyStop, rates: EpochSchedule, verbose: int
 ) -> None:
-    standing, folder, devices = keeper.standing, begun.folder, begun.devices
-    if standing.finished:
+    run_state, folder, devices = checkpointer.run_state, begun.folder, begun.devices
+    if run_state.finished:
         return
     inputs = run_inputs(
-        begun.full_model, begun.config, begun.source, standing.epochs, folder, devices
+        begun.full_model, begun.config, begun.source, run_state.epochs, folder, devices
     )
 
     def batches(step: int) -> Batches:
@@ -379,10 +379,10 @@ def _fit(
         if step == 0 and devices.processes.first and begun.config.freeze != BACKBONE:
             log_first_batches(made, folder / TENSORBOARD_NAME, **begun.config.colors)
         # No iterator is left at work when the rest of an epoch is over.
-        return devices.feed(made.take(standing.steps_left) if standing.step_in_epoch else made)
+        return devices.feed(made.take(run_state.steps_left) if run_state.step_in_epoch else made)
 
     validation = fed_validation(inputs, devices)
     callbacks = run_callbacks(
-        begun.config, begun.source, validation, keeper, end, rates, folder, verbose
+        begun.config, begun.source, validation, checkpointer, end, rates, folder, verbose
     )
-    fit_to_end(begun.model, batches, validation, standing, callbacks, keeper.epoch_logs)
+    fit_to_end(begun.model, batches, validation, run_state, callbacks, checkpointer.epoch_logs)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from t2t_keras.data import UsableParts
+from t2t_keras.data import CheckedSplits
 from t2t_keras.errors import CheckpointError, DataError, ResumeError
 from t2t_keras.files import atomic_path, remove_all_leftovers, try_lock
 from t2t_keras.training.checkpoint.store import (
@@ -22,7 +22,7 @@ from t2t_keras.training.checkpoint.store import (
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Processes
 from t2t_keras.training.recipes import settings_of
-from t2t_keras.training.sources import RunSources, open_sources, usable_sources
+from t2t_keras.training.sources import RunSources, checked_sources, open_sources
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _FIXED = (
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path) -> Iterator[None]:
+def lock_run_directory(folder: Path) -> Iterator[None]:
     """Makes a run's folder and keeps other processes out of it; removes it if it stays empty.
 
     The lock is the process': inside it, asking again is fine, and the system frees it with the
@@ -107,7 +107,7 @@ def write_settings(folder: Path, config: TrainConfig) -> None:
 def open_run(
     folder: Path, config: TrainConfig, resume: bool = True, override: Collection[str] = ()
 ) -> Checkpoint | None:
-    """Looks for a run to go on with; call it inside `sole_run`.
+    """Looks for a run to go on with; call it inside `lock_run_directory`.
 
     Args:
         folder: The run's.
@@ -226,15 +226,15 @@ def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) ->
 
 
 @contextlib.contextmanager
-def sole_run_of(processes: Processes, folder: Path) -> Iterator[None]:
-    """`sole_run` in the first process; the others wait until it holds the folder.
+def lock_run_directory_of(processes: Processes, folder: Path) -> Iterator[None]:
+    """`lock_run_directory` in the first process; the others wait until it holds the folder.
 
     Raises:
         ResumeError: Another run works there.
         OSError: The folder cannot be made.
     """
     with contextlib.ExitStack() as stack:
-        processes.from_first(lambda: stack.enter_context(sole_run(folder)))
+        processes.from_first(lambda: stack.enter_context(lock_run_directory(folder)))
         yield
 
 
@@ -264,17 +264,17 @@ def open_run_of(
         ) from error
 
 
-def usable_sources_of(
+def checked_sources_of(
     processes: Processes, config: TrainConfig, folder: Path, checkpoint: Checkpoint | None
-) -> tuple[RunSources, UsableParts]:
-    """`usable_sources` of `open_sources`, the same in all processes and as in the checkpoint.
+) -> tuple[RunSources, CheckedSplits]:
+    """`checked_sources` of `open_sources`, the same in all processes and as in the checkpoint.
 
     Raises:
         ResumeError: The run that goes on was started with other images.
         DataError: As those do, or the processes do not find as many images.
     """
     opened = processes.in_turn(lambda: open_sources(config))  # a dataset may be written first
-    sources, usable = usable_sources(opened, config, checkpoint and folder)
+    sources, usable = checked_sources(opened, config, checkpoint and folder)
     sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
     most = [processes.highest(size) for size in sizes]
     if processes.highest(int(sizes != most)):

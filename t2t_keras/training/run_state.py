@@ -4,7 +4,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(eq=False)
-class Standing:
+class RunState:
     """How far a run has come; every callback reads it, one moves it on.
 
     Args:

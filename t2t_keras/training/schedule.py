@@ -8,7 +8,7 @@ from keras import ops
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EpochRates:
+class EpochSchedule:
     """The learning rate of every epoch.
 
     It rises linearly from `warmup_lr` over the first `warmup_epochs`, then follows a cosine from

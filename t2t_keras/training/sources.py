@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data import (
-    WHOLE,
-    Share,
+    SINGLE,
+    CheckedSplits,
+    Shard,
     Source,
-    UsableParts,
+    check_images,
     is_folder,
     open_source,
     plain_options,
-    usable_parts,
 )
 from t2t_keras.training.config import TrainConfig
 
@@ -67,9 +67,9 @@ def open_test_source(config: TrainConfig) -> Source:
     )
 
 
-def usable_sources(
+def checked_sources(
     sources: RunSources, config: TrainConfig, kept: Path | None = None
-) -> tuple[RunSources, UsableParts]:
+) -> tuple[RunSources, CheckedSplits]:
     """Looks at every image of a run once, before it costs anything.
 
     Args:
@@ -81,7 +81,7 @@ def usable_sources(
         The sources without what is left out, and what the run's folder is told with `write`.
 
     Raises:
-        DataError: A image cannot be used; when skipping, too many, or all of a class.
+        DataError: An image cannot be used; when skipping, too many, or all of a class.
     """
     training, test = sources.training, sources.test
     splits = {"train": training.train_split, "evaluation": training.eval_split}
@@ -98,7 +98,7 @@ def usable_sources(
     return dataclasses.replace(sources, training=training, test=test), usable
 
 
-def usable_test_source(source: Source, config: TrainConfig) -> Source:
+def checked_test_source(source: Source, config: TrainConfig) -> Source:
     """The same for a dataset that is only evaluated on: once, so that only skipping needs a look.
 
     Raises:
@@ -110,8 +110,8 @@ def usable_test_source(source: Source, config: TrainConfig) -> Source:
     return dataclasses.replace(source, eval_split=usable.splits["evaluation"])
 
 
-def _usable(splits, source: Source, config: TrainConfig, kept: Path | None) -> UsableParts:
-    return usable_parts(
+def _usable(splits, source: Source, config: TrainConfig, kept: Path | None) -> CheckedSplits:
+    return check_images(
         splits, source.class_names, config.on_bad_image, config.max_bad_fraction, kept
     )
 
@@ -132,7 +132,7 @@ _MEMORY = 64 * 2**20  # bytes
 
 @tf.autograph.experimental.do_not_convert  # no Python conditions on tensors
 def padded(
-    batches: tf.data.Dataset, batch_size: int, count: int, share: Share = WHOLE
+    batches: tf.data.Dataset, batch_size: int, count: int, shard: Shard = SINGLE
 ) -> tf.data.Dataset:
     """Fills the last batch up with images of weight 0, so that every device gets a full share.
 
@@ -144,13 +144,13 @@ def padded(
             other processes have one.
         batch_size: Over all processes.
         count: Images in all, over all processes.
-        share: What this process takes.
+        shard: What this process takes.
 
     Returns:
         (images, targets, (size,) float32 weights), as many in every process; `size` is
-        `share.size(batch_size)`.
+        `shard.size(batch_size)`.
     """
-    steps, size = -(-count // batch_size), share.size(batch_size)
+    steps, size = -(-count // batch_size), shard.size(batch_size)
     weight = steps * batch_size / count
 
     def fill(images, targets):

@@ -1,4 +1,4 @@
-"""Shows what a model sees in a image, as a PNG file.
+"""Shows what a model sees in an image, as a PNG file.
 
     python -m t2t_keras.visualize MODEL IMAGE --what=attention --output=attention.png
 
@@ -32,7 +32,7 @@ flags.DEFINE_string("class_index", None, "A class by number or name (default: th
 flags.DEFINE_list("at", None, "y,x in pixels of the image as the model takes it (default: center).")
 flags.DEFINE_integer("channels", 32, "How many channels, the most varied first.", lower_bound=1)
 flags.DEFINE_list("image_size", None, "Side in pixels, or HEIGHTxWIDTH (default: the model's).")
-flags.DEFINE_float("crop_pct", None, "Share of the resized side that the crop keeps.")
+flags.DEFINE_float("crop_pct", None, "Fraction of the resized side that the crop keeps.")
 flags.DEFINE_enum(
     "statistics",
     None,

@@ -11,7 +11,6 @@ from keras import ops
 from t2t_keras.layers import T2TBlock
 from t2t_keras.models.structure import Parts, parts_of
 from t2t_keras.visualize.forward import (
-    array,
     attention_of,
     map_size,
     pieces,
@@ -19,6 +18,7 @@ from t2t_keras.visualize.forward import (
     stage_projections,
     stage_weights,
     stem_before,
+    to_numpy,
     walk_encoder,
     weights_of,
 )
@@ -80,7 +80,7 @@ def class_attention(
         if block is not None and block.name in names:
             inner = attention_of(block)
             queries, keys, _ = projections(inner, inputs)
-            weights = array(weights_of(inner, queries[:, :1], keys))[:, :, 0, 1:]
+            weights = to_numpy(weights_of(inner, queries[:, :1], keys))[:, :, 0, 1:]
             found[block.name] = weights.reshape(*weights.shape[:2], *feature_map.shape[1:3])
         if len(found) == len(set(names)):
             break
@@ -120,7 +120,7 @@ def token_attention(
     asking, keys, _ = projections(inner, inputs)
     asking = ops.take(asking, wanted, axis=1)
     rows = pieces(len(wanted), inner.attn.num_heads * count, len(inputs))
-    return np.concatenate([array(weights_of(inner, asking[:, r], keys)) for r in rows], axis=2)
+    return np.concatenate([to_numpy(weights_of(inner, asking[:, r], keys)) for r in rows], axis=2)
 
 
 def stage_attention(
@@ -156,7 +156,7 @@ def stage_attention(
     layer, inputs = parts.stem[parts.stages[stage]], stem_before(parts, images, stage)
     (queries, keys, _), _ = stage_projections(layer, inputs)
     asking = ops.take(queries, [row * width + column for row, column in cells], axis=1)
-    weights = array(stage_weights(layer, asking, keys))
+    weights = to_numpy(stage_weights(layer, asking, keys))
     return weights.reshape(*weights.shape[:2], height, width)
 
 
@@ -197,5 +197,5 @@ def _passed_down(inner, inputs: Any, reached: np.ndarray) -> np.ndarray:
     below = np.zeros_like(reached)
     for rows in pieces(count, inner.attn.num_heads * count, batch):
         weights = ops.mean(ops.cast(weights_of(inner, queries[:, rows], keys), "float32"), axis=1)
-        below += array(ops.einsum("bq,bqn->bn", reached[:, rows], weights))
+        below += to_numpy(ops.einsum("bq,bqn->bn", reached[:, rows], weights))
     return below

@@ -12,7 +12,7 @@ from t2t_keras.visualize.attention import attending_name, class_attention
 from t2t_keras.visualize.maps import to_pixels
 from t2t_keras.visualize.plot_maps import overlay
 
-_GAP = 4  # white pixels between a image and its overlay
+_GAP = 4  # white pixels between an image and its overlay
 
 
 class AttentionImages(keras.callbacks.Callback):

@@ -1,7 +1,7 @@
-"""A image's way through a model, layer by layer, with attention over all tokens in pieces.
+"""An image's way through a model, layer by layer, with attention over all tokens in pieces.
 
 Attention of N tokens is a matrix of N * N weights a head: at 1024 pixels and above more than the
-memory holds. No query hangs on another one, so only some rows are made at a time. A image may
+memory holds. No query hangs on another one, so only some rows are made at a time. An image may
 have any size, whatever size the model was built for; the model is not changed.
 """
 
@@ -20,12 +20,12 @@ MAX_WEIGHTS = 16 * 2**20  # attention weights at a time: 64 MiB in float32
 MIN_SIDE = 16
 
 
-def within(layer: keras.layers.Layer, function: Callable[[Any], Any], inputs: Any) -> Any:
+def in_policy_of(layer: keras.layers.Layer, function: Callable[[Any], Any], inputs: Any) -> Any:
     """Calls a function as if it were part of a layer: under its precision."""
     return keras.layers.Lambda(function, dtype=layer.dtype_policy)(inputs)
 
 
-def array(tensor: Any) -> np.ndarray:
+def to_numpy(tensor: Any) -> np.ndarray:
     """A float32 NumPy array."""
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
 
@@ -85,19 +85,21 @@ def attention_of(block: keras.layers.Layer) -> EncoderBlock | None:
 
 def projections(inner: EncoderBlock, inputs: Any) -> list[Any]:
     """Queries, keys and values of a block's inputs, each (B, N, D)."""
-    return within(inner.attn, inner.attn.project, inner.norm1(inputs))
+    return in_policy_of(inner.attn, inner.attn.project, inner.norm1(inputs))
 
 
 def weights_of(inner: EncoderBlock, queries: Any, keys: Any) -> Any:
     """(B, n, D) queries, (B, N, D) keys -> (B, heads, n, N), as the layer computes them."""
-    return within(inner.attn, lambda both: inner.attn.attention_weights(*both), [queries, keys])
+    return in_policy_of(
+        inner.attn, lambda both: inner.attn.attention_weights(*both), [queries, keys]
+    )
 
 
 def _attend(inner: EncoderBlock, inputs: Any) -> Any:
     queries, keys, values = projections(inner, inputs)
     batch, count = queries.shape[:2]
     attended = [
-        within(
+        in_policy_of(
             inner.attn, lambda parts: inner.attn.attend(*parts), [queries[:, rows], keys, values]
         )
         for rows in pieces(count, inner.attn.num_heads * count, batch)
@@ -108,10 +110,10 @@ def _attend(inner: EncoderBlock, inputs: Any) -> Any:
 def finish_block(block: keras.layers.Layer, inputs: Any, attended: Any) -> Any:
     """What a block makes of its inputs and of what its attention made of them."""
     inner = attention_of(block)
-    outputs = within(inner, lambda both: inner.add_branches(*both), [inputs, attended])
+    outputs = in_policy_of(inner, lambda both: inner.add_branches(*both), [inputs, attended])
     if inner is block:
         return outputs
-    return within(block, lambda both: block.grow(*both), [inputs, outputs])
+    return in_policy_of(block, lambda both: block.grow(*both), [inputs, outputs])
 
 
 def run_block(block: keras.layers.Layer, tokens: Any) -> Any:
@@ -124,15 +126,17 @@ def run_block(block: keras.layers.Layer, tokens: Any) -> Any:
 
 def stage_projections(block: T2TBlock, feature_map: Any) -> tuple[list[Any], tuple[int, int]]:
     """Queries, keys and values of a T2T block, each (B, h * w, token_dim), and (h, w)."""
-    projected = within(block, block.project, feature_map)
+    projected = in_policy_of(block, block.project, feature_map)
     height, width, channels = projected.shape[1:]
     tokens = ops.reshape(projected, (-1, height * width, channels))
-    return list(within(block, block.token_layer.split, tokens)), (height, width)
+    return list(in_policy_of(block, block.token_layer.split, tokens)), (height, width)
 
 
 def stage_weights(block: T2TBlock, queries: Any, keys: Any) -> Any:
     """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights."""
-    return within(block, lambda both: block.token_layer.attention_weights(*both), [queries, keys])
+    return in_policy_of(
+        block, lambda both: block.token_layer.attention_weights(*both), [queries, keys]
+    )
 
 
 def _run_transformer(block: T2TBlock, feature_map: Any) -> Any:
@@ -145,7 +149,7 @@ def _run_transformer(block: T2TBlock, feature_map: Any) -> Any:
         for rows in pieces(count, count, batch)
     ]
     attended = mixed[0] if len(mixed) == 1 else ops.concatenate(mixed, axis=1)
-    tokens = within(layer, lambda both: layer.add_branches(*both), [values, attended])
+    tokens = in_policy_of(layer, lambda both: layer.add_branches(*both), [values, attended])
     return ops.reshape(tokens, (-1, height, width, block.token_dim))
 
 

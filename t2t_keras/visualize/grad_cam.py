@@ -10,12 +10,12 @@ from keras import ops
 from t2t_keras.models.structure import Parts, parts_of, require_head
 from t2t_keras.visualize.attention import attending_name
 from t2t_keras.visualize.forward import (
-    array,
     attention_of,
     finish_block,
     logits_of,
     run_layer,
     stem_before,
+    to_numpy,
     tokens_of,
     walk_encoder,
 )
@@ -38,7 +38,7 @@ def grad_cam(
         model: A model of this package with its classifier.
         images: (B, H, W, C) preprocessed images. Gradients need all of attention at once, so
             memory limits their size.
-        class_index: Number of the class, or one a image; None is each image's likeliest.
+        class_index: Number of the class, or one an image; None is each image's likeliest.
         block: Stage of the stem, or encoder block with attention.
 
     Returns:
@@ -56,10 +56,10 @@ def grad_cam(
         _check_classes(class_index, parts.head.units, len(images))
     activations, to_logits, (height, width) = _cut(parts, images, parts.name_of(block))
     if class_index is None:
-        class_index = np.argmax(array(to_logits(activations)), axis=-1)
+        class_index = np.argmax(to_numpy(to_logits(activations)), axis=-1)
     chosen = np.eye(parts.head.units, dtype="float32")[np.broadcast_to(class_index, len(images))]
-    gradient = array(_gradient(lambda at: ops.sum(to_logits(at) * chosen), activations))
-    activations = array(activations)
+    gradient = to_numpy(_gradient(lambda at: ops.sum(to_logits(at) * chosen), activations))
+    activations = to_numpy(activations)
     if activations.ndim == 3:
         gradient, activations = (
             tokens[:, 1:].reshape(len(tokens), height, width, -1)

@@ -1,4 +1,4 @@
-"""What a stage or block makes of a image, as arrays: channels, and which patches are alike."""
+"""What a stage or block makes of an image, as arrays: channels, and which patches are alike."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 
 from t2t_keras.models.structure import Grid, parts_of, require_head
 from t2t_keras.visualize.forward import (
-    array,
     logits_of,
     map_of,
     map_size,
     stem_before,
+    to_numpy,
     walk_encoder,
 )
 
@@ -70,14 +70,14 @@ def to_pixels(
         (..., height, width) float32.
 
     Raises:
-        ValueError: The block is unknown, or its map of such a image has another size.
+        ValueError: The block is unknown, or its map of such an image has another size.
     """
     parts = parts_of(model)
     grid = parts.grid_of(parts.name_of(block))
     maps = np.asarray(maps, np.float32)
     if any(abs(n - s / grid.stride) >= 1 for n, s in zip(maps.shape[-2:], size, strict=True)):
         raise ValueError(
-            f"`maps` must be of a image of {size[0]} x {size[1]} pixels, with a cell every "
+            f"`maps` must be of an image of {size[0]} x {size[1]} pixels, with a cell every "
             f"{grid.stride}. Received: maps of shape {maps.shape}"
         )
     rows, columns = (_interpolation(s, n, grid) for s, n in zip(size, maps.shape[-2:], strict=True))
@@ -104,7 +104,7 @@ def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarra
     Reference: arXiv:2101.11986, figure 2.
     """
     parts = parts_of(model)
-    return array(map_of(parts, images, parts.name_of(block)))
+    return to_numpy(map_of(parts, images, parts.name_of(block)))
 
 
 def class_logits(model: keras.Model, images: Any) -> np.ndarray:
@@ -123,7 +123,7 @@ def class_logits(model: keras.Model, images: Any) -> np.ndarray:
     parts = parts_of(model)
     require_head(parts)
     *_, (_, tokens) = walk_encoder(parts, stem_before(parts, images))
-    return array(logits_of(parts, tokens))
+    return to_numpy(logits_of(parts, tokens))
 
 
 def varied_channels(feature_map: np.ndarray, count: int) -> list[int]:
@@ -152,7 +152,7 @@ def token_similarity(
     name = parts.name_of(block)
     size, cells = np.shape(images)[1:3], map_size(parts, images, name)
     places = cells_at(points, size, parts.grid_of(name), cells)
-    maps = array(map_of(parts, images, name))
+    maps = to_numpy(map_of(parts, images, name))
     unit = maps / np.maximum(np.linalg.norm(maps, axis=-1, keepdims=True), 1e-12)
     asked = np.stack([unit[:, row, column] for row, column in places], axis=1)
     return np.clip(np.einsum("bqc,bhwc->bqhw", asked, unit), -1.0, 1.0)

@@ -40,7 +40,7 @@ _FAINT = 0.5  # exponent of the colors: a few confusions in a hundred must still
 def plot_curves(
     history: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str, best_epoch: int
 ) -> None:
-    """Draws loss, accuracy and learning rate over the epochs.
+    """Plots loss, accuracy and learning rate over the epochs.
 
     Args:
         history: The values of every epoch: "loss", "accuracy", "val_loss", "val_accuracy" and
@@ -74,7 +74,7 @@ def plot_curves(
 def plot_confusion(
     confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Draws which classes are taken for which.
+    """Plots which classes are taken for which.
 
     Args:
         confusion: (C, C) counts; a row a true class, a column a predicted one.
@@ -104,7 +104,7 @@ def plot_classes(
     path: str | os.PathLike,
     title: str,
 ) -> None:
-    """Draws precision, recall and F1 of every class, the worst below; of many classes the worst.
+    """Plots precision, recall and F1 of every class, the worst below; of many classes the worst.
 
     Args:
         scores: "precision", "recall" and "f1", each (C,) in [0, 1].
@@ -135,11 +135,11 @@ def plot_mistakes(
     path: str | os.PathLike,
     title: str,
 ) -> None:
-    """Draws a sheet of images, each with what was wrong about it.
+    """Samples a sheet of images, each with what was wrong about it.
 
     Args:
         images: (h, w, 3) uint8 each, of any sizes; none makes a sheet that says so.
-        captions: One a image, of a few lines.
+        captions: One an image, of a few lines.
         path: The PNG file; replaced whole or not at all.
         title: Stands above.
     """

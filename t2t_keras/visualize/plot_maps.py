@@ -28,7 +28,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a map over a image, from dark blue (where it is low) to yellow (where it is high).
+    """Lays a map over an image, from dark blue (where it is low) to yellow (where it is high).
 
     The image is gray beneath: colors are the map's alone.
 
@@ -62,7 +62,7 @@ def plot_overlays(
     column_names: Sequence[str] = ("",),
     points: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Draws a image and, beside it, rows and columns of maps over it.
+    """Samples an image and, beside it, rows and columns of maps over it.
 
     Args:
         image: (H, W, 3) uint8.
@@ -111,7 +111,7 @@ def plot_overlays(
 def plot_channels(
     channels: np.ndarray, names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Draws each map in shades of gray, black where it is low and white where it is high.
+    """Plots each map in shades of gray, black where it is low and white where it is high.
 
     Args:
         channels: (K, h, w), at least one map.

@@ -9,7 +9,7 @@ import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.mapping import Entry, official_entries, resize_position_table
-from t2t_keras.weights.torch_reader.file_kinds import quoted
+from t2t_keras.weights.torch_reader.file_kinds import printable
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _refuse(source: str, missing, surplus, misshapen) -> None:
 
 def _printable(text: str) -> str:
     """What a file calls its arrays, without what would confuse a terminal."""
-    return quoted(text, limit=200)[1:-1]
+    return printable(text, limit=200)[1:-1]
 
 
 def _other_classes(
@@ -184,7 +184,7 @@ def _plan(
     return plan
 
 
-def load_state(
+def load_state_dict(
     model: keras.Model,
     state: Mapping[str, np.ndarray],
     source: str = "checkpoint",

@@ -13,8 +13,8 @@ from t2t_keras.errors import CheckpointError
 from t2t_keras.files import atomic_path
 from t2t_keras.models import build_model
 from t2t_keras.variants import VARIANTS, Variant
-from t2t_keras.weights.assign import Report, load_state, position_grid
-from t2t_keras.weights.formats import ModelCard, add_card, save_weights, write_safetensors
+from t2t_keras.weights.assign import Report, load_state_dict, position_grid
+from t2t_keras.weights.formats import ModelMetadata, save_weights, write_metadata, write_safetensors
 from t2t_keras.weights.identify import Identity, identify
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.state_dict import state_dict_of
@@ -95,9 +95,9 @@ def load_or_advise(
     source: str,
     table_grid: tuple[int, int] | None = None,
 ) -> Report:
-    """`load_state`, with a word on which model would fit where this one does not."""
+    """`load_state_dict`, with a word on which model would fit where this one does not."""
     try:
-        return load_state(model, state, source, table_grid)
+        return load_state_dict(model, state, source, table_grid)
     except CheckpointError as error:
         raise CheckpointError(f"{error}\n{_which_model(state, source)}") from None
 
@@ -123,7 +123,7 @@ def target_suffix(target: str | os.PathLike) -> str:
 
 
 def write_model(
-    model: keras.Model, target: str | os.PathLike, card: ModelCard | None = None
+    model: keras.Model, target: str | os.PathLike, card: ModelMetadata | None = None
 ) -> None:
     """Writes a model (`.keras`) or its weights (`.weights.h5`, `.safetensors`), whole or not.
 
@@ -144,7 +144,7 @@ def write_model(
         if suffix == ".keras":
             model.save(part)
             if card is not None:
-                add_card(part, card)
+                write_metadata(part, card)
         else:
             write_safetensors(official_state(model), part, position_grid(model))
 
@@ -219,7 +219,7 @@ def model_of(
         model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
     except ValueError as error:
         raise CheckpointError(f"{source}: there is no model of its sizes: {error}") from error
-    report = load_state(model, state, source)
+    report = load_state_dict(model, state, source)
     if report.fresh:
         raise CheckpointError(
             f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from t2t_keras.errors import CheckpointError
 from t2t_keras.files import atomic_path
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
-from t2t_keras.weights.torch_reader.file_kinds import quoted
+from t2t_keras.weights.torch_reader.file_kinds import printable
 
 
 class _Hdf5Buffer(io.BytesIO):
@@ -54,12 +54,12 @@ _LONGEST = 16 * 2**20  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelCard:
+class ModelMetadata:
     """What has to be known to use a classifier.
 
     Args:
         class_names: In the order of its outputs.
-        crop_pct: Share of the resized side that the evaluation's crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized side that the evaluation's crop keeps, in (0, 1].
         statistics: Whose channel means and deviations images are normalized by, a name in
             `STATISTICS`.
     """
@@ -69,7 +69,7 @@ class ModelCard:
     statistics: str = "imagenet"
 
 
-def add_card(path: Path, card: ModelCard) -> None:
+def write_metadata(path: Path, card: ModelMetadata) -> None:
     """Writes a card into a `.keras` file that nobody reads yet.
 
     Args:
@@ -92,7 +92,7 @@ def add_card(path: Path, card: ModelCard) -> None:
         part.unlink(missing_ok=True)
 
 
-def read_card(path: str | os.PathLike) -> ModelCard | None:
+def read_metadata(path: str | os.PathLike) -> ModelMetadata | None:
     """What a `.keras` file says of its model; None where it says nothing.
 
     Raises:
@@ -112,11 +112,11 @@ def read_card(path: str | os.PathLike) -> ModelCard | None:
         ) from error
 
 
-def _card(said: dict) -> ModelCard:
+def _card(said: dict) -> ModelMetadata:
     names, crop_pct = said["class_names"], float(said["crop_pct"])
     if not _are_names(names) or not 0 < crop_pct <= 1 or said["statistics"] not in STATISTICS:
         raise ValueError(f"unknown {_KEY} in {_MEMBER}")
-    return ModelCard(tuple(names), crop_pct, said["statistics"])
+    return ModelMetadata(tuple(names), crop_pct, said["statistics"])
 
 
 def _are_names(names: Sequence) -> bool:
@@ -169,6 +169,6 @@ def read_safetensors(
     except (SafetensorError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as a .safetensors file of float16, float32 or float64 arrays "
-            f"({quoted(str(error), limit=200)}). Write it again, or download it again."
+            f"({printable(str(error), limit=200)}). Write it again, or download it again."
         ) from error
     return state, grid and (int(grid[1]), int(grid[2]))

@@ -12,11 +12,11 @@ import keras
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.variants import Variant
-from t2t_keras.weights.assign import Report, load_state
+from t2t_keras.weights.assign import Report, load_state_dict
 from t2t_keras.weights.convert import classifier
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader.file_kinds import quoted
+from t2t_keras.weights.torch_reader.file_kinds import printable
 
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"
 FILE_ERRORS = (
@@ -34,7 +34,7 @@ FILE_ERRORS = (
 
 
 def image_size(grid_size: tuple[int, int], variant: Variant) -> tuple[int, int]:
-    """Height and width in pixels of a image that gives that grid of tokens."""
+    """Height and width in pixels of an image that gives that grid of tokens."""
     strides = math.prod(split[1] for split in variant.soft_splits)
     return grid_size[0] * strides, grid_size[1] * strides
 
@@ -124,10 +124,10 @@ def load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
         raise CheckpointError(
             f"{path}: cannot be loaded: it is damaged, or was written by a model of other sizes. "
             "Check the model's name, or write or download the file again. "
-            f"({quoted(str(error), limit=500)})"
+            f"({printable(str(error), limit=500)})"
         ) from error
     state = state_dict_of(official_state(twin), "", os.fspath(path))
-    return load_state(model, state, os.fspath(path), sizes.grid_size)
+    return load_state_dict(model, state, os.fspath(path), sizes.grid_size)
 
 
 def _arrays_of(path: Path, folder: Path) -> Path:

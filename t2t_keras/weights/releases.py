@@ -22,7 +22,7 @@ class Release:
             or "cifar100".
         image_size: Side of the square training images, in pixels.
         classes: Number of classes of the head.
-        crop_pct: Share of the resized image that the evaluation crop keeps, in (0, 1].
+        crop_pct: Fraction of the resized image that the evaluation crop keeps, in (0, 1].
         top1, top5: Published or independently measured accuracy, in percent; None if unknown.
         size: Length in bytes, where known.
         sha384: Hexadecimal digest, where known.

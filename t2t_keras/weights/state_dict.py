@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
-from t2t_keras.weights.torch_reader.file_kinds import quoted
+from t2t_keras.weights.torch_reader.file_kinds import printable
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def _choose(contents, key: str, source: str) -> tuple[str, Mapping]:
 
 
 def _ready(name: str, value, source: str) -> np.ndarray:
-    place = f"{source}: {quoted(name)}"
+    place = f"{source}: {printable(name)}"
     if not isinstance(value, np.ndarray):
         raise CheckpointError(
             f"{place} is a {type(value).__name__}, not a tensor. Give the file of a "
@@ -85,8 +85,8 @@ def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> di
         plain = name.removeprefix(_PREFIX)
         if plain in state:
             raise CheckpointError(
-                f"{source}: {quoted(plain)} is there twice, with and without {_PREFIX!r}. Save the "
-                "weights of one model again."
+                f"{source}: {printable(plain)} is there twice, with and without {_PREFIX!r}. "
+                "Save the weights of one model again."
             )
         state[plain] = _ready(name, value, source)
     return state

@@ -12,7 +12,7 @@ from t2t_keras import (
     read_torch_checkpoint,
 )
 from t2t_keras.training.optimizers.optimizer import build_optimizer
-from t2t_keras.weights.assign import load_state
+from t2t_keras.weights.assign import load_state_dict
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.state_dict import state_dict_of
 from tests.conftest import DATA, official_weights
@@ -58,7 +58,9 @@ def test_full_size_counts_and_logits(name, golden):
     assert trainable == expected["trainable_params"]
     if name in VARIANTS:
         assert count_macs(model) == macs_by_hand(VARIANTS[name])
-    load_state(model, {key: official_weights(key, shape) for key, shape in expected["state_dict"]})
+    load_state_dict(
+        model, {key: official_weights(key, shape) for key, shape in expected["state_dict"]}
+    )
     images = np.random.default_rng(0).standard_normal((2, size, size, 3)).astype("float32")
     if keras.backend.backend() == "tensorflow":  # where making a graph takes longer than a batch
         logits = keras.ops.convert_to_numpy(model(images))

@@ -18,7 +18,7 @@ from t2t_keras.cli import models as opened_model
 from t2t_keras.cli.export import ExportCommand, preprocessing_of, run
 from t2t_keras.cli.models import open_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
-from t2t_keras.weights.formats import ModelCard
+from t2t_keras.weights.formats import ModelMetadata
 from tests.support.tiny import DATA, tiny_variant
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_labels_beside_weights_are_theirs_and_those_of_the_working_folder_are_no
 
 
 def test_what_a_model_was_trained_for_goes_into_the_graph():
-    cifar = preprocessing_of(ModelCard(("a", "b"), 1.0, "cifar"))
+    cifar = preprocessing_of(ModelMetadata(("a", "b"), 1.0, "cifar"))
     assert (cifar.mean, cifar.std, cifar.crop_pct) == (CIFAR_MEAN, CIFAR_STD, 1.0)
 
 

@@ -17,7 +17,7 @@ from t2t_keras.errors import CheckpointError
 from t2t_keras.export import Preprocessing, export_saved_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.formats import ModelCard
+from t2t_keras.weights.formats import ModelMetadata
 from tests.support.images import encode, make_folder, noise
 from tests.support.tiny import DATA, tiny_model
 
@@ -34,7 +34,7 @@ def model() -> keras.Model:
 def kept(model, tmp_path_factory) -> Path:
     """A folder with the model in two forms: `model.keras` and the SavedModel `served/1`."""
     folder = tmp_path_factory.mktemp("kept")
-    write_model(model, folder / "model.keras", ModelCard(NAMES, crop_pct=0.8))
+    write_model(model, folder / "model.keras", ModelMetadata(NAMES, crop_pct=0.8))
     export_saved_model(model, NAMES, folder / "served", None, Preprocessing(crop_pct=0.8))
     return folder
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_said_and_skipped_and_the_rest_is_classified(kept
     )
     assert run(asked) == 1
     said = capsys.readouterr()
-    assert len(re.findall(r"skipped: .*torn\.jpg: not readable as a image", said.err)) == 1
+    assert len(re.findall(r"skipped: .*torn\.jpg: not readable as an image", said.err)) == 1
     assert "skipped: " + str(tmp_path / "nowhere.jpg") in said.err
     assert said.err.endswith("2 of 3 skipped\n")
     assert re.fullmatch(rf"{tmp_path}/whole\.png: (ash|elm|oak) \d+\.\d%\n", said.out)

@@ -23,7 +23,7 @@ from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training import TrainConfig
 from t2t_keras.training.config import CLASS_WEIGHTS, MONITORS, OPTIMIZERS, PRECISIONS
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.formats import ModelCard, read_card
+from t2t_keras.weights.formats import ModelMetadata, read_metadata
 from tests.support.images import make_folder
 from tests.support.running import ROOT, SCRIPT, SETTINGS, asked_for, script
 
@@ -76,7 +76,9 @@ def test_the_report_is_of_the_test_images_class_by_class(finished):
     recalls = [float(row.split(",")[2]) for row in rows]
     assert np.mean(recalls) == pytest.approx(metrics["test_accuracy"])  # the classes are equal
     assert metrics["per_class"]["recall"] == recalls
-    assert read_card(finished.folder / "model.keras") == ModelCard(("ash", "elm", "oak"), 0.8)
+    assert read_metadata(finished.folder / "model.keras") == ModelMetadata(
+        ("ash", "elm", "oak"), 0.8
+    )
 
 
 def test_tensorboard_has_the_report_s_plots(finished):

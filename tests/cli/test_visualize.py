@@ -15,7 +15,7 @@ from tests.support.visualize_models import small_model
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model for 32 x 64 pixels in a run's folder, and a image."""
+    """A model for 32 x 64 pixels in a run's folder, and an image."""
     folder = tmp_path_factory.mktemp("visualize")
     (folder / "run").mkdir()
     write_model(small_model(), folder / "run" / "model.keras")

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import Source, train_dataset, usable_parts
+from t2t_keras.data import Source, check_images, train_dataset
 from t2t_keras.data import inspection as bad_images
 from t2t_keras.data.ops.seeds import order_seed
 from t2t_keras.data.sources.splits import FileSplit, RecordSplit
@@ -32,7 +32,7 @@ def split(tmp_path, good):
 
 
 def usable(split, *arguments, **options):
-    return usable_parts({"train": split}, CLASSES, *arguments, **options)
+    return check_images({"train": split}, CLASSES, *arguments, **options)
 
 
 def spoil(split, *places):
@@ -93,7 +93,7 @@ def test_a_part_is_weighed_by_itself(split):
     spoil(split, 3)
     large = FileSplit(tf.repeat(split.paths[:1], 90), tf.zeros(90, tf.int32))
     with pytest.raises(DataError, match="1 of the 10 images of the part 'evaluation'"):
-        usable_parts({"train": large, "evaluation": split}, CLASSES, "skip", 0.05)
+        check_images({"train": large, "evaluation": split}, CLASSES, "skip", 0.05)
 
 
 def test_a_class_left_without_images_is_refused(split):

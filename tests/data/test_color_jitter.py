@@ -4,7 +4,7 @@ import tensorflow as tf
 from PIL import Image
 
 from t2t_keras.data import color_jitter
-from t2t_keras.data.ops.color import draw_jitter
+from t2t_keras.data.ops.color import sample_jitter
 from t2t_keras.data.ops.seeds import batch_seed
 from tests.support.pillow_ops import SIZE, enhanced, images
 
@@ -15,7 +15,7 @@ STRENGTHS = (0.4, 0.1, 1.5)
 @pytest.fixture(scope="module")
 def drawn():
     data = tf.data.Dataset.range(COUNT)
-    data = data.map(lambda index: draw_jitter(STRENGTHS, batch_seed(0, 0, index)))
+    data = data.map(lambda index: sample_jitter(STRENGTHS, batch_seed(0, 0, index)))
     return next(data.batch(COUNT).as_numpy_iterator())
 
 
@@ -42,7 +42,7 @@ def test_images_are_pillows():
     assert data.element_spec.shape == (*SIZE, 3)
     made = list(data.as_numpy_iterator())
     for index, image in enumerate(made):
-        order, factors = (part.numpy() for part in draw_jitter(0.4, batch_seed(1, 0, index)))
+        order, factors = (part.numpy() for part in sample_jitter(0.4, batch_seed(1, 0, index)))
         wanted = Image.fromarray(photo)
         for which in order:
             wanted = enhanced(names[which], float(factors[which]))(wanted)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data.ops.crops import CropDraws, draw_crops, window_of
+from t2t_keras.data.ops.crops import CropParams, sample_crops, window_of
 from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.jpeg_window import decode_window
 from t2t_keras.data.ops.seeds import batch_seed
@@ -26,9 +26,9 @@ def across(jpeg: bytes, sampling: int, wider: float) -> bytes:
     return bytes(data)
 
 
-def drawn_crops(count: int, area=(0.01, 0.05), ratio=RATIO) -> list[CropDraws]:
-    drawn = draw_crops(batch_seed(1, 2, 0), count, area, ratio)
-    return [CropDraws(*row) for row in zip(*drawn, strict=True)]
+def drawn_crops(count: int, area=(0.01, 0.05), ratio=RATIO) -> list[CropParams]:
+    drawn = sample_crops(batch_seed(1, 2, 0), count, area, ratio)
+    return [CropParams(*row) for row in zip(*drawn, strict=True)]
 
 
 def assert_windows_are_the_image_s(jpeg: bytes, count: int) -> None:

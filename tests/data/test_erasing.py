@@ -6,26 +6,26 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from t2t_keras.data import Boxes, Erasing, draw_boxes, erase
+from t2t_keras.data import Boxes, RandomErasingConfig, erase, sample_boxes
 
 COUNT = 3000
 HEIGHT, WIDTH = 40, 64
-ALWAYS = Erasing(probability=1.0)
-LARGE = Erasing(probability=1.0, area=(0.2, 0.9))  # often does not fit at once
+ALWAYS = RandomErasingConfig(probability=1.0)
+LARGE = RandomErasingConfig(probability=1.0, area=(0.2, 0.9))  # often does not fit at once
 SEED = tf.constant([3, 4], tf.int64)
 
 
-def erased(images: np.ndarray, settings: Erasing) -> np.ndarray:
-    drawn = draw_boxes(settings, *images.shape[1:3], len(images), SEED)
+def erased(images: np.ndarray, settings: RandomErasingConfig) -> np.ndarray:
+    drawn = sample_boxes(settings, *images.shape[1:3], len(images), SEED)
     return erase(tf.constant(images), settings.mode, drawn).numpy()
 
 
-def boxes(settings: Erasing) -> dict[str, np.ndarray]:
-    drawn = draw_boxes(settings, HEIGHT, WIDTH, COUNT, SEED).places[:, 0].numpy()
+def boxes(settings: RandomErasingConfig) -> dict[str, np.ndarray]:
+    drawn = sample_boxes(settings, HEIGHT, WIDTH, COUNT, SEED).places[:, 0].numpy()
     return dict(zip(("top", "left", "height", "width"), drawn.T, strict=True))
 
 
-def boxes_by_the_rule(settings: Erasing) -> dict[str, np.ndarray]:
+def boxes_by_the_rule(settings: RandomErasingConfig) -> dict[str, np.ndarray]:
     """The draws in NumPy, one try after another."""
     rng = np.random.default_rng(0)
     found = []
@@ -73,7 +73,7 @@ def test_area_and_aspect_are_in_their_ranges():
 
 def test_what_never_fits_erases_nothing():
     images = np.ones((5, 2, 2, 3), np.float32)
-    whole = Erasing(probability=1.0, area=(1.0, 1.0), aspect=(1.0, 1.0))
+    whole = RandomErasingConfig(probability=1.0, area=(1.0, 1.0), aspect=(1.0, 1.0))
     np.testing.assert_array_equal(erased(images, whole), images)
 
 
@@ -89,7 +89,7 @@ def box_of(gone: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["const", "rand", "pixel"])
 def test_one_box_a_image_is_filled_as_the_mode_says(mode):
     images = np.full((300, 20, 24, 3), 9.0, np.float32)
-    after = erased(images, Erasing(probability=0.25, mode=mode))
+    after = erased(images, RandomErasingConfig(probability=0.25, mode=mode))
     gone = (after != images).any(axis=-1)
     assert gone.any(axis=(1, 2)).mean() == pytest.approx(0.25, abs=0.07)
     for mask in gone:
@@ -120,7 +120,7 @@ def test_the_noise_of_a_large_box_is_normal_and_hangs_together_nowhere(width):
 
 def test_several_boxes_share_the_area():
     images = np.full((200, 32, 32, 3), 9.0, np.float32)
-    settings = Erasing(probability=1.0, mode="rand", area=(0.3, 0.3), max_count=3)
+    settings = RandomErasingConfig(probability=1.0, mode="rand", area=(0.3, 0.3), max_count=3)
     after = erased(images, settings)
     colors = [len(np.unique(image[..., 0])) - 1 for image in after]
     assert {1, 2, 3} == set(colors)
@@ -139,10 +139,10 @@ def test_a_later_box_lies_over_an_earlier_one():
 
 def test_a_seed_erases_the_same_plainly_and_in_a_pipeline():
     images = np.random.default_rng(0).normal(size=(5, 16, 16, 3)).astype(np.float32)
-    settings = Erasing(probability=0.8)
+    settings = RandomErasingConfig(probability=0.8)
 
     def work(images):
-        return erase(images, settings.mode, draw_boxes(settings, 16, 16, 5, SEED))
+        return erase(images, settings.mode, sample_boxes(settings, 16, 16, 5, SEED))
 
     (mapped,) = tf.data.Dataset.from_tensors(images).map(work).as_numpy_iterator()
     tf.random.set_seed(99)
@@ -163,4 +163,4 @@ def test_a_seed_erases_the_same_plainly_and_in_a_pipeline():
 )
 def test_settings_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
-        Erasing(**change)
+        RandomErasingConfig(**change)

@@ -126,7 +126,7 @@ def test_a_class_of_which_nothing_is_left_is_said(tmp_path):
     good = encode(noise(8, 8), "PNG")
     assert inspect_split(files(tmp_path, [good, b"", good, b""]), 2).emptied == (1,)
     assert inspect_split(files(tmp_path, [good, b"", good, good]), 2).emptied == ()
-    # A class that never had a image is none that was emptied.
+    # A class that never had an image is none that was emptied.
     assert inspect_split(files(tmp_path, [good, b"", good, good]), 3).emptied == ()
 
 

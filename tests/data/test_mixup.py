@@ -3,13 +3,21 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from t2t_keras.data import Mix, Mixing, batch_seed, draw_mix, mix_pixels, mix_targets, soft_targets
+from t2t_keras.data import (
+    Mix,
+    MixupConfig,
+    batch_seed,
+    mix_pixels,
+    mix_targets,
+    sample_mix,
+    soft_targets,
+)
 from t2t_keras.data.ops.mixup import symmetric_beta
 from tests.support.images import noise
 
 COUNT = 3000
 HEIGHT, WIDTH = 60, 90
-BOTH = Mixing(probability=0.8, switch_probability=0.3)
+BOTH = MixupConfig(probability=0.8, switch_probability=0.3)
 
 
 def of_many(draw, count: int):
@@ -18,9 +26,9 @@ def of_many(draw, count: int):
     return next(steps.batch(count).as_numpy_iterator())
 
 
-def drawn(settings: Mixing) -> Mix:
+def drawn(settings: MixupConfig) -> Mix:
     return Mix(
-        *of_many(lambda step: draw_mix(settings, HEIGHT, WIDTH, batch_seed(1, 2, step)), COUNT)
+        *of_many(lambda step: sample_mix(settings, HEIGHT, WIDTH, batch_seed(1, 2, step)), COUNT)
     )
 
 
@@ -83,11 +91,11 @@ def test_boxes_are_those_of_the_rule(draws):
 
 
 def test_one_alpha_leaves_the_switch_out():
-    settings = Mixing(mixup_alpha=0.0, cutmix_alpha=0.5, switch_probability=0.0)
+    settings = MixupConfig(mixup_alpha=0.0, cutmix_alpha=0.5, switch_probability=0.0)
     only_cut = drawn(settings)
     assert only_cut.cut.all()
     assert alike(only_cut.own, cut_by_the_rule(alpha=0.5)["own"])
-    assert Mixing(cutmix_alpha=0.0, switch_probability=1.0).cutmix_share == 0
+    assert MixupConfig(cutmix_alpha=0.0, switch_probability=1.0).cutmix_share == 0
 
 
 def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
@@ -106,13 +114,13 @@ def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
 def test_pixels_and_targets_are_those_of_the_rule(batch_size):
     images = np.stack([noise(12, 16, seed) for seed in range(batch_size)])
     targets = soft_targets(np.arange(batch_size), 6, smoothing=0.1)
-    settings = Mixing(probability=0.7)
+    settings = MixupConfig(probability=0.7)
 
     given, turned = tf.constant(images), tf.constant(images[::-1])
 
     @tf.function
     def mixed(seed):
-        mix = draw_mix(settings, 12, 16, seed)
+        mix = sample_mix(settings, 12, 16, seed)
         return mix, mix_pixels(given, turned, mix), mix_targets(targets, mix)
 
     kinds = set()
@@ -147,4 +155,4 @@ def test_halves_go_to_the_even_level():
 )
 def test_settings_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
-        Mixing(**change)
+        MixupConfig(**change)

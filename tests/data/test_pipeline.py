@@ -8,15 +8,15 @@ import tensorflow as tf
 from t2t_keras.data import (
     AUGMENTATIONS,
     Augmentation,
-    Erasing,
-    Mixing,
+    MixupConfig,
+    RandomErasingConfig,
     batch_seed,
-    draw_mix,
     eval_dataset,
     mix_pixels,
     mix_targets,
     open_source,
     parse_rand_augment,
+    sample_mix,
     split_seed,
     steps_per_epoch,
     train_dataset,
@@ -25,8 +25,8 @@ from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
 
 EVERYTHING = Augmentation(
     rand_augment=parse_rand_augment("rand-m9-mstd0.5-inc1"),
-    mixing=Mixing(probability=0.8),
-    erasing=Erasing(probability=0.5, max_count=2),
+    mixing=MixupConfig(probability=0.8),
+    erasing=RandomErasingConfig(probability=0.5, max_count=2),
     smoothing=0.1,
 )
 EVERY = AUGMENTATIONS | {
@@ -194,7 +194,7 @@ def test_arguments_are_checked_before_any_work(source, change, message):
 def test_batches_are_mixed_as_their_step_says(source):
     """Pixels are mixed before they are normalized, labels after they are smoothed."""
     plain = dataclasses.replace(AUGMENTATIONS["none"], smoothing=0.1)
-    mixing = Mixing(probability=0.75)
+    mixing = MixupConfig(probability=0.75)
     settings = {"epochs": 2, "mean": (0, 0, 0), "std": (1 / 255,) * 3}  # gives pixels
     pure = train_dataset(source, 16, 5, 7, augmentation=plain, **settings)
     mixed = train_dataset(
@@ -204,7 +204,7 @@ def test_batches_are_mixed_as_their_step_says(source):
     for step, ((images, targets), got) in enumerate(zip(pure, mixed, strict=True)):
         _, drawn = split_seed(batch_seed(7, step // 3, step % 3), 2)
         seed, _ = split_seed(drawn, 2)
-        mix = draw_mix(mixing, 16, 16, seed)
+        mix = sample_mix(mixing, 16, 16, seed)
         pixels = tf.cast(tf.round(images), tf.uint8)
         expected = mix_pixels(pixels, tf.reverse(pixels, (0,)), mix)
         np.testing.assert_allclose(got[0], expected, atol=1e-3)
@@ -215,7 +215,7 @@ def test_batches_are_mixed_as_their_step_says(source):
 
 def test_erasing_is_on_normalized_values(source):
     plain = AUGMENTATIONS["none"]
-    erasing = Erasing(probability=1.0, mode="const")
+    erasing = RandomErasingConfig(probability=1.0, mode="const")
     pure = train_dataset(source, 16, 5, 7, epochs=1, augmentation=plain)
     erased = train_dataset(
         source, 16, 5, 7, epochs=1, augmentation=dataclasses.replace(plain, erasing=erasing)

@@ -4,7 +4,14 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from t2t_keras.data import RandAugmentConfig, parse_rand_augment, rand_augment
-from t2t_keras.data.ops.randaugment import OPS, WEIGHTS, Draws, apply_op, draw_ops, op_amount
+from t2t_keras.data.ops.randaugment import (
+    OPS,
+    WEIGHTS,
+    RandAugmentParams,
+    apply_op,
+    op_amount,
+    sample_ops,
+)
 from t2t_keras.data.ops.seeds import batch_seed
 from tests.support.pillow_ops import (
     FILL,
@@ -21,7 +28,7 @@ COUNT = 6000
 
 
 def _draws(config, count=COUNT):
-    drawn = draw_ops(config, batch_seed(0, 0, 0), count)
+    drawn = sample_ops(config, batch_seed(0, 0, 0), count)
     return {name: field.numpy() for name, field in drawn._asdict().items()}
 
 
@@ -115,7 +122,7 @@ def _augmented(config, seed, count):
     def work(drawn):
         return rand_augment(tf.constant(photo), drawn, FILL), drawn
 
-    data = tf.data.Dataset.from_tensor_slices(draw_ops(config, batch_seed(seed, 0, 0), count))
+    data = tf.data.Dataset.from_tensor_slices(sample_ops(config, batch_seed(seed, 0, 0), count))
     return photo, list(data.map(work, num_parallel_calls=2).as_numpy_iterator())
 
 
@@ -176,15 +183,15 @@ def test_a_seed_makes_the_same_image_everywhere():
 def test_the_static_shape_is_kept():
     photos = tf.data.Dataset.from_tensors(images()["photo"])
     config = parse_rand_augment(RECIPE)
-    drawn = Draws(*(field[0] for field in draw_ops(config, batch_seed(0, 0, 0), 1)))
+    drawn = RandAugmentParams(*(field[0] for field in sample_ops(config, batch_seed(0, 0, 0), 1)))
     data = photos.map(lambda photo: rand_augment(photo, drawn))
     assert data.element_spec == tf.TensorSpec((*SIZE, 3), tf.uint8)
 
 
 def test_no_ops_change_nothing():
     photo = images()["photo"]
-    drawn = draw_ops(RandAugmentConfig(count=0), batch_seed(0, 0, 0), 1)
-    made = rand_augment(tf.constant(photo), Draws(*(field[0] for field in drawn)))
+    drawn = sample_ops(RandAugmentConfig(count=0), batch_seed(0, 0, 0), 1)
+    made = rand_augment(tf.constant(photo), RandAugmentParams(*(field[0] for field in drawn)))
     np.testing.assert_array_equal(made, photo)
 
 

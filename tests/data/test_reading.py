@@ -39,7 +39,7 @@ def _run(dataset):
 
 
 def _message(path, content, dataset):
-    """What is said of a image with other content; None is a image that vanished."""
+    """What is said of an image with other content; None is an image that vanished."""
     whole = path.read_bytes()
     path.unlink() if content is None else path.write_bytes(content)
     try:

@@ -3,16 +3,18 @@ import pytest
 
 from t2t_keras.data import (
     Augmentation,
-    Erasing,
-    Mixing,
-    Share,
+    MixupConfig,
+    RandomErasingConfig,
+    Shard,
     eval_dataset,
     open_source,
     train_dataset,
 )
 from t2t_keras.training.sources import padded
 
-EVERYTHING = Augmentation(mixing=Mixing(), erasing=Erasing(probability=0.5), smoothing=0.1)
+EVERYTHING = Augmentation(
+    mixing=MixupConfig(), erasing=RandomErasingConfig(probability=0.5), smoothing=0.1
+)
 STEP = {"batch_size": 12, "seed": 3, "epochs": 2, "augmentation": EVERYTHING, "start_step": 1}
 
 
@@ -23,7 +25,7 @@ def source(folder):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_rows_are_shared_out_in_pairs_that_mirror_each_other(count):
-    shares = [Share(index, count).rows(12) for index in range(count)]
+    shares = [Shard(index, count).rows(12) for index in range(count)]
     assert sorted(np.concatenate(shares).tolist()) == list(range(12))
     for rows in shares:
         assert len(rows) == 12 // count
@@ -32,8 +34,8 @@ def test_rows_are_shared_out_in_pairs_that_mirror_each_other(count):
 
 def test_the_shares_of_a_training_batch_are_the_batch(source):
     (images, targets), *_ = train_dataset(source, 16, **STEP).as_numpy_iterator()
-    for share in (Share(0, 3), Share(2, 3)):
-        (own, own_targets), *_ = train_dataset(source, 16, **STEP, share=share).as_numpy_iterator()
+    for share in (Shard(0, 3), Shard(2, 3)):
+        (own, own_targets), *_ = train_dataset(source, 16, **STEP, shard=share).as_numpy_iterator()
         rows = share.rows(12)
         np.testing.assert_array_equal(own, images[rows])
         np.testing.assert_array_equal(own_targets, targets[rows])
@@ -43,8 +45,8 @@ def test_the_shares_of_a_training_batch_are_the_batch(source):
 def test_the_shares_of_an_evaluation_hold_each_image_once(batch_size, source):
     whole = np.concatenate([images for images, _ in eval_dataset(source, 16, 8)])
     found, weights, steps = [], 0.0, -(-len(whole) // batch_size)
-    for share in (Share(0, 2), Share(1, 2)):
-        batches = eval_dataset(source, 16, batch_size, share=share)
+    for share in (Shard(0, 2), Shard(1, 2)):
+        batches = eval_dataset(source, 16, batch_size, shard=share)
         full = list(padded(batches, batch_size, len(whole), share).as_numpy_iterator())
         assert [len(images) for images, *_ in full] == [batch_size // 2] * steps
         for images, _, counted in full:
@@ -59,9 +61,9 @@ def test_the_shares_of_an_evaluation_hold_each_image_once(batch_size, source):
 @pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 1)])
 def test_a_share_that_is_none_is_refused(index, count):
     with pytest.raises(ValueError, match=f"Received: index={index}"):
-        Share(index, count)
+        Shard(index, count)
 
 
 def test_a_batch_that_has_no_pairs_for_all_is_refused(source):
     with pytest.raises(ValueError, match="multiple of 4, twice the number.*batch_size=6"):
-        train_dataset(source, 16, 6, 3, epochs=1, share=Share(0, 2))
+        train_dataset(source, 16, 6, 3, epochs=1, shard=Shard(0, 2))

@@ -157,7 +157,7 @@ def test_a_model_that_gives_logits_gets_a_softmax(model):
 
 @pytest.fixture(scope="module")
 def any_size(tmp_path_factory):
-    """A SavedModel of a model for any size, and what it should give for a image.
+    """A SavedModel of a model for any size, and what it should give for an image.
 
     It was trained in half precision and has a sigmoid; what is served computes in float32.
     """

@@ -96,7 +96,7 @@ def images(tmp_path_factory):
 def test_over_rest_each_image_has_its_line(client, rest_port, images, capsys):
     assert client.main([*images, "--model=digits", "--host=127.0.0.1"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[2] == "c.txt: not readable as a image"
+    assert said[2] == "c.txt: not readable as an image"
     for name, line in zip(("a.jpg", "b.png", "d.bmp"), (*said[:2], said[3]), strict=True):
         assert re.fullmatch(rf"{name}: ({'|'.join(NAMES)}) \(\d+\.\d%\)", line)
 

@@ -81,11 +81,11 @@ def readable_kinds() -> dict[str, bytes]:
 
 
 def unreadable_kinds() -> dict[str, bytes]:
-    """What neither path may take for a image."""
+    """What neither path may take for an image."""
     jpeg, png = encode(noise(60, 80), "JPEG"), encode(noise(60, 80), "PNG")
     return {
         "empty": b"",
-        "text": b"not a image at all\n" * 20,
+        "text": b"not an image at all\n" * 20,
         "html": b"<!DOCTYPE html><html><body>404</body></html>",
         "tiff": encode(ramp(), "TIFF"),
         "cut_jpeg": jpeg[: len(jpeg) // 2],

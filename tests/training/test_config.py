@@ -2,7 +2,13 @@ import dataclasses
 
 import pytest
 
-from t2t_keras.data import AUGMENTATIONS, Augmentation, Erasing, Mixing, RandAugmentConfig
+from t2t_keras.data import (
+    AUGMENTATIONS,
+    Augmentation,
+    MixupConfig,
+    RandAugmentConfig,
+    RandomErasingConfig,
+)
 from t2t_keras.training import TrainConfig, make_config
 
 GOOD = make_config()
@@ -82,8 +88,8 @@ def test_the_augmentation_is_what_the_settings_say():
     assert config.augmentation == Augmentation(
         rand_augment=RandAugmentConfig(magnitude=9, magnitude_std=0.5, increasing=True),
         color_jitter=0.4,
-        mixing=Mixing(mixup_alpha=0.0, cutmix_alpha=1.0, probability=0.5),
-        erasing=Erasing(probability=0.25, mode="rand"),
+        mixing=MixupConfig(mixup_alpha=0.0, cutmix_alpha=1.0, probability=0.5),
+        erasing=RandomErasingConfig(probability=0.25, mode="rand"),
         smoothing=0.1,
     )
     off = {"rand_augment": "none", "color_jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0}

@@ -15,15 +15,15 @@ from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
 from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
-from t2t_keras.training.evaluation import known_errors
+from t2t_keras.training.evaluation import translate_errors
 from t2t_keras.training.model import build_model, load_run_weights
-from t2t_keras.training.run import compiled_model, epoch_rates
+from t2t_keras.training.run import compiled_model, epoch_schedule
 from t2t_keras.training.sources import open_sources
 from tests.support.training.tiny_run import make_images
 
 
 def accuracy_of(model, folder: Path) -> float:
-    """Share of a folder's images that are right, each read and classified alone."""
+    """Fraction of a folder's images that are right, each read and classified alone."""
     right = []
     for label, name in enumerate(sorted(path.name for path in folder.iterdir())):
         for path in sorted((folder / name).iterdir()):
@@ -130,7 +130,7 @@ def test_a_run_starts_from_weights(finished, tiny_config):
     first, folder = finished
     config = tiny_config(weights=str(folder / "model.keras"))
     devices = make_devices(config.devices)
-    model, _ = compiled_model(config, 3, epoch_rates(config), steps_per_epoch=4, devices=devices)
+    model, _ = compiled_model(config, 3, epoch_schedule(config), steps_per_epoch=4, devices=devices)
     np.testing.assert_equal(model.get_weights(), first.model.get_weights())
 
 
@@ -186,7 +186,7 @@ def test_parts_on_another_backend_are_refused_before_any_work(tiny_config, tmp_p
 
 def test_a_damaged_image_is_named(tiny_config, tmp_path):
     damaged = make_images(tmp_path / "damaged")
-    (damaged / "train" / "elm" / "003.jpg").write_bytes(b"not a image")
+    (damaged / "train" / "elm" / "003.jpg").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"elm/003\.jpg: no JPEG"):
         train(tiny_config(dataset=str(damaged)), tmp_path / "run")
 
@@ -203,7 +203,7 @@ def test_memory_that_is_full_brings_advice(tiny_config, tmp_path, monkeypatch):
 def test_a_disk_that_is_full_is_not_taken_for_memory():
     full = "runs/events.v2; No space left on device"
     with pytest.raises(TrainingError, match=f"^The disk is full: {full}") as raised:
-        with known_errors():
+        with translate_errors():
             raise tf.errors.ResourceExhaustedError(None, None, full)
     assert "batch_size" not in str(raised.value)
 

@@ -12,9 +12,9 @@ from t2t_keras.training.checkpoint.store import Checkpoint, write_checkpoint
 from t2t_keras.training.run_directory import (
     check_override,
     is_busy,
+    lock_run_directory,
     open_run,
     plain_settings,
-    sole_run,
     unfinished_run,
     write_settings,
 )
@@ -38,7 +38,7 @@ def test_a_second_run_in_a_folder_is_refused_and_told_who_is_there(tmp_path):
     folder = begun(tmp_path / "run")
 
     def hold(pipe: int) -> None:
-        with sole_run(folder):
+        with lock_run_directory(folder):
             os.write(pipe, b"held")
             signal.pause()
 
@@ -46,22 +46,22 @@ def test_a_second_run_in_a_folder_is_refused_and_told_who_is_there(tmp_path):
     assert os.read(pipe, 4) == b"held"
     assert is_busy(folder)
     with pytest.raises(ResumeError, match=f"another run works .*process {other} on"):
-        with sole_run(folder):
+        with lock_run_directory(folder):
             pass
     assert unfinished_run(tmp_path, make_config(**BASE), "metrics.json") is None
     os.kill(other, signal.SIGKILL)
     os.waitpid(other, 0)
     assert not is_busy(folder)
-    with sole_run(folder), sole_run(folder):
+    with lock_run_directory(folder), lock_run_directory(folder):
         assert f"process {os.getpid()} on" in (folder / ".lock").read_text()
     assert unfinished_run(tmp_path, make_config(**BASE), "metrics.json") == folder
 
 
 def test_a_folder_that_stays_empty_is_removed(tmp_path):
-    with pytest.raises(ValueError), sole_run(tmp_path / "runs" / "one"):
+    with pytest.raises(ValueError), lock_run_directory(tmp_path / "runs" / "one"):
         raise ValueError
     assert list(tmp_path.iterdir()) == []
-    with sole_run(tmp_path / "runs" / "one"):
+    with lock_run_directory(tmp_path / "runs" / "one"):
         (tmp_path / "runs" / "one" / "log.csv").touch()
     assert (tmp_path / "runs" / "one" / "log.csv").exists()
 

@@ -40,7 +40,7 @@ def test_a_map_keeps_its_values_at_the_centres_and_is_linear_between():
 
 def test_a_map_of_another_image_is_refused():
     for size in ((32, 32), (64, 128)):
-        with pytest.raises(ValueError, match=f"of a image of {size[0]} x {size[1]} pixels"):
+        with pytest.raises(ValueError, match=f"of an image of {size[0]} x {size[1]} pixels"):
             to_pixels(small_model(), np.zeros((2, 4)), -1, size)
 
 

@@ -102,7 +102,7 @@ def test_half_a_head_is_not_converted(lost, state, put, tmp_path):
 
 def test_what_leaves_a_variable_random_is_not_written(tmp_path, monkeypatch):
     report = Report((), fresh=("head/bias",))
-    monkeypatch.setattr(convert_module, "load_state", lambda *_: report)
+    monkeypatch.setattr(convert_module, "load_state_dict", lambda *_: report)
     with pytest.raises(CheckpointError, match="has nothing for head/bias, so nothing was written"):
         convert(GOOD, tmp_path / "out.weights.h5", num_heads=2)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import VARIANTS, T2TViT, create_model
-from t2t_keras.weights.assign import load_state
+from t2t_keras.weights.assign import load_state_dict
 from t2t_keras.weights.mapping import official_entries, official_state
 from tests.conftest import official_weights
 from tests.support.tiny import tiny_model, tiny_variant
@@ -30,7 +30,7 @@ def test_every_variant_has_its_own_small_twin_both_ways():
         state = {
             key: official_weights(key, array.shape) for key, array in official_state(model).items()
         }
-        load_state(model, state)
+        load_state_dict(model, state)
         back = official_state(model)
         assert back.keys() == state.keys()
         for key, array in state.items():

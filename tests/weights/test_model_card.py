@@ -7,10 +7,10 @@ import pytest
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.formats import ModelCard, read_card
+from t2t_keras.weights.formats import ModelMetadata, read_metadata
 from tests.support.tiny import tiny_model
 
-CARD = ModelCard(("Ahorn", "été", "木"), crop_pct=1.0, statistics="cifar")
+CARD = ModelMetadata(("Ahorn", "été", "木"), crop_pct=1.0, statistics="cifar")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def written(model, tmp_path_factory):
 
 
 def test_a_card_comes_back_and_keras_loads_the_file_all_the_same(written, model):
-    assert read_card(written) == CARD
+    assert read_metadata(written) == CARD
     loaded = keras.saving.load_model(written)
     for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -37,7 +37,7 @@ def test_a_card_comes_back_and_keras_loads_the_file_all_the_same(written, model)
 
 def test_a_model_without_a_card_says_nothing(model, tmp_path):
     write_model(model, tmp_path / "plain.keras")
-    assert read_card(tmp_path / "plain.keras") is None
+    assert read_metadata(tmp_path / "plain.keras") is None
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_card_that_makes_no_sense_is_refused(said, tmp_path):
     with zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
         archive.writestr("metadata.json", json.dumps({"t2t_keras": said}))
     with pytest.raises(CheckpointError, match=r"odd\.keras: cannot be read, or says"):
-        read_card(tmp_path / "odd.keras")
+        read_metadata(tmp_path / "odd.keras")

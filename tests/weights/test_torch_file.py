@@ -12,7 +12,7 @@ import pytest
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights import read_torch_checkpoint
 from t2t_keras.weights.torch_reader.stored_zip import RegularFile
-from t2t_keras.weights.torch_reader.values import Stub
+from t2t_keras.weights.torch_reader.values import OpaqueObject
 from tests.support.weights import torch_writer as torch
 
 DATA = Path(__file__).parents[1] / "goldens"
@@ -100,7 +100,7 @@ def test_training_checkpoint_keeps_what_stands_beside_the_weights(name):
     value = read_torch_checkpoint(DATA / name)
     assert {"state_dict", "state_dict_ema", "optimizer", "args", "epoch", "arch"} <= value.keys()
     assert type(value["epoch"]) is int and type(value["arch"]) is str
-    assert type(value["args"]) is Stub and value["args"].class_name == "argparse.Namespace"
+    assert type(value["args"]) is OpaqueObject and value["args"].class_name == "argparse.Namespace"
     assert value["args"].attributes["model"] == value["arch"]
     assert value["optimizer"]["param_groups"][0]["params"]
 
@@ -202,7 +202,7 @@ def test_records_without_checksum_need_the_sha256(tmp_path):
     for entry in entries:
         entry.crc = 0
     write(file, torch.zip_archive(entries))
-    with pytest.raises(CheckpointError, match="without a checksum.*Give the file's SHA-256"):
+    with pytest.raises(CheckpointError, match="no checksum.*Give the file's SHA-256"):
         read_torch_checkpoint(file)
     assert read_torch_checkpoint(file, hashlib.sha256(file.read_bytes()).hexdigest()) == {}
 

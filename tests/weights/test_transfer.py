@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError, create_model, load_official_checkpoint
-from t2t_keras.weights.assign import load_state
+from t2t_keras.weights.assign import load_state_dict
 from t2t_keras.weights.mapping import official_state
 from tests.conftest import DATA
 from tests.support.tiny import tiny_model
@@ -64,14 +64,14 @@ def test_what_does_not_fit_changes_nothing(model, change, message):
     change(state)
     before = model.get_weights()
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_state(model, state, "file.pth")
+        load_state_dict(model, state, "file.pth")
     assert str(caught.value).startswith("file.pth: does not fit the model, so nothing was loaded.")
     assert _unchanged(model, before)
 
 
 def test_long_lists_are_cut(model):
     with pytest.raises(CheckpointError, match="and 62 more missing"):
-        load_state(model, {})
+        load_state_dict(model, {})
 
 
 def test_other_classes_get_a_fresh_head_and_a_word(model, caplog):
@@ -96,7 +96,7 @@ def test_without_classifier_the_head_is_left_out():
 def test_auxiliary_head_of_token_labeling_is_named_and_dropped(model, caplog):
     state = official_state(model)
     state["aux_head.weight"] = np.zeros((10, 32), "float32")
-    report = load_state(model, state)
+    report = load_state_dict(model, state)
     assert [row.key for row in report.ignored] == ["aux_head.weight"]
     assert "aux_head.weight left out: token labeling" in caplog.text
 

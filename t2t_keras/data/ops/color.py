@@ -150,8 +150,8 @@ def jitter_strengths(strength: float | Strengths) -> Strengths:
     return strengths
 
 
-def draw_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws the jitter of one image from its stateless seed.
+def sample_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Samples the jitter of one image from its stateless seed.
 
     Returns:
         The order of brightness (0), contrast (1) and saturation (2), (3,) int32; and the factor of
@@ -182,7 +182,7 @@ def color_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor)
     Reference: torchvision's `ColorJitter` on Pillow's images; timm 0.3.4 uses it where neither
     RandAugment nor AutoAugment is on.
     """
-    order, factors = draw_jitter(strength, seed)
+    order, factors = sample_jitter(strength, seed)
     shape = image.shape
     for which in tf.unstack(order):
         image = _changed(image, which, factors[which])

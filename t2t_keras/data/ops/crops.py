@@ -48,7 +48,7 @@ def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor)
 
 
 class Window(NamedTuple):
-    """What a random resized crop keeps of a image: () int32 each, and () bool.
+    """What a random resized crop keeps of an image: () int32 each, and () bool.
 
     Attributes:
         top: Row it begins at.
@@ -73,8 +73,8 @@ class Window(NamedTuple):
         return slice(self.left, self.left + self.width)
 
 
-class CropDraws(NamedTuple):
-    """What random resized crops draw, a row a image, before its size is known.
+class CropParams(NamedTuple):
+    """What random resized crops draw, a row an image, before its size is known.
 
     Attributes:
         sides: (images, 10, 2) float32, the height and width of every try over the square root of
@@ -88,23 +88,23 @@ class CropDraws(NamedTuple):
     bicubic: tf.Tensor
 
 
-def draw_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> CropDraws:
-    """Draws the crops of so many images: what costs the same for a batch as for one."""
+def sample_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> CropParams:
+    """Samples the crops of so many images: what costs the same for a batch as for one."""
     draws = tf.random.stateless_uniform((images, 2 * _CROP_TRIES + 3), seed)
     shares, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
     narrow, wide = map(math.log, ratio)
     areas = area[0] + shares * (area[1] - area[0])
     ratios = tf.exp(narrow + logs * (wide - narrow))
     sides = tf.sqrt(tf.stack([areas / ratios, areas * ratios], axis=-1))
-    return CropDraws(sides, place, filters[:, 0] >= 0.5)
+    return CropParams(sides, place, filters[:, 0] >= 0.5)
 
 
-def window_of(size: tf.Tensor, drawn: CropDraws, ratio: Range) -> Window:
-    """The window of a image of a known size.
+def window_of(size: tf.Tensor, drawn: CropParams, ratio: Range) -> Window:
+    """The window of an image of a known size.
 
     Args:
         size: (2,) int32, the image's height and width.
-        drawn: One row of what `draw_crops` drew.
+        drawn: One row of what `sample_crops` drew.
         ratio: As it was drawn with.
     """
     full = tf.cast(size, tf.float32)
@@ -133,13 +133,13 @@ def random_resized_crop(
     aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
     `evaluation_crop`'s are.
     """
-    drawn = CropDraws(*(field[0] for field in draw_crops(seed, 1, area, ratio)))
+    drawn = CropParams(*(field[0] for field in sample_crops(seed, 1, area, ratio)))
     window = window_of(tf.shape(image)[:2], drawn, ratio)
     return resized_crop(image[window.rows, window.columns], target, window.bicubic)
 
 
 def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
-    """An (h, w, 3) uint8 window of a image resized as `random_resized_crop` does it."""
+    """An (h, w, 3) uint8 window of an image resized as `random_resized_crop` does it."""
     resized = tf.cond(
         is_quick(window, target),
         lambda: resize_window(window, target, bicubic),
@@ -179,14 +179,14 @@ def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
     return _resized_window(image, resized, offset, target, bicubic=False)
 
 
-def mirrored_if(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+def flip_if(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
     """Mirrors left and right where that () bool is true."""
     return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
 
 
 def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
     """Mirrors left and right with that probability."""
-    return mirrored_if(image, tf.random.stateless_uniform((), seed) < probability)
+    return flip_if(image, tf.random.stateless_uniform((), seed) < probability)
 
 
 def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:

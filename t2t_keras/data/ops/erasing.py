@@ -19,16 +19,16 @@ Range = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Erasing:
+class RandomErasingConfig:
     """How often images are erased and what of them; the defaults are the authors'.
 
     Args:
-        probability: That a image is erased, in [0, 1].
+        probability: That an image is erased, in [0, 1].
         mode: "const" (0, the mean color), "rand" (one normal color a box) or "pixel" (normal
             noise).
-        area: Share of the image's area that its boxes take together, within (0, 1].
+        area: Fraction of the image's area that its boxes take together, within (0, 1].
         aspect: Height over width of a box, above 0; drawn evenly in its logarithm.
-        max_count: A image that is erased loses 1 to this many boxes.
+        max_count: An image that is erased loses 1 to this many boxes.
 
     Raises:
         ValueError: A setting is out of range.
@@ -56,7 +56,7 @@ class Erasing:
 
 
 class Boxes(NamedTuple):
-    """What a batch of images loses; a row a image, and a column a box.
+    """What a batch of images loses; a row an image, and a column a box.
 
     Attributes:
         places: (B, max_count, 4) int32, the top, left, height and width of every box; height and
@@ -68,10 +68,10 @@ class Boxes(NamedTuple):
     seeds: tf.Tensor
 
 
-def draw_boxes(
-    settings: Erasing, height: int, width: int, images: tf.Tensor, seed: tf.Tensor
+def sample_boxes(
+    settings: RandomErasingConfig, height: int, width: int, images: tf.Tensor, seed: tf.Tensor
 ) -> Boxes:
-    """Draws what so many images of this size lose, all of a batch at once.
+    """Samples what so many images of this size lose, all of a batch at once.
 
     Each box is the first of ten draws that is smaller than the image; there is none where none
     is.

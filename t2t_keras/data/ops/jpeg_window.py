@@ -1,4 +1,4 @@
-"""Decodes a random window of a image, and of a JPEG little more than that.
+"""Decodes a random window of an image, and of a JPEG little more than that.
 
 A JPEG's colors are mostly stored at half the width: the decoder makes those of a column of its
 neighbors as well, and has none at the side of a window. So a margin is decoded, and cut away.
@@ -7,7 +7,7 @@ Rows need none.
 
 import tensorflow as tf
 
-from t2t_keras.data.ops.crops import CropDraws, window_of
+from t2t_keras.data.ops.crops import CropParams, window_of
 from t2t_keras.data.ops.decode import (
     DCT_METHOD,
     decode_image,
@@ -25,7 +25,7 @@ _END = b"\xff\xd9"
 
 _SIGNATURE = [
     tf.TensorSpec((), tf.string),
-    CropDraws(
+    CropParams(
         tf.TensorSpec((None, 2), tf.float32),
         tf.TensorSpec((2,), tf.float32),
         tf.TensorSpec((), tf.bool),
@@ -36,7 +36,7 @@ _SIGNATURE = [
 
 # One trace for all pipelines of a process, as `decode_image`.
 @tf.function(input_signature=_SIGNATURE, autograph=False)
-def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
+def decode_window(contents: tf.Tensor, drawn: CropParams, ratio: tf.Tensor) -> tf.Tensor:
     """The window that `random_resized_crop` resizes, with the pixels of `decode_image`.
 
     Of an upright JPEG the window alone is decoded. What is decoded is checked: damage below the
@@ -45,7 +45,7 @@ def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf
 
     Args:
         contents: () string, of any format that `decode_image` reads.
-        drawn: One row of what `draw_crops` drew.
+        drawn: One row of what `sample_crops` drew.
         ratio: (2,) width over height, as it was drawn with.
 
     Returns:
@@ -69,7 +69,7 @@ def decode_window(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf
     autograph=False,
     experimental_attributes={"_noinline": True},
 )
-def _of_other(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor, whole_jpeg: tf.Tensor):
+def _of_other(contents: tf.Tensor, drawn: CropParams, ratio: tf.Tensor, whole_jpeg: tf.Tensor):
     def of_whole():
         image = decode_image(contents)
         window = window_of(tf.shape(image)[:2], drawn, ratio)
@@ -82,7 +82,7 @@ def _of_other(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor, whole_jpe
     )
 
 
-def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) -> tf.Tensor:
+def _of_upright_jpeg(contents: tf.Tensor, drawn: CropParams, ratio: tf.Tensor) -> tf.Tensor:
     size = tf.image.extract_jpeg_shape(contents)[:2]
     decoded, start, kept = _places(size, drawn, ratio)
     with small_enough(*tf.unstack(size)):
@@ -94,8 +94,8 @@ def _of_upright_jpeg(contents: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor) ->
 
 # XLA makes one op of some fifty small ones.
 @compiled(input_signature=[tf.TensorSpec((2,), tf.int32), *_SIGNATURE[1:]])
-def _places(size: tf.Tensor, drawn: CropDraws, ratio: tf.Tensor):
-    """What to decode of a image of that size, and where in its rows of values the window lies.
+def _places(size: tf.Tensor, drawn: CropParams, ratio: tf.Tensor):
+    """What to decode of an image of that size, and where in its rows of values the window lies.
 
     Returns:
         The decoded part's (top, left, height, width), and the window's (row, value) and (rows,

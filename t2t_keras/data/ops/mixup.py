@@ -21,7 +21,7 @@ def soft_targets(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.
     Args:
         labels: (B,) integers below `classes`.
         classes: Number of classes.
-        smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
+        smoothing: Fraction of each target that is spread evenly over all classes, in [0, 1).
 
     Returns:
         (B, classes) float32; each row sums to 1.
@@ -31,7 +31,7 @@ def soft_targets(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mixing:
+class MixupConfig:
     """How often and how strongly batches are mixed; the defaults are the authors'.
 
     Args:
@@ -85,8 +85,8 @@ class Mix(NamedTuple):
     box: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
 
-def draw_mix(settings: Mixing, height: int, width: int, seed: tf.Tensor) -> Mix:
-    """Draws how to mix a batch of images of this size."""
+def sample_mix(settings: MixupConfig, height: int, width: int, seed: tf.Tensor) -> Mix:
+    """Samples how to mix a batch of images of this size."""
     mixed_seed, cut_seed, share_seed, place_seed = split_seed(seed, 4)
     mixed = tf.random.stateless_uniform((), mixed_seed) < settings.probability
     cut = tf.random.stateless_uniform((), cut_seed) < settings.cutmix_share
@@ -101,7 +101,7 @@ def draw_mix(settings: Mixing, height: int, width: int, seed: tf.Tensor) -> Mix:
 
 
 def symmetric_beta(alpha: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draws from Beta(alpha, alpha).
+    """Samples from Beta(alpha, alpha).
 
     Args:
         alpha: () float64, above 0.
@@ -124,7 +124,7 @@ def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
     Args:
         images: (..., H, W, 3) uint8.
         partners: Of the same shape.
-        mix: What `draw_mix` drew for H and W.
+        mix: What `sample_mix` drew for H and W.
 
     Returns:
         (..., H, W, 3) uint8.

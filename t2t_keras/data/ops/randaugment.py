@@ -35,7 +35,7 @@ class RandAugmentConfig:
 
     Args:
         magnitude: Mean of the magnitudes, from 0; above 10 counts as 10.
-        count: Ops a image, from 0.
+        count: Ops an image, from 0.
         magnitude_std: Standard deviation of the magnitudes, from 0; however large, the
             distribution stays a normal one whose ends are moved to 0 and 10.
         increasing: Whether the ops grow stronger with the magnitude; where not, some go the other
@@ -106,7 +106,7 @@ def _number(key: str, digits: str, text: str) -> int | float | bool:
     return {"mstd": float, "inc": lambda digit: digit == "1"}.get(key, int)(digits)
 
 
-class Draws(NamedTuple):
+class RandAugmentParams(NamedTuple):
     """What images draw; every field is (images, count), and (count,) for a single one."""
 
     op: tf.Tensor  # int32 index into `OPS`
@@ -117,8 +117,8 @@ class Draws(NamedTuple):
     amount: tf.Tensor  # float64, what the magnitude and the sign mean to the op
 
 
-def draw_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> Draws:
-    """Draws the ops of so many images: what costs the same for a batch as for one."""
+def sample_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> RandAugmentParams:
+    """Samples the ops of so many images: what costs the same for a batch as for one."""
     # All numbers in one draw: an op costs more than what it computes here.
     parts = (3 * config.count, config.count, len(OPS) if config.weighted else config.count)
     draws = tf.random.stateless_uniform((images, sum(parts)), seed, _LEAST)
@@ -134,13 +134,13 @@ def draw_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> Draws:
     magnitude = tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE)
     applied, negative, bicubic = tf.split(choices < _PROBABILITY, 3, axis=1)
     amount = op_amount(op, magnitude, negative, config.increasing)
-    return Draws(op, applied, magnitude, negative, bicubic, amount)
+    return RandAugmentParams(op, applied, magnitude, negative, bicubic, amount)
 
 
 def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Tensor:
     """What a magnitude means to an op, float64: degrees, bits, levels, a factor or a share.
 
-    The arguments are those of `Draws`, of any shape, and of `RandAugmentConfig`.
+    The arguments are those of `RandAugmentParams`, of any shape, and of `RandAugmentConfig`.
     """
     share = tf.cast(magnitude, tf.float64) / _MAX_MAGNITUDE
     signed = tf.where(negative, -share, share)
@@ -160,13 +160,13 @@ def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Te
 
 
 def rand_augment(
-    image: tf.Tensor, drawn: Draws, fill: tuple[int, int, int] = MEAN_COLOR
+    image: tf.Tensor, drawn: RandAugmentParams, fill: tuple[int, int, int] = MEAN_COLOR
 ) -> tf.Tensor:
-    """Applies the ops that were drawn for a image, one after the other.
+    """Applies the ops that were drawn for an image, one after the other.
 
     Args:
         image: (h, w, 3) uint8.
-        drawn: One row of what `draw_ops` drew.
+        drawn: One row of what `sample_ops` drew.
         fill: Color of what a geometric op brings in from outside.
 
     Returns:
@@ -224,7 +224,7 @@ _BRANCHES = [
 def apply_op(
     image: tf.Tensor, op: tf.Tensor, amount: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
-    """The image after the op of that index in `OPS`; the arguments are those of `Draws`.
+    """The image after the op of that index in `OPS`; arguments as in `RandAugmentParams`.
 
     Where there is no op of that index, the image stays as it is.
     """

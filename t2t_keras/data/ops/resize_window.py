@@ -1,7 +1,7 @@
 """Resizes windows of images exactly as Pillow does, in less time than TensorFlow's op takes.
 
 XLA compiles it once for each size it meets. There are few: what is resized is put into the corner
-of a image of a round size. Small targets and large windows keep TensorFlow's op, as do evaluation
+of an image of a round size. Small targets and large windows keep TensorFlow's op, as do evaluation
 and exported models, whose images are of any size.
 
 Reference: Pillow 12, `Resample.c`, for 8 bits a channel.
@@ -15,7 +15,7 @@ import tensorflow as tf
 from t2t_keras.data.ops.graph import compiled
 from t2t_keras.images.resize import Size
 
-# Pixels; sides are multiples of it. With half of that a image takes 4% less time here, and XLA,
+# Pixels; sides are multiples of it. With half of that an image takes 4% less time here, and XLA,
 # which has three times as much to compile, 4 s more.
 _ROUND = 128
 _LEAST = 128  # pixels of a side to come out; for fewer TensorFlow's op is quicker
@@ -32,7 +32,7 @@ def is_quick(window: tf.Tensor, target: Size) -> tf.Tensor:
 
 
 def resize_window(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
-    """Resizes a image, antialiased where it becomes smaller: columns first, then rows.
+    """Resizes an image, antialiased where it becomes smaller: columns first, then rows.
 
     Args:
         window: (h, w, 3) uint8, of at least one pixel.

@@ -40,7 +40,7 @@ def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class Shard:
     """The part of one process.
 
     Args:
@@ -83,4 +83,4 @@ class Share:
         return np.concatenate([upper, batch_size - 1 - upper[::-1]])
 
 
-WHOLE = Share()
+SINGLE = Shard()

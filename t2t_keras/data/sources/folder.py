@@ -31,7 +31,7 @@ def find_labels(folder: Path) -> Path | None:
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Reads the table: a image's name without suffix -> its class, as "n01440764".
+    """Reads the table: an image's name without suffix -> its class, as "n01440764".
 
     Raises:
         DataError: It is no such table.
@@ -73,7 +73,7 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
 
     Args:
         root: An existing folder.
-        validation_split: Share of each class to evaluate on where there is no such folder;
+        validation_split: Fraction of each class to evaluate on where there is no such folder;
             0 for none.
         evaluation_only: Whether training images are not needed.
 

@@ -96,7 +96,7 @@ def open_source(
             or ROOT/CLASS/*; any TFDS name, "cifar10" or "imagenet2012:5.1.0"; or a folder that
             TFDS has prepared, with its `dataset_info.json`.
         data_dir: Root of TFDS datasets; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        validation_split: Share of the training images to evaluate on, in [0, 1); of each class
+        validation_split: Fraction of the training images to evaluate on, in [0, 1); of each class
             in a folder, which must have no evaluation images of its own; the end of TFDS'
             "train" split.
         train_split: TFDS split or slice to train on ("train[:90%]"), given with `eval_split`.

@@ -105,7 +105,7 @@ def choose_splits(
 
     Args:
         builder: A prepared builder.
-        validation_split: Share at the end of "train" to evaluate on instead of a split of its
+        validation_split: Fraction at the end of "train" to evaluate on instead of a split of its
             own; 0 for none.
         evaluation_only: Whether a split to train on is not needed; it is None then.
 

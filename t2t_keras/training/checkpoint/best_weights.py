@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from t2t_keras.training.checkpoint.variables import Arrays, captured, restore, weight_variables
-from t2t_keras.training.optimizers.averaging import averaged_weights
+from t2t_keras.training.optimizers.averaging import ema_weights
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -17,7 +17,7 @@ class BestWeights(keras.callbacks.Callback):
         monitor: What is best: "val_accuracy", the highest, or "val_loss", the lowest. Of equal
             accuracies the one with the lowest loss counts.
         averaged: Whether it is the weights' average that is measured and kept; stands behind
-            `AveragedScores` then.
+            `EmaScores` then.
 
     Attributes:
         epoch: The best one, from 0; None before there is one.
@@ -37,7 +37,7 @@ class BestWeights(keras.callbacks.Callback):
         if self.epoch is None or self._rank(logs) > self._rank(self.logs):
             self.epoch = epoch
             self.logs = dict(logs)
-            lent = averaged_weights if self.averaged else contextlib.nullcontext
+            lent = ema_weights if self.averaged else contextlib.nullcontext
             with lent(self.model):
                 self.weights = captured(weight_variables(self.model))
 

@@ -24,11 +24,11 @@ from t2t_keras.training.checkpoint.variables import (
     optimizer_variables,
     restore,
 )
-from t2t_keras.training.devices import ALONE, Processes, spread_seeds
-from t2t_keras.training.run_state import Standing
+from t2t_keras.training.devices import ALONE, Processes, decorrelate_dropout
+from t2t_keras.training.run_state import RunState
 
 
-class KeepCheckpoints(keras.callbacks.Callback):
+class Checkpointer(keras.callbacks.Callback):
     """Moves the run's standing on, and writes it to disk with everything that belongs to it.
 
     At the end of every epoch, every `every` steps, and where a signal asks to stop. Between an
@@ -47,7 +47,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
     def __init__(
         self,
         folder: Path,
-        standing: Standing,
+        run_state: RunState,
         best: BestWeights,
         signals: StopSignals,
         *,
@@ -57,7 +57,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
     ):
         super().__init__()
         self.folder = folder
-        self.standing = standing
+        self.run_state = run_state
         self.best = best
         self.signals = signals
         self.every = every
@@ -76,11 +76,11 @@ class KeepCheckpoints(keras.callbacks.Callback):
             ResumeError: The checkpoint is of another model or optimizer.
         """
         restore({**model_variables(model), **optimizer_variables(model)}, checkpoint.state)
-        spread_seeds(model)
+        decorrelate_dropout(model)
         progress = checkpoint.progress
-        self.standing.step = self._last = checkpoint.step
-        self.standing.history = list(progress["history"])
-        self.standing.seconds = progress["seconds"]
+        self.run_state.step = self._last = checkpoint.step
+        self.run_state.history = list(progress["history"])
+        self.run_state.seconds = progress["seconds"]
         if progress["best_epoch"] is not None:
             self.best.go_on(progress["best_epoch"], progress["best_logs"], checkpoint.best)
         self.epoch_logs = dict(progress["epoch_logs"])
@@ -95,16 +95,16 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self._started = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.signals.deferred = self.standing.steps_left > 0
+        self.signals.deferred = self.run_state.steps_left > 0
         # Only now: Keras makes the metrics when `fit` begins, and resets them before each epoch.
         if self._metrics:
             restore(metric_variables(self.model), self._metrics)
             self._metrics = {}
 
     def on_train_batch_end(self, batch, logs=None):
-        self.standing.step += 1
+        self.run_state.step += 1
         self._share_signal()
-        if not self.standing.steps_left:
+        if not self.run_state.steps_left:
             self.epoch_logs = self._epoch_logs()
             self._waiting = self._checkpoint({})
             if self.processes.count > 1:  # one that is lost ends the others in mid-validation
@@ -112,7 +112,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
             else:
                 self.signals.deferred = False
             self.signals.raise_if_asked()
-        elif self.signals.asked or (self.every and self.standing.step % self.every == 0):
+        elif self.signals.asked or (self.every and self.run_state.step % self.every == 0):
             self._write(self._checkpoint(metric_variables(self.model)))
             self.signals.raise_if_asked()
 
@@ -121,7 +121,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self._share_signal()
         self._waiting = None
         self.epoch_logs = {}
-        self.standing.history.append(dict(logs))
+        self.run_state.history.append(dict(logs))
         self._write(self._checkpoint({}))
         self.signals.raise_if_asked()
 
@@ -153,17 +153,17 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self._fill_variables()
         variables = {**model_variables(self.model), **optimizer_variables(self.model), **metrics}
         now = time.monotonic()
-        self.standing.seconds += now - self._started
+        self.run_state.seconds += now - self._started
         self._started = now
         progress = {
             **self.about,
-            "history": list(self.standing.history),
+            "history": list(self.run_state.history),
             "epoch_logs": self.epoch_logs,
             "best_epoch": self.best.epoch,
             "best_logs": self.best.logs,
-            "seconds": self.standing.seconds,
+            "seconds": self.run_state.seconds,
         }
-        return Checkpoint(self.standing.step, captured(variables), self.best.weights, progress)
+        return Checkpoint(self.run_state.step, captured(variables), self.best.weights, progress)
 
     def _write(self, checkpoint: Checkpoint) -> None:
         for key, array in checkpoint.state.items():
@@ -179,5 +179,5 @@ class KeepCheckpoints(keras.callbacks.Callback):
             return
         write_checkpoint(self.folder, checkpoint)
         best = self.best.epoch
-        best_step = None if best is None else (best + 1) * self.standing.steps_per_epoch
+        best_step = None if best is None else (best + 1) * self.run_state.steps_per_epoch
         prune_checkpoints(self.folder, checkpoint.step, best_step)

@@ -1,6 +1,6 @@
 """What a run computes on: TensorFlow's devices, or JAX's on one or several machines."""
 
-from t2t_keras.training.devices.decorrelate import spread_seeds
+from t2t_keras.training.devices.decorrelate import decorrelate_dropout
 from t2t_keras.training.devices.distribution import check_global_batch
 from t2t_keras.training.devices.processes import (
     ALONE,
@@ -21,5 +21,5 @@ __all__ = [
     "join_processes",
     "lost_process",
     "make_devices",
-    "spread_seeds",
+    "decorrelate_dropout",
 ]

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 
-def spread_seeds(model: keras.Model) -> None:
+def decorrelate_dropout(model: keras.Model) -> None:
     """Gives every device seeds of its own, made of the first device's, which stay as they are.
 
     Args:

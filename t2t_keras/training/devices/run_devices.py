@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import keras
 import tensorflow as tf
 
-from t2t_keras.data import Share
+from t2t_keras.data import Shard
 from t2t_keras.training.devices.distribution import make_strategy
 from t2t_keras.training.devices.feeding import feed
 from t2t_keras.training.devices.processes import ALONE, Processes, present_processes
@@ -41,9 +41,9 @@ class Devices:
     processes: Processes = ALONE
 
     @property
-    def share(self) -> Share:
+    def shard(self) -> Shard:
         """What this process takes of every batch."""
-        return Share(self.processes.number, self.processes.count)
+        return Shard(self.processes.number, self.processes.count)
 
     def compiles(self, jit_compile: bool) -> bool:
         """Whether XLA is to compile a model's steps; TensorFlow's for several devices it cannot.

@@ -1,7 +1,7 @@
 """Optimizers, their groups and schedules, averaged weights, and training in parts."""
 
 from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
-from t2t_keras.training.optimizers.averaging import averaged_weights
+from t2t_keras.training.optimizers.averaging import ema_weights
 from t2t_keras.training.optimizers.optimizer import (
     build_optimizer,
     transfer_optimizer,
@@ -10,7 +10,7 @@ from t2t_keras.training.optimizers.optimizer import (
 
 __all__ = [
     "accumulating",
-    "averaged_weights",
+    "ema_weights",
     "build_optimizer",
     "check_parts",
     "transfer_optimizer",

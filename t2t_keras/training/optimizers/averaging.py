@@ -7,15 +7,15 @@ import keras
 from keras import ops
 
 
-class AveragedMixin:
+class EmaMixin:
     """Moves an average of the trained variables toward them after every step.
 
     It starts from the weights as they are when the optimizer is built: before the first step, and
-    after any are loaded. The model keeps its own weights; `averaged_weights` lends it the average.
+    after any are loaded. The model keeps its own weights; `ema_weights` lends it the average.
     Keras' `use_ema` starts after the first step and replaces the weights at the end of `fit`.
 
     Args:
-        ema_decay: Share of the average that stays in a step, in [0, 1); 0 keeps no average.
+        ema_decay: Fraction of the average that stays in a step, in [0, 1); 0 keeps no average.
 
     Reference: timm 0.3.4, `ModelEma`.
     """
@@ -50,7 +50,7 @@ class AveragedMixin:
 
 
 @contextlib.contextmanager
-def averaged_weights(model: keras.Model) -> Iterator[None]:
+def ema_weights(model: keras.Model) -> Iterator[None]:
     """Lends a model the average of its weights; afterwards it has its own again, bit for bit.
 
     Args:

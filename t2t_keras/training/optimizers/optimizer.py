@@ -2,7 +2,7 @@
 
 import keras
 
-from t2t_keras.training.optimizers.averaging import AveragedMixin
+from t2t_keras.training.optimizers.averaging import EmaMixin
 from t2t_keras.training.optimizers.gradients import LossScale, SummedMixin
 from t2t_keras.training.optimizers.rate_groups import GroupedMixin, rate_factors
 from t2t_keras.training.optimizers.update_rules import PaperLamb, StepwiseAdamW, TorchSGD
@@ -12,17 +12,17 @@ _NEVER_DECAYED = ("class_token",)
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class AdamW(GroupedMixin, SummedMixin, AveragedMixin, StepwiseAdamW):
+class AdamW(GroupedMixin, SummedMixin, EmaMixin, StepwiseAdamW):
     """Keras' AdamW with groups, `clip_grad` and `ema_decay`; its decay is torch's."""
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class SGD(GroupedMixin, SummedMixin, AveragedMixin, TorchSGD):
+class SGD(GroupedMixin, SummedMixin, EmaMixin, TorchSGD):
     """torch's SGD with groups, `clip_grad` and `ema_decay`."""
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class Lamb(GroupedMixin, SummedMixin, AveragedMixin, PaperLamb):
+class Lamb(GroupedMixin, SummedMixin, EmaMixin, PaperLamb):
     """The paper's LAMB with groups, `clip_grad` and `ema_decay`."""
 
 

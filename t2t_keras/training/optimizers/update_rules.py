@@ -32,7 +32,7 @@ class TorchSGD(_OwnDecay):
     tenth as strong; and its momentum keeps the learning rate of the steps it was gathered in.
 
     Args:
-        momentum: Share of the gathered gradients that stays in a step, in [0, 1).
+        momentum: Fraction of the gathered gradients that stays in a step, in [0, 1).
         nesterov: Whether a step looks ahead, as timm's does; the authors' transfer does not.
 
     Reference: `torch.optim.SGD`; with Nesterov's momentum it is timm 0.3.4's "sgd".
@@ -70,8 +70,8 @@ class PaperLamb(_OwnDecay):
     clips all gradients to a norm of 1 first: give `clip_grad=1.0` for that.
 
     Args:
-        beta_1: Share of the mean gradient that stays in a step.
-        beta_2: Share of the mean squared gradient that stays in a step.
+        beta_1: Fraction of the mean gradient that stays in a step.
+        beta_2: Fraction of the mean squared gradient that stays in a step.
         epsilon: Added to the root of the mean square.
 
     Reference: arXiv:1904.00962, algorithm 2; apex `FusedLAMB` (timm 0.3.4's "fusedlamb").

@@ -7,7 +7,7 @@ SAVE_WEIGHTS_ONLY = (
 )
 
 
-class Refusal(Exception):
+class InvalidCheckpoint(Exception):
     """A file cannot be read; the reader's entry point turns this into a `CheckpointError`.
 
     Args:
@@ -20,12 +20,12 @@ class Refusal(Exception):
         self.reason = reason
         self.fix = fix
 
-    def within(self, place: str) -> "Refusal":
+    def within(self, place: str) -> "InvalidCheckpoint":
         """The same refusal, its reason led by the place inside the file that it is about."""
-        return Refusal(f"{place}: {self.reason}", self.fix)
+        return InvalidCheckpoint(f"{place}: {self.reason}", self.fix)
 
 
-def quoted(text: str | bytes, limit: int = 80) -> str:
+def printable(text: str | bytes, limit: int = 80) -> str:
     """`text` from an untrusted file as one short, printable, ASCII piece of a message."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")

@@ -2,11 +2,11 @@
 
 import re
 
-from t2t_keras.weights.torch_reader.file_kinds import Refusal, quoted
+from t2t_keras.weights.torch_reader.file_kinds import InvalidCheckpoint, printable
 from t2t_keras.weights.torch_reader.globals import TorchGlobals
 from t2t_keras.weights.torch_reader.stored_zip import RegularFile, StoredZip
 from t2t_keras.weights.torch_reader.tensors import Storages
-from t2t_keras.weights.torch_reader.unpickler import MAX_PICKLE_BYTES, PickleMachine
+from t2t_keras.weights.torch_reader.unpickler import MAX_PICKLE_BYTES, Unpickler
 from t2t_keras.weights.torch_reader.values import require_tree
 
 _PICKLE = "data.pkl"
@@ -25,7 +25,7 @@ def read_zip_checkpoint(file: RegularFile, pinned: bool) -> object:
         pinned: Its SHA-256 was verified, so records without checksums are accepted.
 
     Raises:
-        Refusal: The archive is damaged, unsafe, or not a checkpoint.
+        InvalidCheckpoint: The archive is damaged, unsafe, or not a checkpoint.
     """
     archive = StoredZip(file, pinned)
     folder = _folder(archive)
@@ -38,13 +38,13 @@ def read_zip_checkpoint(file: RegularFile, pinned: bool) -> object:
     }
     storages = Storages(file.size, sizes)
     pickled = archive.read(folder + _PICKLE, MAX_PICKLE_BYTES)
-    machine = PickleMachine(pickled, 0, TorchGlobals(storages))
+    machine = Unpickler(pickled, 0, TorchGlobals(storages))
     value = machine.run()
     if machine.position != len(pickled):
-        raise Refusal("its pickle has bytes behind its end")
+        raise InvalidCheckpoint("its pickle has bytes behind its end")
     require_tree(value)
     if surplus := sizes.keys() - storages.by_key.keys():
-        raise Refusal(f"the storage {min(surplus)} belongs to no tensor")
+        raise InvalidCheckpoint(f"the storage {min(surplus)} belongs to no tensor")
     for key, storage in storages.by_key.items():
         storage.fill(lambda buffer, name=f"{folder}data/{key}": archive.read_into(name, buffer))
     return value
@@ -54,13 +54,15 @@ def _folder(archive: StoredZip) -> str:
     """The folder, with its slash, that holds the one pickle and everything else."""
     pickles = [name for name in archive.records if name.split("/")[1:] == [_PICKLE]]
     if not pickles:
-        raise Refusal(
+        raise InvalidCheckpoint(
             "it is a zip archive without a data.pkl, not a PyTorch checkpoint (.keras and .npz "
             "files are such archives)",
             "Give the .pth or .pth.tar file.",
         )
     if len(pickles) > 1:
-        raise Refusal(f"it holds {len(pickles)} pickles, {quoted(pickles[1])} among them")
+        raise InvalidCheckpoint(
+            f"it holds {len(pickles)} pickles, {printable(pickles[1])} among them"
+        )
     return pickles[0].removesuffix(_PICKLE)
 
 
@@ -68,13 +70,13 @@ def _require_known_records(archive: StoredZip, folder: str) -> None:
     for name in archive.records:
         inside = name.removeprefix(folder)
         if name.startswith(folder + "code/") or inside == "constants.pkl":
-            raise Refusal(
+            raise InvalidCheckpoint(
                 "it is a TorchScript program, not a checkpoint",
                 "Save `model.state_dict()` with `torch.save` instead of `torch.jit.save`.",
             )
         known = inside == _PICKLE or inside in _NOTES or inside.startswith(_NOTE_FOLDER)
         if not name.startswith(folder) or not (known or _STORAGE.fullmatch(inside)):
-            raise Refusal(f"it holds a record {quoted(name)} that no checkpoint has")
+            raise InvalidCheckpoint(f"it holds a record {printable(name)} that no checkpoint has")
 
 
 def _require_readable(archive: StoredZip, folder: str) -> None:
@@ -85,14 +87,14 @@ def _require_readable(archive: StoredZip, folder: str) -> None:
         if folder + name in archive.records
     }
     if notes.get("byteorder", b"little") != b"little":
-        raise Refusal(
-            f"its numbers have the byte order {quoted(notes['byteorder'])}, only little is read",
+        raise InvalidCheckpoint(
+            f"its numbers have the byte order {printable(notes['byteorder'])}, only little is read",
             "Load it in PyTorch on a common (x86 or ARM) machine and save it again there.",
         )
     version = notes.get("version", b"").strip()
     if not version.isdigit() or not 1 <= int(version) <= _HIGHEST_VERSION:
-        raise Refusal(
-            f"its format version {quoted(version)} is not one from 1 to {_HIGHEST_VERSION}",
+        raise InvalidCheckpoint(
+            f"its format version {printable(version)} is not one from 1 to {_HIGHEST_VERSION}",
             "Save it again with a current PyTorch.",
         )
 
@@ -108,7 +110,7 @@ def read_legacy_checkpoint(file: RegularFile) -> object:
     The format has no checksums: only a SHA-256 of the file tells a damaged weight from a good one.
 
     Raises:
-        Refusal: The stream is damaged, unsafe, or not a checkpoint.
+        InvalidCheckpoint: The stream is damaged, unsafe, or not a checkpoint.
     """
     storages = Storages(file.size)
     known = TorchGlobals(storages)
@@ -122,12 +124,14 @@ def read_legacy_checkpoint(file: RegularFile) -> object:
         _COUNT_BYTES + storage.stored_bytes for storage in storages.by_key.values()
     )
     if ends_at != file.size:
-        raise Refusal(f"it is damaged: it should have {ends_at} bytes, it has {file.size}")
+        raise InvalidCheckpoint(
+            f"it is damaged: it should have {ends_at} bytes, it has {file.size}"
+        )
     for key in keys:
         storage = storages.by_key[key]
         count = int.from_bytes(file.read(position, _COUNT_BYTES), "little", signed=True)
         if count != storage.values.size:
-            raise Refusal(f"it is damaged: storage {key} has {count} elements")
+            raise InvalidCheckpoint(f"it is damaged: storage {key} has {count} elements")
         position += _COUNT_BYTES
         start = position
         storage.fill(lambda buffer, start=start: file.read_into(start, buffer))
@@ -136,7 +140,7 @@ def read_legacy_checkpoint(file: RegularFile) -> object:
 
 
 def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[object, int]:
-    machine = PickleMachine(data, position, known)
+    machine = Unpickler(data, position, known)
     return machine.run(), machine.position
 
 
@@ -144,16 +148,16 @@ def _skip_header(data: bytes, known: TorchGlobals) -> int:
     """Checks the magic number, the protocol and the writer's machine; the place behind them."""
     magic, position = _read_pickle(data, 0, known)
     if type(magic) is not int or magic != _MAGIC:
-        raise Refusal(
+        raise InvalidCheckpoint(
             "it is a pickle, not a PyTorch checkpoint",
             "Give the file that `torch.save` wrote.",
         )
     protocol, position = _read_pickle(data, position, known)
     if type(protocol) is not int or protocol != _PROTOCOL:
-        raise Refusal("its protocol version is not the one of old PyTorch files")
+        raise InvalidCheckpoint("its protocol version is not the one of old PyTorch files")
     system, position = _read_pickle(data, position, known)
     if type(system) is not dict or system.get("little_endian") is not True:
-        raise Refusal(
+        raise InvalidCheckpoint(
             "it was written on a big-endian machine, only little-endian numbers are read",
             "Load it in PyTorch on a common (x86 or ARM) machine and save it again there.",
         )
@@ -162,6 +166,8 @@ def _skip_header(data: bytes, known: TorchGlobals) -> int:
 
 def _require_keys(keys: object, storages: Storages) -> None:
     if type(keys) is not list or not all(type(key) is str for key in keys):
-        raise Refusal("it is damaged: its list of storages is not one")
+        raise InvalidCheckpoint("it is damaged: its list of storages is not one")
     if len(keys) != len(storages.by_key) or set(keys) != storages.by_key.keys():
-        raise Refusal("it is damaged: its list of storages is not the one its tensors need")
+        raise InvalidCheckpoint(
+            "it is damaged: its list of storages is not the one its tensors need"
+        )

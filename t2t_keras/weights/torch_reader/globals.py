@@ -8,9 +8,13 @@ from collections import OrderedDict
 
 import numpy as np
 
-from t2t_keras.weights.torch_reader.file_kinds import SAVE_WEIGHTS_ONLY, Refusal, quoted
+from t2t_keras.weights.torch_reader.file_kinds import (
+    SAVE_WEIGHTS_ONLY,
+    InvalidCheckpoint,
+    printable,
+)
 from t2t_keras.weights.torch_reader.tensors import MAX_DIMENSIONS, STORAGE_TYPES, Storage, Storages
-from t2t_keras.weights.torch_reader.values import Stub
+from t2t_keras.weights.torch_reader.values import OpaqueObject
 
 MAX_WORK = 1_000_000
 _NAMESPACE = "argparse.Namespace"
@@ -55,124 +59,136 @@ class TorchGlobals:
     def find(self, module: object, name: object) -> object:
         """What stands on the stack for the global `module.name`."""
         if type(module) is not str or type(name) is not str:
-            raise Refusal("a global's name is not text", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint("a global's name is not text", SAVE_WEIGHTS_ONLY)
         if module == "torch" and name in STORAGE_TYPES:
             return STORAGE_TYPES[name]
         dotted = f"{module}.{name}"
         if (module, name) in _CALLS or dotted == _NAMESPACE:
             return Name(dotted)
         if module == "torch._utils" and name in _UNREAD_TENSORS:
-            raise Refusal(
+            raise InvalidCheckpoint(
                 f"{_UNREAD_TENSORS[name]} ({name}) is not read",
                 "Save plain float32 tensors (`model.float().state_dict()`) from PyTorch instead.",
             )
-        raise Refusal(f"it asks for {quoted(dotted)}, which weights never need", SAVE_WEIGHTS_ONLY)
+        raise InvalidCheckpoint(
+            f"it asks for {printable(dotted)}, which weights never need", SAVE_WEIGHTS_ONLY
+        )
 
     def reduce(self, function: object, arguments: object) -> object:
         """What calling `function` would give, for the calls that are known here."""
         if type(function) is not Name or type(arguments) is not tuple:
-            raise Refusal("it calls something that is not a function", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint("it calls something that is not a function", SAVE_WEIGHTS_ONLY)
         call = _BY_DOTTED_NAME.get(function.dotted)
         if call is None:
-            raise Refusal(f"it calls {function.dotted}", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint(f"it calls {function.dotted}", SAVE_WEIGHTS_ONLY)
         self._charge(arguments, *arguments)
         return call(self._storages, arguments)
 
-    def new(self, cls: object, arguments: object) -> Stub:
+    def new(self, cls: object, arguments: object) -> OpaqueObject:
         """A stub in place of an instance of `cls`."""
         if type(cls) is not Name or cls.dotted != _NAMESPACE or not _is_empty(arguments):
-            raise Refusal("it makes an object other than an empty Namespace", SAVE_WEIGHTS_ONLY)
-        return Stub(cls.dotted)
+            raise InvalidCheckpoint(
+                "it makes an object other than an empty Namespace", SAVE_WEIGHTS_ONLY
+            )
+        return OpaqueObject(cls.dotted)
 
     def build(self, target: object, state: object) -> None:
         """Takes in the attributes of an object, as far as they matter."""
         self._charge(state)
-        if type(target) is Stub and type(state) is dict and not target.attributes:
+        if type(target) is OpaqueObject and type(state) is dict and not target.attributes:
             if not all(type(key) is str for key in state):
-                raise Refusal("a Namespace has an attribute whose name is not text")
+                raise InvalidCheckpoint("a Namespace has an attribute whose name is not text")
             target.attributes.update(state)
         elif type(target) is ScalarType and type(state) is tuple:
             if len(state) < 2 or not (_is_text(state[1], "<") or _is_text(state[1], "|")):
-                raise Refusal("a NumPy scalar is not little-endian")
+                raise InvalidCheckpoint("a NumPy scalar is not little-endian")
         elif type(target) is not OrderedDict or type(state) is not dict:  # its `_metadata`
             what = type(target).__name__
-            raise Refusal(f"it sets the state of an object ({what})", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint(f"it sets the state of an object ({what})", SAVE_WEIGHTS_ONLY)
 
     def persistent(self, key: object) -> Storage:
         """The storage that a persistent id names: five fields in zip files, six in old streams."""
         if type(key) is not tuple or len(key) not in (5, 6) or not _is_text(key[0], "storage"):
-            raise Refusal("a persistent id does not name a storage", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint("a persistent id does not name a storage", SAVE_WEIGHTS_ONLY)
         if type(key[3]) is not str or key[-1] is not None and len(key) == 6:
-            raise Refusal("a storage has no device, or looks into another storage")
+            raise InvalidCheckpoint("a storage has no device, or looks into another storage")
         return self._storages.declare(key[1], key[2], key[4])
 
     def _charge(self, *values: object) -> None:
         """Counts what a call reads or copies, as a few bytes can repeat it on noted values."""
         self._work_left -= sum(len(value) for value in values if type(value) in _SIZED)
         if self._work_left < 0:
-            raise Refusal(f"its calls take in more than {MAX_WORK} values", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint(
+                f"its calls take in more than {MAX_WORK} values", SAVE_WEIGHTS_ONLY
+            )
 
 
 def _ordered_dict(_: Storages, arguments: tuple) -> OrderedDict:
     if arguments:
-        raise Refusal("it calls collections.OrderedDict with arguments", SAVE_WEIGHTS_ONLY)
+        raise InvalidCheckpoint(
+            "it calls collections.OrderedDict with arguments", SAVE_WEIGHTS_ONLY
+        )
     return OrderedDict()
 
 
 def _tensor(storages: Storages, arguments: tuple) -> np.ndarray:
     if len(arguments) not in (6, 7):
-        raise Refusal(f"it rebuilds a tensor from {len(arguments)} arguments")
+        raise InvalidCheckpoint(f"it rebuilds a tensor from {len(arguments)} arguments")
     _require_plain(arguments[4], arguments[5])
     if not all(_is_empty(metadata) for metadata in arguments[6:]):
-        raise Refusal("a tensor is a conjugate or negative view, which is not read")
+        raise InvalidCheckpoint("a tensor is a conjugate or negative view, which is not read")
     return storages.tensor(*arguments[:4])
 
 
 def _parameter(_: Storages, arguments: tuple) -> np.ndarray:
     if len(arguments) != 3 or type(arguments[0]) is not np.ndarray:
-        raise Refusal("it makes a parameter from something other than a tensor")
+        raise InvalidCheckpoint("it makes a parameter from something other than a tensor")
     _require_plain(arguments[1], arguments[2])
     return arguments[0]
 
 
 def _require_plain(requires_grad: object, hooks: object) -> None:
     if type(requires_grad) is not bool or not _is_empty(hooks):
-        raise Refusal("a tensor carries hooks", SAVE_WEIGHTS_ONLY)
+        raise InvalidCheckpoint("a tensor carries hooks", SAVE_WEIGHTS_ONLY)
 
 
 def _size(_: Storages, arguments: tuple) -> tuple[int, ...]:
     sizes = arguments[0] if len(arguments) == 1 else None
     if type(sizes) is not tuple or len(sizes) > MAX_DIMENSIONS:
-        raise Refusal("it makes a torch.Size from something other than a few integers")
+        raise InvalidCheckpoint("it makes a torch.Size from something other than a few integers")
     if not all(type(size) is int for size in sizes):
-        raise Refusal("it makes a torch.Size from something other than integers")
+        raise InvalidCheckpoint("it makes a torch.Size from something other than integers")
     return sizes
 
 
 def _scalar_type(_: Storages, arguments: tuple) -> ScalarType:
     code = arguments[0] if len(arguments) == 3 else None
     if type(code) is not str or code not in _SCALAR_CODES:
-        raise Refusal("it makes a NumPy dtype other than a plain number's")
+        raise InvalidCheckpoint("it makes a NumPy dtype other than a plain number's")
     return ScalarType(code)
 
 
 def _scalar(_: Storages, arguments: tuple) -> np.generic:
     kind, raw = arguments if len(arguments) == 2 else (None, None)
     if type(kind) is not ScalarType or type(raw) is not bytes:
-        raise Refusal("it makes a NumPy scalar from something other than a number's bytes")
+        raise InvalidCheckpoint(
+            "it makes a NumPy scalar from something other than a number's bytes"
+        )
     dtype = np.dtype("<" + kind.code)
     if len(raw) != dtype.itemsize:
-        raise Refusal(f"a NumPy scalar of {dtype.itemsize} bytes has {len(raw)}")
+        raise InvalidCheckpoint(f"a NumPy scalar of {dtype.itemsize} bytes has {len(raw)}")
     return np.frombuffer(raw, dtype)[0]
 
 
 def _encode(_: Storages, arguments: tuple) -> bytes:
     if len(arguments) != 2 or not _is_text(arguments[1], "latin1"):
-        raise Refusal("it calls _codecs.encode for something other than bytes", SAVE_WEIGHTS_ONLY)
+        raise InvalidCheckpoint(
+            "it calls _codecs.encode for something other than bytes", SAVE_WEIGHTS_ONLY
+        )
     try:
         return str.encode(arguments[0], "latin1")
     except (TypeError, UnicodeEncodeError):
-        raise Refusal("it calls _codecs.encode for something other than bytes") from None
+        raise InvalidCheckpoint("it calls _codecs.encode for something other than bytes") from None
 
 
 def _is_text(value: object, text: str) -> bool:

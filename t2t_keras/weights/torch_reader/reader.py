@@ -5,7 +5,12 @@ import re
 from pathlib import Path
 
 from t2t_keras.errors import CheckpointError
-from t2t_keras.weights.torch_reader.file_kinds import LEGACY_STARTS, ZIP_START, Refusal, looks_like
+from t2t_keras.weights.torch_reader.file_kinds import (
+    LEGACY_STARTS,
+    ZIP_START,
+    InvalidCheckpoint,
+    looks_like,
+)
 from t2t_keras.weights.torch_reader.formats import read_legacy_checkpoint, read_zip_checkpoint
 from t2t_keras.weights.torch_reader.stored_zip import RegularFile, StoredZip
 
@@ -34,7 +39,7 @@ def container_defect(path: Path) -> str | None:
                 return f"it is not a PyTorch checkpoint (it looks like {looks_like(head)})"
             else:
                 return "it is empty"
-    except Refusal as refusal:
+    except InvalidCheckpoint as refusal:
         return refusal.reason
     return None
 
@@ -56,7 +61,7 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
     Returns:
         What was saved: dicts, lists, tuples, numbers, text, and tensors as read-only
         `numpy.ndarray`s. bfloat16 becomes float32, other dtypes stay. Tensors that shared a
-        storage share memory. An `argparse.Namespace` becomes an inert `Stub`.
+        storage share memory. An `argparse.Namespace` becomes an inert `OpaqueObject`.
 
     Raises:
         CheckpointError: The file is missing, damaged, unsafe or of another kind, holds dtypes
@@ -72,7 +77,7 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
             value = _read(file, pinned=sha256 is not None)
             file.require_unchanged()
             return value
-    except Refusal as refusal:
+    except InvalidCheckpoint as refusal:
         reason, fix = refusal.reason, refusal.fix
     except OSError as error:
         reason, fix = f"it cannot be read ({error.strerror})", "Check the path and its permissions."
@@ -84,7 +89,7 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
 def _require_digest(file: RegularFile, expected: str) -> None:
     found = file.sha256()
     if found != expected:
-        raise Refusal(f"its SHA-256 is {found}, expected {expected}")
+        raise InvalidCheckpoint(f"its SHA-256 is {found}, expected {expected}")
 
 
 def _read(file: RegularFile, pinned: bool) -> object:
@@ -94,8 +99,8 @@ def _read(file: RegularFile, pinned: bool) -> object:
     if head.startswith(LEGACY_STARTS):
         return read_legacy_checkpoint(file)
     if not head:
-        raise Refusal("it is empty")
-    raise Refusal(f"it is not a PyTorch checkpoint (looks like {looks_like(head)})")
+        raise InvalidCheckpoint("it is empty")
+    raise InvalidCheckpoint(f"it is not a PyTorch checkpoint (looks like {looks_like(head)})")
 
 
 def _printable(path: str | os.PathLike) -> str:

@@ -7,7 +7,7 @@ import stat
 import struct
 import zlib
 
-from t2t_keras.weights.torch_reader.file_kinds import Refusal, quoted
+from t2t_keras.weights.torch_reader.file_kinds import InvalidCheckpoint, printable
 
 MAX_FILE_BYTES = 2**32 - 1
 _CHUNK_BYTES = 1 << 20
@@ -27,7 +27,7 @@ class RegularFile:
         path: The file. Links are followed; pipes, devices and directories are not opened.
 
     Raises:
-        Refusal: It is not a regular file, or larger than `MAX_FILE_BYTES`.
+        InvalidCheckpoint: It is not a regular file, or larger than `MAX_FILE_BYTES`.
         OSError: It does not exist or may not be read.
     """
 
@@ -40,11 +40,11 @@ class RegularFile:
             self._opened = os.fstat(self._file.fileno())
             _require_regular(self._opened.st_mode)
             if self._opened.st_size > MAX_FILE_BYTES:
-                raise Refusal(
+                raise InvalidCheckpoint(
                     f"it has {self._opened.st_size} bytes; at most {MAX_FILE_BYTES} are read",
                     "Give the checkpoint of a T2T-ViT, or save only `model.state_dict()`.",
                 )
-        except Refusal:
+        except InvalidCheckpoint:
             self._file.close()
             raise
 
@@ -72,7 +72,7 @@ class RegularFile:
         while done < len(buffer):
             count = self._file.readinto(buffer[done:])
             if not count:
-                raise Refusal("it ends before the data it announces")
+                raise InvalidCheckpoint("it ends before the data it announces")
             done += count
 
     def sha256(self) -> str:
@@ -88,7 +88,7 @@ class RegularFile:
         now = os.fstat(self._file.fileno())
         before = self._opened
         if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            raise Refusal(
+            raise InvalidCheckpoint(
                 "it changed while it was read", "Wait until it is written, then try again."
             )
 
@@ -96,7 +96,7 @@ class RegularFile:
 def _require_regular(mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "not a regular file")
-        raise Refusal(
+        raise InvalidCheckpoint(
             f"it is {kind}, not a checkpoint file", "Give the path of the .pth or .pth.tar file."
         )
 
@@ -137,7 +137,7 @@ class StoredZip:
         pinned: The file's digest was verified, so records without a checksum (0) may be read.
 
     Raises:
-        Refusal: The archive is damaged or not of this plain kind.
+        InvalidCheckpoint: The archive is damaged or not of this plain kind.
     """
 
     def __init__(self, file: RegularFile, pinned: bool):
@@ -151,7 +151,9 @@ class StoredZip:
         """The bytes of a record that may have at most `limit` of them."""
         size = self.records[name].size
         if size > limit:
-            raise Refusal(f"record {quoted(name)} has {size} bytes, more than the {limit} allowed")
+            raise InvalidCheckpoint(
+                f"record {printable(name)} has {size} bytes, more than the {limit} allowed"
+            )
         data = bytearray(size)
         self.read_into(name, memoryview(data))
         return bytes(data)
@@ -176,10 +178,12 @@ class StoredZip:
         if checksum == record.crc:
             return
         if record.crc:
-            raise Refusal(f"it is damaged: record {quoted(name)} does not have its CRC-32")
+            raise InvalidCheckpoint(
+                f"it is damaged: record {printable(name)} does not have its CRC-32"
+            )
         if not self._pinned:
-            raise Refusal(
-                f"record {quoted(name)} was written without a checksum, so damage would go unseen",
+            raise InvalidCheckpoint(
+                f"record {printable(name)} has no checksum, so damage would go unseen",
                 "Give the file's SHA-256 as `sha256=`, or save it again with torch's checksums on.",
             )
 
@@ -188,18 +192,24 @@ class StoredZip:
         entries.sort(key=lambda record: record.header_at)
         limits = [record.header_at for record in entries[1:]] + [end]
         if not entries or entries[0].header_at != 0:
-            raise Refusal("it is damaged: bytes stand before the first record of the zip archive")
+            raise InvalidCheckpoint(
+                "it is damaged: bytes stand before the first record of the zip archive"
+            )
         return [self._check(entry, limit) for entry, limit in zip(entries, limits, strict=True)]
 
     def _check(self, entry: Record, limit: int) -> Record:
         """Compares a record's local header with its entry in the directory."""
         if entry.header_at + _HEADER.size > limit:
-            raise Refusal(f"it is damaged: record {quoted(entry.name)} overlaps another")
+            raise InvalidCheckpoint(
+                f"it is damaged: record {printable(entry.name)} overlaps another"
+            )
         header = _HEADER.unpack(self._file.read(entry.header_at, _HEADER.size))
         signature, _, flags, method, _, _, crc, packed, size, name_bytes, extra_bytes = header
         data_at = entry.header_at + _HEADER.size + name_bytes + extra_bytes
         if data_at + entry.size > limit:
-            raise Refusal(f"it is damaged: record {quoted(entry.name)} overlaps another")
+            raise InvalidCheckpoint(
+                f"it is damaged: record {printable(entry.name)} overlaps another"
+            )
         name = self._file.read(entry.header_at + _HEADER.size, name_bytes)
         expected = (b"PK\x03\x04", entry.flags, _STORED, entry.name.encode())
         sizes = (crc, packed, size)
@@ -207,8 +217,8 @@ class StoredZip:
             sizes == (entry.crc, entry.size, entry.size)
             or (flags & _SIZES_FOLLOW and sizes == (0, 0, 0))
         ):
-            raise Refusal(
-                f"it is damaged: the two headers of record {quoted(entry.name)} do not agree"
+            raise InvalidCheckpoint(
+                f"it is damaged: the two headers of record {printable(entry.name)} do not agree"
             )
         return dataclasses.replace(entry, data_at=data_at)
 
@@ -216,24 +226,30 @@ class StoredZip:
 def _read_directory(file: RegularFile) -> tuple[bytes, int, int]:
     """The central directory, its number of entries and where it starts."""
     if file.size < _END.size:
-        raise Refusal("it is damaged: the zip archive is cut off")
+        raise InvalidCheckpoint("it is damaged: the zip archive is cut off")
     end = _END.unpack(file.read(file.size - _END.size, _END.size))
     signature, disk, first_disk, here, count, size, offset, comment_bytes = end
     if signature != b"PK\x05\x06" or disk or first_disk or here != count or comment_bytes:
-        raise Refusal("it is damaged: the zip archive is cut off, or bytes stand behind its end")
+        raise InvalidCheckpoint(
+            "it is damaged: the zip archive is cut off, or bytes stand behind its end"
+        )
     if count > MAX_RECORDS or size > _MAX_DIRECTORY_BYTES:
-        raise Refusal(f"its zip archive holds {count} records, more than the {MAX_RECORDS} allowed")
+        raise InvalidCheckpoint(
+            f"its zip archive holds {count} records, more than the {MAX_RECORDS} allowed"
+        )
     after = file.size - _END.size - offset - size
     if after == _ZIP64_END.size + _ZIP64_LOCATOR.size:
         tail = file.read(offset + size, after)
         zip64 = _ZIP64_END.unpack(tail[: _ZIP64_END.size])
         locator = _ZIP64_LOCATOR.unpack(tail[_ZIP64_END.size :])
         if zip64[0] != b"PK\x06\x06" or zip64[4:] != (0, 0, count, count, size, offset):
-            raise Refusal("it is damaged: the zip archive's two end records do not agree")
+            raise InvalidCheckpoint("it is damaged: the zip archive's two end records do not agree")
         if locator != (b"PK\x06\x07", 0, offset + size, 1):
-            raise Refusal("it is damaged: the zip archive's end records do not agree")
+            raise InvalidCheckpoint("it is damaged: the zip archive's end records do not agree")
     elif after != 0:
-        raise Refusal("it is damaged: the zip archive's directory is not where its end says")
+        raise InvalidCheckpoint(
+            "it is damaged: the zip archive's directory is not where its end says"
+        )
     return file.read(offset, size), count, offset
 
 
@@ -242,7 +258,7 @@ def _parse_directory(directory: bytes, count: int) -> list[Record]:
     at = 0
     for _ in range(count):
         if at + _ENTRY.size > len(directory):
-            raise Refusal("it is damaged: the zip archive's directory is cut off")
+            raise InvalidCheckpoint("it is damaged: the zip archive's directory is cut off")
         entry = _ENTRY.unpack_from(directory, at)
         signature, _, _, flags, method, _, _, crc, packed, size = entry[:10]
         name_bytes, extra_bytes, comment_bytes, disk = entry[10:14]
@@ -250,19 +266,19 @@ def _parse_directory(directory: bytes, count: int) -> list[Record]:
         name = _record_name(directory[name_at : name_at + name_bytes])
         at = name_at + name_bytes + extra_bytes + comment_bytes
         if signature != b"PK\x01\x02" or disk:
-            raise Refusal("it is damaged: the zip archive's directory is not readable")
+            raise InvalidCheckpoint("it is damaged: the zip archive's directory is not readable")
         if flags & _ENCRYPTED:
-            raise Refusal(f"record {quoted(name)} is encrypted")
+            raise InvalidCheckpoint(f"record {printable(name)} is encrypted")
         if method != _STORED or packed != size or flags & ~(_SIZES_FOLLOW | _UTF8_NAME):
-            raise Refusal(
-                f"record {quoted(name)} is compressed or otherwise not stored as it is",
+            raise InvalidCheckpoint(
+                f"record {printable(name)} is compressed or otherwise not stored as it is",
                 "Unpack the archive and save the checkpoint again with `torch.save`.",
             )
         if name in records:
-            raise Refusal(f"it holds two records named {quoted(name)}")
+            raise InvalidCheckpoint(f"it holds two records named {printable(name)}")
         records[name] = Record(name, size, crc, flags, header_at=entry[16])
     if at != len(directory):
-        raise Refusal("it is damaged: the zip archive's directory has bytes left over")
+        raise InvalidCheckpoint("it is damaged: the zip archive's directory has bytes left over")
     return list(records.values())
 
 
@@ -273,5 +289,5 @@ def _record_name(raw: bytes) -> str:
         name = ""
     parts = name.split("/")
     if len(raw) > _MAX_NAME_BYTES or not name.isprintable() or {"", ".", ".."} & set(parts):
-        raise Refusal(f"a record has the unusable name {quoted(raw)}")
+        raise InvalidCheckpoint(f"a record has the unusable name {printable(raw)}")
     return name

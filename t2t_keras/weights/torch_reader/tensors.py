@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from t2t_keras.weights.torch_reader.file_kinds import Refusal
+from t2t_keras.weights.torch_reader.file_kinds import InvalidCheckpoint
 
 MAX_STORAGES = 20_000
 MAX_TENSORS = 20_000
@@ -99,49 +99,61 @@ class Storages:
     def declare(self, kind: object, key: object, numel: object) -> Storage:
         """The storage `key` of `numel` elements; a second mention must say the same."""
         if not isinstance(kind, StorageType):
-            raise Refusal("a storage is not of one of torch's storage types")
+            raise InvalidCheckpoint("a storage is not of one of torch's storage types")
         if kind.stored is None:
-            raise Refusal(f"a tensor has the dtype {kind.name}, which is not read", _SAVE_AS_FLOAT)
+            raise InvalidCheckpoint(
+                f"a tensor has the dtype {kind.name}, which is not read", _SAVE_AS_FLOAT
+            )
         if type(key) is not str or not _KEY.fullmatch(key):
-            raise Refusal("a storage has a key that is not a number")
+            raise InvalidCheckpoint("a storage has a key that is not a number")
         if type(numel) is not int or not 0 <= numel < _MAX_EXTENT:
-            raise Refusal(f"storage {key} has an impossible number of elements")
+            raise InvalidCheckpoint(f"storage {key} has an impossible number of elements")
         known = self.by_key.get(key)
         if known is None:
             known = self.by_key[key] = self._allocate(kind, key, numel)
         if known.kind != kind or known.values.size != numel:
-            raise Refusal(f"storage {key} is declared twice, with different types or sizes")
+            raise InvalidCheckpoint(
+                f"storage {key} is declared twice, with different types or sizes"
+            )
         return known
 
     def _allocate(self, kind: StorageType, key: str, numel: int) -> Storage:
         count = numel * kind.stored.itemsize
         if self._record_bytes is not None and self._record_bytes.get(key) != count:
             found = self._record_bytes.get(key, "no")
-            raise Refusal(f"storage {key} should have {count} bytes, the file has {found}")
+            raise InvalidCheckpoint(
+                f"storage {key} should have {count} bytes, the file has {found}"
+            )
         self._storage_room -= count
         if self._storage_room < 0 or len(self.by_key) >= MAX_STORAGES:
-            raise Refusal(f"its storages, up to {key}, do not fit into the file")
+            raise InvalidCheckpoint(f"its storages, up to {key}, do not fit into the file")
         return Storage(kind, key, np.empty(numel, kind.dtype))
 
     def tensor(self, storage: object, offset: object, shape: object, strides: object) -> np.ndarray:
         """A read-only array that looks into `storage`; all measures in elements.
 
         Raises:
-            Refusal: An argument is of the wrong kind, the tensor reaches outside its storage, or
+            InvalidCheckpoint: An argument has the wrong kind, the tensor exceeds its storage, or
                 all tensors together would be several times as large as the file.
         """
         if type(storage) is not Storage:
-            raise Refusal("a tensor's storage is missing")
+            raise InvalidCheckpoint("a tensor's storage is missing")
         if not (_are_extents((offset,)) and _are_extents(shape) and _are_extents(strides)):
-            raise Refusal("a tensor's offset, shape or strides are not small, positive integers")
+            raise InvalidCheckpoint(
+                "a tensor's offset, shape or strides are not small, positive integers"
+            )
         if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
-            raise Refusal(f"a tensor has {len(shape)} dimensions and {len(strides)} strides")
+            raise InvalidCheckpoint(
+                f"a tensor has {len(shape)} dimensions and {len(strides)} strides"
+            )
         itemsize = storage.values.itemsize
         self._charge(shape, itemsize)
         empty = 0 in shape
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         if (offset if empty else last + 1) > storage.values.size:
-            raise Refusal(f"a tensor of shape {shape} reaches outside its storage {storage.key}")
+            raise InvalidCheckpoint(
+                f"a tensor of shape {shape} reaches outside its storage {storage.key}"
+            )
         if empty:
             return np.empty(shape, storage.kind.dtype)
         array = np.ndarray(
@@ -160,11 +172,11 @@ class Storages:
         for size in shape:
             count *= max(size, 1)
             if count > self._tensor_room:
-                raise Refusal(f"a tensor of shape {shape} is far larger than the file")
+                raise InvalidCheckpoint(f"a tensor of shape {shape} is far larger than the file")
         self._tensor_room -= count
         self._tensors += 1
         if self._tensors > MAX_TENSORS:
-            raise Refusal(f"it holds more than {MAX_TENSORS} tensors")
+            raise InvalidCheckpoint(f"it holds more than {MAX_TENSORS} tensors")
 
 
 def _are_extents(values: object) -> bool:

@@ -10,7 +10,11 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable
 
-from t2t_keras.weights.torch_reader.file_kinds import SAVE_WEIGHTS_ONLY, Refusal, quoted
+from t2t_keras.weights.torch_reader.file_kinds import (
+    SAVE_WEIGHTS_ONLY,
+    InvalidCheckpoint,
+    printable,
+)
 from t2t_keras.weights.torch_reader.globals import TorchGlobals
 
 MAX_PICKLE_BYTES = 4 << 20
@@ -23,7 +27,7 @@ _DECIMAL = re.compile(rb"-?[0-9]{1,40}L?")
 _NAMES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
 
 
-class PickleMachine:
+class Unpickler:
     """Reads one pickle out of `data`.
 
     Args:
@@ -47,7 +51,7 @@ class PickleMachine:
         """The pickled value.
 
         Raises:
-            Refusal: The pickle is damaged, or does what no checkpoint's pickle does.
+            InvalidCheckpoint: The pickle is damaged, or does what no checkpoint's pickle does.
         """
         try:
             for _ in range(_MAX_STEPS):
@@ -58,16 +62,16 @@ class PickleMachine:
                 if step is None:
                     self._refuse_opcode(code)
                 step(self)
-        except Refusal as refusal:
+        except InvalidCheckpoint as refusal:
             raise refusal.within(self._place()) from None
-        raise Refusal(f"its pickle has more than {_MAX_STEPS} steps")
+        raise InvalidCheckpoint(f"its pickle has more than {_MAX_STEPS} steps")
 
     def _place(self) -> str:
         """Where the reading stands: the last text on the stack, usually a tensor's name."""
         for frame in (self._stack, *reversed(self._outer)):
             for value in reversed(frame):
                 if type(value) is str:
-                    return f"in the pickle near {quoted(value)}"
+                    return f"in the pickle near {printable(value)}"
         return "in the pickle"
 
     def _refuse_opcode(self, code: int) -> None:
@@ -75,17 +79,17 @@ class PickleMachine:
             self._known.find(*self._lines())
         name = _NAMES.get(code)
         what = f"the opcode {name}" if name else f"the byte 0x{code:02x}, which is no opcode"
-        raise Refusal(f"it uses {what}; torch never writes that", SAVE_WEIGHTS_ONLY)
+        raise InvalidCheckpoint(f"it uses {what}; torch never writes that", SAVE_WEIGHTS_ONLY)
 
     def _finish(self) -> object:
         if len(self._stack) != 1 or self._outer:
-            raise Refusal("it does not end with exactly one value")
+            raise InvalidCheckpoint("it does not end with exactly one value")
         return self._stack.pop()
 
     def _take(self, count: int) -> bytes:
         end = self.position + count
         if end > len(self._data):
-            raise Refusal("it is cut off")
+            raise InvalidCheckpoint("it is cut off")
         taken = self._data[self.position : end]
         self.position = end
         return taken
@@ -97,35 +101,35 @@ class PickleMachine:
         try:
             return self._take(count).decode("utf-8")
         except UnicodeDecodeError:
-            raise Refusal("a text is not UTF-8") from None
+            raise InvalidCheckpoint("a text is not UTF-8") from None
 
     def _line(self) -> bytes:
         end = self._data.find(b"\n", self.position, self.position + _MAX_LINE_BYTES)
         if end < 0:
-            raise Refusal("a line does not end")
+            raise InvalidCheckpoint("a line does not end")
         return self._take(end + 1 - self.position)[:-1]
 
     def _lines(self) -> tuple[str, str]:
         try:
             return self._line().decode("utf-8"), self._line().decode("utf-8")
         except UnicodeDecodeError:
-            raise Refusal("a global's name is not UTF-8", SAVE_WEIGHTS_ONLY) from None
+            raise InvalidCheckpoint("a global's name is not UTF-8", SAVE_WEIGHTS_ONLY) from None
 
     def _pop(self) -> object:
         if not self._stack:
-            raise Refusal("it takes a value from an empty stack")
+            raise InvalidCheckpoint("it takes a value from an empty stack")
         return self._stack.pop()
 
     def _pop_many(self, count: int) -> list:
         if len(self._stack) < count:
-            raise Refusal("it takes a value from an empty stack")
+            raise InvalidCheckpoint("it takes a value from an empty stack")
         taken = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
         return taken
 
     def _pop_marked(self) -> list:
         if not self._outer:
-            raise Refusal("it closes a group that was never opened")
+            raise InvalidCheckpoint("it closes a group that was never opened")
         items, self._stack = self._stack, self._outer.pop()
         return items
 
@@ -134,18 +138,18 @@ class PickleMachine:
 
     def _mark(self) -> None:
         if len(self._outer) >= _MAX_OPEN_MARKS:
-            raise Refusal(f"it nests deeper than {_MAX_OPEN_MARKS} levels")
+            raise InvalidCheckpoint(f"it nests deeper than {_MAX_OPEN_MARKS} levels")
         self._outer.append(self._stack)
         self._stack = []
 
     def _protocol(self) -> None:
         protocol = self._unsigned(1)
         if protocol > _HIGHEST_PROTOCOL:
-            raise Refusal(f"it has the pickle protocol {protocol}, which does not exist")
+            raise InvalidCheckpoint(f"it has the pickle protocol {protocol}, which does not exist")
 
     def _frame(self) -> None:
         if self._unsigned(8) > len(self._data) - self.position:
-            raise Refusal("it announces more bytes than there are")
+            raise InvalidCheckpoint("it announces more bytes than there are")
 
     def _int_line(self) -> None:
         line = self._line()
@@ -154,33 +158,37 @@ class PickleMachine:
         elif _DECIMAL.fullmatch(line):
             self._push(int(line.removesuffix(b"L")))
         else:
-            raise Refusal("a number is not decimal")
+            raise InvalidCheckpoint("a number is not decimal")
 
     def _put(self, index: int) -> None:
         if index in self._memo or index >= _MAX_STEPS or not self._stack:
-            raise Refusal("it notes a value where it may not")
+            raise InvalidCheckpoint("it notes a value where it may not")
         self._memo[index] = self._stack[-1]
 
     def _get(self, index: int) -> None:
         if index not in self._memo:
-            raise Refusal("it recalls a value that it never noted")
+            raise InvalidCheckpoint("it recalls a value that it never noted")
         self._push(self._memo[index])
 
     def _append(self, items: list) -> None:
         target = self._stack[-1] if self._stack else None
         if type(target) is not list:
-            raise Refusal("it appends to something that is not a list", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint("it appends to something that is not a list", SAVE_WEIGHTS_ONLY)
         target.extend(items)
 
     def _set_items(self, items: list) -> None:
         target = self._stack[-1] if self._stack else None
         if type(target) not in (dict, OrderedDict) or len(items) % 2:
-            raise Refusal("it sets items of something that is not a dict", SAVE_WEIGHTS_ONLY)
+            raise InvalidCheckpoint(
+                "it sets items of something that is not a dict", SAVE_WEIGHTS_ONLY
+            )
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is not str and (type(key) is not int or abs(key) >= _KEY_LIMIT):
-                raise Refusal("a dict has a key that is neither text nor a small whole number")
+                raise InvalidCheckpoint(
+                    "a dict has a key that is neither text nor a small whole number"
+                )
             if key in target:
-                raise Refusal(f"a dict has the key {quoted(str(key))} twice")
+                raise InvalidCheckpoint(f"a dict has the key {printable(str(key))} twice")
             target[key] = value
 
     def _global(self) -> None:
@@ -205,8 +213,8 @@ class PickleMachine:
 
 
 _STOP, _INST = ord("."), ord("i")
-_M = PickleMachine
-_STEPS: dict[int, Callable[[PickleMachine], None]] = {
+_M = Unpickler
+_STEPS: dict[int, Callable[[Unpickler], None]] = {
     0x80: _M._protocol,
     0x95: _M._frame,
     ord("("): _M._mark,

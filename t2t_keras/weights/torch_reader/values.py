@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from t2t_keras.weights.torch_reader.file_kinds import Refusal
+from t2t_keras.weights.torch_reader.file_kinds import InvalidCheckpoint
 
 
-class Stub:
+class OpaqueObject:
     """What a checkpoint says about an object, without the object: inert data.
 
     Attributes:
@@ -23,7 +23,7 @@ class Stub:
         self.attributes: dict[str, object] = {}
 
     def __repr__(self) -> str:
-        return f"Stub({self.class_name!r}, {len(self.attributes)} attributes)"
+        return f"OpaqueObject({self.class_name!r}, {len(self.attributes)} attributes)"
 
 
 MAX_DEPTH = 64
@@ -43,9 +43,9 @@ class _Extent:
         self.nodes += nodes
         self.height = max(self.height, height + 1)
         if self.nodes > MAX_NODES:
-            raise Refusal(f"its pickle expands to more than {MAX_NODES} values")
+            raise InvalidCheckpoint(f"its pickle expands to more than {MAX_NODES} values")
         if self.height > MAX_DEPTH:
-            raise Refusal(_TOO_DEEP)
+            raise InvalidCheckpoint(_TOO_DEEP)
 
 
 def require_tree(root: object) -> None:
@@ -54,10 +54,10 @@ def require_tree(root: object) -> None:
     Containers may be shared (optimizer states share tuples), but what they expand to is bounded.
 
     Args:
-        root: Nested dicts, lists, tuples and `Stub`s over numbers, strings, bytes and arrays.
+        root: Nested dicts, lists, tuples, `OpaqueObject`s, numbers, strings, bytes and arrays.
 
     Raises:
-        Refusal: It contains itself, nests deeper than `MAX_DEPTH`, expands to more than `MAX_NODES`
+        InvalidCheckpoint: It contains itself, nests deeper than `MAX_DEPTH`, has over `MAX_NODES`
             values, or holds something that is neither container nor value.
     """
     extents: dict[int, _Extent | None] = {}  # by id; None while the container is being walked
@@ -72,9 +72,9 @@ def require_tree(root: object) -> None:
             elif known := extents.get(id(child)):
                 extent.add(known.nodes, known.height)
             elif id(child) in extents:
-                raise Refusal("its pickle holds a value that contains itself")
+                raise InvalidCheckpoint("its pickle holds a value that contains itself")
             elif len(path) > MAX_DEPTH:
-                raise Refusal(_TOO_DEEP)
+                raise InvalidCheckpoint(_TOO_DEEP)
             else:
                 extents[id(child)] = None
                 path.append((id(child), _children(child), _Extent()))
@@ -91,6 +91,6 @@ def _children(node: object) -> Iterator[object]:
         return iter(node.values())
     if isinstance(node, list | tuple):
         return iter(node)
-    if isinstance(node, Stub):
+    if isinstance(node, OpaqueObject):
         return iter(node.attributes.values())
-    raise Refusal(f"its pickle leaves a bare {type(node).__name__} among the values")
+    raise InvalidCheckpoint(f"its pickle leaves a bare {type(node).__name__} among the values")

@@ -86,7 +86,7 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
     """A run with everything that is drawn or averaged, in 3 epochs of 6 steps.
 
     Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix, learning rates by groups
-    and an average of the weights; of what is drawn for a image the most costly is left out.
+    and an average of the weights; of what is drawn for an image the most costly is left out.
 
     Args:
         root: Gets the images.
@@ -144,7 +144,7 @@ def fork(config: TrainConfig, folder: Path) -> int:
     leave_graphs_alone()
     for module in (pipeline, decode_window, inspection):
         module.decode_image = lambda contents: tf.io.decode_jpeg(contents, 3)
-    run.measure = lambda *_: None  # of a run that is through, nothing here asks for it
+    run.predict_and_score = lambda *_: None  # of a run that is through, nothing here asks for it
     try:
         train(config, folder, verbose=2)
         code = 0

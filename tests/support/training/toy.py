@@ -7,15 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from t2t_keras.training.checkpoint.best_weights import BestWeights
-from t2t_keras.training.checkpoint.checkpointer import KeepCheckpoints
+from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.checkpoint.store import newest_checkpoint
-from t2t_keras.training.devices.decorrelate import spread_seeds
-from t2t_keras.training.epoch import StopAtNonFinite
+from t2t_keras.training.devices.decorrelate import decorrelate_dropout
+from t2t_keras.training.epoch import StopOnNonFinite
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.progress import LogFile
 from t2t_keras.training.run import fit_to_end
-from t2t_keras.training.run_state import Standing
+from t2t_keras.training.run_state import RunState
 
 STEPS, EPOCHS, BATCH = 4, 3, 6  # sums of 12 on each of two devices: their means are rounded
 
@@ -83,17 +83,17 @@ class Toy:
         keras.utils.set_random_seed(0)
         with (strategy or tf.distribute.OneDeviceStrategy("/cpu:0")).scope():
             self.model = _compiled(loss_scaled, ema, eager=strategy is None)
-        spread_seeds(self.model)
+        decorrelate_dropout(self.model)
         self.folder, self.poison = folder, poison
         self.signals = StopSignals()
-        self.standing, self.best = Standing(STEPS, EPOCHS), BestWeights("val_loss")
-        self.keeper = KeepCheckpoints(
-            *(folder / "checkpoints", self.standing, self.best, self.signals),
+        self.run_state, self.best = RunState(STEPS, EPOCHS), BestWeights("val_loss")
+        self.checkpointer = Checkpointer(
+            *(folder / "checkpoints", self.run_state, self.best, self.signals),
             every=every,
             about={"settings": {"lr": 0.1}},
         )
         if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
-            self.keeper.go_on(self.model, checkpoint)
+            self.checkpointer.go_on(self.model, checkpoint)
 
     def _batches(self, start: int) -> tf.data.Dataset:
         dice = np.random.default_rng(5)
@@ -104,19 +104,19 @@ class Toy:
         return tf.data.Dataset.from_tensor_slices((inputs[start:], targets[start:]))
 
     def run(self, *more: keras.callbacks.Callback) -> "Toy":
-        watch = StopAtNonFinite(self.standing, lambda epoch, step: "Explained.")
-        log = LogFile(self.folder / "log.csv", self.standing)
+        watch = StopOnNonFinite(self.run_state, lambda epoch, step: "Explained.")
+        log = LogFile(self.folder / "log.csv", self.run_state)
         held_out = tf.data.Dataset.from_tensors((np.ones((2, 3)), np.ones((2, 1)))).repeat(2)
         held_out = held_out.apply(tf.data.experimental.assert_cardinality(2))
         with self.signals.listening():
             try:
                 fit_to_end(
-                    *(self.model, self._batches, held_out, self.standing),
-                    [watch, self.best, *more, self.keeper, log],
-                    self.keeper.epoch_logs,
+                    *(self.model, self._batches, held_out, self.run_state),
+                    [watch, self.best, *more, self.checkpointer, log],
+                    self.checkpointer.epoch_logs,
                 )
             except KeyboardInterrupt:
-                self.keeper.write_waiting()
+                self.checkpointer.write_waiting()
                 raise
         return self
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training import accumulating, averaged_weights, transfer_optimizer
+from t2t_keras.training import accumulating, ema_weights, transfer_optimizer
 from t2t_keras.training.devices.distribution import make_strategy
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD
@@ -32,7 +32,7 @@ def run(count: int, batches: list, parts: int = 1, precision: str = "float32") -
         images.repeat(), epochs=len(batches), steps_per_epoch=1, shuffle=False, verbose=0
     ).history
     own = model.get_weights()
-    with averaged_weights(model):
+    with ema_weights(model):
         averages = model.get_weights()
     back = all((kept == own).all() for kept, own in zip(model.get_weights(), own, strict=True))
     return {

@@ -13,7 +13,7 @@ import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights import read_torch_checkpoint
-from t2t_keras.weights.torch_reader.values import Stub
+from t2t_keras.weights.torch_reader.values import OpaqueObject
 from tests.support.weights import torch_writer as torch
 from tests.support.weights.mutations import mutate
 
@@ -104,7 +104,7 @@ def _feed(total, value: object) -> None:
         total.update(f"{type(value)} {len(value)}".encode())
         for item in value:
             _feed(total, item)
-    elif isinstance(value, Stub):
+    elif isinstance(value, OpaqueObject):
         total.update(value.class_name.encode())
         _feed(total, value.attributes)
     else:

@@ -1,9 +1,9 @@
 """Run as a program: reads every path listed in a file and reports what reading it did.
 
-`python -m tests.support.weights.refuse_all PATHS REPORT`, where PATHS holds a JSON list of paths and
-REPORT becomes a JSON list of objects: path, error (its type, or null), message, seconds (of processor
-time), peak_bytes (measured in a second reading, as measuring is slow) and events (everything that
-Python's audit hooks saw besides the opening of the path itself).
+`python -m tests.support.weights.refuse_all PATHS REPORT`, where PATHS holds a JSON list of paths
+and REPORT becomes a JSON list of objects: path, error (its type, or null), message, seconds (of
+processor time), peak_bytes (measured in a second reading, as measuring is slow) and events
+(everything that Python's audit hooks saw besides the opening of the path itself).
 """
 
 import json

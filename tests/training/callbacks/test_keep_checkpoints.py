@@ -116,7 +116,7 @@ def test_steps_that_the_loss_scale_skips_do_not_stop_a_run(tmp_path):
         toy.model.optimizer.dynamic_scale.assign(3e38)
 
     toy.run(At("begin", 3, overflow))
-    assert toy.standing.finished
+    assert toy.run_state.finished
     assert float(toy.model.optimizer.dynamic_scale.numpy()) < 3e38
 
 
@@ -126,5 +126,5 @@ def test_the_state_of_another_optimizer_is_refused_before_anything_changes(tmp_p
     other = Toy(tmp_path / "other")
     before = other.model.get_weights()
     with pytest.raises(ResumeError, match="model or optimizer: 0 .* missing in it .-., 2 of its"):
-        other.keeper.go_on(other.model, kept)
+        other.checkpointer.go_on(other.model, kept)
     np.testing.assert_equal(other.model.get_weights(), before)

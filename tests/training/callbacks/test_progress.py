@@ -3,11 +3,11 @@ import logging
 import pytest
 
 from t2t_keras.training.checkpoint.best_weights import BestWeights
-from t2t_keras.training.progress import Bar, EpochLine, Pace, StepLine
-from t2t_keras.training.run_state import Standing
-from t2t_keras.training.schedule import EpochRates
+from t2t_keras.training.progress import Bar, EpochLogger, StepLogger, Throughput
+from t2t_keras.training.run_state import RunState
+from t2t_keras.training.schedule import EpochSchedule
 
-RATES = EpochRates(lr=0.5, min_lr=0, warmup_lr=0, epochs=2, warmup_epochs=0, cooldown_epochs=0)
+RATES = EpochSchedule(lr=0.5, min_lr=0, warmup_lr=0, epochs=2, warmup_epochs=0, cooldown_epochs=0)
 
 
 @pytest.fixture
@@ -18,17 +18,17 @@ def clock(monkeypatch):
 
 
 def test_a_run_says_how_it_stands(clock, caplog):
-    standing, best = Standing(steps_per_epoch=3, epochs=2), BestWeights()
-    pace = Pace(standing, batch_size=20)
-    steps, epochs = StepLine(pace, RATES, every=2), EpochLine(best, pace)
+    run_state, best = RunState(steps_per_epoch=3, epochs=2), BestWeights()
+    pace = Throughput(run_state, batch_size=20)
+    steps, epochs = StepLogger(pace, RATES, every=2), EpochLogger(best, pace)
     with caplog.at_level(logging.INFO, "t2t_keras"):
         for epoch in range(2):
             pace.on_epoch_begin(epoch)
             for _ in range(3):
-                standing.step += 1
+                run_state.step += 1
                 pace.on_train_batch_end(0)
                 steps.on_train_batch_end(0, {"loss": 1.25})
-            standing.history.append({})
+            run_state.history.append({})
             best.epoch = epoch
             epochs.on_epoch_end(epoch, {"val_accuracy": 0.5, "val_loss": 1.0})
     assert caplog.messages == [
@@ -42,14 +42,14 @@ def test_a_run_says_how_it_stands(clock, caplog):
 
 
 def test_the_bar_shows_images_per_second(clock, capsys):
-    standing = Standing(steps_per_epoch=2, epochs=7)
-    pace = Pace(standing, batch_size=20)
+    run_state = RunState(steps_per_epoch=2, epochs=7)
+    pace = Throughput(run_state, batch_size=20)
     bar = Bar(pace)
     bar.set_params({"verbose": 0, "epochs": 1, "steps": 2})
     bar.on_train_begin()
     bar.on_epoch_begin(3)
     for batch in range(2):
-        standing.step += 1
+        run_state.step += 1
         pace.on_train_batch_end(batch)
         bar.on_train_batch_end(batch, {"loss": 0.5})
     bar.on_epoch_end(3, {"loss": 0.5})

@@ -132,12 +132,12 @@ def test_a_process_with_other_images_is_named(monkeypatch, tmp_path):
     part = Mock(num_train=8, num_eval=4)
     sources = Mock(training=part, test=part)
     monkeypatch.setattr(open_together, "open_sources", lambda config: sources)
-    monkeypatch.setattr(open_together, "usable_sources", lambda *given: (sources, Mock()))
+    monkeypatch.setattr(open_together, "checked_sources", lambda *given: (sources, Mock()))
     monkeypatch.setattr(Processes, "in_turn", lambda self, work: work())
     monkeypatch.setattr(Processes, "highest", lambda self, number: max(number, 5))
     config = make_config(dataset="cifar10")
     with pytest.raises(DataError, match=r"cifar10: process 1 finds \[8, 4, 4\] .* \[8, 5, 5\]"):
-        open_together.usable_sources_of(Processes(1, 2), config, tmp_path, None)
+        open_together.checked_sources_of(Processes(1, 2), config, tmp_path, None)
 
 
 def test_other_errors_pass():

@@ -2,14 +2,14 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training import averaged_weights
+from t2t_keras.training import ema_weights
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD, AdamW
 from tests.support.training.steps import IMAGES, TARGETS, compiled, small_model, values
 
 
 def averages_of(model):
-    with averaged_weights(model):
+    with ema_weights(model):
         return model.get_weights()
 
 
@@ -44,7 +44,7 @@ def test_it_starts_from_the_initial_weights_and_moves_once_a_step(trained):
 def test_fit_leaves_the_weights_and_they_come_back_bit_for_bit(trained):
     model, way = trained
     own = model.predict(IMAGES, verbose=0)
-    with pytest.raises(KeyboardInterrupt), averaged_weights(model):
+    with pytest.raises(KeyboardInterrupt), ema_weights(model):
         assert np.abs(model.predict(IMAGES, verbose=0) - own).max() > 1e-3
         raise KeyboardInterrupt
     np.testing.assert_array_equal(model.predict(IMAGES, verbose=0), own)
@@ -81,7 +81,7 @@ def test_without_an_average_there_is_nothing_to_lend():
     model = compiled(optimizer)
     assert len(optimizer.variables) == 2 + 2 * len(small_model().weights)
     with pytest.raises(ValueError, match="`ema_decay` above 0. Received: optimizer="):
-        with averaged_weights(model):
+        with ema_weights(model):
             pass
 
 

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training.schedule import EpochRates, PerEpoch
+from t2t_keras.training.schedule import EpochSchedule, PerEpoch
 
-AUTHORS = EpochRates(
+AUTHORS = EpochSchedule(
     lr=5e-4, min_lr=1e-5, warmup_lr=1e-6, epochs=300, warmup_epochs=10, cooldown_epochs=10
 )
 # 1e-6 + e * 4.99e-5 in the warm-up, then 1e-5 + 2.45e-4 * (1 + cos(0.6 e degrees)).
@@ -61,7 +61,7 @@ RESTARTS = {
 @pytest.mark.parametrize("given", RESTARTS)
 def test_restarts_are_those_of_timm(given):
     epochs, warmup_epochs, cycle_mul, cycle_limit, cycle_decay = given
-    rates = EpochRates(
+    rates = EpochSchedule(
         **{"lr": 5e-4, "min_lr": 1e-5, "warmup_lr": 1e-6, "cooldown_epochs": 2},
         epochs=epochs,
         warmup_epochs=warmup_epochs,
@@ -76,7 +76,7 @@ def test_restarts_are_those_of_timm(given):
 
 
 def test_without_a_warm_up_the_first_epoch_has_the_peak():
-    rates = EpochRates(
+    rates = EpochSchedule(
         lr=0.1, min_lr=0.0, warmup_lr=1e-6, epochs=2, warmup_epochs=0, cooldown_epochs=0
     )
     assert [rates.at(epoch) for epoch in (0, 1)] == pytest.approx([0.1, 0.05])
