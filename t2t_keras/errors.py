@@ -44,15 +44,22 @@ class RunInterrupted(KeyboardInterrupt):
         self.number = number
 
 
-def require(settings: Any, name: str, holds: bool, expected: str) -> None:
-    """Raises the ValueError of a field that is out of its range.
+def check(holds: bool, name: str, value: Any, expected: str) -> None:
+    """Raises the ValueError of an argument that is out of its range.
 
     Args:
-        settings: What has the field.
-        name: The field's.
-        holds: Whether it is as it should be.
-        expected: How it should be, behind "must be".
+        holds: True where the argument is as it should be.
+        name: The argument's name.
+        value: The argument's value.
+        expected: The words that follow "must be".
+
+    Raises:
+        ValueError: `holds` is False.
     """
     if not holds:
-        value = getattr(settings, name)
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+
+
+def require(settings: Any, name: str, holds: bool, expected: str) -> None:
+    """Checks a field of `settings`; see `check`."""
+    check(holds, name, getattr(settings, name), expected)

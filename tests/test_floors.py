@@ -47,7 +47,11 @@ TENSORFLOW_FILES = {  # beside these rooms, and only inside functions
     "t2t_keras.visualize.callback",  # writes TensorBoard's events
     "t2t_keras.visualize.grad_cam",  # gradients, where it is the backend
 }
-SCRIPT = "__main__"  # a room that is a command too; such a file stands above all rooms
+MAX_FILES_IN_A_FOLDER = 12  # `__init__.py`, which only re-exports, aside
+MAX_PACKAGE_FILES = 130
+MAX_PACKAGE_LINES = 15_000
+MAX_TEST_LINES = 14_000
+CRUMB = 60  # lines; a smaller file that one module imports joins that module
 
 Imports = dict[str, set[str]]  # module -> the modules it imports, wherever in the file
 
@@ -99,13 +103,38 @@ def wrong_floors(imports: Imports) -> list[str]:
             if name.startswith("."):
                 wrong.append(f"{module} imports {name} by a relative name")
             elif name.split(".")[0] == "t2t_keras" and room_of(name) != room:
-                if not room_of(name) or FLOORS[room_of(name)] >= _floor(module):
+                if not room_of(name) or FLOORS[room_of(name)] >= FLOORS[room]:
                     wrong.append(f"{module} imports {name}")
     return wrong
 
 
-def _floor(module: str) -> int:
-    return max(FLOORS.values()) + 1 if module.endswith(SCRIPT) else FLOORS[room_of(module)]
+def full_folders(package: Path) -> list[str]:
+    """Folders with more files than a reader takes in at a glance."""
+    folders = [package, *(path for path in package.rglob("*") if path.is_dir())]
+    counts = {folder: len({*folder.glob("*.py")} - {folder / "__init__.py"}) for folder in folders}
+    return [
+        f"{folder.name} has {count} files"
+        for folder, count in counts.items()
+        if count > MAX_FILES_IN_A_FOLDER
+    ]
+
+
+def crumbs(imports: Imports, package: Path) -> list[str]:
+    """Small files that a single module imports."""
+    found = []
+    for module in imports:
+        path = package.parent / f"{module.replace('.', '/')}.py"
+        if not path.exists() or len(path.read_text().splitlines()) >= CRUMB:
+            continue
+        importers = [other for other, names in imports.items() if module in names]
+        if len(importers) == 1:
+            found.append(f"{module} is imported by {importers[0]} alone")
+    return found
+
+
+def lines_of(folder: Path) -> int:
+    """Lines of all Python files below a folder."""
+    return sum(len(path.read_text().splitlines()) for path in folder.rglob("*.py"))
 
 
 def cycle(imports: Imports) -> list[str]:
@@ -150,6 +179,41 @@ def test_imports_go_down(imports):
 
 def test_no_circles(imports):
     assert cycle(imports) == []
+
+
+def test_folders_are_small():
+    assert full_folders(PACKAGE) == []
+
+
+def test_no_crumbs(imports):
+    assert crumbs(imports, PACKAGE) == []
+
+
+def test_the_project_keeps_its_budget():
+    assert lines_of(PACKAGE) <= MAX_PACKAGE_LINES
+    assert len(list(PACKAGE.rglob("*.py"))) <= MAX_PACKAGE_FILES
+    assert lines_of(Path(__file__).parent) <= MAX_TEST_LINES
+
+
+def test_a_full_folder_is_seen(tmp_path):
+    for number in range(MAX_FILES_IN_A_FOLDER + 1):
+        (tmp_path / f"part_{number}.py").write_text("")
+    (tmp_path / "__init__.py").write_text("")
+    assert full_folders(tmp_path) == [f"{tmp_path.name} has 13 files"]
+    (tmp_path / "part_0.py").unlink()
+    assert full_folders(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "importers", "count"), [(59, 1, 1), (60, 1, 0), (59, 2, 0), (59, 0, 0)]
+)
+def test_a_crumb_is_seen(tmp_path, lines, importers, count):
+    package = tmp_path / "t2t_keras"
+    package.mkdir()
+    (package / "part.py").write_text("x = 1\n" * lines)
+    for number in range(importers):
+        (package / f"user_{number}.py").write_text("from t2t_keras.part import x\n" + "\n" * 99)
+    assert len(crumbs(imports_of(package), package)) == count
 
 
 def test_floor_zero_imports_nothing_of_ours(imports):

@@ -1,6 +1,7 @@
 """The house style, as far as ruff does not hold it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,42 @@ MAX_SCRIPT = 150
 MAX_FUNCTION = 50  # lines; the docstring is not counted
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "torch"}
 FORBIDDEN_CALLS = {"eval", "exec", "extractall", "print"}
+# A docstring starts with a verb or a noun.
+FORBIDDEN_OPENINGS = {
+    *("What", "Whether", "Where", "How", "Which", "When", "Who", "Whose", "Why", "That", "As", "If")
+}
+WORDS = {  # pattern -> the word to write instead
+    r"pictures?(?!/)": "image or example",
+    r"\w*colour\w*": "color",
+    r"\w*grey\w*": "gray",
+    r"\w*behaviour\w*": "behavior",
+    r"\w*neighbour\w*": "neighbor",
+    r"\w*favour\w*": "favor",
+    r"centre\w*|centring": "center",
+    r"catalogues?": "releases or catalog",
+    r"licen[c]e\w*": "license",
+    r"artefacts?": "artifact",
+    r"(?:label|travel|model|cancel)l(?:ed|ing)": "one l",
+    r"\w*(?:normal|serial|optim|initial|organ|summar|standard|vector|quant|visual|minim|maxim"
+    r"|general|synchron|random|special|custom|local|token|regular|real|recogn|util|categor)"
+    r"is(?:e[drs]?|ing|ation|ations|er|ers)": "-ize",
+    r"analyse\w*": "analyze",
+    r"data sets?": "dataset",
+    r"(?:go|goes|going|went) on": "continue or resume",
+    r"taken up|takes? up": "resume",
+    r"hangs? on": "depends on",
+    r"whilst": "while",
+}
+_WORDS = re.compile(
+    "|".join(rf"(?<![A-Za-z])({each})(?![A-Za-z])" for each in WORDS), re.IGNORECASE
+)
+PROSE = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+CODE = [
+    path
+    for folder in ("t2t_keras", "tests", "benchmarks", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+]
+SETTINGS = [*ROOT.glob("configs/*"), *ROOT.glob("t2t_keras/**/*.toml"), *ROOT.glob("*.cfg")]
 
 
 def _name(node: ast.expr) -> str:
@@ -43,6 +80,24 @@ def _imported_modules(node: ast.Import | ast.ImportFrom) -> set[str]:
     return {(name or "").split(".")[0] for name in names}
 
 
+def _opening_fault(node: ast.AST) -> list[str]:
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    opening = (ast.get_docstring(node) or "").split(" ")[0].strip("`.,:;")
+    name = getattr(node, "name", "the module")
+    return [f"docstring of {name} starts with {opening}"] * (opening in FORBIDDEN_OPENINGS)
+
+
+def banned_words(text: str) -> list[str]:
+    """The words of a text that the house does not use, each with its line and replacement."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in _WORDS.finditer(line):
+            replacement = list(WORDS.values())[match.lastindex - 1]
+            found.append(f"line {number}: {match[0]!r}, write {replacement}")
+    return found
+
+
 def _node_faults(node: ast.AST) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         too_long = _length(node) > MAX_FUNCTION
@@ -63,9 +118,9 @@ def _node_faults(node: ast.AST) -> list[str]:
 def faults(source: str) -> list[str]:
     """What in a file is against the style, each with its line."""
     return [
-        f"{fault} (line {node.lineno})"
+        f"{fault} (line {getattr(node, 'lineno', 1)})"
         for node in ast.walk(ast.parse(source))
-        for fault in _node_faults(node)
+        for fault in [*_node_faults(node), *_opening_fault(node)]
     ]
 
 
@@ -78,6 +133,34 @@ def test_file_keeps_the_style(path):
     source = path.read_text()
     assert len(source.splitlines()) <= (MAX_SCRIPT if path in SCRIPTS else MAX_FILE)
     assert faults(source) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in [*CODE, *SCRIPTS, *PROSE, *SETTINGS] if path != Path(__file__)],
+    ids=_relative,
+)
+def test_file_uses_the_words_of_the_field(path):
+    assert banned_words(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "replacement"),
+    [
+        ("a picture of it", "image or example"),
+        ("MEAN_COLOUR = 1", "color"),
+        ("def normalise(x):", "-ize"),
+        ("a run goes on", "continue or resume"),
+        ("the data set", "dataset"),
+    ],
+)
+def test_a_banned_word_is_seen_with_its_replacement(line, replacement):
+    (found,) = banned_words(f"\n{line}\n")
+    assert found.startswith("line 2") and found.endswith(replacement)
+
+
+def test_words_that_only_look_banned_are_not():
+    assert banned_words("--dataset=pictures/ centered normalize realistic promise") == []
 
 
 def test_there_are_files_to_test():
@@ -99,6 +182,8 @@ def test_there_are_files_to_test():
         ("keras.layers.LayerNormalization(name='norm')", "without epsilon"),
         ("np.load(path, allow_pickle=True)", "allows pickle"),
         ("def f():\n" + "    x = 1\n" * 50, "f is longer"),
+        ('def f():\n    """Whether it is."""', "starts with Whether"),
+        ('"""What it is."""', "starts with What"),
     ],
 )
 def test_a_fault_is_seen(source, fault):
