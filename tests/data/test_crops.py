@@ -116,17 +116,20 @@ def test_where_no_window_fits_the_centre_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("shape", "side", "most"),
-    [((60, 80), 160, 0), ((600, 800), 160, 1), ((60, 80), 96, 1), ((300, 400), 96, 1)],
+    ("shape", "side"), [((60, 80), 160), ((600, 800), 160), ((60, 80), 96), ((300, 400), 96)]
 )
-def test_a_random_crop_has_pillow_s_pixels(shape, side, most):
+def test_a_random_crop_has_pillow_s_pixels(shape, side):
+    """TensorFlow's op is a level off in some 2% of a bilinear image's values, mostly ties."""
     image = noise(*shape)
     options = {"area": (1.0, 1.0), "ratio": (4 / 3, 4 / 3)}
     crops = _many(random_resized_crop, image, (side, side), 12, **options)
     pillow = [resized_by_pillow(image, (side, side), bicubic) for bicubic in (False, True)]
-    off = [np.abs(crops - wanted.astype(int)).max(axis=(1, 2, 3)) for wanted in pillow]
-    assert np.min(off, axis=0).max() <= most
-    assert set(np.argmin(off, axis=0)) == {0, 1}
+    off = np.stack([np.abs(crops - wanted.astype(int)) for wanted in pillow])
+    most = off.max(axis=(2, 3, 4))
+    assert most.min(axis=0).max() <= 1
+    assert set(most.argmin(axis=0)) == {0, 1}
+    different = (off > 0).mean(axis=(2, 3, 4)).min(axis=0)
+    assert different.max() <= 0.03
 
 
 def test_both_filters_are_used():

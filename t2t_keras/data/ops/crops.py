@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from t2t_keras.data.ops.resize_window import is_quick, resize_window
 from t2t_keras.data.ops.seeds import split_seed
 from t2t_keras.images.resize import Size, cover_size, crop_offset, resized_size
 
@@ -139,28 +138,8 @@ def random_resized_crop(
 
 
 def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
-    """An (h, w, 3) uint8 window of an image resized as `random_resized_crop` does it."""
-    resized = tf.cond(
-        is_quick(window, target),
-        lambda: resize_window(window, target, bicubic),
-        lambda: _resized_plainly(window, target, bicubic),
-    )
-    return tf.ensure_shape(resized, (*target, 3))
-
-
-# Where targets are not small it is rare, so a single op in the graph: see `decode._not_jpeg`.
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((None, None, 3), tf.uint8),
-        tf.TensorSpec((2,), tf.int32),
-        tf.TensorSpec((), tf.bool),
-    ],
-    autograph=False,
-    experimental_attributes={"_noinline": True},
-)
-def _resized_plainly(window: tf.Tensor, target: tf.Tensor, bicubic: tf.Tensor) -> tf.Tensor:
-    sides = tf.unstack(target)
-    return _resized_window(window, sides, (0, 0), sides, bicubic)
+    """Resizes an (h, w, 3) uint8 window of an image as `random_resized_crop` does."""
+    return _resized_window(window, target, (0, 0), target, bicubic)
 
 
 def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
