@@ -25,6 +25,7 @@ from sklearn.datasets import load_sample_images
 from benchmarks.pillow_pipeline import pillow_batch
 from t2t_keras.data import open_source, train_dataset
 from t2t_keras.training import make_config
+from t2t_keras.training.inputs import augmentation_of
 
 _FILES = 64
 
@@ -63,7 +64,7 @@ def _ours(root: str, steps: int) -> Callable[[], Iterator[object]]:
         FLAGS.batch_size,
         seed=0,
         epochs=steps + 1,
-        augmentation=make_config(dataset=root, model="t2t_vit_14").augmentation,
+        augmentation=augmentation_of(make_config(dataset=root, model="t2t_vit_14")),
     )
     return lambda: dataset.take(steps + 1).as_numpy_iterator()
 

@@ -13,7 +13,8 @@ from t2t_keras import Variant
 from t2t_keras.cli.settings import train_config
 from t2t_keras.data import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, model_names, train, variant_of
-from t2t_keras.training.config import OPTIMIZERS
+from t2t_keras.training.config import settings as all_settings
+from t2t_keras.training.inputs import augmentation_of
 from t2t_keras.training.model import build_model, precision
 from tests.support.images import make_archive
 
@@ -56,7 +57,8 @@ def settings() -> dict[str, dict]:
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     settings = json.loads(done.stdout)
-    assert settings.pop("optimizers") == list(OPTIMIZERS)
+    choices = {each.name: each.choices for each in all_settings()}
+    assert settings.pop("optimizers") == list(choices["optimizer"])
     return {Path(path).stem: given for path, given in settings.items()}
 
 
@@ -93,7 +95,7 @@ def test_cifar_is_transferred_to_as_the_authors_do(name, configs):
     assert (config.warmup_epochs, config.cooldown_epochs, config.smoothing) == (0, 0, 0.0)
     assert (config.optimizer, config.weight_decay, config.drop_path_rate) == ("sgd", 5e-4, 0.1)
     assert (config.nesterov, config.decay_all, config.crop_pct) == (False, True, 1.0)
-    assert config.augmentation == AUGMENTATIONS["pad_flip"]
+    assert augmentation_of(config) == AUGMENTATIONS["pad_flip"]
 
 
 def test_the_larger_size_starts_from_the_released_weights(configs):
@@ -126,7 +128,7 @@ def test_imagenet_trains_from_a_file(settings, tmp_path):
     given = {**settings["t2t_vit_7"], "dataset": str(images), **smaller}
     config = train_config(given)
     whole = train_config(settings["t2t_vit_7"])
-    assert config.augmentation == whole.augmentation
+    assert augmentation_of(config) == augmentation_of(whole)
     assert (config.precision, config.ema_decay) == ("float16", 0.99996)
     assert (config.mixup, config.cutmix) == (0.8, 1.0)
     result = train(dataclasses.replace(config, model=shallow(config.model)), tmp_path / "run")

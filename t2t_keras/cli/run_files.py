@@ -15,6 +15,7 @@ from t2t_keras.data import Source, decode_image
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME, write_labels
 from t2t_keras.files import atomic_path
+from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training import Scores, TrainConfig, TrainResult
 from t2t_keras.training.epoch import TENSORBOARD_NAME
 from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
@@ -47,6 +48,7 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
         write(folder / name)
     if plots := [name for name, _ in wanted if name in PLOTS]:
         _show_in_tensorboard(folder, plots)
+    mean, std = STATISTICS[config.statistics]
     first = folder / str(_VERSION)
     if first.exists() and not result.fitted:
         return first
@@ -55,7 +57,7 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
         folder / MODEL_NAME,
         result.sources.training.class_names,
         None if first.exists() else _VERSION,
-        Preprocessing(crop_pct=config.crop_pct, **config.colors),
+        Preprocessing(crop_pct=config.crop_pct, mean=mean, std=std),
     )
 
 

@@ -1,275 +1,402 @@
-"""The settings of one run, checked as soon as they are made."""
+"""The settings of a run, each written once: its type, default, range and help.
+
+Checks, command-line flags, their help and the documentation's table derive from the fields of
+`TrainConfig`. Importing this module loads neither Keras nor TensorFlow.
+"""
 
 import dataclasses
+import functools
 import math
+import numbers
 import os
+import types
+import typing
+from typing import Any
 
-from t2t_keras.data import (
-    AUGMENTATIONS,
-    ERASING_MODES,
-    ON_BAD_IMAGE,
-    Augmentation,
-    Color,
-    MixupConfig,
-    RandomErasingConfig,
-    parse_rand_augment,
-)
-from t2t_keras.errors import require
-from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
+from t2t_keras.errors import check
 from t2t_keras.variants import Variant
 
 BACKBONE = "backbone"
-CLASS_WEIGHTS = ("none", "balanced")
-MONITORS = ("val_accuracy", "val_loss")
+DIGITS = "digits"
 NOT_USED = "none"
-OPTIMIZERS = ("adamw", "sgd", "lamb")
+FROM_RECIPE = dataclasses.MISSING  # no default: the dataset or the model decides
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+_NUMBERS = {int: (numbers.Integral, "a whole number"), float: (numbers.Real, "a number")}
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of `TrainConfig` with its default, help, and choices or range."""
+    limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
+    metadata = {"help": help, "choices": choices, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One field of `TrainConfig`, for what derives from it.
+
+    Args:
+        name: The field's name, which is the flag's too.
+        type: `bool`, `int`, `float`, `str`, or `tuple` for several values.
+        optional: True where None is a value of its own.
+        default: The authors' value; None where the dataset or the model decides.
+        help: One or two sentences, without the default.
+        choices: The allowed values; empty where a range or nothing limits them.
+        at_least: The lowest allowed number, if there is one.
+        above: The number below the range, if the range does not include its lower end.
+        at_most: The highest allowed number, if there is one.
+        below: The number above the range, if the range does not include its upper end.
+    """
+
+    name: str
+    type: type
+    optional: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    @property
+    def expected(self) -> str:
+        """The allowed values in words, such as "in [0, 1)"; empty where any value is allowed."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type not in _NUMBERS or (self.at_least is None and self.above is None):
+            return ""
+        if self.at_most is not None or self.below is not None:
+            opening = f"[{self.at_least}" if self.above is None else f"({self.above}"
+            closing = f"{self.at_most}]" if self.below is None else f"{self.below})"
+            text = f"in {opening}, {closing}"
+        else:
+            text = f"at least {self.at_least}" if self.above is None else f"above {self.above}"
+            text += " and finite" if self.type is float else ""
+        return f"{text}, or None" if self.optional else text
+
+    def check(self, value: Any) -> None:
+        """Raises a ValueError where a value is not allowed."""
+        if self.optional and value is None:
+            return
+        if self.choices:
+            check(value in self.choices, self.name, value, self.expected)
+        elif self.type in _NUMBERS:
+            kind, words = _NUMBERS[self.type]
+            check(isinstance(value, kind), self.name, value, words)
+            check(self._in_range(value), self.name, value, self.expected)
+
+    def _in_range(self, value: float) -> bool:
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and value < (math.inf if self.below is None else self.below)
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The settings of one run; `make_config` fills in the recipe for a dataset and model.
 
-    Durations are in epochs, batches over all devices.
-
-    Args:
-        dataset: "digits", a folder of images or a TFDS name, as `open_source` takes it.
-        model: A model's name, or sizes of one's own.
-        image_size: (height, width) in pixels.
-        batch_size: Images in a batch, over all devices; at least 1.
-        epochs: Length of the first cosine; at least 1.
-        warmup_epochs: Epochs of linear warm-up, within the cosine's.
-        cooldown_epochs: Epochs at `min_lr` after the cosine's.
-        lr: Peak learning rate; above 0.
-        weight_decay: Of the optimizer, in its own sense; at least 0.
-        drop_path_rate: Of stochastic depth in the deepest block, in [0, 1).
-        augment: Crops in training, a name in `AUGMENTATIONS`.
-        rand_augment: RandAugment's configuration, such as "rand-m9-mstd0.5-inc1", or "none".
-        color_jitter: Range of the changes of brightness, contrast and saturation, at least 0; only
-            used without RandAugment.
-        erasing: Probability of random erasing, in [0, 1].
-        erasing_mode: What is put there: "const" (the mean), "rand" (a color) or "pixel" (noise).
-        mixup: Alpha of mixup, at least 0; 0 is none.
-        cutmix: Alpha of cutmix, at least 0; 0 is none.
-        mixup_prob: Probability that a batch is mixed, in [0, 1].
-        mixup_switch_prob: Probability that a mixed batch gets cutmix, in [0, 1]; only used where
-            neither alpha is 0.
-        min_lr: Learning rate at the end.
-        warmup_lr: Learning rate of the first warm-up epoch.
-        lr_cycle_mul: How many times as long as the one before each cosine is; at least 1.
-        lr_cycle_limit: Number of cosines, each after the first a restart; at least 1.
-        lr_cycle_decay: What share of the one before's rates each cosine has, in (0, 1].
-        optimizer: "adamw", "sgd" or "lamb", as `build_optimizer` takes it.
-        nesterov: Whether "sgd" has Nesterov's momentum.
-        decay_all: Whether biases, norms and the class token decay too.
-        transfer: Whether `weights` get a fresh classifier, whatever classes theirs is for.
-        backbone_lr_ratio: The backbone's learning rate over the classifier's; above 0.
-        layer_decay: Learning rate of a block over that of the next one, in (0, 1].
-        freeze: What stays as it was: "none"; "backbone", so that the classifier alone is trained,
-            on features that are computed once, without augmentation; or the number N as text: stem,
-            class token and the first N blocks, whose dropout goes on.
-        class_weight: "balanced" has images of rare classes count as much more as there are fewer
-            of them, in training alone; or "none".
-        patience: Epochs without better weights, in the sense of `monitor`, after which a run ends
-            early; 0 never does.
-        statistics: Whose channel means and deviations images are normalized by: "imagenet", or
-            "cifar" as the authors' CIFAR models were.
-        clip_grad: Highest norm over all gradients; above 0, or None for no limit.
-        ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
-        accumulate: Parts that each device takes its share of a batch in; at least 1.
-        smoothing: Fraction of each label spread over all classes, in [0, 1).
-        crop_pct: Fraction of the resized side that the evaluation's crop keeps, in (0, 1].
-        held_out: Fraction of TFDS' "train" split, in [0, 1), that best weights are chosen on, so
-            that the evaluation images stay unseen; 0 chooses on the evaluation images.
-        monitor: What the best weights are best in: "val_accuracy", or "val_loss", which tells
-            epochs apart even on few images.
-        validation_split: Fraction of the training images to evaluate on, in [0, 1), for a dataset
-            without evaluation images.
-        train_split: TFDS split or slice to train on, given with `eval_split`.
-        eval_split: TFDS split or slice to evaluate on.
-        data_dir: Root of TFDS datasets; None is TFDS' own.
-        on_bad_image: What becomes of images that cannot be used: "stop" ends the run before it
-            begins, "skip" leaves them out.
-        max_bad_fraction: Fraction of the training or evaluation images, in [0, 1), that "skip" may
-            leave out.
-        weights: What the model starts from: None (random), "imagenet" or a file.
-        precision: "float32", "bfloat16" or "float16"; weights are float32 in all three.
-        devices: Such as ("cpu:0", "cpu:1"); none stands for all GPUs, else the CPU.
-        seed: Of weights, order, crops and dropout.
-        jit_compile: Whether XLA compiles the steps; where there are several devices it does not.
-        save_every: Steps between two checkpoints, at least 0; every epoch ends with one anyway.
-        log_every: Steps between two lines about the progress; at least 1.
+    The defaults are the authors' for T2T-ViT-14 on ImageNet. Durations are in epochs.
 
     Raises:
-        ValueError: A setting is out of range.
+        ValueError: A setting is out of range, or two settings contradict each other.
     """
 
-    dataset: str
-    model: str | Variant
-    image_size: tuple[int, int]
-    batch_size: int
-    epochs: int
-    warmup_epochs: int
-    cooldown_epochs: int
-    lr: float
-    weight_decay: float
-    drop_path_rate: float
-    augment: str
-    rand_augment: str = NOT_USED
-    color_jitter: float = 0.0
-    erasing: float = 0.0
-    erasing_mode: str = "pixel"
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mixup_prob: float = 1.0
-    mixup_switch_prob: float = 0.5
-    min_lr: float = 1e-5
-    warmup_lr: float = 1e-6
-    lr_cycle_mul: float = 1.0
-    lr_cycle_limit: int = 1
-    lr_cycle_decay: float = 0.1
-    optimizer: str = "adamw"
-    nesterov: bool = True
-    decay_all: bool = False
-    transfer: bool = False
-    backbone_lr_ratio: float = 1.0
-    layer_decay: float = 1.0
-    freeze: str = NOT_USED
-    class_weight: str = NOT_USED
-    patience: int = 0
-    statistics: str = "imagenet"
-    clip_grad: float | None = None
-    ema_decay: float = 0.0
-    accumulate: int = 1
-    smoothing: float = 0.1
-    crop_pct: float = DEFAULT_CROP_PCT
-    held_out: float = 0.0
-    monitor: str = "val_accuracy"
-    validation_split: float = 0.0
-    train_split: str | None = None
-    eval_split: str | None = None
-    data_dir: str | None = None
-    on_bad_image: str = "stop"
-    max_bad_fraction: float = 0.01
-    weights: str | os.PathLike | None = None
-    precision: str = "float32"
-    devices: tuple[str, ...] = ()
-    seed: int = 42
-    jit_compile: bool = False
-    save_every: int = 0
-    log_every: int = 50
+    dataset: str = setting(
+        DIGITS,
+        "digits; a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*; or a TFDS name, "
+        "such as cifar10.",
+    )
+    data_dir: str | None = setting(None, "Root of the TFDS datasets; TFDS' own if not given.")
+    train_split: str | None = setting(
+        None, "TFDS split or slice to train on, such as train[:90%]; needs `eval_split`."
+    )
+    eval_split: str | None = setting(None, "TFDS split or slice to evaluate on.")
+    validation_split: float = setting(
+        0.0,
+        "Fraction of the training images to evaluate on, for a dataset without evaluation images.",
+        at_least=0,
+        below=1,
+    )
+    held_out: float = setting(
+        0.0,
+        "Fraction of a TFDS dataset's training images to choose the best weights on, so that the "
+        "test images stay unseen; 0 chooses them on the test images.",
+        at_least=0,
+        below=1,
+    )
+    on_bad_image: str = setting(
+        "stop",
+        "stop ends the run before it begins where an image is unreadable; skip leaves the image "
+        "out and lists it in skipped_files.txt.",
+        choices=("stop", "skip"),
+    )
+    max_bad_fraction: float = setting(
+        0.01,
+        "Highest fraction of the training or evaluation images that `on_bad_image=skip` may leave "
+        "out.",
+        at_least=0,
+        below=1,
+    )
+
+    model: str | Variant = setting(
+        FROM_RECIPE, "Name of the model: t2t_vit_digits, or a published one such as t2t_vit_14."
+    )
+    image_size: tuple[int, int] = setting(
+        FROM_RECIPE,
+        "Side of the images in pixels, or HEIGHTxWIDTH such as 320x192; the model's own if not "
+        "given.",
+    )
+    weights: str | os.PathLike[str] | None = setting(
+        None,
+        "Weights to start from or to evaluate: imagenet (the authors' release, downloaded), a file "
+        "(.weights.h5, .keras, .safetensors, .pth, .pth.tar) or a run's folder; random weights if "
+        "not given.",
+    )
+    drop_path_rate: float = setting(
+        0.1, "Stochastic depth's rate in the deepest block.", at_least=0, below=1
+    )
+
+    batch_size: int = setting(512, "Images per step, over all devices together.", at_least=1)
+    accumulate: int = setting(
+        1,
+        "Parts in which each device computes its images of a step, where memory is short; needs "
+        "the TensorFlow backend.",
+        at_least=1,
+    )
+    epochs: int = setting(300, "Epochs of the first cosine, warm-up included.", at_least=1)
+    warmup_epochs: int = setting(10, "Epochs of linear warm-up.", at_least=0)
+    cooldown_epochs: int = setting(10, "Epochs at `min_lr` after the last cosine.", at_least=0)
+    lr: float = setting(
+        5e-4,
+        "Peak learning rate; the authors' is for 512 images per step, with `transfer` for 64.",
+        above=0,
+    )
+    min_lr: float = setting(
+        1e-5, "Learning rate at the end of the first cosine; at most `lr`.", at_least=0
+    )
+    warmup_lr: float = setting(
+        1e-6, "Learning rate of the first warm-up epoch; at most `lr`.", at_least=0
+    )
+    lr_cycle_limit: int = setting(
+        1, "Number of cosines, each after the first one a restart.", at_least=1
+    )
+    lr_cycle_mul: float = setting(
+        1.0, "Length of each cosine relative to the one before it.", at_least=1
+    )
+    lr_cycle_decay: float = setting(
+        0.1, "Learning rates of each cosine relative to the one before it.", above=0, at_most=1
+    )
+    optimizer: str = setting(
+        "adamw",
+        "Optimizer: adamw as the authors use it, torch's sgd, or lamb.",
+        choices=("adamw", "sgd", "lamb"),
+    )
+    nesterov: bool = setting(True, "Use Nesterov momentum with sgd.")
+    weight_decay: float = setting(
+        0.05,
+        "Weight decay of the optimizer; for sgd the factor of an L2 term in the gradient.",
+        at_least=0,
+    )
+    decay_all: bool = setting(False, "Decay biases, norms and the class token too.")
+    clip_grad: float | None = setting(
+        None, "Highest norm of all gradients together; no limit if not given.", above=0
+    )
+    ema_decay: float = setting(
+        0.0,
+        "Decay of the weights' moving average per step, such as 0.99996; the average is validated "
+        "too and its best state is kept; 0 keeps no average.",
+        at_least=0,
+        below=1,
+    )
+
+    augment: str = setting(
+        "crop_flip",
+        "Crops in training: none, light (small shifts and scales), pad_flip (shifts beyond the "
+        "border, and flips) or crop_flip (random resized crops, and flips).",
+        choices=("none", "light", "pad_flip", "crop_flip"),
+    )
+    rand_augment: str = setting(
+        "rand-m9-mstd0.5-inc1",
+        "RandAugment's configuration, such as rand-m9-mstd0.5-inc1, or none.",
+    )
+    color_jitter: float = setting(
+        0.4,
+        "Range of the changes of brightness, contrast and saturation; used without RandAugment.",
+        at_least=0,
+    )
+    erasing: float = setting(0.25, "Probability of random erasing.", at_least=0, at_most=1)
+    erasing_mode: str = setting(
+        "pixel",
+        "Content of the erased boxes: const (the mean), rand (one color) or pixel (noise).",
+        choices=("const", "rand", "pixel"),
+    )
+    mixup: float = setting(0.8, "Mixup's alpha; 0 turns it off.", at_least=0)
+    cutmix: float = setting(1.0, "Cutmix's alpha; 0 turns it off.", at_least=0)
+    mixup_prob: float = setting(
+        1.0, "Probability that a batch is mixed at all.", at_least=0, at_most=1
+    )
+    mixup_switch_prob: float = setting(
+        0.5,
+        "Probability that a mixed batch gets cutmix rather than mixup, where both are on.",
+        at_least=0,
+        at_most=1,
+    )
+    smoothing: float = setting(
+        0.1,
+        "Label smoothing: fraction of each label spread over all classes.",
+        at_least=0,
+        below=1,
+    )
+    class_weight: str = setting(
+        NOT_USED,
+        "balanced weights the training images of a class by the inverse of its frequency.",
+        choices=(NOT_USED, "balanced"),
+    )
+    crop_pct: float = setting(
+        0.9,
+        "Fraction of the resized side that the evaluation's center crop keeps.",
+        above=0,
+        at_most=1,
+    )
+    statistics: str = setting(
+        "imagenet",
+        "Channel means and deviations that images are normalized by: ImageNet's, or CIFAR's as for "
+        "the authors' CIFAR models.",
+        choices=("imagenet", "cifar"),
+    )
+
+    transfer: bool = setting(
+        False, "Give the weights a fresh classifier and fine-tune by the authors' transfer recipe."
+    )
+    freeze: str = setting(
+        NOT_USED,
+        "Parts that are not trained: none; backbone (the classifier alone is trained, on features "
+        "computed once, without augmentation); or a number N (stem, class token and the first N "
+        "blocks, whose dropout stays on).",
+    )
+    backbone_lr_ratio: float = setting(
+        1.0, "Learning rate of the backbone relative to the classifier's.", above=0
+    )
+    layer_decay: float = setting(
+        1.0, "Learning rate of a block relative to that of the next one.", above=0, at_most=1
+    )
+
+    monitor: str = setting(
+        "val_accuracy",
+        "Score that the best weights are chosen by; val_loss tells epochs apart even on few "
+        "images.",
+        choices=("val_accuracy", "val_loss"),
+    )
+    patience: int = setting(
+        0,
+        "Epochs without better weights, by `monitor`, after which the run ends early; 0 never ends "
+        "it.",
+        at_least=0,
+    )
+    save_every: int = setting(
+        0,
+        "Steps between checkpoints within an epoch; every epoch ends with one anyway.",
+        at_least=0,
+    )
+    log_every: int = setting(50, "Steps between two log lines.", at_least=1)
+    seed: int = setting(
+        42, "Seed of the initial weights, order, augmentation and dropout.", at_least=0
+    )
+    precision: str = setting(
+        "float32",
+        "Number format to compute in; weights are float32 in all three.",
+        choices=tuple(PRECISIONS),
+    )
+    devices: tuple[str, ...] = setting(
+        (), "Devices, such as gpu:0,gpu:1 or cpu:0,cpu:1; all GPUs if not given, else the CPU."
+    )
+    jit_compile: bool = setting(
+        False,
+        "Compile the steps with XLA, on one device: a slow first epoch, faster ones after it.",
+    )
 
     def __post_init__(self):
-        self._check_size()
-        self._check_numbers()
-        self._check_steps()
+        for each in settings():
+            each.check(getattr(self, each.name))
+        self._check_image_size()
+        self._check_schedule()
+        self._check_rand_augment()
+        self._check_splits()
         self._check_transfer()
-        if self.warmup_epochs > self.epochs:
-            raise ValueError(
-                f"`warmup_epochs` must be at most `epochs`, {self.epochs}. "
-                f"Received: warmup_epochs={self.warmup_epochs}"
-            )
-        names = {
-            "precision": PRECISIONS,
-            "monitor": MONITORS,
-            "augment": AUGMENTATIONS,
-            "erasing_mode": ERASING_MODES,
-            "on_bad_image": ON_BAD_IMAGE,
-            "class_weight": CLASS_WEIGHTS,
-            "statistics": STATISTICS,
-        }
-        for name, allowed in names.items():
-            require(self, name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
-        if self.rand_augment != NOT_USED:
-            parse_rand_augment(self.rand_augment)
-        splits_given = (self.train_split, self.eval_split, self.validation_split or None)
-        if self.held_out and splits_given != (None, None, None):
-            raise ValueError(
-                "`held_out` must be 0 beside `train_split`, `eval_split` or `validation_split`. "
-                f"Received: held_out={self.held_out}"
-            )
 
-    @property
-    def colors(self) -> dict[str, Color]:
-        """`mean` and `std` of each channel, in 0..1, that images are normalized by."""
-        return dict(zip(("mean", "std"), STATISTICS[self.statistics], strict=True))
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """What training images and their labels go through."""
-        rand_augment = mixing = erasing = None
-        if self.rand_augment != NOT_USED:
-            rand_augment = parse_rand_augment(self.rand_augment)
-        if self.mixup or self.cutmix:
-            mixing = MixupConfig(
-                mixup_alpha=self.mixup,
-                cutmix_alpha=self.cutmix,
-                probability=self.mixup_prob,
-                switch_probability=self.mixup_switch_prob,
-            )
-        if self.erasing:
-            erasing = RandomErasingConfig(probability=self.erasing, mode=self.erasing_mode)
-        return dataclasses.replace(
-            AUGMENTATIONS[self.augment],
-            rand_augment=rand_augment,
-            color_jitter=self.color_jitter,
-            mixing=mixing,
-            erasing=erasing,
-            smoothing=self.smoothing,
-        )
-
-    def _check_size(self) -> None:
+    def _check_image_size(self) -> None:
         size = self.image_size
         pair = isinstance(size, tuple) and len(size) == 2
-        if not pair or not all(isinstance(side, int) and side >= 1 for side in size):
-            raise ValueError(
-                f"`image_size` must be (height, width) in whole pixels. Received: image_size={size}"
-            )
+        sides = pair and all(isinstance(side, int) and side >= 1 for side in size)
+        check(sides, "image_size", size, "(height, width) in whole pixels")
 
-    def _check_numbers(self) -> None:
-        for name in ("batch_size", "epochs", "log_every"):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_epochs", "cooldown_epochs", "seed", "save_every", "patience"):
-            require(self, name, getattr(self, name) >= 0, "at least 0")
-        for name in ("min_lr", "warmup_lr", "weight_decay", "color_jitter", "mixup", "cutmix"):
-            require(self, name, 0 <= getattr(self, name) < math.inf, "at least 0 and finite")
-        require(self, "lr", 0 < self.lr < math.inf, "above 0 and finite")
-        for name in ("min_lr", "warmup_lr"):
-            require(self, name, getattr(self, name) <= self.lr, f"at most `lr`, {self.lr}")
-        require(self, "crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
-        for name in ("erasing", "mixup_prob", "mixup_switch_prob"):
-            require(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        shares = ("drop_path_rate", "smoothing", "held_out", "validation_split")
-        for name in (*shares, "max_bad_fraction"):
-            require(self, name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+    def _check_schedule(self) -> None:
+        limits = {"min_lr": "lr", "warmup_lr": "lr", "warmup_epochs": "epochs"}
+        for name, limit in limits.items():
+            value, highest = getattr(self, name), getattr(self, limit)
+            check(value <= highest, name, value, f"at most `{limit}`, {highest}")
 
-    def _check_steps(self) -> None:
-        require(self, "optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
-        for name in ("lr_cycle_mul", "lr_cycle_limit", "accumulate"):
-            require(self, name, 1 <= getattr(self, name) < math.inf, "at least 1")
-        require(self, "lr_cycle_decay", 0 < self.lr_cycle_decay <= 1, "in (0, 1]")
-        require(self, "ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
-        clips = self.clip_grad is None or 0 < self.clip_grad < math.inf
-        require(self, "clip_grad", clips, "above 0 and finite, or None")
+    def _check_rand_augment(self) -> None:
+        if self.rand_augment != NOT_USED:
+            # Inside the function: the module is to load without TensorFlow.
+            from t2t_keras.data.ops.randaugment import parse_rand_augment
+
+            parse_rand_augment(self.rand_augment)
+
+    def _check_splits(self) -> None:
+        given = self.train_split or self.eval_split or self.validation_split
+        expected = "0 beside `train_split`, `eval_split` or `validation_split`"
+        check(not (self.held_out and given), "held_out", self.held_out, expected)
 
     def _check_transfer(self) -> None:
-        ratio = self.backbone_lr_ratio
-        require(self, "backbone_lr_ratio", 0 < ratio < math.inf, "above 0 and finite")
-        require(self, "layer_decay", 0 < self.layer_decay <= 1, "in (0, 1]")
-        digits = isinstance(self.freeze, str) and self.freeze.isascii() and self.freeze.isdecimal()
-        number = digits and int(self.freeze) > 0
-        known = self.freeze in (NOT_USED, BACKBONE) or number
-        require(self, "freeze", known, "none, backbone or a number of blocks above 0, as text")
+        text = self.freeze if isinstance(self.freeze, str) else ""
+        blocks = text.isascii() and text.isdecimal() and int(text) > 0
+        expected = "none, backbone or a number of blocks above 0, as text"
+        check(blocks or text in (NOT_USED, BACKBONE), "freeze", self.freeze, expected)
         for name in ("transfer", "freeze"):
             if getattr(self, name) not in (False, NOT_USED) and self.weights is None:
                 raise ValueError(
                     f"`weights` must be given beside `{name}`: imagenet or a file, to start from. "
                     f"Received: {name}={getattr(self, name)}"
                 )
-        plain = dataclasses.replace(AUGMENTATIONS["none"], smoothing=self.smoothing)
-        if self.freeze == BACKBONE and self.augmentation != plain:
+        augmented = {self.augment, self.rand_augment} != {NOT_USED} or any(
+            (self.color_jitter, self.erasing, self.mixup, self.cutmix)
+        )
+        if self.freeze == BACKBONE and augmented:
             raise ValueError(
                 "`augment` and `rand_augment` must be none, and `color_jitter`, `erasing`, `mixup` "
                 "and `cutmix` 0, beside `freeze=backbone`: features are computed once. Received: "
                 f"augment={self.augment}"
             )
+
+
+@functools.cache
+def settings() -> tuple[Setting, ...]:
+    """Every field of `TrainConfig`, in its order, for what derives from it."""
+    return tuple(_setting_of(field) for field in dataclasses.fields(TrainConfig))
+
+
+def _setting_of(field: dataclasses.Field) -> Setting:
+    union = isinstance(field.type, types.UnionType)
+    kinds = typing.get_args(field.type) if union else (field.type,)
+    return Setting(
+        name=field.name,
+        type=typing.get_origin(kinds[0]) or kinds[0],
+        optional=type(None) in kinds,
+        default=None if field.default is FROM_RECIPE else field.default,
+        **field.metadata,
+    )

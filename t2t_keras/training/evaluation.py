@@ -27,7 +27,7 @@ from t2t_keras.training.model import (
 )
 from t2t_keras.training.optimizers.accumulation import check_parts
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.training.sources import checked_test_source, open_test_source, padded
+from t2t_keras.training.sources import checked_test_source, normalization, open_test_source, padded
 
 _MISTAKES = 24  # as many as a sheet of images shows
 
@@ -161,7 +161,7 @@ def validation_batches(
         config.batch_size,
         crop_pct=config.crop_pct,
         shard=shard,
-        **config.colors,
+        **normalization(config),
     )
     return padded(batches, config.batch_size, source.num_eval, shard).prefetch(tf.data.AUTOTUNE)
 

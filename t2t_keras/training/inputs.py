@@ -11,16 +11,45 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from t2t_keras.data import (
+    AUGMENTATIONS,
+    Augmentation,
     Color,
+    MixupConfig,
+    RandomErasingConfig,
     Shard,
     Source,
+    parse_rand_augment,
     train_dataset,
 )
 from t2t_keras.training.config import BACKBONE, NOT_USED, TrainConfig
 from t2t_keras.training.devices import Devices
 from t2t_keras.training.evaluation import translate_errors, validation_batches
 from t2t_keras.training.linear_probe import cached_features, feature_batches, validation_features
-from t2t_keras.training.sources import kept_if_small
+from t2t_keras.training.sources import kept_if_small, normalization
+
+
+def augmentation_of(config: TrainConfig) -> Augmentation:
+    """The augmentation of a run's training images and their labels."""
+    rand_augment = mixing = erasing = None
+    if config.rand_augment != NOT_USED:
+        rand_augment = parse_rand_augment(config.rand_augment)
+    if config.mixup or config.cutmix:
+        mixing = MixupConfig(
+            mixup_alpha=config.mixup,
+            cutmix_alpha=config.cutmix,
+            probability=config.mixup_prob,
+            switch_probability=config.mixup_switch_prob,
+        )
+    if config.erasing:
+        erasing = RandomErasingConfig(probability=config.erasing, mode=config.erasing_mode)
+    return dataclasses.replace(
+        AUGMENTATIONS[config.augment],
+        rand_augment=rand_augment,
+        color_jitter=config.color_jitter,
+        mixing=mixing,
+        erasing=erasing,
+        smoothing=config.smoothing,
+    )
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -136,9 +165,9 @@ def _image_batches(
         config.batch_size,
         config.seed,
         epochs=epochs,
-        augmentation=config.augmentation,
+        augmentation=augmentation_of(config),
         start_step=step,
         crop_pct=config.crop_pct,
         shard=shard,
-        **config.colors,
+        **normalization(config),
     )

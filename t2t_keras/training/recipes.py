@@ -1,15 +1,20 @@
-"""What a run does where nothing else is asked for: the authors' settings, and the digits'."""
+"""The recipes: settings that a run takes where nothing else is asked for, as data.
+
+The fields of `TrainConfig` hold the authors' values for T2T-ViT-14; here stands only what differs.
+Importing this module loads neither Keras nor TensorFlow.
+"""
 
 import dataclasses
 import difflib
-from typing import Any
+import numbers
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
-from t2t_keras.images.resize import target_size
-from t2t_keras.training.config import BACKBONE, NOT_USED, TrainConfig
+from t2t_keras.training.config import BACKBONE, DIGITS, NOT_USED, TrainConfig, settings
 from t2t_keras.variants import VARIANTS, Variant, published_name
 
-DIGITS = "digits"
 DIGITS_MODEL = "t2t_vit_digits"
+DEFAULT_MODEL = "t2t_vit_7"
 
 # Two CPU cores train it on the digits in minutes. Beside `VARIANTS`, which are the published ones.
 SMALL_VARIANTS = {
@@ -23,26 +28,12 @@ SMALL_VARIANTS = {
         image_size=16,
     ),
 }
-_DEFAULT_MODEL = "t2t_vit_7"
 
-_AUTHORS = {
-    "lr": 5e-4,
-    "weight_decay": 0.05,
-    "batch_size": 512,
-    "epochs": 300,
-    "warmup_epochs": 10,
-    "cooldown_epochs": 10,
-    "drop_path_rate": 0.1,
-    "augment": "crop_flip",
-    "rand_augment": "rand-m9-mstd0.5-inc1",
-    "color_jitter": 0.4,
-    "erasing": 0.25,
-    "mixup": 0.8,
-    "cutmix": 1.0,
-}
+Settings = dict[str, Any]  # fields of `TrainConfig`
+
 _LITE = {"lr": 1e-3, "weight_decay": 0.03}
 _DEEP = {"weight_decay": 0.065}
-_BY_MODEL = {
+_BY_MODEL: dict[str | None, Settings] = {
     "t2t_vit_7": _LITE,
     "t2t_vit_10": _LITE,
     "t2t_vit_12": _LITE,
@@ -51,32 +42,31 @@ _BY_MODEL = {
     "t2t_vit_t_19": _DEEP,
     "t2t_vit_t_24": _DEEP,
 }
-_DIGITS = {
-    "lr": 2e-3,
-    "weight_decay": 0.05,
-    "batch_size": 64,
-    "epochs": 40,
-    "warmup_epochs": 5,
-    "cooldown_epochs": 0,
-    "drop_path_rate": 0.0,
-    "augment": "light",
-    "crop_pct": 1.0,  # they fill their images
-    "held_out": 0.1,
-    "jit_compile": True,  # on a CPU twice as fast, after a longer first epoch
-    "monitor": "val_loss",  # the accuracy of 144 images is too coarse to choose by
-}
-
-_PLAIN = {
+_NOT_AUGMENTED: Settings = {
     "rand_augment": NOT_USED,
     "color_jitter": 0.0,
     "erasing": 0.0,
     "mixup": 0.0,
     "cutmix": 0.0,
 }
+_DIGITS: Settings = {
+    **_NOT_AUGMENTED,
+    "lr": 2e-3,
+    "batch_size": 64,
+    "epochs": 40,
+    "warmup_epochs": 5,
+    "cooldown_epochs": 0,
+    "drop_path_rate": 0.0,
+    "augment": "light",
+    "crop_pct": 1.0,  # the digits fill their images
+    "held_out": 0.1,
+    "jit_compile": True,  # on a CPU twice as fast, after a longer first epoch
+    "monitor": "val_loss",  # the accuracy of 144 images is too coarse to choose by
+}
 # The authors' for CIFAR. Their lowest rate lies above the backbone's own; here it is multiplied by
 # the backbone's ratio as every rate is.
-_TRANSFER = {
-    **_PLAIN,
+_TRANSFER: Settings = {
+    **_NOT_AUGMENTED,
     "batch_size": 64,
     "epochs": 60,
     "warmup_epochs": 0,
@@ -85,8 +75,9 @@ _TRANSFER = {
     "augment": "pad_flip",
     "crop_pct": 1.0,
     "smoothing": 0.0,
+    "optimizer": "sgd",
 }
-_TRANSFER_BY_OPTIMIZER = {
+_TRANSFER_BY_OPTIMIZER: dict[str, Settings] = {
     "sgd": {
         "lr": 0.05,
         "min_lr": 2e-4,
@@ -97,18 +88,22 @@ _TRANSFER_BY_OPTIMIZER = {
     },
     "adamw": {"lr": 5e-4, "weight_decay": 0.05, "layer_decay": 0.75, "warmup_epochs": 5},
 }
+_LINEAR_PROBE: Settings = {**_NOT_AUGMENTED, "augment": NOT_USED}  # features are computed once
 
 
 def model_names() -> list[str]:
-    """Every name `variant_of` takes."""
+    """Every name that `variant_of` takes."""
     return [*SMALL_VARIANTS, *VARIANTS]
 
 
 def variant_of(model: str | Variant) -> Variant:
-    """The sizes of a model given by name, or as sizes of one's own.
+    """Returns the sizes of a model given by name, or as sizes of one's own.
+
+    Args:
+        model: A name in `model_names()`, in any case, or the sizes themselves.
 
     Raises:
-        ValueError: No model has that name; the message lists those that come near.
+        ValueError: No model has that name; the message lists similar ones.
     """
     if isinstance(model, Variant):
         return model
@@ -121,61 +116,100 @@ def variant_of(model: str | Variant) -> Variant:
     return found
 
 
-def recipe(dataset: str, model: str | Variant) -> dict[str, Any]:
-    """The settings that depend on the dataset and the model."""
-    if dataset == DIGITS:
-        return dict(_DIGITS)
-    return {**_AUTHORS, **_BY_MODEL.get(published_name(variant_of(model)), {})}
-
-
-def transfer_recipe(dataset: str, optimizer: str, freeze: str) -> dict[str, Any]:
-    """The settings of a transfer, over those of the dataset.
+def recipe(
+    dataset: str,
+    model: str | Variant,
+    *,
+    transfer: bool = False,
+    optimizer: str = "sgd",
+    freeze: str = NOT_USED,
+) -> Settings:
+    """Returns what a dataset, a model and a way to train change in the defaults of `TrainConfig`.
 
     Args:
-        dataset: As `TrainConfig` has it.
-        optimizer: The same; "sgd" is the authors'.
-        freeze: The same.
+        dataset: As in `TrainConfig`, like all of these.
+        model: Its name or sizes.
+        transfer: True for the authors' transfer recipe, over the dataset's.
+        optimizer: The optimizer of a transfer; "sgd" is the authors'.
+        freeze: "backbone" turns augmentation off.
     """
-    settings = {**_TRANSFER, "optimizer": optimizer, **_TRANSFER_BY_OPTIMIZER.get(optimizer, {})}
-    if freeze == BACKBONE:
-        settings["augment"] = NOT_USED
-    elif dataset == DIGITS:  # in a mirror they are none
-        settings["augment"] = _DIGITS["augment"]
-    return settings
+    model_settings = _BY_MODEL.get(published_name(variant_of(model)), {})
+    changes = dict(_DIGITS if dataset == DIGITS else model_settings)
+    if transfer:
+        changes |= _TRANSFER | _TRANSFER_BY_OPTIMIZER.get(optimizer, {}) | {"optimizer": optimizer}
+        if dataset == DIGITS:
+            changes["augment"] = _DIGITS["augment"]  # a mirrored digit is none
+    return changes | (_LINEAR_PROBE if freeze == BACKBONE else {})
 
 
+def defaults_of(name: str) -> dict[str, Any]:
+    """Returns a setting's default under "", and below that every recipe's that differs from it.
+
+    The recipes are "digits", "transfer" (with sgd) and "transfer with adamw"; what a model changes
+    is left out.
+    """
+    default = next(each.default for each in settings() if each.name == name)
+    by_recipe = {
+        "digits": _DIGITS,
+        "transfer": {**_TRANSFER, **_TRANSFER_BY_OPTIMIZER["sgd"]},
+        "transfer with adamw": {**_TRANSFER, **_TRANSFER_BY_OPTIMIZER["adamw"], "optimizer": "sgd"},
+    }
+    values = {words: changes.get(name, default) for words, changes in by_recipe.items()}
+    base = {"digits": default, "transfer": default, "transfer with adamw": values["transfer"]}
+    return {
+        "": default,
+        **{words: value for words, value in values.items() if value != base[words]},
+    }
+
+
+_Parameters = ParamSpec("_Parameters")
+
+
+def _with_parameters_of(
+    model: Callable[_Parameters, TrainConfig],
+) -> Callable[[Callable[..., TrainConfig]], Callable[_Parameters, TrainConfig]]:
+    """Tells type checkers that a function takes what `model` takes, so that it is listed once."""
+    return lambda function: function
+
+
+@_with_parameters_of(TrainConfig)
 def make_config(**given: Any) -> TrainConfig:
-    """The settings of a run: what is given, the rest from the recipe for its dataset and model.
+    """Returns the settings of a run: those given, and the recipe's for its dataset and model.
 
     Args:
-        **given: Fields of `TrainConfig`; None stands for the recipe's value.
+        **given: Fields of `TrainConfig`; None stands for the recipe's value. `image_size` may be
+            one side in pixels.
 
     Raises:
         ValueError: A setting is out of range, or there is no such model.
     """
     given = {name: value for name, value in given.items() if value is not None}
     dataset = given.setdefault("dataset", DIGITS)
-    model = given.setdefault("model", DIGITS_MODEL if dataset == DIGITS else _DEFAULT_MODEL)
+    model = given.setdefault("model", DIGITS_MODEL if dataset == DIGITS else DEFAULT_MODEL)
     if isinstance(model, str):
         given["model"] = model.lower()
-    given["image_size"] = target_size(given.get("image_size", variant_of(model).image_size))
-    settings = recipe(dataset, model)
-    freeze = given.get("freeze", NOT_USED)
-    if given.get("transfer"):
-        settings |= transfer_recipe(dataset, given.get("optimizer", "sgd"), freeze)
-    elif freeze == BACKBONE:
-        settings |= {**_PLAIN, "augment": NOT_USED}
-    settings |= given
+    given["image_size"] = _pair(given.get("image_size", variant_of(model).image_size))
+    choice = {name: given[name] for name in ("transfer", "optimizer", "freeze") if name in given}
+    defaults = {each.name: each.default for each in settings()}
+    made = {**defaults, **recipe(dataset, model, **choice), **given}
     # A short run, or a low rate, has no room for the recipe's warm-up, cool-down and lowest rates.
     fitting = {
-        "warmup_epochs": min(settings["warmup_epochs"], settings["epochs"] // 2),
-        "cooldown_epochs": min(settings["cooldown_epochs"], settings["epochs"] // 10),
-        "min_lr": min(settings.get("min_lr", TrainConfig.min_lr), settings["lr"]),
-        "warmup_lr": min(TrainConfig.warmup_lr, settings["lr"]),
+        "warmup_epochs": min(made["warmup_epochs"], made["epochs"] // 2),
+        "cooldown_epochs": min(made["cooldown_epochs"], made["epochs"] // 10),
+        "min_lr": min(made["min_lr"], made["lr"]),
+        "warmup_lr": min(made["warmup_lr"], made["lr"]),
     }
-    return TrainConfig(**{**settings, **fitting, **given})
+    return TrainConfig(**{**made, **fitting, **given})
+
+
+def _pair(size: Any) -> Any:
+    """One side as (height, width); anything else as it is, for `TrainConfig` to check."""
+    if isinstance(size, numbers.Integral):
+        return int(size), int(size)
+    whole = isinstance(size, tuple | list) and all(isinstance(s, numbers.Integral) for s in size)
+    return tuple(map(int, size)) if whole else size
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """Every setting as JSON can hold it."""
+    """Returns every setting as JSON can hold it."""
     return dataclasses.asdict(config)

@@ -41,7 +41,7 @@ from t2t_keras.training.run_directory import (
 )
 from t2t_keras.training.run_state import RunState
 from t2t_keras.training.schedule import EpochSchedule, PerEpoch
-from t2t_keras.training.sources import RunSources
+from t2t_keras.training.sources import RunSources, normalization
 
 
 def epoch_schedule(config: TrainConfig) -> EpochSchedule:
@@ -377,7 +377,7 @@ def _fit(
     def batches(step: int) -> Batches:
         made = inputs.training(step)
         if step == 0 and devices.processes.first and begun.config.freeze != BACKBONE:
-            log_first_batches(made, folder / TENSORBOARD_NAME, **begun.config.colors)
+            log_first_batches(made, folder / TENSORBOARD_NAME, **normalization(begun.config))
         # No iterator is left at work when the rest of an epoch is over.
         return devices.feed(made.take(run_state.steps_left) if run_state.step_in_epoch else made)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from t2t_keras.data import (
     SINGLE,
     CheckedSplits,
+    Color,
     Shard,
     Source,
     check_images,
@@ -17,6 +18,7 @@ from t2t_keras.data import (
     open_source,
     plain_options,
 )
+from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training.config import TrainConfig
 
 
@@ -34,6 +36,11 @@ class RunSources:
     training: Source
     test: Source
     selected_on: str
+
+
+def normalization(config: TrainConfig) -> dict[str, Color]:
+    """`mean` and `std` of each channel, in 0..1, that a run's images are normalized by."""
+    return dict(zip(("mean", "std"), STATISTICS[config.statistics], strict=True))
 
 
 def open_sources(config: TrainConfig) -> RunSources:

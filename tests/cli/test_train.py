@@ -17,11 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from t2t_keras.cli import train as module
 from t2t_keras.cli.train import TrainCommand, run
-from t2t_keras.data import AUGMENTATIONS, ERASING_MODES, ON_BAD_IMAGE
 from t2t_keras.errors import RunInterrupted
-from t2t_keras.images.constants import STATISTICS
 from t2t_keras.training import TrainConfig
-from t2t_keras.training.config import CLASS_WEIGHTS, MONITORS, OPTIMIZERS, PRECISIONS
+from t2t_keras.training.config import settings as all_settings
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata, read_metadata
 from tests.support.images import make_folder
@@ -274,15 +272,6 @@ def test_the_flags_are_the_settings_and_their_choices():
     )
     choices, tensorflow_loaded = json.loads(done.stdout)
     assert choices.keys() == TrainConfig.__dataclass_fields__.keys()
-    for name, allowed in (
-        ("augment", AUGMENTATIONS),
-        ("erasing_mode", ERASING_MODES),
-        ("monitor", MONITORS),
-        ("class_weight", CLASS_WEIGHTS),
-        ("optimizer", OPTIMIZERS),
-        ("statistics", STATISTICS),
-        ("on_bad_image", ON_BAD_IMAGE),
-        ("precision", PRECISIONS),
-    ):
-        assert choices[name] == list(allowed)
+    for setting in all_settings():
+        assert choices[setting.name] == (list(setting.choices) or None)
     assert not tensorflow_loaded
