@@ -221,6 +221,16 @@ def test_floor_zero_imports_nothing_of_ours(imports):
         assert not {name for name in imports[f"t2t_keras.{room}"] if "t2t_keras" in name}
 
 
+def test_the_torch_reader_depends_on_errors_and_numpy_alone(imports):
+    reader = {m: names for m, names in imports.items() if room_of(m) == "weights.torch_reader"}
+    assert len(reader) > 5
+    ours = {name for names in reader.values() for name in names if name.startswith("t2t_keras")}
+    assert {name for name in ours if room_of(name) != "weights.torch_reader"} == {
+        "t2t_keras.errors"
+    }
+    assert outsiders(reader) == {"weights.torch_reader": {"numpy"}}
+
+
 def test_layers_and_models_know_keras_alone(imports):
     for room in KERAS_ONLY:
         assert outsiders(imports)[room] <= {"keras", "numpy"}

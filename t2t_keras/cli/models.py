@@ -20,7 +20,7 @@ from t2t_keras.weights.keras_file import FILE_ERRORS
 from t2t_keras.weights.load import OFFICIAL_SUFFIXES, check_weights, load_weights
 from t2t_keras.weights.releases import Release, imagenet_release, release_named
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
+from t2t_keras.weights.torch_reader import read_torch_checkpoint
 
 _FREE_SIZE = 224  # pixels a side, for a model that takes any
 _BY_TAG = {"cifar10": CIFAR10_LABELS, "cifar100": CIFAR100_LABELS}

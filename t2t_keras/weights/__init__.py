@@ -2,7 +2,7 @@
 
 from t2t_keras.weights.assign import Report
 from t2t_keras.weights.convert import Conversion, convert, load_official_checkpoint
-from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
+from t2t_keras.weights.torch_reader import read_torch_checkpoint
 
 __all__ = [
     "Conversion",

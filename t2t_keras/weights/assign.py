@@ -9,7 +9,7 @@ import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.mapping import Entry, official_entries, resize_position_table
-from t2t_keras.weights.torch_reader.file_kinds import printable
+from t2t_keras.weights.torch_reader import printable
 
 logger = logging.getLogger(__name__)
 

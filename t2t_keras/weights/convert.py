@@ -18,7 +18,7 @@ from t2t_keras.weights.formats import ModelMetadata, save_weights, write_metadat
 from t2t_keras.weights.identify import Identity, identify
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
+from t2t_keras.weights.torch_reader import read_torch_checkpoint
 
 logger = logging.getLogger(__name__)
 

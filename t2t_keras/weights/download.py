@@ -1,8 +1,9 @@
-"""Keeping the converted form of a checkpoint, so that it is converted once.
+"""The weights cache: released files, downloaded once, and their conversions, kept.
 
-A kept file is found by the digest of what it was made from and the version of the converter, and
-is used only as long as it has the digest it was stored with: HDF5 has no checksums of its own, and
-a flipped bit would load as another weight.
+Pooch transfers the bytes; where its `retrieve` promises less than this cache does, the code is our
+own: a kill leaves no unnamed temporary file for ever, a file is on disk before it has its name, an
+answer has a size limit and comes encrypted, several processes download once, and a file without a
+published digest is checked as a checkpoint and remembered by its own digest.
 """
 
 import contextlib
@@ -25,14 +26,23 @@ from t2t_keras.files import (
     remove_leftovers,
 )
 from t2t_keras.weights.releases import RELEASES_URL, Release
-from t2t_keras.weights.torch_reader.reader import container_defect
+from t2t_keras.weights.torch_reader import checkpoint_defect
+
+if TYPE_CHECKING:  # pooch and requests are imported where a download begins: most runs have none
+    import requests
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 18
+_MOST_BYTES = 1 << 30  # four times the weights of the largest variant
+_KEY_DIGITS = 16
 
 
 def weights_dir(cache_dir: str | os.PathLike | None = None) -> Path:
     """Returns `models/t2t_keras` in Keras' cache folder; creates nothing.
 
     Args:
-        cache_dir: Stands in for Keras' own folder, which is $KERAS_HOME or else `~/.keras`.
+        cache_dir: Replaces Keras' own folder, which is $KERAS_HOME or else `~/.keras`.
 
     Raises:
         DownloadError: There is no home folder.
@@ -48,51 +58,25 @@ def weights_dir(cache_dir: str | os.PathLike | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def storing_in(folder: Path) -> Iterator[None]:
-    """Creates `folder` and says what to do when that, or writing there, fails.
+def _storing(target: Path) -> Iterator[None]:
+    """Holds the lock of a file in the cache; any `OSError` of the block becomes a `DownloadError`.
 
     Keras' own downloads move to a folder in /tmp that any user can write to; this never does.
-
-    Raises:
-        DownloadError: Any `OSError` of the block; a `DownloadError` passes as it is.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target) as alone:
+            if alone:
+                remove_leftovers(target)
+            yield
     except DownloadError:
         raise
     except OSError as error:
         raise DownloadError(
-            f"Weights cannot be stored in {folder} ({error}). Make room there or make it writable, "
-            "or choose another folder with `cache_dir` or the environment variable KERAS_HOME."
+            f"Weights cannot be stored in {target.parent} ({error}). Make room there or make it "
+            "writable, or choose another folder with `cache_dir` or the environment variable "
+            "KERAS_HOME."
         ) from error
-
-
-if TYPE_CHECKING:  # pooch and requests are imported where a download begins: most runs have none
-    import requests
-
-logger = logging.getLogger(__name__)
-
-_CHUNK_BYTES = 1 << 18
-_MOST_BYTES = 1 << 30  # four times the weights of the largest variant
-
-
-class _LimitedFile(io.BufferedWriter):
-    """A file being downloaded, into which an endless answer cannot pour all of the disk.
-
-    Args:
-        path: The file to write.
-        most_bytes: What it may have at most; `write` raises a ValueError where more comes.
-    """
-
-    def __init__(self, path: Path, most_bytes: int):
-        super().__init__(io.FileIO(path, "w"))
-        self._most_bytes = most_bytes
-
-    def write(self, data) -> int:
-        if self.tell() + len(data) > self._most_bytes:
-            raise ValueError(f"more than the expected {self._most_bytes:,} bytes came")
-        return super().write(data)
 
 
 def fetch_release(
@@ -109,23 +93,20 @@ def fetch_release(
     damaged or exchanged one is refused and fetched again. Several processes may call this at once.
 
     Args:
-        release: A row of the catalog.
-        cache_dir: Stands in for $KERAS_HOME or `~/.keras`; the file goes to `models/t2t_keras`
-            below it.
-        base_url: Where the release's files are, ending in a slash; a mirror's address, for one.
-        timeout: Seconds without any data after which the server is given up.
-        progress: Whether to draw a progress bar on stderr.
+        release: One of `RELEASES`.
+        cache_dir: Replaces $KERAS_HOME or `~/.keras`; the file goes to `models/t2t_keras` below it.
+        base_url: The address of the release's files, such as a mirror's, ending in a slash.
+        timeout: Seconds without any data after which the download fails.
+        progress: Draw a progress bar on stderr.
 
     Raises:
-        DownloadError: The file cannot be had or stored. The message holds the address and the path
-            at which the file may be placed by hand.
+        DownloadError: The file cannot be fetched or stored. The message holds the address and the
+            path at which the file may be placed by hand.
     """
     target = weights_dir(cache_dir) / release.filename
     if _cached_defect(release, target) is None:
         return target
-    with storing_in(target.parent), locked(target) as alone:
-        if alone:
-            remove_leftovers(target)
+    with _storing(target):
         # Another process may have finished it since the first look.
         defect = _cached_defect(release, target)
         if defect is not None:
@@ -134,7 +115,7 @@ def fetch_release(
 
 
 def _cached_defect(release: Release, target: Path) -> str | None:
-    """Returns why the file in the cache will not do, or None; remembers one seen first."""
+    """Returns why the file in the cache cannot be used, or None; remembers one seen first."""
     try:
         if not target.is_file():
             return "it is not there"
@@ -150,16 +131,11 @@ def _defect(release: Release, path: Path, recorded: str | None) -> str | None:
     size = path.stat().st_size
     if release.size is not None and size != release.size:
         return f"it has {size:,} bytes, expected {release.size:,}"
-    if release.sha384 is not None:
-        return _digest_defect(path, "sha384", release.sha384)
-    if recorded is not None:
-        return _digest_defect(path, "sha256", recorded)
-    return container_defect(path)
-
-
-def _digest_defect(path: Path, algorithm: str, expected: str) -> str | None:
-    got = digest_of(path, algorithm)
-    return None if got == expected else f"its {algorithm} is {got}, expected {expected}"
+    algorithm, expected = ("sha384", release.sha384) if release.sha384 else ("sha256", recorded)
+    if expected is None:
+        return checkpoint_defect(path)
+    digest = digest_of(path, algorithm)
+    return None if digest == expected else f"its {algorithm} is {digest}, expected {expected}"
 
 
 def _remember(release: Release, target: Path) -> None:
@@ -174,7 +150,7 @@ def _remember(release: Release, target: Path) -> None:
 def _replace(
     release: Release, target: Path, url: str, timeout: float, progress: bool, defect: str
 ) -> None:
-    """Puts a freshly downloaded file at `target`, where what is there has `defect`."""
+    """Puts a freshly downloaded file at `target`, where the present one has `defect`."""
     import requests
 
     recorded = recorded_digest(target)
@@ -186,16 +162,15 @@ def _replace(
         by_hand += f"; the file there now is refused: {defect}"
     with atomic_path(target) as part:
         try:
-            most_bytes = release.size or _MOST_BYTES
-            with _LimitedFile(part, most_bytes) as file:
-                answer = _download(url, file, timeout, progress)
+            with _LimitedFile(part, release.size or _MOST_BYTES) as file:
+                final_url = _download(url, file, timeout, progress)
         except (requests.RequestException, ValueError) as error:
             raise DownloadError(
                 f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
                 f"{by_hand}."
             ) from error
-        if _came_unencrypted(url, answer):
-            defect = f"it came unencrypted, by way of {answer.url}"
+        if urlsplit(url).scheme == "https" != urlsplit(final_url).scheme:
+            defect = f"it came unencrypted, by way of {final_url}"
         else:
             defect = _defect(release, part, recorded)
         if defect is not None:
@@ -205,13 +180,26 @@ def _replace(
     _remember(release, target)
 
 
-def _download(url: str, file: _LimitedFile, timeout: float, progress: bool) -> "requests.Response":
-    """Streams `url` into `file` and returns the last answer, its body read and closed."""
+class _LimitedFile(io.BufferedWriter):
+    """A file being downloaded, so that an endless answer does not fill the disk."""
+
+    def __init__(self, path: Path, most_bytes: int):
+        super().__init__(io.FileIO(path, "w"))
+        self._most_bytes = most_bytes
+
+    def write(self, data: bytes) -> int:
+        if self.tell() + len(data) > self._most_bytes:
+            raise ValueError(f"more than the expected {self._most_bytes:,} bytes came")
+        return super().write(data)
+
+
+def _download(url: str, file: _LimitedFile, timeout: float, progress: bool) -> str:
+    """Streams `url` into `file` and returns the address that the bytes came from."""
     import pooch
 
     answers: list[requests.Response] = []
 
-    def keep(answer: "requests.Response", **_kwargs) -> None:
+    def keep(answer: "requests.Response", **_kwargs: object) -> None:
         answers.append(answer)
 
     fetch = pooch.HTTPDownloader(
@@ -226,11 +214,7 @@ def _download(url: str, file: _LimitedFile, timeout: float, progress: bool) -> "
     finally:
         for answer in answers:
             answer.close()
-    return answers[-1]
-
-
-def _came_unencrypted(url: str, answer: "requests.Response") -> bool:
-    return urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https"
+    return answers[-1].url
 
 
 def _reason(error: Exception, timeout: float) -> str:
@@ -245,9 +229,6 @@ def _reason(error: Exception, timeout: float) -> str:
     return str(error.args[0] if error.args else error)
 
 
-_KEY_DIGITS = 16
-
-
 def cached_conversion(
     source: Path,
     name: str,
@@ -257,31 +238,31 @@ def cached_conversion(
 ) -> Path:
     """Returns the converted form of a checkpoint, building it if the cache does not have it.
 
-    Several processes may call this at once; one builds, the others wait for it.
+    Several processes may call this at once; one builds, the others wait for it. A kept file is used
+    as long as it has the digest it was stored with: HDF5 has no checksums of its own, and a flipped
+    bit would load as another weight.
 
     Args:
-        source: The checkpoint that is converted.
+        source: The checkpoint that is converted; its digest is part of the kept file's name.
         name: Begins the kept file's name, for people: "t2t_vit_14", say.
-        build: Writes the converted weights to the path it is given, which ends in `.weights.h5`
-            (with `hdf5.save_weights`). What it raises is passed on and leaves nothing behind.
+        build: Writes the converted weights to the path it is given, which ends in `.weights.h5`.
+            An exception passes through and leaves nothing behind.
         converter_version: Changed whenever the same checkpoint would be converted differently.
-        cache_dir: Stands in for $KERAS_HOME or `~/.keras`.
+        cache_dir: Replaces $KERAS_HOME or `~/.keras`.
 
     Raises:
-        DownloadError: The cache folder cannot be written; what it held is as it was.
+        DownloadError: The cache folder cannot be written; its files are unchanged.
         OSError: `source` cannot be read.
     """
     key = f"{name}-{digest_of(source)[:_KEY_DIGITS]}-{converter_version}"
     target = weights_dir(cache_dir) / f"{key}.weights.h5"
     if _is_intact(target):
         return target
-    with storing_in(target.parent), locked(target) as alone:
-        if alone:
-            remove_leftovers(target)
+    with _storing(target):
         if not _is_intact(target):
             if target.exists():
                 logger.warning(
-                    "Converting %s again: %s has not the digest kept with it.", source, target
+                    "Converting %s again: %s does not have its recorded digest.", source, target
                 )
             with atomic_path(target) as part:
                 build(part)

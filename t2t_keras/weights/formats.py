@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from t2t_keras.errors import CheckpointError
 from t2t_keras.files import atomic_path
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
-from t2t_keras.weights.torch_reader.file_kinds import printable
+from t2t_keras.weights.torch_reader import printable
 
 
 class _Hdf5Buffer(io.BytesIO):

@@ -16,7 +16,7 @@ from t2t_keras.weights.assign import Report, load_state_dict
 from t2t_keras.weights.convert import classifier
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader.file_kinds import printable
+from t2t_keras.weights.torch_reader import printable
 
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"
 FILE_ERRORS = (

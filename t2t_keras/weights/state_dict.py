@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
-from t2t_keras.weights.torch_reader.file_kinds import printable
+from t2t_keras.weights.torch_reader import printable
 
 logger = logging.getLogger(__name__)
 

@@ -106,7 +106,7 @@ def test_a_damaged_or_planted_file_is_built_again(source, home, damage, caplog):
         path.unlink()
     path = cached_conversion(source, "t2t_vit_14", build, "1", home)
     assert (build.calls, path.read_bytes()) == (2, CONTENT)
-    assert ("has not the digest" in caplog.text) == (damage != "gone")
+    assert ("does not have its recorded digest" in caplog.text) == (damage != "gone")
     cached_conversion(source, "t2t_vit_14", build, "1", home)
     assert build.calls == 2
 

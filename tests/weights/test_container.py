@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2t_keras.weights.torch_reader.reader import container_defect
+from t2t_keras.weights.torch_reader import checkpoint_defect
 
 DATA = Path(__file__).parents[1] / "goldens"
 ZIP = DATA / "tiny_transformer_half.pth.tar"
@@ -14,7 +14,7 @@ LEGACY = DATA / "tiny_performer_legacy.pth.tar"
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.pth*")), ids=lambda path: path.name)
 def test_every_layout_of_a_checkpoint_is_whole(path):
-    assert container_defect(path) is None
+    assert checkpoint_defect(path) is None
 
 
 @pytest.mark.parametrize("whole", [ZIP, LEGACY], ids=["zip", "older format"])
@@ -23,7 +23,7 @@ def test_a_file_cut_anywhere_is_noticed(tmp_path, whole):
     path = tmp_path / "cut"
     for cut in np.random.default_rng(0).integers(0, len(whole), 50):
         path.write_bytes(whole[:cut])
-        assert container_defect(path), cut
+        assert checkpoint_defect(path), cut
 
 
 def test_one_flipped_bit_in_any_record_is_noticed(tmp_path):
@@ -37,7 +37,7 @@ def test_one_flipped_bit_in_any_record_is_noticed(tmp_path):
         flipped = bytearray(whole)
         flipped[at] ^= 1
         path.write_bytes(flipped)
-        assert "damaged" in container_defect(path), entry.filename
+        assert "damaged" in checkpoint_defect(path), entry.filename
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_one_flipped_bit_in_any_record_is_noticed(tmp_path):
 )
 def test_other_files_are_named(tmp_path, content, expected):
     (tmp_path / "file").write_bytes(content)
-    assert expected in container_defect(tmp_path / "file")
+    assert expected in checkpoint_defect(tmp_path / "file")
 
 
 def test_a_folder_is_refused(tmp_path):
-    assert "directory" in container_defect(tmp_path)
+    assert "directory" in checkpoint_defect(tmp_path)

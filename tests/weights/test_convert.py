@@ -9,7 +9,7 @@ from t2t_keras import CheckpointError, create_model, load_official_checkpoint
 from t2t_keras.weights.assign import Report
 from t2t_keras.weights.convert import convert, load_or_advise
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader.reader import read_torch_checkpoint
+from t2t_keras.weights.torch_reader import read_torch_checkpoint
 from tests.conftest import DATA
 from tests.support.tiny import tiny_model
 from tests.support.weights.torch_writer import checkpoint

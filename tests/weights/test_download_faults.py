@@ -1,12 +1,13 @@
+import errno
 import os
 import resource
 import tempfile
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
-from t2t_keras import files
 from t2t_keras.errors import DownloadError
 from t2t_keras.files import digest_of
 from t2t_keras.weights.download import weights_dir
@@ -71,7 +72,10 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(server, tmp_path, limit):
 
 
 def fetch_without_locks(release, home, base_url):
-    files.fcntl = None
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    filelock.FileLock.acquire = refuse
     return fetch(release, home, base_url)
 
 

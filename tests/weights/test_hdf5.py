@@ -38,8 +38,8 @@ FULL_DISK = """
 import pathlib, resource, sys
 import keras
 from t2t_keras.errors import DownloadError
-from t2t_keras.weights.cache import cached_conversion
-from t2t_keras.weights.hdf5 import save_weights
+from t2t_keras.weights.download import cached_conversion
+from t2t_keras.weights.formats import save_weights
 
 folder = pathlib.Path(sys.argv[1])
 model = keras.Sequential([keras.layers.Input((32,)), keras.layers.Dense(2048)])

@@ -11,8 +11,8 @@ import pytest
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights import read_torch_checkpoint
-from t2t_keras.weights.torch_reader.stored_zip import RegularFile
-from t2t_keras.weights.torch_reader.values import OpaqueObject
+from t2t_keras.weights.torch_reader import OpaqueObject
+from t2t_keras.weights.torch_reader.regular_file import RegularFile
 from tests.support.weights import torch_writer as torch
 
 DATA = Path(__file__).parents[1] / "goldens"

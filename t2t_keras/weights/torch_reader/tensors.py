@@ -1,12 +1,13 @@
-"""Torch's storages and the tensors that look into them, as NumPy arrays."""
+"""Torch's storages and the tensors that are views of them, as NumPy arrays."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from t2t_keras.weights.torch_reader.file_kinds import InvalidCheckpoint
+from t2t_keras.weights.torch_reader.invalid import require
 
 MAX_STORAGES = 20_000
 MAX_TENSORS = 20_000
@@ -60,7 +61,7 @@ STORAGE_TYPES = {
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Storage:
-    """A run of elements that tensors look into; `values` is filled once all checks passed."""
+    """A run of elements that tensors are views of; `values` is filled once all checks passed."""
 
     kind: StorageType
     key: str
@@ -68,7 +69,7 @@ class Storage:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes the storage has in the file."""
+        """Size of the storage in the file."""
         return self.values.size * self.kind.stored.itemsize
 
     def fill(self, read_into: Callable[[memoryview], None]) -> None:
@@ -82,7 +83,7 @@ class Storage:
 
 
 class Storages:
-    """The storages a pickle declares, and the tensors it cuts from them.
+    """The storages a pickle declares, and the tensors that are views of them.
 
     Args:
         file_bytes: Size of the file; what is declared must fit, before anything is allocated.
@@ -97,86 +98,72 @@ class Storages:
         self.by_key: dict[str, Storage] = {}
 
     def declare(self, kind: object, key: object, numel: object) -> Storage:
-        """The storage `key` of `numel` elements; a second mention must say the same."""
-        if not isinstance(kind, StorageType):
-            raise InvalidCheckpoint("a storage is not of one of torch's storage types")
-        if kind.stored is None:
-            raise InvalidCheckpoint(
-                f"a tensor has the dtype {kind.name}, which is not read", _SAVE_AS_FLOAT
-            )
-        if type(key) is not str or not _KEY.fullmatch(key):
-            raise InvalidCheckpoint("a storage has a key that is not a number")
-        if type(numel) is not int or not 0 <= numel < _MAX_EXTENT:
-            raise InvalidCheckpoint(f"storage {key} has an impossible number of elements")
+        """Returns the storage `key` of `numel` elements; a second mention must say the same."""
+        require(type(kind) is StorageType, "a storage is not of one of torch's storage types")
+        require(
+            kind.stored is not None,
+            f"a tensor has the dtype {kind.name}, which is not read",
+            _SAVE_AS_FLOAT,
+        )
+        require(
+            type(key) is str and _KEY.fullmatch(key) is not None,
+            "a storage has a key that is not a number",
+        )
+        require(
+            type(numel) is int and 0 <= numel < _MAX_EXTENT,
+            f"storage {key} has an impossible number of elements",
+        )
         known = self.by_key.get(key)
         if known is None:
             known = self.by_key[key] = self._allocate(kind, key, numel)
-        if known.kind != kind or known.values.size != numel:
-            raise InvalidCheckpoint(
-                f"storage {key} is declared twice, with different types or sizes"
-            )
+        require(
+            known.kind == kind and known.values.size == numel,
+            f"storage {key} is declared twice, with different types or sizes",
+        )
         return known
 
     def _allocate(self, kind: StorageType, key: str, numel: int) -> Storage:
         count = numel * kind.stored.itemsize
-        if self._record_bytes is not None and self._record_bytes.get(key) != count:
-            found = self._record_bytes.get(key, "no")
-            raise InvalidCheckpoint(
-                f"storage {key} should have {count} bytes, the file has {found}"
-            )
+        found = count if self._record_bytes is None else self._record_bytes.get(key, "no")
+        require(found == count, f"storage {key} should have {count} bytes, the file has {found}")
         self._storage_room -= count
-        if self._storage_room < 0 or len(self.by_key) >= MAX_STORAGES:
-            raise InvalidCheckpoint(f"its storages, up to {key}, do not fit into the file")
+        require(
+            self._storage_room >= 0 and len(self.by_key) < MAX_STORAGES,
+            f"its storages, up to {key}, do not fit into the file",
+        )
         return Storage(kind, key, np.empty(numel, kind.dtype))
 
     def tensor(self, storage: object, offset: object, shape: object, strides: object) -> np.ndarray:
-        """A read-only array that looks into `storage`; all measures in elements.
-
-        Raises:
-            InvalidCheckpoint: An argument has the wrong kind, the tensor exceeds its storage, or
-                all tensors together would be several times as large as the file.
-        """
-        if type(storage) is not Storage:
-            raise InvalidCheckpoint("a tensor's storage is missing")
-        if not (_are_extents((offset,)) and _are_extents(shape) and _are_extents(strides)):
-            raise InvalidCheckpoint(
-                "a tensor's offset, shape or strides are not small, positive integers"
-            )
-        if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
-            raise InvalidCheckpoint(
-                f"a tensor has {len(shape)} dimensions and {len(strides)} strides"
-            )
-        itemsize = storage.values.itemsize
-        self._charge(shape, itemsize)
-        empty = 0 in shape
-        last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        if (offset if empty else last + 1) > storage.values.size:
-            raise InvalidCheckpoint(
-                f"a tensor of shape {shape} reaches outside its storage {storage.key}"
-            )
-        if empty:
-            return np.empty(shape, storage.kind.dtype)
-        array = np.ndarray(
-            shape,
-            storage.kind.dtype,
-            buffer=storage.values,
-            offset=offset * itemsize,
-            strides=tuple(step * itemsize for step in strides),
+        """Returns a read-only view of `storage`; all measures are in elements."""
+        require(type(storage) is Storage, "a tensor's storage is missing")
+        require(
+            _are_extents((offset,)) and _are_extents(shape) and _are_extents(strides),
+            "a tensor's offset, shape or strides are not small, positive integers",
         )
+        require(
+            len(shape) == len(strides) and len(shape) <= MAX_DIMENSIONS,
+            f"a tensor has {len(shape)} dimensions and {len(strides)} strides",
+        )
+        dtype, itemsize = storage.kind.dtype, storage.kind.dtype.itemsize
+        self._charge(shape, itemsize)
+        last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        require(
+            (offset if 0 in shape else last + 1) <= storage.values.size,
+            f"a tensor of shape {shape} reaches outside its storage {storage.key}",
+        )
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        steps = tuple(step * itemsize for step in strides)
+        array = np.ndarray(shape, dtype, storage.values, offset * itemsize, steps)
         array.flags.writeable = False
         return array
 
     def _charge(self, shape: tuple[int, ...], itemsize: int) -> None:
-        """Counts a tensor; its empty dimensions count as 1, so no product of sizes overflows."""
-        count = itemsize
-        for size in shape:
-            count *= max(size, 1)
-            if count > self._tensor_room:
-                raise InvalidCheckpoint(f"a tensor of shape {shape} is far larger than the file")
-        self._tensor_room -= count
+        """Counts a tensor; its empty dimensions count as 1, as they can stand beside huge ones."""
+        self._tensor_room -= itemsize * math.prod(max(size, 1) for size in shape)
+        require(self._tensor_room >= 0, f"a tensor of shape {shape} is far larger than the file")
         self._tensors += 1
-        if self._tensors > MAX_TENSORS:
-            raise InvalidCheckpoint(f"it holds more than {MAX_TENSORS} tensors")
+        require(self._tensors <= MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
 
 
 def _are_extents(values: object) -> bool:
@@ -186,7 +173,7 @@ def _are_extents(values: object) -> bool:
 
 
 def _widen_bfloat16(halves: np.ndarray, words: np.ndarray) -> None:
-    """Widens into `words`, whose upper half `halves` is: what is still to read stays ahead."""
+    """Widens into `words`, whose upper half is `halves`: what is still to read stays ahead."""
     for start in range(0, words.size, _WIDEN_CHUNK):
         chunk = halves[start : start + _WIDEN_CHUNK].astype("<u4")
         words[start : start + _WIDEN_CHUNK] = chunk << np.uint32(16)

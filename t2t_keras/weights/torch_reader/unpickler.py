@@ -1,7 +1,6 @@
-"""An own loop over the pickle opcodes that torch.save writes; every other opcode is refused.
+"""A loop over the pickle opcodes that torch.save writes; every other opcode is refused.
 
-The standard library's unpickler, even with `find_class` overridden, can be made to crash, hang or
-fill the memory. This one builds nothing but plain values and asks `TorchGlobals` for the rest.
+It builds nothing but plain values and asks `TorchGlobals` for the rest.
 """
 
 import pickletools
@@ -9,17 +8,20 @@ import re
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NoReturn
 
-from t2t_keras.weights.torch_reader.file_kinds import (
-    SAVE_WEIGHTS_ONLY,
-    InvalidCheckpoint,
-    printable,
-)
 from t2t_keras.weights.torch_reader.globals import TorchGlobals
+from t2t_keras.weights.torch_reader.invalid import (
+    InvalidCheckpoint,
+    UnsafePickle,
+    printable,
+    require,
+)
 
 MAX_PICKLE_BYTES = 4 << 20
 _MAX_STEPS = 200_000
 _MAX_OPEN_MARKS = 64
+_TOO_MANY_MARKS = f"it nests deeper than {_MAX_OPEN_MARKS} levels"
 _MAX_LINE_BYTES = 1024
 _HIGHEST_PROTOCOL = 5
 _KEY_LIMIT = 2**60  # Python hashes larger integers modulo 2**61 - 1, so they can be made to collide
@@ -28,16 +30,7 @@ _NAMES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
 
 
 class Unpickler:
-    """Reads one pickle out of `data`.
-
-    Args:
-        data: Bytes that contain the pickle.
-        position: Where it starts.
-        known: What the pickle's names mean.
-
-    Attributes:
-        position: After `run`, the place behind the pickle.
-    """
+    """Reads the pickle at `position` of `data`; afterwards `position` is its end."""
 
     def __init__(self, data: bytes, position: int, known: TorchGlobals):
         self.position = position
@@ -48,54 +41,51 @@ class Unpickler:
         self._memo: dict[int, object] = {}
 
     def run(self) -> object:
-        """The pickled value.
-
-        Raises:
-            InvalidCheckpoint: The pickle is damaged, or does what no checkpoint's pickle does.
-        """
+        """Returns the pickled value; an error names the place in the pickle."""
         try:
             for _ in range(_MAX_STEPS):
                 code = self._take(1)[0]
                 if code == _STOP:
-                    return self._finish()
+                    require(
+                        len(self._stack) == 1 and not self._outer,
+                        "it does not end with exactly one value",
+                    )
+                    return self._stack.pop()
                 step = _STEPS.get(code)
                 if step is None:
                     self._refuse_opcode(code)
                 step(self)
-        except InvalidCheckpoint as refusal:
-            raise refusal.within(self._place()) from None
+        except InvalidCheckpoint as error:
+            raise InvalidCheckpoint(f"{self._place()}: {error.reason}", error.fix) from None
         raise InvalidCheckpoint(f"its pickle has more than {_MAX_STEPS} steps")
 
     def _place(self) -> str:
-        """Where the reading stands: the last text on the stack, usually a tensor's name."""
+        """Names the last text on the stack, usually a tensor's name."""
         for frame in (self._stack, *reversed(self._outer)):
             for value in reversed(frame):
                 if type(value) is str:
                     return f"in the pickle near {printable(value)}"
         return "in the pickle"
 
-    def _refuse_opcode(self, code: int) -> None:
+    def _refuse_opcode(self, code: int) -> NoReturn:
         if code == _INST:
             self._known.find(*self._lines())
         name = _NAMES.get(code)
-        what = f"the opcode {name}" if name else f"the byte 0x{code:02x}, which is no opcode"
-        raise InvalidCheckpoint(f"it uses {what}; torch never writes that", SAVE_WEIGHTS_ONLY)
-
-    def _finish(self) -> object:
-        if len(self._stack) != 1 or self._outer:
-            raise InvalidCheckpoint("it does not end with exactly one value")
-        return self._stack.pop()
+        opcode = f"the opcode {name}" if name else f"the byte 0x{code:02x}, which is no opcode"
+        raise UnsafePickle(f"it uses {opcode}; torch never writes that")
 
     def _take(self, count: int) -> bytes:
         end = self.position + count
-        if end > len(self._data):
-            raise InvalidCheckpoint("it is cut off")
+        require(end <= len(self._data), "it is cut off")
         taken = self._data[self.position : end]
         self.position = end
         return taken
 
     def _unsigned(self, count: int) -> int:
         return int.from_bytes(self._take(count), "little")
+
+    def _signed(self, count: int) -> int:
+        return int.from_bytes(self._take(count), "little", signed=True)
 
     def _text(self, count: int) -> str:
         try:
@@ -105,31 +95,23 @@ class Unpickler:
 
     def _line(self) -> bytes:
         end = self._data.find(b"\n", self.position, self.position + _MAX_LINE_BYTES)
-        if end < 0:
-            raise InvalidCheckpoint("a line does not end")
+        require(end >= 0, "a line does not end")
         return self._take(end + 1 - self.position)[:-1]
 
     def _lines(self) -> tuple[str, str]:
         try:
             return self._line().decode("utf-8"), self._line().decode("utf-8")
         except UnicodeDecodeError:
-            raise InvalidCheckpoint("a global's name is not UTF-8", SAVE_WEIGHTS_ONLY) from None
+            raise UnsafePickle("a global's name is not UTF-8") from None
 
-    def _pop(self) -> object:
-        if not self._stack:
-            raise InvalidCheckpoint("it takes a value from an empty stack")
-        return self._stack.pop()
-
-    def _pop_many(self, count: int) -> list:
-        if len(self._stack) < count:
-            raise InvalidCheckpoint("it takes a value from an empty stack")
+    def _pop(self, count: int) -> list:
+        require(len(self._stack) >= count, "it takes a value from an empty stack")
         taken = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
         return taken
 
     def _pop_marked(self) -> list:
-        if not self._outer:
-            raise InvalidCheckpoint("it closes a group that was never opened")
+        require(bool(self._outer), "it closes a group that was never opened")
         items, self._stack = self._stack, self._outer.pop()
         return items
 
@@ -137,51 +119,48 @@ class Unpickler:
         self._stack.append(value)
 
     def _mark(self) -> None:
-        if len(self._outer) >= _MAX_OPEN_MARKS:
-            raise InvalidCheckpoint(f"it nests deeper than {_MAX_OPEN_MARKS} levels")
+        require(len(self._outer) < _MAX_OPEN_MARKS, _TOO_MANY_MARKS)
         self._outer.append(self._stack)
         self._stack = []
 
     def _protocol(self) -> None:
         protocol = self._unsigned(1)
-        if protocol > _HIGHEST_PROTOCOL:
-            raise InvalidCheckpoint(f"it has the pickle protocol {protocol}, which does not exist")
+        require(
+            protocol <= _HIGHEST_PROTOCOL,
+            f"it has the pickle protocol {protocol}, which does not exist",
+        )
 
     def _frame(self) -> None:
-        if self._unsigned(8) > len(self._data) - self.position:
-            raise InvalidCheckpoint("it announces more bytes than there are")
+        count = self._unsigned(8)
+        require(count <= len(self._data) - self.position, "it announces more bytes than there are")
 
     def _int_line(self) -> None:
         line = self._line()
-        if line in (b"00", b"01"):
-            self._push(line == b"01")
-        elif _DECIMAL.fullmatch(line):
-            self._push(int(line.removesuffix(b"L")))
-        else:
-            raise InvalidCheckpoint("a number is not decimal")
+        require(_DECIMAL.fullmatch(line) is not None, "a number is not decimal")
+        is_bool = line in (b"00", b"01")
+        self._push(line == b"01" if is_bool else int(line.removesuffix(b"L")))
 
     def _put(self, index: int) -> None:
-        if index in self._memo or index >= _MAX_STEPS or not self._stack:
-            raise InvalidCheckpoint("it notes a value where it may not")
+        require(
+            index not in self._memo and index < _MAX_STEPS and bool(self._stack),
+            "it notes a value where it may not",
+        )
         self._memo[index] = self._stack[-1]
 
     def _get(self, index: int) -> None:
-        if index not in self._memo:
-            raise InvalidCheckpoint("it recalls a value that it never noted")
+        require(index in self._memo, "it recalls a value that it never noted")
         self._push(self._memo[index])
 
     def _append(self, items: list) -> None:
         target = self._stack[-1] if self._stack else None
         if type(target) is not list:
-            raise InvalidCheckpoint("it appends to something that is not a list", SAVE_WEIGHTS_ONLY)
+            raise UnsafePickle("it appends to something that is not a list")
         target.extend(items)
 
     def _set_items(self, items: list) -> None:
         target = self._stack[-1] if self._stack else None
         if type(target) not in (dict, OrderedDict) or len(items) % 2:
-            raise InvalidCheckpoint(
-                "it sets items of something that is not a dict", SAVE_WEIGHTS_ONLY
-            )
+            raise UnsafePickle("it sets items of something that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is not str and (type(key) is not int or abs(key) >= _KEY_LIMIT):
                 raise InvalidCheckpoint(
@@ -191,25 +170,10 @@ class Unpickler:
                 raise InvalidCheckpoint(f"a dict has the key {printable(str(key))} twice")
             target[key] = value
 
-    def _global(self) -> None:
-        self._push(self._known.find(*self._lines()))
-
-    def _stack_global(self) -> None:
-        self._push(self._known.find(*self._pop_many(2)))
-
-    def _reduce(self) -> None:
-        self._push(self._known.reduce(*self._pop_many(2)))
-
-    def _new(self) -> None:
-        self._push(self._known.new(*self._pop_many(2)))
-
     def _build(self) -> None:
-        target, state = self._pop_many(2)
+        target, state = self._pop(2)
         self._known.build(target, state)
         self._push(target)
-
-    def _persistent(self) -> None:
-        self._push(self._known.persistent(self._pop()))
 
 
 _STOP, _INST = ord("."), ord("i")
@@ -221,10 +185,10 @@ _STEPS: dict[int, Callable[[Unpickler], None]] = {
     ord("N"): lambda m: m._push(None),
     0x88: lambda m: m._push(True),
     0x89: lambda m: m._push(False),
-    ord("J"): lambda m: m._push(int.from_bytes(m._take(4), "little", signed=True)),
+    ord("J"): lambda m: m._push(m._signed(4)),
     ord("K"): lambda m: m._push(m._unsigned(1)),
     ord("M"): lambda m: m._push(m._unsigned(2)),
-    0x8A: lambda m: m._push(int.from_bytes(m._take(m._unsigned(1)), "little", signed=True)),
+    0x8A: lambda m: m._push(m._signed(m._unsigned(1))),
     ord("I"): _M._int_line,
     ord("L"): _M._int_line,
     ord("G"): lambda m: m._push(struct.unpack(">d", m._take(8))[0]),
@@ -233,22 +197,22 @@ _STEPS: dict[int, Callable[[Unpickler], None]] = {
     ord("B"): lambda m: m._push(m._take(m._unsigned(4))),
     ord("C"): lambda m: m._push(m._take(m._unsigned(1))),
     ord(")"): lambda m: m._push(()),
-    0x85: lambda m: m._push(tuple(m._pop_many(1))),
-    0x86: lambda m: m._push(tuple(m._pop_many(2))),
-    0x87: lambda m: m._push(tuple(m._pop_many(3))),
+    0x85: lambda m: m._push(tuple(m._pop(1))),
+    0x86: lambda m: m._push(tuple(m._pop(2))),
+    0x87: lambda m: m._push(tuple(m._pop(3))),
     ord("t"): lambda m: m._push(tuple(m._pop_marked())),
     ord("]"): lambda m: m._push([]),
-    ord("a"): lambda m: m._append(m._pop_many(1)),
+    ord("a"): lambda m: m._append(m._pop(1)),
     ord("e"): lambda m: m._append(m._pop_marked()),
     ord("}"): lambda m: m._push({}),
-    ord("s"): lambda m: m._set_items(m._pop_many(2)),
+    ord("s"): lambda m: m._set_items(m._pop(2)),
     ord("u"): lambda m: m._set_items(m._pop_marked()),
-    ord("c"): _M._global,
-    0x93: _M._stack_global,
-    ord("R"): _M._reduce,
-    0x81: _M._new,
+    ord("c"): lambda m: m._push(m._known.find(*m._lines())),
+    0x93: lambda m: m._push(m._known.find(*m._pop(2))),
+    ord("R"): lambda m: m._push(m._known.reduce(*m._pop(2))),
+    0x81: lambda m: m._push(m._known.new(*m._pop(2))),
     ord("b"): _M._build,
-    ord("Q"): _M._persistent,
+    ord("Q"): lambda m: m._push(m._known.persistent(*m._pop(1))),
     ord("q"): lambda m: m._put(m._unsigned(1)),
     ord("r"): lambda m: m._put(m._unsigned(4)),
     0x94: lambda m: m._put(len(m._memo)),

@@ -1,15 +1,21 @@
-"""The last look at what a pickle built, before anyone walks it."""
+"""The values a pickle built, checked before anyone walks them."""
 
 import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
-from t2t_keras.weights.torch_reader.file_kinds import InvalidCheckpoint
+from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, require
+
+MAX_DEPTH = 64
+MAX_NODES = 1_000_000
+_TOO_MANY = f"its pickle expands to more than {MAX_NODES} values"
+_TOO_DEEP = f"its pickle nests deeper than {MAX_DEPTH} levels"
+_LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic)
 
 
 class OpaqueObject:
-    """What a checkpoint says about an object, without the object: inert data.
+    """An object of a checkpoint as inert data, without the object's class.
 
     Attributes:
         class_name: The class the file named, such as "argparse.Namespace".
@@ -26,15 +32,9 @@ class OpaqueObject:
         return f"OpaqueObject({self.class_name!r}, {len(self.attributes)} attributes)"
 
 
-MAX_DEPTH = 64
-MAX_NODES = 1_000_000
-_TOO_DEEP = f"its pickle nests deeper than {MAX_DEPTH} levels"
-_LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic)
-
-
 @dataclasses.dataclass(slots=True)
 class _Extent:
-    """What a container expands to: the values in it, itself among them, and the levels."""
+    """The size of an expanded container: the values in it, itself among them, and the levels."""
 
     nodes: int = 1
     height: int = 1
@@ -42,23 +42,15 @@ class _Extent:
     def add(self, nodes: int, height: int) -> None:
         self.nodes += nodes
         self.height = max(self.height, height + 1)
-        if self.nodes > MAX_NODES:
-            raise InvalidCheckpoint(f"its pickle expands to more than {MAX_NODES} values")
-        if self.height > MAX_DEPTH:
-            raise InvalidCheckpoint(_TOO_DEEP)
+        require(self.nodes <= MAX_NODES, _TOO_MANY)
+        require(self.height <= MAX_DEPTH, _TOO_DEEP)
 
 
 def require_tree(root: object) -> None:
     """Checks that `root` can be walked by plain recursion in little time.
 
-    Containers may be shared (optimizer states share tuples), but what they expand to is bounded.
-
-    Args:
-        root: Nested dicts, lists, tuples, `OpaqueObject`s, numbers, strings, bytes and arrays.
-
-    Raises:
-        InvalidCheckpoint: It contains itself, nests deeper than `MAX_DEPTH`, has over `MAX_NODES`
-            values, or holds something that is neither container nor value.
+    Containers may be shared (optimizer states share tuples), but their expanded size is bounded.
+    Refused are values that contain themselves and anything that is neither container nor value.
     """
     extents: dict[int, _Extent | None] = {}  # by id; None while the container is being walked
     path: list[tuple[int, Iterator[object], _Extent]] = []
@@ -73,9 +65,8 @@ def require_tree(root: object) -> None:
                 extent.add(known.nodes, known.height)
             elif id(child) in extents:
                 raise InvalidCheckpoint("its pickle holds a value that contains itself")
-            elif len(path) > MAX_DEPTH:
-                raise InvalidCheckpoint(_TOO_DEEP)
             else:
+                require(len(path) <= MAX_DEPTH, _TOO_DEEP)
                 extents[id(child)] = None
                 path.append((id(child), _children(child), _Extent()))
                 break

@@ -13,7 +13,7 @@ import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights import read_torch_checkpoint
-from t2t_keras.weights.torch_reader.values import OpaqueObject
+from t2t_keras.weights.torch_reader import OpaqueObject
 from tests.support.weights import torch_writer as torch
 from tests.support.weights.mutations import mutate
 

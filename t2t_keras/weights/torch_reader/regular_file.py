@@ -1,0 +1,114 @@
+"""Opening a path that may be anything, and guessing what a file is that is no checkpoint."""
+
+import hashlib
+import os
+import stat
+
+from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, require
+
+MAX_FILE_BYTES = 2**32 - 1
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+_TAR_MARK_AT = 257
+_HTML = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")
+_STARTS = (
+    (b"version https://git-lfs", "a git-lfs pointer, so the data itself was not fetched"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x89HDF", "an HDF5 file, such as Keras' .h5"),
+    (b"\x93NUMPY", "a NumPy .npy file"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x7fELF", "a program"),
+    (b"{", "JSON"),
+)
+
+
+class RegularFile:
+    """A regular file open for reading, as a context manager; pipes and devices are not opened."""
+
+    def __init__(self, path: str | os.PathLike):
+        _require_regular(os.stat(path).st_mode)
+        # The path may become a pipe between the two calls: O_NONBLOCK keeps that from hanging.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        self._file = os.fdopen(os.open(path, flags), "rb", buffering=0)
+        self._opened = os.fstat(self._file.fileno())
+        self.size = self._opened.st_size
+        try:
+            _require_regular(self._opened.st_mode)
+            require(
+                self.size <= MAX_FILE_BYTES,
+                f"it has {self.size} bytes; at most {MAX_FILE_BYTES} are read",
+                "Give the checkpoint of a T2T-ViT, or save only `model.state_dict()`.",
+            )
+        except InvalidCheckpoint:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "RegularFile":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Returns exactly `count` bytes from `offset` on."""
+        buffer = bytearray(count)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fills the whole of `buffer` (bytes) from `offset` on."""
+        self._file.seek(offset)
+        done = 0
+        while done < len(buffer):
+            count = self._file.readinto(buffer[done:])
+            require(bool(count), "it ends before the data it announces")
+            done += count
+
+    def sha256(self) -> str:
+        """Returns the digest of the whole file, as 64 lower-case hexadecimal digits."""
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def require_unchanged(self) -> None:
+        """Refuses a file that something wrote to since it was opened."""
+        before, now = self._opened, os.fstat(self._file.fileno())
+        require(
+            (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns),
+            "it changed while it was read",
+            "Wait until it is written, then try again.",
+        )
+
+
+def _require_regular(mode: int) -> None:
+    kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "not a regular file")
+    require(
+        stat.S_ISREG(mode),
+        f"it is {kind}, not a checkpoint file",
+        "Give the path of the .pth or .pth.tar file.",
+    )
+
+
+def looks_like(head: bytes) -> str:
+    """Guesses from a file's first 512 bytes what it is."""
+    if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar":
+        return "a tar archive: PyTorch's format before 0.2, or a packed folder"
+    if head.lstrip().lower().startswith(_HTML):
+        return "HTML, a web page in place of the file"
+    if head[8:9] == b"{" and head[1:8].endswith(b"\0\0\0\0"):
+        return "a safetensors file"
+    for start, words in _STARTS:
+        if head.startswith(start):
+            return words
+    if not head.strip(b"\0"):
+        return "nothing but zeros"
+    return "text" if head.isascii() and head.decode("ascii").isprintable() else "unknown data"
