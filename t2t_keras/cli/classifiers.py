@@ -16,6 +16,7 @@ from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.images import load_image, read_rgb
 from t2t_keras.images.constants import STATISTICS
+from t2t_keras.models.structure import HEAD
 from t2t_keras.weights.keras_file import FILE_ERRORS
 
 
@@ -90,7 +91,7 @@ def _of_model(opened: OpenedModel, source: str) -> Classifier:
         raise CheckpointError(
             f"{source}: holds no classifier of this package. Give a model with one (include_top)."
         )
-    head = keras.Model(model.input, model.get_layer("head").output)
+    head = keras.Model(model.input, model.get_layer(HEAD).output)
 
     def probabilities(images: list[np.ndarray]) -> np.ndarray:
         pixels = normalize(np.stack(images), *STATISTICS[card.statistics])

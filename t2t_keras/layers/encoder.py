@@ -135,7 +135,11 @@ class EncoderBlock(BlockLayer):
 
 
 class Encoder(BlockLayer):
-    """A list of blocks and a final LayerNorm; a subclass gives `make_blocks`."""
+    """A list of blocks and a final LayerNorm; a subclass gives `make_blocks`.
+
+    It is one layer of one's own model, or, as in the published models, a recipe: `as_nodes` makes
+    every block and the norm a layer of the functional model itself.
+    """
 
     def build(self, input_shape):
         self.blocks = self.make_blocks()
@@ -147,6 +151,12 @@ class Encoder(BlockLayer):
     def make_blocks(self) -> list[keras.layers.Layer]:
         """The blocks in order, each of them not built yet."""
         raise NotImplementedError  # every encoder has its own blocks
+
+    def as_nodes(self, tokens):
+        """(B, N, D) Keras tensor -> (B, N, E); the model gets the blocks, not this layer."""
+        for block in self.make_blocks():
+            tokens = block(tokens)
+        return layer_norm(self, f"{self.name}_norm", tokens.shape)(tokens)
 
     def call(self, inputs, training=None):
         tokens = inputs

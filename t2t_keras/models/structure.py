@@ -1,13 +1,46 @@
-"""The parts of a finished model, by the names that its graph gave them."""
+"""The anatomy of a model: the names of its parts, and where each part lies in the graph.
+
+Names are written down here (those of the encoder's blocks in `layers/`, which makes them) and
+nowhere else: they are keys of weight files.
+"""
 
 import dataclasses
+import re
 
 import keras
 
-from t2t_keras.layers import ClassToken, PositionTable, T2TBlock, TokenPooling
-from t2t_keras.layers.encoder import Encoder
+from t2t_keras.layers import ClassToken, PositionTable, T2TBlock, TokenPooling, Transition
+from t2t_keras.layers.encoder import BlockLayer, Encoder
 
-LAST = "encoder"
+T2T_BLOCKS = ("t2t_block_0", "t2t_block_1")
+CONVOLUTIONS = ("convolution_0", "convolution_1")
+PROJECT = "project"
+CLASS_TOKEN = "class_token"
+POSITION_TABLE = "position_table"
+ENCODER = "encoder"
+NORM = f"{ENCODER}_norm"
+POOLING = "pooling"
+HEAD = "head"
+PREDICTIONS = "predictions"
+
+_NUMBER = re.compile(r"(?:encoder_block|dense_growth_block|transition)_(\d+)(?:/|$)")
+
+
+def padding_name(name: str) -> str:
+    """The name of the layer that pads a convolution's map."""
+    return f"{name}_padding"
+
+
+def block_number(path: str) -> int | None:
+    """The number of the encoder block that a variable's path begins with; None elsewhere."""
+    match = _NUMBER.match(path)
+    return int(match[1]) if match else None
+
+
+def t2t_block_number(path: str) -> int | None:
+    """The number of the T2T block that a variable's path begins with; None elsewhere."""
+    name = path.partition("/")[0]
+    return T2T_BLOCKS.index(name) if name in T2T_BLOCKS else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +63,16 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parts:
-    """What a model of this package is made of, in the order an image goes through it.
+    """The layers of a model of this package, in the order an image goes through them.
 
     Args:
         model: The model.
         stem: The layers from images to the encoder's map.
         stages: Name -> index in `stem` of the layer that a stage ends with.
         class_token, position_table: Make tokens of the map.
-        encoder: The encoder; its `blocks` and `norm` follow.
-        pooling, head: The classifier; None in a model without it.
+        blocks: The encoder's blocks; a dense encoder's transitions count as blocks.
+        norm: The norm after the last block.
+        pooling, head, predictions: The classifier; None in a model without it.
     """
 
     model: keras.Model
@@ -46,20 +80,22 @@ class Parts:
     stages: dict[str, int]
     class_token: keras.layers.Layer
     position_table: keras.layers.Layer
-    encoder: Encoder
+    blocks: tuple[keras.layers.Layer, ...]
+    norm: keras.layers.Layer
     pooling: keras.layers.Layer | None
     head: keras.layers.Layer | None
+    predictions: keras.layers.Layer | None
 
     def block_names(self) -> list[str]:
-        """Names of the encoder's blocks; a dense encoder's transitions count as blocks."""
-        return [block.name for block in self.encoder.blocks]
+        """Names of the encoder's blocks."""
+        return [block.name for block in self.blocks]
 
     def name_of(self, block: int | str) -> str:
         """The name of a stage or block that was asked for by name or number.
 
         Args:
-            block: A stage's or block's name, "encoder" (all blocks and the last norm), or the
-                number of an encoder block, from the end where it is negative.
+            block: A stage's or block's name, "encoder_norm" (the last block after its norm), or
+                the number of an encoder block, from the end where it is negative.
 
         Raises:
             ValueError: There is none.
@@ -67,10 +103,10 @@ class Parts:
         names = self.block_names()
         if isinstance(block, int) and -len(names) <= block < len(names):
             return names[block]
-        if block in self.stages or block in names or block == LAST:
+        if block in self.stages or block in names or block == NORM:
             return block
         raise ValueError(
-            f"`block` must be one of {', '.join(self.stages)}, {names[0]} to {names[-1]}, {LAST}, "
+            f"`block` must be one of {', '.join(self.stages)}, {names[0]} to {names[-1]}, {NORM}, "
             f"or a number from {-len(names)} to {len(names) - 1}. Received: block={block}"
         )
 
@@ -88,51 +124,64 @@ class Parts:
         return grid
 
 
-def _stem(layers: dict[str, keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """The stem's layers, as `build_stem` names them."""
-    kinds = ("t2t_block_0", "t2t_block_1", "convolution_0", "convolution_1", "project")
-    names = [part for name in kinds for part in (f"{name}_padding", name)]
-    return [layers[name] for name in names if name in layers]
-
-
 def parts_of(model: keras.Model) -> Parts:
     """Finds the parts of a model of this package; the model is not changed.
 
     Args:
-        model: What a model function gave, or a `.keras` file of such a model.
+        model: The return value of a model function, or a `.keras` file of such a model.
 
     Raises:
         ValueError: It is another model.
     """
     layers = {layer.name: layer for layer in getattr(model, "layers", ())}
-    expected = {"class_token": ClassToken, "position_table": PositionTable, "encoder": Encoder}
+    blocks = tuple(
+        layer
+        for layer in layers.values()
+        if isinstance(layer, BlockLayer | Transition) and not isinstance(layer, Encoder)
+    )
+    expected = {CLASS_TOKEN: ClassToken, POSITION_TABLE: PositionTable}
     found = all(isinstance(layers.get(name), kind) for name, kind in expected.items())
-    if not found or "project" not in layers:
-        inner = [layer.name for layer in layers.values() if isinstance(layer, keras.Model)]
-        hint = f' Give the model inside it: model.get_layer("{inner[0]}").' if inner else ""
+    if not (found and blocks and PROJECT in layers and NORM in layers):
         raise ValueError(
             "`model` must be a model of this package, such as `t2t_keras.T2TViT14()`, or one "
-            f"loaded from its `.keras` file.{hint} "
+            f"loaded from its `.keras` file.{_hint(layers)} "
             f"Received: model={getattr(model, 'name', model)}"
         )
-    stem = tuple(_stem(layers))
+    names = [
+        part
+        for name in (*T2T_BLOCKS, *CONVOLUTIONS, PROJECT)
+        for part in (padding_name(name), name)
+    ]
+    stem = tuple(layers[name] for name in names if name in layers)
     stages = {
         layer.name: index
         for index, layer in enumerate(stem)
         if not isinstance(layer, keras.layers.ZeroPadding2D)
     }
-    pooling, head = layers.get("pooling"), layers.get("head")
+    pooling, head = layers.get(POOLING), layers.get(HEAD)
     classifies = isinstance(pooling, TokenPooling) and isinstance(head, keras.layers.Dense)
+    classifier = (pooling, head, layers.get(PREDICTIONS)) if classifies else (None, None, None)
     return Parts(
         model,
         stem,
         stages,
-        layers["class_token"],
-        layers["position_table"],
-        layers["encoder"],
-        pooling if classifies else None,
-        head if classifies else None,
+        layers[CLASS_TOKEN],
+        layers[POSITION_TABLE],
+        blocks,
+        layers[NORM],
+        *classifier,
     )
+
+
+def _hint(layers: dict[str, keras.layers.Layer]) -> str:
+    """A way out where a model is nearly one of this package."""
+    if isinstance(layers.get(ENCODER), Encoder):
+        return (
+            " This one is of an early version, whose encoder is a single layer: build the model "
+            "anew and call `new.set_weights(old.get_weights())`."
+        )
+    inner = [layer.name for layer in layers.values() if isinstance(layer, keras.Model)]
+    return f' Give the model inside it: model.get_layer("{inner[0]}").' if inner else ""
 
 
 def require_head(parts: Parts) -> None:

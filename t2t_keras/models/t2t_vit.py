@@ -12,6 +12,7 @@ from t2t_keras.layers import (
 from t2t_keras.layers.primitives import convolution_kernel, linear_kernel
 from t2t_keras.layers.soft_split import split_size
 from t2t_keras.layers.t2t_block import T2TBlock
+from t2t_keras.models import structure
 from t2t_keras.variants import Variant
 
 
@@ -26,7 +27,7 @@ def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
 def _convolution(feature_map, filters: int, split, kernel_initializer, name: str):
     kernel_size, strides, padding = split
     padded = keras.layers.ZeroPadding2D(
-        padding, data_format="channels_last", name=f"{name}_padding"
+        padding, data_format="channels_last", name=structure.padding_name(name)
     )(feature_map)
     return keras.layers.Conv2D(
         filters,
@@ -48,31 +49,30 @@ def build_stem(images, variant: Variant):
     feature_map = images
     first_splits, last_split = variant.soft_splits[:-1], variant.soft_splits[-1]
     if variant.token_type == "convolution":
-        for index, split in enumerate(first_splits):
+        for name, split in zip(structure.CONVOLUTIONS, first_splits, strict=True):
             feature_map = _convolution(
-                feature_map, variant.token_dim, split, convolution_kernel(), f"convolution_{index}"
+                feature_map, variant.token_dim, split, convolution_kernel(), name
             )
         project_kernel = convolution_kernel()
     else:
-        for index, split in enumerate(first_splits):
+        for name, split in zip(structure.T2T_BLOCKS, first_splits, strict=True):
             feature_map = T2TBlock(
-                variant.token_dim,
-                *split,
-                token_type=variant.token_type,
-                name=f"t2t_block_{index}",
+                variant.token_dim, *split, token_type=variant.token_type, name=name
             )(feature_map)
         project_kernel = linear_kernel()
-    return _convolution(feature_map, variant.embed_dim, last_split, project_kernel, "project")
+    return _convolution(
+        feature_map, variant.embed_dim, last_split, project_kernel, structure.PROJECT
+    )
 
 
 def _encoder(variant: Variant, drop_rates: dict) -> keras.layers.Layer:
     sizes = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio}
     if variant.block_type == "dense":
         return DenseEncoder(
-            variant.depth, variant.growth_rate, **sizes, **drop_rates, name="encoder"
+            variant.depth, variant.growth_rate, **sizes, **drop_rates, name=structure.ENCODER
         )
     return DeepNarrowEncoder(
-        variant.depth, **sizes, **drop_rates, block_type=variant.block_type, name="encoder"
+        variant.depth, **sizes, **drop_rates, block_type=variant.block_type, name=structure.ENCODER
     )
 
 
@@ -80,10 +80,10 @@ def build_tokens(images, variant: Variant, drop_rates: dict):
     """(B, H, W, C) normalized images -> (B, 1 + h * w, D) encoded tokens, the class token first."""
     feature_map = build_stem(images, variant)
     height, width = (side or variant.image_size for side in images.shape[1:3])
-    positions = PositionTable(grid_size(height, width, variant), name="position_table")
-    tokens = positions(ClassToken(name="class_token")(feature_map), feature_map)
+    positions = PositionTable(grid_size(height, width, variant), name=structure.POSITION_TABLE)
+    tokens = positions(ClassToken(name=structure.CLASS_TOKEN)(feature_map), feature_map)
     tokens = keras.layers.Dropout(drop_rates["drop_rate"], name="position_drop")(tokens)
-    return _encoder(variant, drop_rates)(tokens)
+    return _encoder(variant, drop_rates).as_nodes(tokens)
 
 
 def build_model(
@@ -118,13 +118,13 @@ def build_model(
     """
     outputs = build_tokens(images, variant, drop_rates)
     if include_top:
-        vector = TokenPooling("token", name="pooling")(outputs)
-        logits = keras.layers.Dense(classes, kernel_initializer=linear_kernel(), name="head")(
-            vector
-        )
+        vector = TokenPooling("token", name=structure.POOLING)(outputs)
+        logits = keras.layers.Dense(
+            classes, kernel_initializer=linear_kernel(), name=structure.HEAD
+        )(vector)
         outputs = keras.layers.Activation(
-            classifier_activation, dtype="float32", name="predictions"
+            classifier_activation, dtype="float32", name=structure.PREDICTIONS
         )(logits)
     elif pooling is not None:
-        outputs = TokenPooling(pooling, name="pooling")(outputs)
+        outputs = TokenPooling(pooling, name=structure.POOLING)(outputs)
     return keras.Model(inputs, outputs, name=name)

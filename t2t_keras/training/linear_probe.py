@@ -16,6 +16,7 @@ import tensorflow as tf
 from t2t_keras.data import Source, soft_targets
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import atomic_path, digest_of
+from t2t_keras.models.structure import parts_of
 from t2t_keras.training.config import BACKBONE, TrainConfig
 from t2t_keras.training.devices import Devices
 from t2t_keras.training.evaluation import translate_errors, validation_batches
@@ -71,8 +72,9 @@ def check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
 
 def probe_of(model: keras.Model) -> keras.Model:
     """The classifier of a model as a model on features; the two share its weights."""
-    vector = keras.Input(model.get_layer("pooling").output.shape[1:], name="features")
-    outputs = model.get_layer("predictions")(model.get_layer("head")(vector))
+    parts = parts_of(model)
+    vector = keras.Input(parts.pooling.output.shape[1:], name="features")
+    outputs = parts.predictions(parts.head(vector))
     return keras.Model(vector, outputs, name="probe")
 
 
@@ -95,7 +97,7 @@ def cached_features(
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept
     with devices.building():
-        backbone = keras.Model(model.input, model.get_layer("pooling").output)
+        backbone = keras.Model(model.input, parts_of(model).pooling.output)
         backbone.compile(jit_compile=devices.compiles(config.jit_compile))
     training = dataclasses.replace(source, eval_split=source.train_split)
     made = {}

@@ -7,6 +7,7 @@ import keras
 
 from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError
+from t2t_keras.models.structure import parts_of
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
 from t2t_keras.training.recipes import variant_of
 from t2t_keras.variants import published_name
@@ -72,13 +73,13 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
     """
     if freeze == NOT_USED:
         return
-    encoder, head = model.get_layer("encoder"), model.get_layer("head")
-    check_freeze(freeze, len(encoder.blocks))
+    parts = parts_of(model)
+    check_freeze(freeze, len(parts.blocks))
+    trained = [parts.head]
+    if freeze != BACKBONE:
+        trained += [*parts.blocks[int(freeze) :], parts.norm]
     for layer in model.layers:
-        if layer is not head and (layer is not encoder or freeze == BACKBONE):
-            layer.trainable = False
-    for block in encoder.blocks[: 0 if freeze == BACKBONE else int(freeze)]:
-        block.trainable = False
+        layer.trainable = layer in trained
 
 
 def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) -> None:
@@ -97,7 +98,7 @@ def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) ->
     if config.weights is None:
         return
     variant = variant_of(config.model)
-    head = model.get_layer("head")
+    head = parts_of(model).head
     fresh = head.get_weights()
     report = load_weights(model, config.weights, variant, published_name(variant))
     if config.transfer and not complete:
@@ -121,4 +122,4 @@ def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
 
 def with_logits(model: keras.Model) -> keras.Model:
     """The same model without its last activation."""
-    return keras.Model(model.input, model.get_layer("head").output)
+    return keras.Model(model.input, parts_of(model).head.output)

@@ -31,7 +31,7 @@ def attention_blocks(model: keras.Model) -> list[str]:
     Raises:
         ValueError: The model is not of this package.
     """
-    return [b.name for b in parts_of(model).encoder.blocks if attention_of(b) is not None]
+    return [b.name for b in parts_of(model).blocks if attention_of(b) is not None]
 
 
 def attending_name(parts: Parts, block: int | str) -> str:
@@ -41,7 +41,7 @@ def attending_name(parts: Parts, block: int | str) -> str:
         ValueError: It has none.
     """
     name = parts.name_of(block)
-    attending = [b.name for b in parts.encoder.blocks if attention_of(b) is not None]
+    attending = [b.name for b in parts.blocks if attention_of(b) is not None]
     if name not in attending:
         raise ValueError(
             f"`block` must be an encoder block with attention, {attending[0]} to {attending[-1]}"

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from t2t_keras.layers import DenseGrowthBlock, EncoderBlock, T2TBlock, TokenTransformer
-from t2t_keras.models.structure import LAST, Parts
+from t2t_keras.models.structure import NORM, Parts
 
 MAX_WEIGHTS = 16 * 2**20  # attention weights at a time: 64 MiB in float32
 MIN_SIDE = 16
@@ -181,7 +181,7 @@ def walk_encoder(parts: Parts, feature_map: Any) -> Iterator[tuple[keras.layers.
     A block is run when the next pair is asked for.
     """
     tokens = tokens_of(parts, feature_map)
-    for block in parts.encoder.blocks:
+    for block in parts.blocks:
         yield block, tokens
         tokens = run_block(block, tokens)
     yield None, tokens
@@ -189,7 +189,7 @@ def walk_encoder(parts: Parts, feature_map: Any) -> Iterator[tuple[keras.layers.
 
 def logits_of(parts: Parts, tokens: Any) -> Any:
     """(B, N, E) tokens behind the last block -> (B, classes) float32 logits."""
-    return ops.cast(parts.head(parts.pooling(parts.encoder.norm(tokens))), "float32")
+    return ops.cast(parts.head(parts.pooling(parts.norm(tokens))), "float32")
 
 
 def map_of(parts: Parts, images: Any, name: str) -> Any:
@@ -198,8 +198,8 @@ def map_of(parts: Parts, images: Any, name: str) -> Any:
         return run_layer(parts.stem[parts.stages[name]], stem_before(parts, images, name))
     feature_map = stem_before(parts, images)
     names = parts.block_names()
-    behind = len(names) if name == LAST else names.index(name) + 1
+    behind = len(names) if name == NORM else names.index(name) + 1
     _, tokens = next(itertools.islice(walk_encoder(parts, feature_map), behind, None))
-    if name == LAST:
-        tokens = parts.encoder.norm(tokens)
+    if name == NORM:
+        tokens = parts.norm(tokens)
     return ops.reshape(tokens[:, 1:], (-1, *feature_map.shape[1:3], tokens.shape[-1]))

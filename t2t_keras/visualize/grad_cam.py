@@ -110,7 +110,7 @@ def _from_stem(parts: Parts, index: int, feature_map: Any) -> Any:
 
 def _from_block(parts: Parts, index: int, tokens: Any) -> Any:
     """The logits, from the tokens that go into that block of the encoder."""
-    for block in parts.encoder.blocks[index:]:
+    for block in parts.blocks[index:]:
         tokens = block(tokens)
     return logits_of(parts, tokens)
 

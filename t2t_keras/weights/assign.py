@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
+from t2t_keras.models.structure import POSITION_TABLE
 from t2t_keras.weights.mapping import Entry, official_entries, resize_position_table
 from t2t_keras.weights.torch_reader import printable
 
@@ -72,7 +73,7 @@ class Report:
 
 def position_grid(model: keras.Model) -> tuple[int, int]:
     """(height, width) in tokens of the grid that a model's position table is kept for."""
-    return model.get_layer("position_table").grid_size
+    return model.get_layer(POSITION_TABLE).grid_size
 
 
 def _position_array(

@@ -11,6 +11,7 @@ import h5py
 import keras
 
 from t2t_keras.errors import CheckpointError
+from t2t_keras.models.structure import parts_of
 from t2t_keras.variants import Variant
 from t2t_keras.weights.assign import Report, load_state_dict
 from t2t_keras.weights.convert import classifier
@@ -63,7 +64,8 @@ def _sizes_in(file: h5py.File, model: keras.Model, path: Path) -> _FileSizes:
             f"{path}: declares arrays larger than the file itself. It is damaged or made to fill "
             "the memory: write or download it again."
         )
-    layer, width = model.get_layer("position_table"), model.get_layer("encoder").norm.gamma.shape[0]
+    parts = parts_of(model)
+    layer, width = parts.position_table, parts.norm.gamma.shape[0]
     table_shape = (1, None, layer.position_table.shape[-1])
     places = _shape_in(arrays, f"{_TABLE}/0", table_shape, path)[1] - 1
     classes = _shape_in(arrays, _HEAD, (width, None), path)[1] if _HEAD in arrays else None

@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from t2t_keras.layers.embeddings import resize_grid
+from t2t_keras.models import structure
 
 
 def resize_position_table(
@@ -120,15 +120,15 @@ _BLOCK_PARTS = {
     "linear": "linear",
 }
 _WHOLE_LAYERS = {
-    "convolution_0": "tokens_to_token.soft_split0",
-    "convolution_1": "tokens_to_token.soft_split1",
-    "project": "tokens_to_token.project",
-    "encoder/norm": "norm",
-    "head": "head",
+    structure.CONVOLUTIONS[0]: "tokens_to_token.soft_split0",
+    structure.CONVOLUTIONS[1]: "tokens_to_token.soft_split1",
+    structure.PROJECT: "tokens_to_token.project",
+    structure.NORM: "norm",
+    structure.HEAD: "head",
 }
 _SINGLE_VARIABLES = {
-    "class_token/class_token": ("cls_token", AS_IS),
-    "position_table/position_table": ("pos_embed", AS_IS),
+    f"{structure.CLASS_TOKEN}/class_token": ("cls_token", AS_IS),
+    f"{structure.POSITION_TABLE}/position_table": ("pos_embed", AS_IS),
     "random_features": ("w", AS_IS),
     "attn/query_scale": ("attn.cheap_operation_q.weight", CHANNEL_SCALE),
     "attn/key_scale": ("attn.cheap_operation_k.weight", CHANNEL_SCALE),
@@ -137,11 +137,6 @@ _SINGLE_VARIABLES = {
     "mlp/scale3": ("mlp.cheap_operation3.weight", CHANNEL_SCALE),
 }
 _LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
-
-_STEM_LAYER = re.compile(r"t2t_block_(\d+)/token_layer/(.+)")
-_BLOCK_LAYER = re.compile(
-    r"encoder/(?:encoder_block|dense_growth_block|transition)_(\d+)/(?:block/)?(.+)"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,11 +168,12 @@ def _layout(path: str, rank: int, convolution_stem: bool) -> Layout:
 
 def _place(path: str, performer: bool) -> tuple[str, str, dict]:
     """Splits a path into the official prefix, our path below it and the parts' table there."""
-    if match := _STEM_LAYER.fullmatch(path):
+    below = path.partition("/")[2]
+    if (number := structure.t2t_block_number(path)) is not None:
         parts = _PERFORMER_PARTS if performer else _TRANSFORMER_PARTS
-        return f"tokens_to_token.attention{int(match[1]) + 1}.", match[2], parts
-    if match := _BLOCK_LAYER.fullmatch(path):
-        return f"blocks.{match[1]}.", match[2], _BLOCK_PARTS
+        return f"tokens_to_token.attention{number + 1}.", below.removeprefix("token_layer/"), parts
+    if (number := structure.block_number(path)) is not None:
+        return f"blocks.{number}.", below.removeprefix("block/"), _BLOCK_PARTS
     return "", path, _WHOLE_LAYERS
 
 
@@ -192,7 +188,7 @@ def official_entries(model: keras.Model) -> list[Entry]:
     """
     paths = [variable.path for variable in model.variables]
     performer = any(path.endswith("/random_features") for path in paths)
-    convolution_stem = any(path.startswith("convolution_") for path in paths)
+    convolution_stem = any(path.startswith(structure.CONVOLUTIONS) for path in paths)
     entries = []
     for variable in model.variables:
         if "seed_generator" in variable.path:

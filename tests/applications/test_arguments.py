@@ -69,7 +69,8 @@ def test_logits_are_float32_under_mixed_precision():
     finally:
         keras.config.set_dtype_policy("float32")
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
-    assert model.get_layer("encoder").compute_dtype == "float16"
+    for name in ("encoder_block_0", "encoder_norm"):
+        assert model.get_layer(name).compute_dtype == "float16"
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (64, 48), (50, 33), (16, 200)])
@@ -103,7 +104,7 @@ def test_input_tensor():
 
 def test_drop_rates_reach_the_layers():
     model = tiny_model(drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.3)
-    block = model.get_layer("encoder").blocks[-1]
+    block = model.get_layer("encoder_block_2")
     assert model.get_layer("position_drop").rate == 0.1
     assert (block.drop.rate, block.attn.attn_drop.rate, block.drop_path1.rate) == (0.1, 0.2, 0.3)
 

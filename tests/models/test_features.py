@@ -11,7 +11,7 @@ from tests.support.visualize_models import IMAGES, KINDS, small_model
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps_have_the_image_s_aspect_and_their_stride(kind):
     model = small_model(**KINDS[kind])
-    blocks = [*model_stages(model), 0, -1, "encoder"]
+    blocks = [*model_stages(model), 0, -1, "encoder_norm"]
     backbone, strides = features(model, blocks), feature_strides(model, blocks)
     assert strides == (4, 8, 16, 16, 16, 16)
     for shape, stride in zip(backbone.output_shape, strides, strict=True):
@@ -28,8 +28,7 @@ def model_stages(model):
 def test_maps_are_the_tokens_of_the_model_without_its_top():
     model = small_model()
     stage, _, last = features(model)(IMAGES)
-    encoder = model.get_layer("encoder")
-    tokens = numpy(keras.Model(model.input, encoder.output)(IMAGES))
+    tokens = numpy(keras.Model(model.input, model.get_layer("encoder_norm").output)(IMAGES))
     np.testing.assert_array_equal(numpy(last).reshape(2, 8, -1), tokens[:, 1:])
     expected = keras.Model(model.input, model.get_layer("t2t_block_0").output)(IMAGES)
     np.testing.assert_array_equal(numpy(stage), numpy(expected))

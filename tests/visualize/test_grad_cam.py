@@ -55,7 +55,7 @@ def test_a_class_that_there_is_not_is_refused(number):
         grad_cam(small_model(), IMAGES, number)
 
 
-@pytest.mark.parametrize("block", ["encoder", "transition_1"])
+@pytest.mark.parametrize("block", ["encoder_norm", "transition_1"])
 def test_a_block_without_attention_is_refused(block):
     with pytest.raises(ValueError, match="with attention"):
         grad_cam(small_model(**KINDS["dense"]), IMAGES, 0, block)

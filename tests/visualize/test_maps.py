@@ -12,7 +12,7 @@ from tests.support.visualize_models import IMAGES, KINDS, small_model
 @pytest.mark.parametrize("kind", ["performer", "dense"])
 def test_maps_are_those_of_the_features_model(kind):
     model = small_model(**KINDS[kind])
-    blocks = ["t2t_block_1", "project", 0, -1, "encoder"]
+    blocks = ["t2t_block_1", "project", 0, -1, "encoder_norm"]
     for block, expected in zip(blocks, features(model, blocks)(IMAGES), strict=True):
         np.testing.assert_allclose(
             feature_maps(model, IMAGES, block), numpy(expected), rtol=1e-4, atol=1e-5

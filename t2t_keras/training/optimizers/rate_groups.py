@@ -1,13 +1,10 @@
 """Which learning rate each variable of a model has, beside the one of the classifier."""
 
-import re
 from collections.abc import Mapping
 
 import keras
 
-_HEAD = "head/"
-_ENCODER_NORM = "encoder/norm/"
-_BLOCK = re.compile(r"encoder/(?:encoder_block|dense_growth_block|transition)_(\d+)/")
+from t2t_keras.models.structure import HEAD, NORM, block_number
 
 
 def rate_factors(
@@ -43,23 +40,21 @@ def rate_factors(
     if not 0 < layer_decay <= 1:
         raise ValueError(f"`layer_decay` must be in (0, 1]. Received: layer_decay={layer_decay}")
     paths = [variable.path for variable in model.trainable_variables]
-    blocks = [
-        int(match[1]) for variable in model.variables if (match := _BLOCK.match(variable.path))
-    ]
-    depth = max(blocks, default=-1) + 1
+    numbers = [block_number(variable.path) for variable in model.variables]
+    depth = max((number for number in numbers if number is not None), default=-1) + 1
     factors = {
         path: backbone_lr_ratio * layer_decay ** _steps_below_the_norm(path, depth)
         for path in paths
-        if not path.startswith(_HEAD)
+        if not path.startswith(f"{HEAD}/")
     }
     return {path: factor for path, factor in factors.items() if factor != 1.0}
 
 
 def _steps_below_the_norm(path: str, depth: int) -> int:
-    if path.startswith(_ENCODER_NORM):
+    if path.startswith(f"{NORM}/"):
         return 0
-    match = _BLOCK.match(path)
-    return depth - (int(match[1]) if match else -1)
+    number = block_number(path)
+    return depth - (-1 if number is None else number)
 
 
 class GroupedMixin:

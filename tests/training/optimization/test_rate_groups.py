@@ -34,7 +34,7 @@ def test_the_classifier_takes_whole_steps_and_all_else_a_hundredth(model):
         expected = 0.0 if path in FROZEN else 0.5 if path.startswith("head/") else 0.005
         np.testing.assert_allclose(step, expected, rtol=2e-3, atol=1e-7, err_msg=path)
     # What the authors' groups leave out is trained here.
-    assert {"class_token/class_token", "encoder/norm/gamma", "encoder/norm/beta"} <= set(steps)
+    assert {"class_token/class_token", "encoder_norm/gamma", "encoder_norm/beta"} <= set(steps)
 
 
 def test_the_decay_is_torch_s_and_takes_everything_at_its_own_rate(model):
@@ -50,8 +50,8 @@ def test_the_decay_is_torch_s_and_takes_everything_at_its_own_rate(model):
 def test_adamw_s_steps_and_decay_shrink_from_block_to_block(model):
     steps = moved(model, build_optimizer(model, 0.1, 0.0, layer_decay=0.5))
     # Three blocks; the lowest step is that of stem and class token.
-    shares = {"head/": 1.0, "encoder/norm/": 1.0, "encoder/encoder_block_2/": 0.5,
-              "encoder/encoder_block_1/": 0.25, "encoder/encoder_block_0/": 0.125,
+    shares = {"head/": 1.0, "encoder_norm/": 1.0, "encoder_block_2/": 0.5,
+              "encoder_block_1/": 0.25, "encoder_block_0/": 0.125,
               "t2t_block_": 0.0625, "project/": 0.0625, "class_token/": 0.0625}  # fmt: skip
     decays = moved(model, build_optimizer(model, 0.1, 0.2, layer_decay=0.5))
     for path, step in steps.items():
@@ -59,7 +59,7 @@ def test_adamw_s_steps_and_decay_shrink_from_block_to_block(model):
         share = 0.0 if path in FROZEN else share
         np.testing.assert_allclose(step, 0.1 * share, rtol=2e-3, atol=1e-7, err_msg=path)
     weights = {variable.path: variable.numpy() for variable in model.variables}
-    for path, share in (("head/kernel", 1.0), ("encoder/encoder_block_0/mlp/fc1/kernel", 0.125)):
+    for path, share in (("head/kernel", 1.0), ("encoder_block_0/mlp/fc1/kernel", 0.125)):
         more = decays[path] - steps[path]
         np.testing.assert_allclose(more, 0.1 * share * 0.2 * weights[path], atol=3e-7)
     np.testing.assert_allclose(decays["head/bias"], steps["head/bias"], atol=1e-7)
@@ -68,8 +68,8 @@ def test_adamw_s_steps_and_decay_shrink_from_block_to_block(model):
 def test_groups_of_a_dense_encoder_count_its_transitions():
     dense = tiny_variant(block_type="dense", embed_dim=16, depth=(1, 1), growth_rate=8)
     factors = rate_factors(T2TViT(dense, weights=None, classes=3), layer_decay=0.5)
-    assert factors["encoder/dense_growth_block_0/block/norm1/gamma"] == 0.125
-    assert factors["encoder/dense_growth_block_2/block/norm1/gamma"] == 0.5
+    assert factors["dense_growth_block_0/block/norm1/gamma"] == 0.125
+    assert factors["dense_growth_block_2/block/norm1/gamma"] == 0.5
     assert set(factors.values()) == {0.0625, 0.125, 0.25, 0.5}
 
 
