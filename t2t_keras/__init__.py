@@ -11,131 +11,65 @@ Reference: arXiv:2101.11986; the authors' code is yitu-opensource/T2T-ViT.
 """
 
 import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from collections.abc import Sequence
 
-from t2t_keras.applications import (
-    T2TViT,
-    T2TViT7,
-    T2TViT10,
-    T2TViT12,
-    T2TViT14,
-    T2TViT14ResNeXt,
-    T2TViT14SE,
-    T2TViT14Wide,
-    T2TViT16Ghost,
-    T2TViT19,
-    T2TViT24,
-    T2TViTc14,
-    T2TViTDense,
-    T2TViTt14,
-    T2TViTt19,
-    T2TViTt24,
-    create_model,
-    list_models,
-)
-from t2t_keras.errors import (
-    CheckpointError,
-    DataError,
-    DownloadError,
-    ExportError,
-    ResumeError,
-    T2TError,
-    TrainingError,
-)
-from t2t_keras.images import decode_predictions, load_image, preprocess_input
-from t2t_keras.layers import (
-    ClassToken,
-    DeepNarrowEncoder,
-    DenseEncoder,
-    DenseGrowthBlock,
-    EncoderBlock,
-    GhostAttention,
-    GhostMlp,
-    Mlp,
-    MultiHeadSelfAttention,
-    PositionTable,
-    SoftSplit,
-    SqueezeExcite,
-    StochasticDepth,
-    T2TBlock,
-    TokenMap,
-    TokenPerformer,
-    TokenPooling,
-    TokenTransformer,
-    Transition,
-)
-from t2t_keras.models import count_macs, feature_strides, features
-from t2t_keras.variants import VARIANTS, Variant
-from t2t_keras.weights import convert, load_official_checkpoint, read_torch_checkpoint
+import lazy_loader
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CheckpointError",
-    "ClassToken",
-    "DataError",
-    "DeepNarrowEncoder",
-    "DenseEncoder",
-    "DenseGrowthBlock",
-    "DownloadError",
-    "EncoderBlock",
-    "ExportError",
-    "GhostAttention",
-    "GhostMlp",
-    "Mlp",
-    "MultiHeadSelfAttention",
-    "PositionTable",
-    "ResumeError",
-    "SoftSplit",
-    "SqueezeExcite",
-    "StochasticDepth",
-    "T2TBlock",
-    "T2TError",
-    "T2TViT",
-    "T2TViT10",
-    "T2TViT12",
-    "T2TViT14",
-    "T2TViT14ResNeXt",
-    "T2TViT14SE",
-    "T2TViT14Wide",
-    "T2TViT16Ghost",
-    "T2TViT19",
-    "T2TViT24",
-    "T2TViT7",
-    "T2TViTDense",
-    "T2TViTc14",
-    "T2TViTt14",
-    "T2TViTt19",
-    "T2TViTt24",
-    "TokenMap",
-    "TokenPerformer",
-    "TokenPooling",
-    "TokenTransformer",
-    "TrainingError",
-    "Transition",
-    "VARIANTS",
-    "Variant",
-    "convert",
-    "count_macs",
-    "create_model",
-    "decode_predictions",
-    "feature_strides",
-    "features",
-    "list_models",
-    "load_image",
-    "load_official_checkpoint",
-    "preprocess_input",
-    "read_torch_checkpoint",
-]
-
-# They load TensorFlow, TFDS' readers or matplotlib: imported when they are first asked for.
-_ON_DEMAND = ("data", "export", "training", "visualize")
-
-
-def __getattr__(name: str):
-    if name in _ON_DEMAND:
-        return importlib.import_module(f"t2t_keras.{name}")
-    raise AttributeError(f"module 't2t_keras' has no attribute {name!r}")
+# `__init__.pyi` lists the public names. Each loads when it is first used, so that settings and
+# `--help` load neither Keras nor TensorFlow.
+__getattr__, _, _names = lazy_loader.attach_stub(__name__, __file__)
+_ROOMS = {
+    *("applications", "data", "errors", "export", "images", "layers", "models", "training"),
+    *("variants", "visualize", "weights"),
+}
+__all__ = [name for name in _names if name not in _ROOMS]
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ON_DEMAND])
+    return sorted({*globals(), *_names})
+
+
+def _register() -> None:
+    """Registers with Keras what the package's files hold."""
+    importlib.import_module("t2t_keras.layers")
+
+
+class _RegisterAfterKeras(importlib.abc.MetaPathFinder):
+    """Registers the layers as soon as Keras has been imported.
+
+    `keras.saving.load_model` opens a file only where its layers are registered, which they are
+    once their modules are imported. To import these right away would import Keras.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "keras":
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: types.ModuleType) -> None:
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = execute_and_register
+        return spec
+
+
+if "keras" in sys.modules:
+    _register()
+else:
+    sys.meta_path.insert(0, _RegisterAfterKeras())

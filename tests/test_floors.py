@@ -59,11 +59,17 @@ Imports = dict[str, set[str]]  # module -> the modules it imports, wherever in t
 def imports_of(package: Path) -> Imports:
     """Every module of a package with the names it imports.
 
-    `from a import b` counts as `a.b` where that is a module of the package, else as `a`.
+    `from a import b` counts as `a.b` where that is a module of the package, else as `a`. A room's
+    stub, which says what its `__init__.py` loads on demand, counts as a part of that.
     """
-    files = {_module_name(path, package): path for path in sorted(package.rglob("*.py"))}
-    trees = {name: ast.parse(path.read_text()) for name, path in files.items()}
-    return {name: _imported(tree, set(files)) for name, tree in trees.items()}
+    modules = {_module_name(path, package) for path in package.rglob("*.py")}
+    imports = {name: set() for name in sorted(modules)}
+    for path in sorted(package.rglob("*.py*")):
+        if path.suffix in (".py", ".pyi"):
+            name = _module_name(path, package)
+            base = name if path.suffix == ".pyi" else ""
+            imports[name] |= _imported(ast.parse(path.read_text()), modules, base)
+    return imports
 
 
 def _module_name(path: Path, package: Path) -> str:
@@ -71,13 +77,16 @@ def _module_name(path: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(tree: ast.Module, modules: set[str]) -> set[str]:
+def _imported(tree: ast.Module, modules: set[str], package: str = "") -> set[str]:
+    """Names that a file imports; those of one in `package` are absolute, as lazy_loader has it."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
+            if package and node.level == 1:
+                base = ".".join(filter(None, (package, node.module)))
             full = {f"{base}.{alias.name}" for alias in node.names}
             inside = full & modules
             names |= inside if inside == full else {base, *inside}
@@ -133,8 +142,9 @@ def crumbs(imports: Imports, package: Path) -> list[str]:
 
 
 def lines_of(folder: Path) -> int:
-    """Lines of all Python files below a folder."""
-    return sum(len(path.read_text().splitlines()) for path in folder.rglob("*.py"))
+    """Lines of all Python files and stubs below a folder."""
+    files = (path for path in folder.rglob("*.py*") if path.suffix in (".py", ".pyi"))
+    return sum(len(path.read_text().splitlines()) for path in files)
 
 
 def cycle(imports: Imports) -> list[str]:
@@ -256,16 +266,26 @@ def test_matplotlib_stays_in_files_named_for_plots(imports):
         ("layers/mlp", "def f():\n    import t2t_keras", "t2t_keras.layers.mlp imports"),
         ("layers/mlp", "from .soft_split import SoftSplit", "by a relative name"),
         ("models/macs", "from t2t_keras import variants, data", "imports t2t_keras.data"),
+        ("images/__init__.pyi", "from ..data import Source as Source", "by a relative name"),
+        ("layers/__init__.pyi", "from t2t_keras.data import Source", "t2t_keras.layers imports"),
     ],
 )
 def test_a_wrong_import_is_seen(tmp_path, module, line, complaint):
     package = tmp_path / "t2t_keras"
-    for path in ("__init__", "variants", "data/__init__", f"{module}"):
+    for path in ("__init__", "variants", "data/__init__", module.removesuffix(".pyi")):
         (package / path).parent.mkdir(parents=True, exist_ok=True)
         (package / f"{path}.py").write_text("")
-    (package / f"{module}.py").write_text(line)
+    (package / (module if module.endswith(".pyi") else f"{module}.py")).write_text(line)
     (found,) = wrong_floors(imports_of(package))
     assert complaint in found
+
+
+def test_a_circle_through_a_stub_is_seen(tmp_path):
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "__init__.pyi").write_text("from . import part as part\nfrom .other import x as x")
+    (tmp_path / "part.py").write_text(f"from {tmp_path.name} import x")
+    (tmp_path / "other.py").write_text("x = 1")
+    assert cycle(imports_of(tmp_path)) == [tmp_path.name, f"{tmp_path.name}.part", tmp_path.name]
 
 
 def test_a_circle_is_seen():

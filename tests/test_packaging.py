@@ -2,8 +2,11 @@
 
 import ast
 import configparser
+import importlib
+import operator
 import re
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ PACKAGE = ROOT / "t2t_keras"
 DISTRIBUTIONS = {  # where the name to import is another
     "PIL": "pillow",
     "absl": "absl-py",
+    "lazy_loader": "lazy-loader",
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
 }
@@ -78,13 +82,16 @@ def test_what_is_left_out_is_in_no_extra(setup):
 
 def test_every_file_that_is_no_module_is_package_data(setup):
     listed = {
-        f"{package.replace('.', '/')}/{name}"
+        path
         for package, names in setup["options.package_data"].items()
         for name in names.split()
+        for path in ROOT.glob(
+            f"{'t2t_keras/**' if package == '*' else package.replace('.', '/')}/{name}"
+        )
     }
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    others = {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".py"}
-    assert others == listed
+    assert {path for path in files if path.suffix != ".py"} == listed
+    assert PACKAGE / "py.typed" in listed
 
 
 def test_the_changelog_has_the_version(setup):
@@ -92,10 +99,23 @@ def test_the_changelog_has_the_version(setup):
     assert f"## [{t2t_keras.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_what_may_be_imported_with_a_star_is_all_there_is():
-    public = {name for name, value in vars(t2t_keras).items() if _is_public(name, value)}
-    assert set(t2t_keras.__all__) == public
+ROOMS = [path.parent for path in sorted(PACKAGE.rglob("__init__.pyi"))]
 
 
-def _is_public(name: str, value: object) -> bool:
-    return not name.startswith("_") and not isinstance(value, type(sys))
+@pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_name_of_a_stub_loads_and_is_listed(room):
+    package = importlib.import_module(".".join(room.relative_to(ROOT).parts))
+    stub = ast.parse((room / "__init__.pyi").read_text("utf-8"))
+    aliases = [a for node in stub.body if isinstance(node, ast.ImportFrom) for a in node.names]
+    assert all(alias.name == alias.asname for alias in aliases)  # else type checkers hide it
+    names = {alias.name for alias in aliases}
+    assert names <= set(dir(package))
+    modules = {name for name in names if isinstance(getattr(package, name), types.ModuleType)}
+    assert set(package.__all__) == names - modules
+    assert set(dir(t2t_keras)) >= {"__version__", "__doc__"}
+
+
+@pytest.mark.parametrize("name", ["T2TViT13", "data.nothing"])
+def test_an_unknown_name_is_an_attribute_error(name):
+    with pytest.raises(AttributeError, match=name.rpartition(".")[2]):
+        operator.attrgetter(name)(t2t_keras)

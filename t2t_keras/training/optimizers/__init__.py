@@ -1,18 +1,5 @@
 """Optimizers, their groups and schedules, averaged weights, and training in parts."""
 
-from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
-from t2t_keras.training.optimizers.averaging import ema_weights
-from t2t_keras.training.optimizers.optimizer import (
-    build_optimizer,
-    transfer_optimizer,
-    undecayed_variables,
-)
+import lazy_loader
 
-__all__ = [
-    "accumulating",
-    "ema_weights",
-    "build_optimizer",
-    "check_parts",
-    "transfer_optimizer",
-    "undecayed_variables",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
