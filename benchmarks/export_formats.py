@@ -20,9 +20,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from t2t_keras.cli.export import preprocessing_of
+from t2t_keras.cli.evaluate import origin_of
 from t2t_keras.cli.models import OpenedModel, open_model
-from t2t_keras.cli.settings import origin_of
 from t2t_keras.data import eval_dataset, open_source
 from t2t_keras.export import export_model, export_saved_model
 from t2t_keras.images import preprocess_input
@@ -73,7 +72,7 @@ def _saved_model(folder: Path) -> Predict:
 
 def _test_images(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of the run's test images, and their labels."""
-    settings = origin_of(str(Path(folder) / "model.keras")).settings
+    settings, _ = origin_of(str(Path(folder) / "model.keras"))
     source = open_source(settings["dataset"])
     dataset = eval_dataset(source, size, 64, crop_pct=settings["crop_pct"])
     batches = [(images.numpy(), labels.numpy()) for images, labels in dataset]
@@ -84,7 +83,7 @@ def _test_images(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.nda
 
 def _exports(found: OpenedModel, folder: Path) -> dict[str, tuple[Path, Predict]]:
     """Name -> where it was written, and what runs it."""
-    given, prepared = (found.model, found.class_names), preprocessing_of(found.card)
+    given, prepared = (found.model, found.class_names), found.preprocessing
     path = export_saved_model(*given, folder / "savedmodel", preprocessing=prepared)
     exports = {"savedmodel": (path, _saved_model(path))}
     for name, how in FILES:

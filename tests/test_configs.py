@@ -1,19 +1,16 @@
 """Every flag file under `configs/` is a run that the authors describe; its model can be built."""
 
 import dataclasses
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from t2t_keras import Variant
-from t2t_keras.cli.settings import train_config
+from t2t_keras.cli.evaluate import settings_of
+from t2t_keras.cli.flags import parse
 from t2t_keras.data import AUGMENTATIONS
-from t2t_keras.training import TrainConfig, model_names, train, variant_of
-from t2t_keras.training.config import settings as all_settings
+from t2t_keras.training import TrainConfig, make_config, model_names, train, variant_of
 from t2t_keras.training.inputs import augmentation_of
 from t2t_keras.training.model import build_model, precision
 from tests.support.images import make_archive
@@ -43,28 +40,13 @@ CIFAR = {
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, dict]:
-    """What each file asks for, read in a process of its own as `train_keras.py` reads it."""
-    code = (
-        "import json, sys, train_keras; from train_keras import FLAGS\n"
-        "names = train_keras.SETTINGS\n"
-        "settings = {'optimizers': FLAGS['optimizer'].parser.enum_values}\n"
-        "for path in sys.argv[1:]:\n"
-        "    FLAGS.unparse_flags(); assert FLAGS(['', '--flagfile=' + path]) == ['']\n"
-        "    settings[path] = {name: FLAGS[name].value for name in names}\n"
-        "print(json.dumps(settings))"
-    )
-    script = [sys.executable, "-c", code, *FILES]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    settings = json.loads(done.stdout)
-    choices = {each.name: each.choices for each in all_settings()}
-    assert settings.pop("optimizers") == list(choices["optimizer"])
-    return {Path(path).stem: given for path, given in settings.items()}
+    """The settings in each file, as `train_keras.py` reads them."""
+    return {path.stem: settings_of(parse("train", [f"--flagfile={path}"])[0]) for path in FILES}
 
 
 @pytest.fixture(scope="module")
 def configs(settings) -> dict[str, TrainConfig]:
-    return {name: train_config(given) for name, given in settings.items()}
+    return {name: make_config(**given) for name, given in settings.items()}
 
 
 def shallow(model: str) -> Variant:
@@ -109,14 +91,8 @@ def test_its_model_can_be_built(path, configs):
     config = configs[path.stem]
     assert config.model in model_names()
     with precision(config.precision):
-        model = build_model(
-            *(
-                dataclasses.replace(config, model=shallow(config.model)),
-                1000,
-                None,
-                config.drop_path_rate,
-            )
-        )
+        shorter = dataclasses.replace(config, model=shallow(config.model))
+        model = build_model(shorter, 1000, None, config.drop_path_rate)
     assert model.input_shape == (None, *config.image_size, 3)
     assert model.output_shape == (None, 1000)
 
@@ -124,10 +100,10 @@ def test_its_model_can_be_built(path, configs):
 def test_imagenet_trains_from_a_file(settings, tmp_path):
     """All of the recipe on 40 images in ImageNet's folders; only sizes are smaller."""
     images = make_archive(tmp_path / "imagenet", {"n01440764": 16, "n01443537": 16}, evaluation=8)
-    smaller = {"batch_size": 8, "image_size": ["64"], "epochs": 1, "devices": ["cpu:0"]}
+    smaller = {"batch_size": 8, "image_size": (64, 64), "epochs": 1, "devices": ("cpu:0",)}
     given = {**settings["t2t_vit_7"], "dataset": str(images), **smaller}
-    config = train_config(given)
-    whole = train_config(settings["t2t_vit_7"])
+    config = make_config(**given)
+    whole = make_config(**settings["t2t_vit_7"])
     assert augmentation_of(config) == augmentation_of(whole)
     assert (config.precision, config.ema_decay) == ("float16", 0.99996)
     assert (config.mixup, config.cutmix) == (0.8, 1.0)

@@ -29,7 +29,7 @@ FLOORS = {
     "visualize": 7,
     "export": 7,
     "cli": 8,
-    "predict": 9,
+    "__main__": 9,
 }
 KERAS_ONLY = {"layers", "models"}
 TENSORFLOW_ROOMS = {

@@ -11,6 +11,7 @@ import pytest
 
 import t2t_keras
 from t2t_keras import VARIANTS, create_model
+from t2t_keras.cli.flags import COMMANDS, Command
 from t2t_keras.training.recipes import DIGITS_MODEL, SMALL_VARIANTS
 from t2t_keras.weights.download import weights_dir
 from t2t_keras.weights.releases import RELEASES, Release
@@ -101,51 +102,46 @@ def command_lines() -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def flags_of(script: str) -> set[str]:
-    """The flags a script defines, and the names absl gives the negated ones."""
-    done = subprocess.run(
-        [sys.executable, ROOT / script, "--helpshort"], capture_output=True, text=True, check=False
-    )
-    named = re.findall(r"^ +--\[?(no)?\]?(\w+): ", done.stdout, re.MULTILINE)
-    return {f"{no}{name}" for sign, name in named for no in {sign, ""}} | {"flagfile", "help"}
-
-
 def flags_in(path: str) -> set[str]:
-    """The flags that a file defines, read off its source."""
-    source = (ROOT / path).read_text("utf-8")
-    return set(re.findall(r'(?:DEFINE_\w+|add_argument)\(\s*"(?:--)?(\w+)"', source))
+    """The flags that an example defines, read off its source."""
+    return set(re.findall(r'add_argument\(\s*"--(\w+)"', (ROOT / path).read_text("utf-8")))
 
 
-# Commands whose help would load TensorFlow, or that have no absl.
-OTHERS = {
-    "-m t2t_keras.export": "t2t_keras/export/__main__.py",
-    "-m t2t_keras.predict": "t2t_keras/predict.py",
-    "-m t2t_keras.visualize": "t2t_keras/visualize/__main__.py",
-    "examples/serving_client.py": "examples/serving_client.py",
+def flags_of(command: Command) -> set[str]:
+    """The flags of a command, and the names absl gives the negated ones."""
+    names = {flag.name for flag in command.flags}
+    return names | {f"no{flag.name}" for flag in command.flags if flag.kind is bool} | ALWAYS
+
+
+ALWAYS = {"flagfile", "help"}
+PROGRAMS = {  # as the README calls them
+    "train_keras.py": flags_of(COMMANDS["train"]),
+    "convert_weights.py": flags_of(COMMANDS["convert"]),
+    "examples/serving_client.py": flags_in("examples/serving_client.py"),
+    **{f"t2t-keras {name}": flags_of(command) for name, command in COMMANDS.items()},
 }
 
 
 def test_every_flag_of_a_command_exists():
-    lines = command_lines()
-    for command, path in OTHERS.items():
-        having = [line for line in lines if command in line]
-        assert having
-        assert {name for line in having for name in re.findall(r" --(\w+)", line)} <= flags_in(path)
-        lines = [line for line in lines if line not in having]
     seen = set()
-    for line in lines:
-        for script in re.findall(r"(\w+\.py)\b", line):
-            named = set(re.findall(r" --(\w+)", line.partition(script)[2]))
-            assert named <= flags_of(script), line
-            seen |= {script}
-    assert seen == {"convert_weights.py", "train_keras.py"}
+    for line in command_lines():
+        for program in (each for each in PROGRAMS if f"{each} " in line):
+            named = set(re.findall(r" --(\w+)", line.partition(program)[2]))
+            assert named <= PROGRAMS[program], line
+            seen.add(program)
+    assert seen == {*PROGRAMS} - {"t2t-keras convert"}  # which the script shows
+
+
+def test_every_command_is_one_of_the_program():
+    for line in command_lines():
+        if "t2t-keras " in line:
+            assert re.search(r"t2t-keras (\w+)", line)[1] in COMMANDS, line
 
 
 def test_every_flag_in_the_text_exists():
     named = set(re.findall(r"`--(\w+)", README))
     assert named
-    others = set().union(*map(flags_in, OTHERS.values()))
-    assert named <= flags_of("train_keras.py") | flags_of("convert_weights.py") | others
+    assert named <= set().union(*PROGRAMS.values())
 
 
 def test_the_two_commands_are_one_line_each():

@@ -1,93 +1,57 @@
-"""The work of `convert_weights.py`."""
+"""The command `convert`: an official checkpoint as a file that Keras reads."""
 
-import dataclasses
 import os
 from pathlib import Path
 
 import keras
 import numpy as np
+from absl import flags
 
-from t2t_keras.cli.main import echo, exit_code
-from t2t_keras.errors import CheckpointError
+from t2t_keras.cli.main import echo
+from t2t_keras.errors import CheckpointError, check
 from t2t_keras.weights.convert import Conversion, classifier, convert, target_suffix
 from t2t_keras.weights.load import load_weights
 
 
-@dataclasses.dataclass(frozen=True)
-class ConvertConfig:
-    """The settings of a conversion; the flags of `convert_weights.py` say what each means."""
-
-    source: str
-    target: str
-    model_name: str | None = None
-    num_heads: int | None = None
-    key: str = "auto"
-    sha256: str | None = None
-    verify: bool = False
-    overwrite: bool = False
-
-
-def run(config: ConvertConfig, debug: bool = False) -> int:
-    """Converts, reports every key and returns the exit code.
-
-    Args:
-        config: The settings.
-        debug: Let errors through, with their traceback.
-    """
-    return exit_code(lambda: _convert(config), debug)
-
-
-def _check(config: ConvertConfig) -> None:
-    if not os.path.exists(config.source):
-        raise ValueError(
-            f"--source must be an existing checkpoint file. Received: --source={config.source}"
-        )
-    target_suffix(config.target)
-    folder = Path(config.target).absolute().parent
-    if not folder.is_dir():
-        raise ValueError(
-            f"--target must be in an existing folder; make {folder} first. "
-            f"Received: --target={config.target}"
-        )
-    if os.path.exists(config.target) and not config.overwrite:
-        raise ValueError(
-            "--target exists already; give another name or --overwrite. "
-            f"Received: --target={config.target}"
-        )
-
-
-def _convert(config: ConvertConfig) -> int:
-    _check(config)
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Converts a checkpoint and reports every key."""
+    source, target = values.source, values.target
+    check(bool(source and os.path.exists(source)), "source", source, "an existing checkpoint file")
+    check_target(target, values.overwrite)
+    target_suffix(target)
     conversion = convert(
-        config.source,
-        config.target,
-        model_name=config.model_name,
-        num_heads=config.num_heads,
-        key=config.key,
-        sha256=config.sha256,
+        source,
+        target,
+        model_name=values.model,
+        num_heads=values.num_heads,
+        key=values.key,
+        sha256=values.sha256,
     )
-    identity = conversion.identity
-    echo(str(conversion.report))
+    identity, report = conversion.identity, conversion.report
+    echo(str(report))
     echo(
-        f"{config.source}: {identity.name or 'sizes nobody published'}, "
-        f"{identity.image_size}x{identity.image_size} pixels, "
-        f"{identity.classes or 'no'} classes, "
+        f"{source}: {identity.name or 'unpublished sizes'}, "
+        f"{identity.image_size}x{identity.image_size} pixels, {identity.classes or 'no'} classes, "
         f"{conversion.model.count_params():,} parameters"
     )
-    if config.verify:
+    if values.verify:
         echo(f"verified: outputs differ by at most {_verify(conversion):.1e}")
-    for row in conversion.report.ignored:
+    for row in report.ignored:
         echo(f"note: {row.key} {row.how}")
     echo(f"wrote {conversion.target}")
     return 0
 
 
-def _verify(conversion: Conversion) -> float:
-    """Reads the written file back; the largest difference of the two models' outputs.
+def check_target(target: str | None, overwrite: bool, name: str = "target") -> None:
+    """Raises a ValueError where a file cannot be written, or would be replaced unasked."""
+    folder = Path(target or "").absolute().parent
+    check(bool(target) and folder.is_dir(), name, target, "a file in an existing folder")
+    replaced = os.path.lexists(target) and not overwrite
+    check(not replaced, name, target, "a new file, unless `overwrite` is given")
 
-    Raises:
-        CheckpointError: They differ by more than rounding.
-    """
+
+def _verify(conversion: Conversion) -> float:
+    """Reads the written file back and returns the largest difference of the outputs."""
     identity, target = conversion.identity, conversion.target
     size = (identity.image_size, identity.image_size)
     if target_suffix(target) == ".keras":
@@ -100,7 +64,7 @@ def _verify(conversion: Conversion) -> float:
     difference = float(np.abs(outputs - expected).max())
     if not difference <= 1e-5 * np.abs(expected).max():
         raise CheckpointError(
-            f"{target}: read back, it gives other outputs than what was converted (they differ by "
-            f"{difference:.1e}). Convert again; should it happen twice, please report it."
+            f"{target}: read back, it gives other outputs than the converted model (they differ by "
+            f"{difference:.1e}). Convert again; if it happens twice, please report it."
         )
     return difference

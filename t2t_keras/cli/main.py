@@ -1,18 +1,69 @@
-"""How a command ends: a result and exit code 0, or one clear line and another code."""
+"""The program `t2t-keras`: from a command line to an exit code."""
 
+import importlib
 import logging
+import os
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 import absl.logging
+from absl import flags
 
+from t2t_keras.cli.flags import COMMANDS, help_of, overview, parse
 from t2t_keras.errors import RunInterrupted, T2TError
 
 EXPECTED_ERRORS = (T2TError, ValueError, OSError)
-_SIGNALLED = 128  # shells expect this and the signal's number
+_HELP = {"-h", "-help", "--help"}
+_WRONG_USAGE = 2
 _INTERRUPTED = 130  # after Ctrl-C
+_SIGNALED = 128  # shells expect this plus the signal's number
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # TensorFlow keeps the memory of batches, which the system otherwise clears anew for each.
+    "TF_CPU_ALLOCATOR_USE_BFC": "1",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: The command and its arguments; default those of this process.
+
+    Returns:
+        The exit code.
+    """
+    name, *rest = sys.argv[1:] if arguments is None else arguments or ["--help"]
+    if name in _HELP:
+        echo(overview())
+        return 0
+    if name not in COMMANDS:
+        return _refuse(f"the command must be one of {', '.join(COMMANDS)}. Received: {name}")
+    try:
+        if _HELP & {*rest}:
+            echo(help_of(name, [each for each in rest if each not in _HELP]))
+            return 0
+        values, others = parse(name, rest)
+    except flags.Error as error:
+        return _refuse(f"{error}\n(t2t-keras {name} --help lists the flags)")
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
+    command = importlib.import_module(f"t2t_keras.cli.{name}")
+    from t2t_keras.training.devices import LeavingAtOnce
+
+    show_log(sys.stdout if name == "train" else sys.stderr)
+    positionals = {each.lower(): each for each in COMMANDS[name].positionals}
+    with LeavingAtOnce() as leaving:
+        code = _exit_code(
+            lambda: command.run(values, others),
+            values.debug,
+            {"model_name": "--model", **{flag: f"--{flag}" for flag in values}, **positionals},
+        )
+        leaving.leave(code)
+    return code
 
 
 def echo(text: str) -> None:
@@ -22,7 +73,7 @@ def echo(text: str) -> None:
 
 
 def show_log(stream: TextIO) -> None:
-    """Shows our own messages, plainly, in the order of Keras' progress; of others warnings only."""
+    """Shows this package's messages, in the order of Keras' progress; of others only warnings."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log = logging.getLogger("t2t_keras")
@@ -33,24 +84,35 @@ def show_log(stream: TextIO) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
 
 
-def exit_code(work: Callable[[], int], debug: bool, settings: Collection[str] = ()) -> int:
-    """Runs a command's work and turns an error that a user can mend into one line.
+def program() -> list[str]:
+    """Returns the words that start this program again, without arguments."""
+    started = sys.argv[0]
+    if os.path.basename(started) == "__main__.py":
+        return [os.path.relpath(sys.executable), "-m", __package__.partition(".")[0]]
+    return [os.path.relpath(sys.executable), started] if started.endswith(".py") else [started]
 
-    Args:
-        work: Returns the exit code.
-        debug: Let such an error through, with its traceback.
-        settings: Names that messages speak of as arguments, and that are flags here.
-    """
+
+def as_flags(message: str, spoken: Mapping[str, str]) -> str:
+    """Rewrites `name`, `name=value` and, after "Received: ", name=value as the command has them."""
+    names = "|".join(spoken)
+    text, received, values = message.partition("Received: ")
+    text = re.sub(rf"`({names})(=[^`]*)?`", lambda found: spoken[found[1]] + (found[2] or ""), text)
+    values = re.sub(rf"(^|, )({names})(?==)", lambda found: found[1] + spoken[found[2]], values)
+    return text + received + values
+
+
+def _exit_code(work: Callable[[], int], debug: bool, spoken: Mapping[str, str]) -> int:
+    """Turns an error that a user can mend into one line; `debug` lets it through."""
     try:
         return work()
     except EXPECTED_ERRORS as error:
         if debug:
             raise
-        sys.stderr.write(f"error: {_as_flags(str(error), settings)}\n(--debug shows where)\n")
+        sys.stderr.write(f"error: {as_flags(str(error), spoken)}\n(--debug shows where)\n")
         return 1
     except RunInterrupted as stopped:
         sys.stderr.write(f"\n{stopped}\n")
-        return _SIGNALLED + stopped.number
+        return _SIGNALED + stopped.number
     except KeyboardInterrupt:
         if debug:
             raise
@@ -58,11 +120,6 @@ def exit_code(work: Callable[[], int], debug: bool, settings: Collection[str] = 
         return _INTERRUPTED
 
 
-def _as_flags(message: str, settings: Collection[str]) -> str:
-    """A message with `name`, `name=value` and, behind "Received: ", name=value as flags."""
-    if not settings:
-        return message
-    names = "|".join(settings)
-    text, received, values = message.partition("Received: ")
-    text = re.sub(rf"`((?:{names})(?:=[^`]*)?)`", r"--\1", text)
-    return text + received + re.sub(rf"(^|, )(?=(?:{names})=)", r"\1--", values)
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return _WRONG_USAGE

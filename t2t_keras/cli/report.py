@@ -1,56 +1,156 @@
-"""What a finished run says about itself: numbers for programs, lines for people."""
+"""The results of a finished run: files for programs, plots and lines for people."""
 
+import csv
+import itertools
+import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from t2t_keras.data import decode_image
+from t2t_keras.cli.evaluate import accuracies
+from t2t_keras.cli.export import export_run
+from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
+from t2t_keras.data import Source, decode_image
 from t2t_keras.export import load_saved_model
+from t2t_keras.export.saved_model import LABELS_NAME, write_labels
+from t2t_keras.files import atomic_path
 from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
+from t2t_keras.training.epoch import TENSORBOARD_NAME
+from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
+from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.formats import ModelMetadata
 
+PER_CLASS_NAME = "per_class.csv"
+PLOTS = ("curves.png", "confusion_matrix.png", "per_class.png", "mistakes.png")
+_VERSION = 1  # of the SavedModel
+FILES = (MODEL_NAME, LABELS_NAME, PER_CLASS_NAME, *PLOTS, str(_VERSION))
 _SAMPLES = 5
 
 
+def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
+    """Writes all files of a run, or those that are missing where it trained nothing.
+
+    Returns:
+        The folder of its SavedModel.
+    """
+    wanted = {
+        name: write
+        for name, write in _writers(config, result).items()
+        if result.fitted or not (folder / name).exists()
+    }
+    for name, write in wanted.items():
+        write(folder / name)
+    if plots := [name for name in wanted if name in PLOTS]:
+        _show_in_tensorboard(folder, plots)
+    first = folder / str(_VERSION)
+    if first.exists() and not result.fitted:
+        return first
+    return export_run(result.model, folder / MODEL_NAME, None if first.exists() else _VERSION)
+
+
+def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Path], None]]:
+    scores, names = result.scores, result.sources.training.class_names
+    title = (
+        f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of {scores.images} test images"
+    )
+    metadata = ModelMetadata(names, config.crop_pct, config.statistics)
+    curves, confusion, classes, mistakes = PLOTS
+    return {
+        MODEL_NAME: lambda path: write_model(result.model, path, metadata),
+        LABELS_NAME: lambda path: _write_labels(names, path),
+        PER_CLASS_NAME: lambda path: _write_table(scores, names, path),
+        curves: lambda path: plot_curves(result.history, path, title, result.best_epoch),
+        confusion: lambda path: plot_confusion(scores.confusion, names, path, title),
+        classes: lambda path: plot_classes(scores.per_class(), names, path, title),
+        mistakes: lambda path: _plot_mistakes(scores, result.sources.test, path, title),
+    }
+
+
+def _write_labels(names: tuple[str, ...], path: Path) -> None:
+    with atomic_path(path) as part:
+        write_labels(part, names)
+
+
+def _write_table(scores: Scores, names: tuple[str, ...], path: Path) -> None:
+    columns = scores.per_class()
+    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", *columns])
+        for name, *row in zip(names, *columns.values(), strict=True):
+            writer.writerow([name, *(round(value, 6) for value in row)])
+
+
+def _plot_mistakes(scores: Scores, source: Source, path: Path, title: str) -> None:
+    names = source.class_names
+    images = _images_at({mistake.place for mistake in scores.mistakes}, source)
+    captions = [
+        f"{mistake.confidence:.1%} {names[mistake.predicted]}\nlabel: {names[mistake.label]}"
+        for mistake in scores.mistakes
+    ]
+    shown = [images[mistake.place] for mistake in scores.mistakes]
+    plot_mistakes(shown, captions, path, f"{title}\nthe most confident mistakes")
+
+
+def _images_at(places: set[int], source: Source) -> dict[int, np.ndarray]:
+    """Returns the images at some places of the evaluation's order, as they are."""
+    examples = enumerate(itertools.islice(source.evaluation(), max(places, default=-1) + 1))
+    return {
+        place: np.asarray(decode_image(example["image"]))
+        for place, example in examples
+        if place in places
+    }
+
+
+def _show_in_tensorboard(folder: Path, plots: list[str]) -> None:
+    with tf.summary.create_file_writer(str(folder / TENSORBOARD_NAME / "report")).as_default():
+        for name in plots:
+            image = tf.io.decode_png((folder / name).read_bytes(), channels=3)
+            tf.summary.image(name.removesuffix(".png"), image[None], step=0)
+
+
+def write_metrics(config: TrainConfig, result: TrainResult, folder: Path, seconds: float) -> None:
+    """Writes `metrics.json`, the last file of a run: with it the run is finished."""
+    content = json.dumps(metrics(config, result, seconds), indent=2)
+    with atomic_path(folder / METRICS_NAME) as part:
+        part.write_text(f"{content}\n", encoding="utf-8")
+
+
 def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[str, Any]:
-    """The content of `metrics.json`."""
-    history, best = result.history, result.best_epoch
+    """Returns the content of `metrics.json`."""
+    history, best, scores = result.history, result.best_epoch, result.scores
     accuracy = "val_ema_accuracy" if config.ema_decay else "val_accuracy"  # of the weights kept
     return {
-        "test_accuracy": result.scores.accuracy,
-        "test_top5_accuracy": result.scores.top5_accuracy,
-        "test_loss": result.scores.loss,
-        "test_images": result.scores.images,
+        "test_accuracy": scores.accuracy,
+        "test_top5_accuracy": scores.top5_accuracy,
+        "test_loss": scores.loss,
+        "test_images": scores.images,
         "selected_on": result.sources.selected_on,
         "best_epoch": best + 1,
-        "validation_accuracy": history[accuracy][best],
+        "val_accuracy": history[accuracy][best],
         "train_images": result.sources.training.num_train,
         "parameters": result.model.count_params(),
         "class_names": list(result.sources.training.class_names),
         "per_class": {
             name: [round(float(value), 6) for value in values]
-            for name, values in result.scores.per_class().items()
+            for name, values in scores.per_class().items()
         },
         "epochs": len(history["loss"]),
-        "replicas": result.replicas,
+        "devices": result.replicas,
         "fit_seconds": round(result.fit_seconds, 1),
-        "seconds": round(seconds, 1),
-        "keras": keras.version(),
+        "total_seconds": round(seconds, 1),
+        "keras_version": keras.version(),
         "settings": settings_of(config),
     }
 
 
-def accuracies(scores: Scores) -> str:
-    """Top-1, and top-5 where there are more than five classes to choose from."""
-    top1 = f"top-1 {scores.accuracy:.2%}"
-    return f"{top1}, top-5 {scores.top5_accuracy:.2%}" if len(scores.confusion) > 5 else top1
-
-
 def summary(config: TrainConfig, result: TrainResult, seconds: float) -> list[str]:
-    """How good the model is, and how it was chosen."""
+    """Returns lines on how good the model is and how it was chosen."""
     scores = result.scores
     return [
         "",
@@ -61,35 +161,31 @@ def summary(config: TrainConfig, result: TrainResult, seconds: float) -> list[st
 
 
 def samples(version: Path, result: TrainResult) -> list[str]:
-    """Loads the SavedModel back and has it classify a few test images, as they come."""
+    """Loads the SavedModel and classifies a few test images with it."""
     classify = load_saved_model(version)
     names = result.sources.test.class_names
     lines = ["", "Test images, classified by the SavedModel:"]
     for example in result.sources.test.evaluation().take(_SAMPLES):
-        image = np.asarray(decode_image(example["image"]))
-        outputs = classify(image[None])
-        predicted = outputs["classes"][0, 0].decode()
-        label = names[int(example["label"])]
-        lines.append(
-            f"  {predicted} ({outputs['probabilities'][0, 0]:.1%}), "
-            + ("right" if predicted == label else f"wrong: it is {label}")
-        )
+        outputs = classify(np.asarray(decode_image(example["image"]))[None])
+        predicted, label = outputs["classes"][0, 0].decode(), names[int(example["label"])]
+        verdict = "right" if predicted == label else f"wrong, the label is {label}"
+        lines.append(f"  {predicted} ({outputs['probabilities'][0, 0]:.1%}), {verdict}")
     return lines
 
 
 def next_steps(folder: Path, config: TrainConfig) -> list[str]:
-    """Where everything is, and commands to go on with."""
+    """Returns lines on where everything is, with commands to try next."""
     python = os.path.relpath(sys.executable)
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     return [
         "",
         f"Everything is in {folder}: {', '.join(names)}",
         "Next:",
-        f"  {python} train_keras.py --mode=eval --weights={folder}",
-        f"  {python} -m t2t_keras.predict {folder} IMAGES",
+        f"  {python} -m t2t_keras evaluate {folder}",
+        f"  {python} -m t2t_keras predict {folder} IMAGES",
         f"  {python} -m tensorboard.main --logdir={folder}",
         f"  docker run -p 8501:8501 -v {folder.absolute()}:/models/{config.model} "
         f"-e MODEL_NAME={config.model} tensorflow/serving",
-        f"  {python} train_keras.py --dataset=FOLDER_OF_IMAGES --validation_split=0.1 "
+        f"  {python} -m t2t_keras train --dataset=FOLDER_OF_IMAGES --validation_split=0.1 "
         "--model=t2t_vit_7 --weights=imagenet --transfer --epochs=10",
     ]

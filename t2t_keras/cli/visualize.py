@@ -1,20 +1,19 @@
-"""The work of `python -m t2t_keras.visualize`."""
+"""The command `visualize`: what a model sees in an image, as a PNG file."""
 
 import dataclasses
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import flags
 
-from t2t_keras.cli.main import echo, exit_code, show_log
+from t2t_keras.cli.convert import check_target
+from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, open_model
-from t2t_keras.cli.settings import image_size_of
 from t2t_keras.data import normalize
+from t2t_keras.errors import check
 from t2t_keras.images import load_image
-from t2t_keras.images.constants import STATISTICS
 from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize import (
     attention_blocks,
@@ -32,103 +31,54 @@ from t2t_keras.visualize import (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class VisualizeCommand:
-    """What is to be shown; the flags say what each means, None stands for their default."""
-
-    source: str
-    image: str
-    what: str
-    output: str
-    block: str | None = None
-    class_index: str | None = None
-    at: list[str] | None = None
-    channels: int = 32
-    image_size: list[str] | None = None
-    crop_pct: float | None = None
-    statistics: str | None = None
-    model: str | None = None
-    weights: str | None = None
-    labels: str | None = None
-    num_heads: int | None = None
-    overwrite: bool = False
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class _View:
-    """A command with its model and its image, as bytes and preprocessed."""
+    """A model and an image, (H, W, 3) uint8, with its (1, H, W, 3) pixels as the model takes it."""
 
-    command: VisualizeCommand
+    values: flags.FlagValues
+    file: Path
     opened: OpenedModel
     image: np.ndarray
     pixels: np.ndarray
 
     def title(self, what: str) -> str:
-        return f"{self.opened.model.name}, {Path(self.command.image).name}: {what}"
+        return f"{self.opened.model.name}, {self.file.name}: {what}"
 
     def block(self, default: int | str) -> int | str:
-        given = self.command.block
+        given = self.values.block
         if given is None:
             return default
         return int(given) if given.removeprefix("-").isdecimal() else given
 
     def point(self) -> tuple[int, int]:
-        """Where to look.
-
-        Raises:
-            ValueError: --at is no pair of numbers.
-        """
-        if self.command.at is None:
-            return self.image.shape[0] // 2, self.image.shape[1] // 2
-        try:
-            y, x = map(int, self.command.at)
-        except ValueError as error:
-            raise ValueError(
-                f"--at must be y,x in whole pixels. Received: --at={','.join(self.command.at)}"
-            ) from error
-        return y, x
+        height, width = self.image.shape[:2]
+        return self.values.at or (height // 2, width // 2)
 
     def draw(self, maps: np.ndarray, block: int | str, what: str, **names: Any) -> None:
         """Lays (rows, columns, h, w) maps over the image."""
         heats = to_pixels(self.opened.model, maps, block, self.image.shape[:2])
-        plot_overlays(self.image, heats, self.command.output, self.title(what), **names)
+        plot_overlays(self.image, heats, self.values.output, self.title(what), **names)
 
 
-def run(command: VisualizeCommand, debug: bool = False) -> int:
-    """Samples what is asked for and returns the exit code.
-
-    Args:
-        command: What to draw.
-        debug: Let errors through, with their traceback.
-    """
-    show_log(sys.stderr)
-    return exit_code(lambda: _visualize(command), debug)
-
-
-def _visualize(command: VisualizeCommand) -> int:
-    output = Path(command.output)
-    if output.suffix != ".png" or not output.absolute().parent.is_dir():
-        raise ValueError(
-            f"--output must end in .png and lie in an existing folder. Received: --output={output}"
-        )
-    if os.path.lexists(output) and not command.overwrite:
-        raise ValueError(
-            "--output exists already; give another name or --overwrite. "
-            f"Received: --output={output}"
-        )
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Draws the view of an image that was asked for."""
+    source, file = arguments
+    output = values.output
+    check(bool(output) and output.endswith(".png"), "output", output, "a file that ends in .png")
+    check_target(output, values.overwrite, "output")
     opened = open_model(
-        command.source,
-        model_name=command.model,
-        weights=command.weights,
-        labels=command.labels,
-        num_heads=command.num_heads,
+        source,
+        model_name=values.model,
+        weights=values.weights,
+        labels=values.labels,
+        num_heads=values.num_heads,
+        crop_pct=values.crop_pct,
+        statistics=values.statistics,
     )
-    size = image_size_of(command.image_size) if command.image_size else opened.image_size
-    crop_pct = opened.card.crop_pct if command.crop_pct is None else command.crop_pct
-    image = load_image(command.image, size, crop_pct)
-    statistics = STATISTICS[command.statistics or opened.card.statistics]
-    pixels = np.asarray(normalize(image[None], *statistics))
-    _WORK[command.what](_View(command, opened, image, pixels))
+    preprocessing = opened.preprocessing
+    image = load_image(file, values.image_size or opened.image_size, preprocessing.crop_pct)
+    pixels = np.asarray(normalize(image[None], preprocessing.mean, preprocessing.std))
+    _VIEWS[values.what](_View(values, Path(file), opened, image, pixels))
     echo(f"wrote {output}")
     return 0
 
@@ -138,8 +88,7 @@ def _attention(view: _View) -> None:
     if block in parts_of(model).stages:
         point = view.point()
         maps = stage_attention(model, view.pixels, block, [point])
-        what = f"what {block} attends to from {point[0]},{point[1]}"
-        view.draw(maps, block, what, points=[point])
+        view.draw(maps, block, f"attention of {block} at {point[0]},{point[1]}", points=[point])
         return
     names = attention_blocks(model) if block == "" else [block]
     by_head = class_attention(model, view.pixels, names)[0]
@@ -162,26 +111,23 @@ def _rollout(view: _View) -> None:
 def _features(view: _View) -> None:
     block = view.block(next(iter(parts_of(view.opened.model).stages)))
     maps = feature_maps(view.opened.model, view.pixels, block)[0]
-    chosen = varied_channels(maps, view.command.channels)
+    chosen = varied_channels(maps, view.values.channels)
     names = [f"channel {index}" for index in chosen]
     title = view.title(f"{len(chosen)} of {maps.shape[-1]} channels of {block}")
-    plot_channels(maps.transpose(2, 0, 1)[chosen], names, view.command.output, title)
+    plot_channels(maps.transpose(2, 0, 1)[chosen], names, view.values.output, title)
 
 
 def _grad_cam(view: _View) -> None:
     model, names, block = view.opened.model, view.opened.class_names, view.block(-1)
-    given = view.command.class_index
+    given = view.values.class_index
     if given is None:
         number = int(class_logits(model, view.pixels).argmax())
     elif given in names:
         number = list(names).index(given)
-    elif given.isdecimal():
-        number = int(given)
     else:
-        raise ValueError(
-            f"--class_index must be a number from 0 to {len(names) - 1} or a class' name. "
-            f"Received: --class_index={given}"
-        )
+        known = f"a class name or a number from 0 to {len(names) - 1}"
+        check(given.isdecimal() and int(given) < len(names), "class_index", given, known)
+        number = int(given)
     maps = grad_cam(model, view.pixels, number, block)
     view.draw(maps[None], block, f"Grad-CAM for {names[number]} ({number})")
 
@@ -189,10 +135,10 @@ def _grad_cam(view: _View) -> None:
 def _tokens(view: _View) -> None:
     point, block = view.point(), view.block(-1)
     maps = token_similarity(view.opened.model, view.pixels, [point], block)
-    view.draw(maps, block, f"tokens like that at {point[0]},{point[1]}", points=[point])
+    view.draw(maps, block, f"similarity to that at {point[0]},{point[1]}", points=[point])
 
 
-_WORK: dict[str, Callable[[_View], None]] = {
+_VIEWS: dict[str, Callable[[_View], None]] = {
     "attention": _attention,
     "rollout": _rollout,
     "features": _features,

@@ -3,48 +3,52 @@ import shutil
 
 import pytest
 
-from t2t_keras.cli import settings
-from t2t_keras.cli.settings import evaluation_config
-from t2t_keras.cli.train import run
+from t2t_keras.cli import evaluate
+from t2t_keras.cli.evaluate import evaluation_config
+from t2t_keras.cli.main import main
 from tests.support.images import make_folder
-from tests.support.running import MODEL, asked_for
+from tests.support.running import MODEL, line
 
 
 def test_a_released_file_is_evaluated_as_its_authors_do(tmp_path):
     path = tmp_path / "cifar100_t2t-vit-19_89.0.pth"
     path.write_bytes(b"")
-    config, _ = evaluation_config({"weights": str(path), "dataset": "cifar100"})
+    given = {"weights": str(path), "dataset": "cifar100"}
+    config, _ = evaluation_config(given)
     assert (config.model, config.image_size) == ("t2t_vit_19", (224, 224))
     assert (config.statistics, config.crop_pct) == ("cifar", 1.0)
-    given = {"weights": str(path), "dataset": "cifar100", "image_size": ["320x192"]}
-    assert evaluation_config(given)[0].image_size == (320, 192)
+    assert evaluation_config({**given, "image_size": (320, 192)})[0].image_size == (320, 192)
 
 
-def test_eval_takes_the_run_s_settings_and_finds_its_accuracy(finished, capsys):
+@pytest.mark.parametrize("how", ["evaluate", "mode"])
+def test_evaluation_takes_the_settings_of_the_run_and_finds_its_accuracy(how, finished, capsys):
     metrics = json.loads((finished.folder / "metrics.json").read_text())
-    assert run(asked_for("", mode="eval", weights=str(finished.folder), batch_size=4)) == 0
+    start = ["evaluate", finished.folder]
+    if how == "mode":
+        start = ["train", "--mode=evaluate", f"--weights={finished.folder}"]
+    assert main(line(*start, batch_size=4)) == 0
     out = capsys.readouterr().out
     assert f"top-1 {metrics['test_accuracy']:.2%}" in out
     assert f"loss {metrics['test_loss']:.4f}" in out and "6 images" in out
     assert "top-5" not in out  # of three classes it is always right
 
 
-def test_what_a_run_says_of_itself_is_read_once(finished, monkeypatch):
+def test_the_metrics_of_a_run_are_read_once(finished, monkeypatch):
     read = []
     loads = json.loads
-    monkeypatch.setattr(settings.json, "loads", lambda text: read.append(text) or loads(text))
+    monkeypatch.setattr(evaluate.json, "loads", lambda text: read.append(text) or loads(text))
     config, class_names = evaluation_config({"weights": str(finished.folder)})
     assert (config.model, class_names) == (MODEL, ("ash", "elm", "oak"))
     assert len(read) == 1
 
 
-@pytest.mark.parametrize(("other", "share"), [(False, 0.2), (True, 0.0)])
-def test_another_data_set_keeps_the_model_s_settings_alone(other, share, finished, tmp_path):
+@pytest.mark.parametrize(("other", "fraction"), [(False, 0.2), (True, 0.0)])
+def test_another_dataset_keeps_only_the_settings_of_the_model(other, fraction, finished, tmp_path):
     dataset = str(tmp_path if other else finished.images)
     given = {"weights": str(finished.folder / "model.keras"), "dataset": dataset}
     config, _ = evaluation_config(given)
     assert (config.model, config.image_size, config.crop_pct) == (MODEL, (16, 24), 0.8)
-    assert (config.dataset, config.validation_split) == (dataset, share)
+    assert (config.dataset, config.validation_split) == (dataset, fraction)
 
 
 def test_a_model_that_was_moved_away_knows_its_classes_and_settings(finished, tmp_path):
@@ -55,17 +59,23 @@ def test_a_model_that_was_moved_away_knows_its_classes_and_settings(finished, tm
     assert class_names == ("ash", "elm", "oak")
 
 
-def test_a_data_set_of_other_classes_cannot_be_evaluated(finished, tmp_path, capsys):
+def test_a_dataset_of_other_classes_cannot_be_evaluated(finished, tmp_path, capsys):
     others = make_folder(tmp_path, {"ash": 3, "elm": 3, "fir": 3})
-    asked = asked_for(
-        "", mode="eval", weights=str(finished.folder), dataset=str(others), batch_size=4
-    )
-    assert run(asked) == 1
+    assert main(line("evaluate", finished.folder, dataset=others, batch_size=4)) == 1
     assert "its classes are 3 (ash, elm, fir, ...)" in capsys.readouterr().err
 
 
 def test_a_damaged_metrics_file_is_named(tmp_path, capsys):
     (tmp_path / "metrics.json").write_text('{"settings": 3}')
     (tmp_path / "model.keras").write_bytes(b"")
-    assert run(asked_for("", mode="eval", weights=str(tmp_path))) == 1
-    assert f"{tmp_path / 'metrics.json'}: is not what a run writes" in capsys.readouterr().err
+    assert main(line("evaluate", tmp_path)) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'metrics.json'}: is not what a run writes" in error
+    assert "Remove it and give --model and --image_size." in error
+
+
+def test_weights_that_are_not_there_are_named(capsys):
+    assert main(line("evaluate", "nowhere.keras")) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: WEIGHTS must be imagenet, an existing file")
+    assert "Received: WEIGHTS=nowhere.keras" in error

@@ -10,15 +10,17 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras import load_image, load_official_checkpoint, preprocess_input
-from t2t_keras.cli import classifiers, predict
-from t2t_keras.cli.classifiers import open_classifier
-from t2t_keras.cli.predict import PredictCommand, run
+from t2t_keras.cli import classifier as classifiers
+from t2t_keras.cli.classifier import open_classifier
+from t2t_keras.cli.main import main
+from t2t_keras.cli.predict import find_images
 from t2t_keras.errors import CheckpointError
 from t2t_keras.export import Preprocessing, export_saved_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
 from tests.support.images import encode, make_folder, noise
+from tests.support.running import line
 from tests.support.tiny import DATA, tiny_model
 
 NAMES = ("ash", "elm", "oak")
@@ -48,11 +50,10 @@ def images(tmp_path_factory) -> Path:
     return root
 
 
-def predicted(tmp_path, model, *images, **given) -> list[list[str]]:
+def predicted(tmp_path, model, *images, **flags) -> list[list[str]]:
     """The rows of the CSV file, without the heading."""
     target = tmp_path / "predictions.csv"
-    asked = PredictCommand(str(model), tuple(map(str, images)), output=str(target), **given)
-    assert run(asked, debug=True) == 0
+    assert main(line("predict", model, *images, "--debug", output=target, **flags)) == 0
     heading, *rows = csv.reader(target.read_text("utf-8").splitlines())
     assert heading == ["file", "rank", "class", "probability"]
     return rows
@@ -72,7 +73,7 @@ def test_a_keras_file_names_classes_and_crops_as_it_was_trained(kept, model, ima
 
 
 @pytest.mark.parametrize("place", ["served", "served/1"])
-def test_a_saved_model_says_the_same(place, kept, images, tmp_path):
+def test_a_saved_model_predicts_the_same(place, kept, images, tmp_path):
     whole = predicted(tmp_path, kept / "model.keras", images)
     served = predicted(tmp_path, kept / place, images)
     assert [row[:3] for row in served] == [row[:3] for row in whole]
@@ -80,21 +81,19 @@ def test_a_saved_model_says_the_same(place, kept, images, tmp_path):
         assert float(ours[3]) == pytest.approx(float(theirs[3]), abs=1e-3)
 
 
-def test_what_cannot_be_read_is_said_and_skipped_and_the_rest_is_classified(kept, tmp_path, capsys):
+def test_unreadable_files_are_skipped_with_a_message(kept, tmp_path, capsys):
     (tmp_path / "torn.jpg").write_bytes(encode(noise(40, 40), "JPEG")[:300])
     (tmp_path / "whole.png").write_bytes(encode(noise(40, 40), "PNG"))
-    asked = PredictCommand(
-        str(kept), (str(tmp_path), str(tmp_path / "nowhere.jpg")), top=1, batch_size=1
-    )
-    assert run(asked) == 1
-    said = capsys.readouterr()
-    assert len(re.findall(r"skipped: .*torn\.jpg: not readable as an image", said.err)) == 1
-    assert "skipped: " + str(tmp_path / "nowhere.jpg") in said.err
-    assert said.err.endswith("2 of 3 skipped\n")
-    assert re.fullmatch(rf"{tmp_path}/whole\.png: (ash|elm|oak) \d+\.\d%\n", said.out)
+    asked = line("predict", kept, tmp_path, tmp_path / "nowhere.jpg", top=1, batch_size=1)
+    assert main(asked) == 1
+    output = capsys.readouterr()
+    assert len(re.findall(r"skipped: .*torn\.jpg: not readable as an image", output.err)) == 1
+    assert "skipped: " + str(tmp_path / "nowhere.jpg") in output.err
+    assert output.err.endswith("2 of 3 skipped\n")
+    assert re.fullmatch(rf"{tmp_path}/whole\.png: (ash|elm|oak) \d+\.\d%\n", output.out)
 
 
-def test_an_official_checkpoint_is_used_as_it_is(images, tmp_path):
+def test_an_official_checkpoint_needs_no_other_file(images, tmp_path):
     """Its sizes read off, its crop and colors the default, its classes numbered."""
     path = DATA / "tiny_performer.pth.tar"
     rows = predicted(tmp_path, path, images / "two", top=1, num_heads=2)
@@ -109,7 +108,7 @@ def test_an_official_checkpoint_is_used_as_it_is(images, tmp_path):
     np.testing.assert_allclose([float(row[3]) for row in rows], expected.max(axis=1), atol=2e-6)
 
 
-def test_how_images_are_prepared_can_be_said(kept, tmp_path, monkeypatch):
+def test_crop_and_statistics_can_be_given(kept, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(classifiers, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
     classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
@@ -142,35 +141,37 @@ def _image(folder: Path) -> Path:
     ("given", "message"),
     [
         ({"model": "nowhere.keras"}, "MODEL must be a run's folder"),
-        ({"top": 0}, "--top must be at least 1"),
-        ({"batch_size": 0}, "--batch_size must be at least 1"),
         ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
         ({"labels": __file__}, "--labels must name the 3 classes of"),
         ({"crop_pct": 1.5}, "--crop_pct must be in (0, 1]"),
         ({"model": "served", "crop_pct": 1.0}, "--crop_pct and --statistics must be left out"),
-        ({"model": "served", "statistics": "cifar"}, "MODEL=served --statistics=cifar"),
+        ({"model": "served", "statistics": "cifar"}, "--statistics=cifar, MODEL=served"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_classified(
+def test_an_error_is_reported_before_anything_is_classified(
     given, message, kept, images, monkeypatch, capsys
 ):
     monkeypatch.chdir(kept)
-    asked = {"model": str(kept / "model.keras"), "images": (str(images),), **given}
-    assert run(PredictCommand(**asked)) == 1
+    given = {"model": kept / "model.keras", **given}
+    assert main(line("predict", given.pop("model"), images, **given)) == 1
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--top=0", "--batch_size=0"])
+def test_a_wrong_number_is_refused_at_once(flag, capsys):
+    assert main(["predict", "MODEL", "IMAGE", flag]) == 2
+    assert f"flag {flag}: 0 is not a positive integer" in capsys.readouterr().err
+
+
 def test_a_folder_without_images_and_a_damaged_model_are_named(kept, tmp_path, capsys):
-    assert run(PredictCommand(str(kept), (str(tmp_path),))) == 1
+    assert main(line("predict", kept, tmp_path)) == 1
     assert "no images there" in capsys.readouterr().err
     (tmp_path / "torn.keras").write_bytes((kept / "model.keras").read_bytes()[:500])
     with pytest.raises(CheckpointError, match=r"torn\.keras"):
         open_classifier(str(tmp_path / "torn.keras"))
 
 
-def test_folders_that_are_empty_or_cannot_be_read_are_said_beside_others(
-    images, tmp_path, monkeypatch
-):
+def test_folders_that_are_empty_or_cannot_be_read_are_reported(images, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "some").mkdir()
     shutil.copytree(images, tmp_path / "some" / "below")
@@ -183,7 +184,7 @@ def test_folders_that_are_empty_or_cannot_be_read_are_said_beside_others(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)  # whom no file's mode keeps out: root
-    files, wrong = predict._files((str(tmp_path / "empty"), str(tmp_path / "some")))
+    files, wrong = find_images([str(tmp_path / "empty"), str(tmp_path / "some")])
     assert [Path(file).parent.name for file in files] == ["two", "two"]
     assert wrong[0].startswith(f"{tmp_path / 'empty'}: no images there")
     assert wrong[1:] == [f"{closed}: cannot be read (Permission denied)."]
@@ -207,7 +208,7 @@ def _torn_variables(version: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
 
 
-def _somebody_s(version: Path) -> None:
+def _of_other_code(version: Path) -> None:
     shutil.rmtree(version)
     tf.saved_model.save(tf.Module(), str(version))
 
@@ -223,8 +224,8 @@ def _no_labels(version: Path) -> None:
         (_torn_program, "cannot be used: .*OSError"),
         (_no_variables, "cannot be used: .*NotFound"),
         (_torn_variables, "cannot be used: "),
-        (_somebody_s, "cannot be used: .*serving_default"),
-        (_no_labels, r"assets/labels\.txt: is missing. Give .* --labels=FILE"),
+        (_of_other_code, "cannot be used: .*serving_default"),
+        (_no_labels, r"assets/labels\.txt: is missing. Give .* `labels`, a file"),
     ],
 )
 def test_a_saved_model_that_cannot_be_used_is_named(spoil, message, kept, tmp_path):

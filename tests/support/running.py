@@ -1,12 +1,11 @@
-"""`train_keras.py` as a user starts it, and the run that the tests of a finished one look at."""
+"""Commands as a user starts them, and the run that the tests of a finished one read."""
 
 import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
-
-from t2t_keras.cli.train import TrainCommand
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "train_keras.py"
@@ -16,10 +15,10 @@ SETTINGS = {
     "batch_size": 4,
     "epochs": 1,
     "cooldown_epochs": 0,
-    "devices": ["cpu:0"],
+    "devices": "cpu:0",
     "validation_split": 0.2,
     "crop_pct": 0.8,
-    "image_size": ["16", "24"],
+    "image_size": "16x24",
     "rand_augment": "none",  # its graph takes seconds to start
     "color_jitter": 0.0,
 }
@@ -27,7 +26,7 @@ SETTINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class FinishedRun:
-    """A run's folder, its images, and what the command said."""
+    """A run's folder, its images, and the output of the command."""
 
     folder: Path
     images: Path
@@ -35,16 +34,24 @@ class FinishedRun:
     stderr: str
 
 
-def asked_for(output_dir, mode="train", run_name="new", **settings) -> TrainCommand:
-    return TrainCommand(mode=mode, settings=settings, output_dir=str(output_dir), run_name=run_name)
+def line(*words: Any, **flags: Any) -> list[str]:
+    """The words of a command line; None leaves a flag out."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return [*map(str, words), *(f"--{name}={value}" for name, value in given.items())]
 
 
-def script(*arguments, start=(SCRIPT,)) -> subprocess.CompletedProcess:
-    """The command with these flags, in a process of its own."""
+def train_line(output_dir: Path | str, run_name: str | None = "new", **flags: Any) -> list[str]:
+    """The command line of a run."""
+    return line("train", output_dir=output_dir, run_name=run_name, **flags)
+
+
+def script(*arguments: str, start=(SCRIPT,)) -> subprocess.CompletedProcess:
+    """Runs Python on a script or module, in a process of its own."""
     return subprocess.run(
         [sys.executable, *start, *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
         check=False,
     )

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from t2t_keras.cli import run_files
+from t2t_keras.cli import report
 from t2t_keras.data import open_source
 from t2t_keras.files import atomic_path, remove_all_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
@@ -44,10 +44,10 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What each plot was given."""
+    """The arguments of each plot."""
     calls = {}
     for name in ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes"):
-        monkeypatch.setattr(run_files, name, lambda *given, name=name: calls.update({name: given}))
+        monkeypatch.setattr(report, name, lambda *given, name=name: calls.update({name: given}))
     return calls
 
 
@@ -59,8 +59,8 @@ def result(source):
 
 
 @pytest.fixture
-def stand_ins(monkeypatch):
-    """Writers of files that hold their names, without TensorFlow; one kills its process."""
+def fake_writers(monkeypatch):
+    """Replaces the writers by some of files that hold their names; one kills its process."""
     victim = []
 
     def write(*given):
@@ -71,41 +71,41 @@ def stand_ins(monkeypatch):
                 os._exit(9)
             part.write_text(path.name)
 
-    def export(model, path, *given):
+    def export(model, path, version):
         write(path.parent / "1")
 
     plots = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
     for name in ("write_model", "_write_labels", "_write_table", *plots):
-        monkeypatch.setattr(run_files, name, write)
-    monkeypatch.setattr(run_files, "_images_at", lambda places, source: dict.fromkeys(places))
-    monkeypatch.setattr(run_files, "_show_in_tensorboard", lambda folder, plots: None)
-    monkeypatch.setattr(run_files, "export_run", export)
+        monkeypatch.setattr(report, name, write)
+    monkeypatch.setattr(report, "_images_at", lambda places, source: dict.fromkeys(places))
+    monkeypatch.setattr(report, "_show_in_tensorboard", lambda folder, plots: None)
+    monkeypatch.setattr(report, "export_run", export)
     return victim
 
 
-@pytest.mark.parametrize("name", run_files.FILES)
-def test_a_kill_between_the_files_of_a_run_is_made_up_for(
-    name, source, result, stand_ins, tmp_path
+@pytest.mark.parametrize("name", report.FILES)
+def test_a_run_killed_between_its_files_writes_the_rest(
+    name, source, result, fake_writers, tmp_path
 ):
     config = make_config(dataset=source.name, model="t2t_vit_7")
-    stand_ins.append(name)
-    assert result_of(lambda: run_files.write_files(config, result, tmp_path)) == (9, None)
+    fake_writers.append(name)
+    assert result_of(lambda: report.write_files(config, result, tmp_path)) == (9, None)
     whole = {path for path in tmp_path.iterdir() if not path.name.startswith(".part-")}
     kept = {path: path.stat().st_mtime_ns for path in whole}
-    assert len(whole) == run_files.FILES.index(name) and tmp_path / name not in whole
-    stand_ins.clear()
+    assert len(whole) == report.FILES.index(name) and tmp_path / name not in whole
+    fake_writers.clear()
     remove_all_leftovers(tmp_path)  # as every start does
-    run_files.write_files(config, dataclasses.replace(result, fitted=False), tmp_path)
+    report.write_files(config, dataclasses.replace(result, fitted=False), tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        each: each for each in run_files.FILES
+        each: each for each in report.FILES
     }
     assert {path: path.stat().st_mtime_ns for path in whole} == kept
 
 
 def draw(source, result, folder) -> None:
     config = make_config(dataset=source.name, model="t2t_vit_7")
-    for name, write in run_files._writers(config, result).items():
-        if name in run_files.PLOTS:
+    for name, write in report._writers(config, result).items():
+        if name in report.PLOTS:
             write(folder / name)
 
 
@@ -116,9 +116,9 @@ def test_the_worst_mistakes_are_shown_worst_first(source, result, drawn, tmp_pat
     assert [image.shape for image in images] == [(18, 20 + n, 3) for n in (4, 1, 3)]
     assert [tuple(image[0, 0]) for image in images] == [color(n) for n in (4, 1, 3)]
     assert captions == [
-        "98.7% ash\nit is elm",
-        "75.0% elm\nit is ash",
-        "50.0% ash\nit is elm",
+        "98.7% ash\nlabel: elm",
+        "75.0% elm\nlabel: ash",
+        "50.0% ash\nlabel: elm",
     ]
 
 
@@ -142,9 +142,9 @@ def test_each_plot_gets_its_part_of_the_result(source, result, drawn, tmp_path):
 
 
 def test_tensorboard_shows_the_plots_as_they_are(tmp_path):
-    for number, name in enumerate(run_files.PLOTS):
+    for number, name in enumerate(report.PLOTS):
         Image.new("RGB", (5, 4), color(number)).save(tmp_path / name)
-    run_files._show_in_tensorboard(tmp_path, list(run_files.PLOTS))
+    report._show_in_tensorboard(tmp_path, list(report.PLOTS))
     (events,) = (tmp_path / "tensorboard" / "report").iterdir()
     shown = [
         tf.io.decode_png(value.tensor.string_val[2]).numpy()[0, 0].tolist()

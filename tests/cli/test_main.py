@@ -1,0 +1,74 @@
+"""The program itself: dispatch, help, errors of the command line, messages that name flags."""
+
+import json
+
+import pytest
+
+from t2t_keras.cli.flags import COMMANDS, SETTINGS
+from t2t_keras.cli.main import as_flags, main
+from t2t_keras.training.config import settings
+from tests.support.running import ROOT, script
+
+# Prints the modules that are loaded at the end of a command.
+LOADED = """
+import atexit, json, runpy, sys
+atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules))))
+sys.argv = ["t2t_keras", *sys.argv[1:]]
+runpy.run_module("t2t_keras", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_imports_neither_keras_nor_tensorflow(command):
+    done = script(*filter(None, [command]), "--help", start=("-c", LOADED))
+    assert done.returncode == 0, done.stderr
+    text, _, loaded = done.stdout.rstrip().rpartition("\n")
+    assert {"keras", "tensorflow", "jax", "numpy"}.isdisjoint(json.loads(loaded))
+    for flag in COMMANDS[command].flags if command else ():
+        assert f"  --{'[no]' if flag.kind is bool else ''}{flag.name}: " in text
+    assert command or all(f"\n  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "must be one of train, evaluate, predict, export, visualize, convert"),
+        (["train", "--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
+        (["train", "three"], "expected flags alone. Received: three"),
+        (["predict", "MODEL"], "expected MODEL IMAGES... Received: MODEL"),
+        (["visualize", "MODEL"], "expected MODEL IMAGE. Received: MODEL"),
+        (["export"], "expected MODEL. Received: nothing"),
+        (["evaluate", "a", "b"], "expected WEIGHTS. Received: a b"),
+        (["convert", "--num_heads=0"], "flag --num_heads=0: 0 is not a positive integer"),
+    ],
+)
+def test_a_wrong_command_line_is_one_message(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in (error := capsys.readouterr().err) and error.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", ["train_keras.py", "convert_weights.py"])
+def test_the_scripts_are_commands(name):
+    command = {"train_keras.py": "train", "convert_weights.py": "convert"}[name]
+    done = script("--help", start=(ROOT / name,))
+    assert done.stdout.startswith(f"usage: t2t-keras {command} [--FLAG=VALUE ...]\n")
+    done = script("--epoch=3", start=(ROOT / name,))
+    assert done.returncode == 2
+    assert "Unknown command line flag 'epoch'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_messages_name_flags_and_arguments():
+    spoken = {"lr": "--lr", "min_lr": "--min_lr", "freeze": "--freeze", "weights": "WEIGHTS"}
+    message = "`min_lr` must be at most `lr` beside `freeze=backbone`. Received: min_lr=1, lr=0"
+    assert as_flags(message, spoken) == (
+        "--min_lr must be at most --lr beside --freeze=backbone. Received: --min_lr=1, --lr=0"
+    )
+    assert as_flags("`weights` and `x`. Received: weights=a, x=1", spoken) == (
+        "WEIGHTS and `x`. Received: WEIGHTS=a, x=1"
+    )
+
+
+def test_the_flags_are_the_settings_and_their_choices():
+    assert [(flag.name, flag.help, flag.choices) for flag in SETTINGS] == [
+        (setting.name, setting.help, setting.choices) for setting in settings()
+    ]
