@@ -321,8 +321,10 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     values.set_gnu_getopt(True)
     _, *others = values([name, *arguments])
     if not command.takes(len(others)):
-        wanted = " ".join(command.positionals) or "flags alone"
-        raise flags.Error(f"expected {wanted}. Received: {' '.join(others) or 'nothing'}")
+        wanted = " ".join(command.positionals) or "nothing"
+        raise flags.Error(
+            f"expected {wanted} beside flags. Received: {' '.join(others) or 'nothing'}"
+        )
     return values, others
 
 

@@ -63,7 +63,7 @@ def test_an_error_is_one_clear_message_and_writes_nothing(
 ):
     assert convert(**changes) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert sum(line.startswith("error: ") for line in error.splitlines()) == 1
     assert message in error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []

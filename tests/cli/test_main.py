@@ -34,11 +34,11 @@ def test_help_imports_neither_keras_nor_tensorflow(command):
     [
         (["trian"], "must be one of train, evaluate, predict, export, visualize, convert"),
         (["train", "--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
-        (["train", "three"], "expected flags alone. Received: three"),
-        (["predict", "MODEL"], "expected MODEL IMAGES... Received: MODEL"),
-        (["visualize", "MODEL"], "expected MODEL IMAGE. Received: MODEL"),
-        (["export"], "expected MODEL. Received: nothing"),
-        (["evaluate", "a", "b"], "expected WEIGHTS. Received: a b"),
+        (["train", "three"], "expected nothing beside flags. Received: three"),
+        (["predict", "MODEL"], "expected MODEL IMAGES... beside flags. Received: MODEL"),
+        (["visualize", "MODEL"], "expected MODEL IMAGE beside flags. Received: MODEL"),
+        (["export"], "expected MODEL beside flags. Received: nothing"),
+        (["evaluate", "a", "b"], "expected WEIGHTS beside flags. Received: a b"),
         (["convert", "--num_heads=0"], "flag --num_heads=0: 0 is not a positive integer"),
     ],
 )
