@@ -41,27 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         return _refuse(f"the command must be one of {', '.join(COMMANDS)}. Received: {name}")
+    command = COMMANDS[name]
+    spoken = {"model_name": "--model", **{flag.name: f"--{flag.name}" for flag in command.flags}}
+    spoken |= {positional.lower(): positional for positional in command.positionals}
     try:
         if _HELP & {*rest}:
             echo(help_of(name, [each for each in rest if each not in _HELP]))
             return 0
         values, others = parse(name, rest)
-    except flags.Error as error:
-        return _refuse(f"{error}\n(t2t-keras {name} --help lists the flags)")
+    except (flags.Error, ValueError) as error:
+        return _refuse(f"{as_flags(str(error), spoken)}\n(t2t-keras {name} --help lists the flags)")
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
-    command = importlib.import_module(f"t2t_keras.cli.{name}")
+    module = importlib.import_module(f"t2t_keras.cli.{name}")
     from t2t_keras.training.devices import LeavingAtOnce
 
     show_log(sys.stdout if name == "train" else sys.stderr)
-    positionals = {each.lower(): each for each in COMMANDS[name].positionals}
     with LeavingAtOnce() as leaving:
-        code = _exit_code(
-            lambda: command.run(values, others),
-            values.debug,
-            {"model_name": "--model", **{flag: f"--{flag}" for flag in values}, **positionals},
-        )
+        code = _exit_code(lambda: module.run(values, others), values.debug, spoken)
         leaving.leave(code)
     return code
 

@@ -38,8 +38,8 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     if values.mode == "evaluate":
         if values.coordinator is not None:
             raise ValueError(
-                "`coordinator` must be left out with `mode=evaluate`: a single process evaluates, on "
-                f"all its devices. Received: coordinator={values.coordinator}"
+                "`coordinator` must be left out with `mode=evaluate`, which uses a single process "
+                f"with all its devices. Received: coordinator={values.coordinator}"
             )
         return evaluate.run(values, arguments)
     started = time.monotonic()

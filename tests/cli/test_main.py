@@ -1,6 +1,7 @@
 """The program itself: dispatch, help, errors of the command line, messages that name flags."""
 
 import json
+import re
 
 import pytest
 
@@ -66,6 +67,27 @@ def test_messages_name_flags_and_arguments():
     assert as_flags("`weights` and `x`. Received: weights=a, x=1", spoken) == (
         "WEIGHTS and `x`. Received: WEIGHTS=a, x=1"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "batch_size", "lr"),
+    [
+        ([], 64, 0.002),
+        (["--model=t2t_vit_14", "--dataset=imagenet2012"], 512, 0.0005),
+        (["--model=t2t_vit_7", "--dataset=imagenet2012"], 512, 0.001),
+        (["--dataset=images/", "--mode=transfer"], 64, 0.05),
+    ],
+)
+def test_help_has_the_defaults_of_the_recipe(arguments, batch_size, lr, capsys):
+    assert main(["train", *arguments, "--help"]) == 0
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert re.search(rf"--batch_size: [^-]* \(default: {batch_size}\)", text)
+    assert re.search(rf"--lr: [^-]* --transfer for 64 \(default: {lr}\)", text)
+
+
+def test_help_on_a_model_that_is_not_there_names_it(capsys):
+    assert main(["train", "--model=t2t_vit_41", "--help"]) == 2
+    assert "error: --model must be a model's name" in capsys.readouterr().err
 
 
 def test_the_flags_are_the_settings_and_their_choices():
