@@ -5,12 +5,19 @@ import fnmatch
 import inspect
 import numbers
 import os
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import keras
 
 from t2t_keras.models import build_model
 from t2t_keras.variants import VARIANTS, Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
+
+MIN_SIDE = 16
+_POOLINGS = (None, "token", "avg", "max")
+Activation = str | Callable[[Any], Any] | None
+Shape = tuple[int | None, int | None, int]  # height, width, channels
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -22,7 +29,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
 
 
-def create_model(name: str, **kwargs) -> keras.Model:
+def create_model(name: str, **kwargs: Any) -> keras.Model:
     """The published variant of that name.
 
     Args:
@@ -42,12 +49,13 @@ def create_model(name: str, **kwargs) -> keras.Model:
     return T2TViT(VARIANTS[key], **{"weights": "imagenet", "name": key, **kwargs})
 
 
-MIN_SIDE = 16
-_POOLINGS = (None, "token", "avg", "max")
-
-
 def check_arguments(
-    include_top: bool, weights, pooling: str | None, classes: int, activation, drop_rates: dict
+    include_top: bool,
+    weights: str | os.PathLike | None,
+    pooling: str | None,
+    classes: int,
+    activation: Activation,
+    drop_rates: dict[str, float],
 ) -> None:
     """Raises a ValueError that names the argument and what is allowed."""
     if keras.config.image_data_format() != "channels_last":
@@ -72,7 +80,7 @@ def check_arguments(
             raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate}")
 
 
-def _check_shape(shape, weights) -> None:
+def _check_shape(shape: tuple[int | None, ...], weights: str | os.PathLike | None) -> None:
     if len(shape) != 3:
         raise ValueError(
             "`input_shape` must be (height, width, channels), each a number, or None for height "
@@ -96,7 +104,12 @@ def _check_shape(shape, weights) -> None:
         )
 
 
-def image_tensor(input_tensor, input_shape, variant: Variant, weights):
+def image_tensor(
+    input_tensor: Any,
+    input_shape: Shape | None,
+    variant: Variant,
+    weights: str | os.PathLike | None,
+) -> tuple[Any, Any]:
     """The images' Keras tensor and what the model is called on.
 
     Raises:
@@ -130,13 +143,13 @@ def _build(
     variant_name: str | None,
     include_top: bool,
     weights: str | os.PathLike | None,
-    input_tensor,
-    input_shape,
+    input_tensor: Any,
+    input_shape: Shape | None,
     pooling: str | None,
     classes: int,
-    classifier_activation,
+    classifier_activation: Activation,
     name: str,
-    drop_rates: dict,
+    drop_rates: dict[str, float],
 ) -> keras.Model:
     check_weights(weights, variant_name)
     check_arguments(
@@ -163,11 +176,11 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     variant_config: Variant,
     include_top: bool = True,
     weights: str | os.PathLike | None = None,
-    input_tensor=None,
-    input_shape: tuple[int | None, int | None, int] | None = None,
+    input_tensor: Any = None,
+    input_shape: Shape | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: Activation = "softmax",
     name: str = "t2t_vit",
     *,
     drop_rate: float = 0.0,
@@ -234,17 +247,37 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     )
 
 
-def _published(function_name: str, variant_name: str):
-    """The model function of a published variant."""
+class ModelFunction(Protocol):
+    """The type of `T2TViT14` and the others, which `_published` makes."""
+
+    def __call__(
+        self,
+        include_top: bool = True,
+        weights: str | os.PathLike | None = "imagenet",
+        input_tensor: Any = None,
+        input_shape: Shape | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Activation = "softmax",
+        name: str = ...,
+        *,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> keras.Model: ...
+
+
+def _published(function_name: str, variant_name: str) -> ModelFunction:
+    """Returns the model function of a published variant."""
 
     def create(
         include_top: bool = True,
         weights: str | os.PathLike | None = "imagenet",
-        input_tensor=None,
-        input_shape: tuple[int | None, int | None, int] | None = None,
+        input_tensor: Any = None,
+        input_shape: Shape | None = None,
         pooling: str | None = None,
         classes: int = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: Activation = "softmax",
         name: str = variant_name,
         *,
         drop_rate: float = 0.0,

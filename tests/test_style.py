@@ -115,6 +115,23 @@ def _node_faults(node: ast.AST) -> list[str]:
     return []
 
 
+def _missing_types(node: ast.AST) -> list[str]:
+    """Parameters and results without a type below a node; functions in functions are not read."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [each for child in ast.iter_child_nodes(node) for each in _missing_types(child)]
+    a = node.args
+    named = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+    missing = [arg.arg for arg in named if not arg.annotation and arg.arg not in ("self", "cls")]
+    if node.returns is None and node.name not in ("__init__", "__post_init__"):  # always None
+        missing.append("the result")
+    return [f"{name} of {node.name} has no type (line {node.lineno})" for name in missing]
+
+
+def missing_types(source: str) -> list[str]:
+    """Parameters and results in a file that have no type."""
+    return _missing_types(ast.parse(source))
+
+
 def faults(source: str) -> list[str]:
     """What in a file is against the style, each with its line."""
     return [
@@ -133,6 +150,27 @@ def test_file_keeps_the_style(path):
     source = path.read_text()
     assert len(source.splitlines()) <= (MAX_SCRIPT if path in SCRIPTS else MAX_FILE)
     assert faults(source) == []
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=_relative)
+def test_every_signature_has_types(path):
+    assert missing_types(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("def f(x) -> int: ...", ["x of f"]),
+        ("def f(x: int): ...", ["the result of f"]),
+        ("async def f(*args, **kwargs) -> None: ...", ["args of f", "kwargs of f"]),
+        ("class A:\n    def _f(self, *, x=1) -> None: ...", ["x of _f"]),
+        ("class A:\n    def __init__(self, x): ...", ["x of __init__"]),
+        ("class A:\n    def __init__(self, x: int): ...", []),
+        ("def f() -> None:\n    def g(x): ...\n    return lambda x: g(x)", []),
+    ],
+)
+def test_a_missing_type_is_seen(source, missing):
+    assert [text.partition(" has")[0] for text in missing_types(source)] == missing
 
 
 @pytest.mark.parametrize(
