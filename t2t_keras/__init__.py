@@ -36,16 +36,13 @@ def __dir__() -> list[str]:
 
 
 def _register() -> None:
-    """Registers with Keras what the package's files hold."""
-    importlib.import_module("t2t_keras.layers")
+    """Registers with Keras the classes that files of models hold: it does not open them else."""
+    for module in ("layers", "training.schedule", "training.optimizers.optimizer"):
+        importlib.import_module(f"t2t_keras.{module}")
 
 
 class _RegisterAfterKeras(importlib.abc.MetaPathFinder):
-    """Registers the layers as soon as Keras has been imported.
-
-    `keras.saving.load_model` opens a file only where its layers are registered, which they are
-    once their modules are imported. To import these right away would import Keras.
-    """
+    """Calls `_register` as soon as Keras has been imported; to call it now would import Keras."""
 
     def find_spec(
         self,

@@ -1,7 +1,6 @@
 """Gradients of all devices: their sum, its norm, and loss scaling by it."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 
@@ -13,6 +12,8 @@ def sum_over_devices(gradients: list) -> list:
     """
     context = None
     if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # files with an optimizer open on JAX without it
+
         context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return gradients
