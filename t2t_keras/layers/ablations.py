@@ -1,14 +1,17 @@
 """The paper's ablations of an encoder block: squeeze-excitation and ghost features."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from t2t_keras.errors import check
 from t2t_keras.layers.attention import MultiHeadSelfAttention
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import gelu, linear
+from t2t_keras.layers.primitives import Shape, Tensor, gelu, linear
 
 
-def _scale(layer: keras.layers.Layer, channels: int, name: str):
+def _scale(layer: keras.layers.Layer, channels: int, name: str) -> keras.Variable:
     """A factor a channel; uniform in +-1, torch's default for a grouped 1x1 convolution."""
     initializer = keras.initializers.RandomUniform(-1.0, 1.0)
     return layer.add_weight(shape=(channels,), initializer=initializer, name=name)
@@ -19,12 +22,10 @@ class GhostAttention(MultiHeadSelfAttention):
     """`MultiHeadSelfAttention` with half of each projection a scaled copy of the other half.
 
     Args:
-        num_heads: Heads; divides the width of the tokens, which is even.
-        attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
-        seed: Seed of the dropout; None draws one.
+        num_heads, attn_drop_rate, seed: As in `MultiHeadSelfAttention`.
 
     Call arguments:
-        inputs: (B, N, D) tokens.
+        inputs: (B, N, D) tokens; D is even.
 
     Returns:
         (B, N, D) tokens.
@@ -32,7 +33,7 @@ class GhostAttention(MultiHeadSelfAttention):
     Reference: arXiv:1911.11907; official `t2t_vit_ghost.Attention_ghost`.
     """
 
-    def build_projections(self, input_shape):
+    def build_projections(self, input_shape: Shape) -> None:
         half_dim = input_shape[-1] // 2
         if 2 * half_dim != input_shape[-1]:
             raise ValueError(
@@ -42,11 +43,13 @@ class GhostAttention(MultiHeadSelfAttention):
         self.key, self.key_scale = self._half("key", half_dim, input_shape)
         self.value, self.value_scale = self._half("value", half_dim, input_shape)
 
-    def _half(self, name: str, half_dim: int, input_shape):
+    def _half(
+        self, name: str, half_dim: int, input_shape: Shape
+    ) -> tuple[keras.layers.Dense, keras.Variable]:
         dense = linear(self, half_dim, name, input_shape, use_bias=False)
         return dense, _scale(self, half_dim, f"{name}_scale")
 
-    def project(self, inputs):
+    def project(self, inputs: Tensor) -> list[Tensor]:
         halves = [
             (self.query(inputs), self.query_scale),
             (self.key(inputs), self.key_scale),
@@ -61,8 +64,7 @@ class GhostMlp(Mlp):
 
     Args:
         mlp_ratio: Hidden width over token width; 3.
-        drop_rate: Fraction of values dropped inside and at the end, in [0, 1).
-        seed: Seed of the dropouts; None draws one.
+        drop_rate, seed: As in `Mlp`.
 
     Call arguments:
         inputs: (B, N, D) tokens.
@@ -76,28 +78,22 @@ class GhostMlp(Mlp):
     Reference: official `t2t_vit_ghost.Mlp_ghost`.
     """
 
-    def __init__(
-        self, mlp_ratio: float = 3.0, drop_rate: float = 0.0, seed: int | None = None, **kwargs
-    ):
-        super().__init__(mlp_ratio, drop_rate, seed, **kwargs)
-        if mlp_ratio != 3:
-            raise ValueError(
-                f"`mlp_ratio` must be 3 in a ghost MLP. Received: mlp_ratio={mlp_ratio}"
-            )
+    def __init__(self, mlp_ratio: float = 3.0, **kwargs: Any):
+        super().__init__(mlp_ratio, **kwargs)
+        check(mlp_ratio == 3, "mlp_ratio", mlp_ratio, "3 in a ghost MLP")
 
     def hidden_widths(self, embed_dim: int) -> tuple[int, int]:
         return embed_dim, 3 * embed_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         self.scale2 = _scale(self, input_shape[-1], "scale2")
         self.scale3 = _scale(self, input_shape[-1], "scale3")
 
-    def call(self, inputs, training=None):
+    def hidden(self, inputs: Tensor) -> Tensor:
         first = gelu(self.fc1(inputs))
         copies = [first, gelu(first * self.scale2), gelu(first * self.scale3)]
-        hidden = self.drop1(ops.concatenate(copies, axis=-1), training=training)
-        return self.drop2(self.fc2(hidden), training=training)
+        return ops.concatenate(copies, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -119,29 +115,24 @@ class SqueezeExcite(keras.layers.Layer):
     Reference: arXiv:1709.01507; official `t2t_vit_se.SELayer`.
     """
 
-    def __init__(self, reduction: int = 16, **kwargs):
+    def __init__(self, reduction: int = 16, **kwargs: Any):
         super().__init__(**kwargs)
-        if reduction < 1:
-            raise ValueError(f"`reduction` must be at least 1. Received: reduction={reduction}")
+        check(reduction >= 1, "reduction", reduction, "at least 1")
         self.reduction = reduction
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         embed_dim, hidden_dim = input_shape[-1], input_shape[-1] // self.reduction
-        if hidden_dim < 1:
-            raise ValueError(
-                f"`reduction` must be at most the width of the tokens, {embed_dim}. "
-                f"Received: reduction={self.reduction}"
-            )
+        check(hidden_dim >= 1, "reduction", self.reduction, f"at most D, {embed_dim}")
         mean_shape, hidden_shape = (input_shape[0], embed_dim), (input_shape[0], hidden_dim)
         self.squeeze = linear(self, hidden_dim, "squeeze", mean_shape, False, "relu")
         self.excite = linear(self, embed_dim, "excite", hidden_shape, False, "sigmoid")
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         mean = ops.cast(ops.mean(ops.cast(inputs, "float32"), axis=1), inputs.dtype)
         return inputs * self.excite(self.squeeze(mean))[:, None]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "reduction": self.reduction}

@@ -1,10 +1,13 @@
 """Dense connections, for the T2T-ViT-Dense ablation: every block appends channels to its input."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from t2t_keras.errors import check
 from t2t_keras.layers.encoder import BlockLayer, Encoder, EncoderBlock
-from t2t_keras.layers.primitives import gelu, linear
+from t2t_keras.layers.primitives import Shape, Tensor, gelu, linear
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -27,30 +30,27 @@ class DenseGrowthBlock(BlockLayer):
     Reference: arXiv:2101.11986, table 1 (T2T-ViT-Dense); official `t2t_vit_dense.Block`.
     """
 
-    def __init__(self, growth_rate: int, num_heads: int, mlp_ratio: float, **kwargs):
+    def __init__(self, growth_rate: int, num_heads: int, mlp_ratio: float, **kwargs: Any):
         super().__init__(num_heads, mlp_ratio, **kwargs)
-        if growth_rate < 1:
-            raise ValueError(
-                f"`growth_rate` must be at least 1. Received: growth_rate={growth_rate}"
-            )
+        check(growth_rate >= 1, "growth_rate", growth_rate, "at least 1")
         self.growth_rate = growth_rate
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.block = EncoderBlock(**self.child_config("block", "block", self.drop_path_rate))
         self.block.build(input_shape)
         self.growth = linear(self, self.growth_rate, "growth", input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.grow(inputs, self.block(inputs, training=training))
 
-    def grow(self, inputs, outputs):
+    def grow(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Appends the block's outputs, narrowed, to its inputs."""
         return ops.concatenate([inputs, self.growth(outputs)], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], input_shape[-1] + self.growth_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "growth_rate": self.growth_rate}
 
 
@@ -67,16 +67,16 @@ class Transition(keras.layers.Layer):
     Reference: official `t2t_vit_dense.Transition`.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.linear = linear(self, input_shape[-1] // 2, "linear", input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return gelu(self.linear(inputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], input_shape[-1] // 2)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config()  # else Keras wants all of `__init__`'s arguments to be plain
 
 
@@ -103,17 +103,20 @@ class DenseEncoder(Encoder):
     """
 
     def __init__(
-        self, depth: tuple[int, ...], growth_rate: int, num_heads: int, mlp_ratio: float, **kwargs
+        self,
+        depth: tuple[int, ...],
+        growth_rate: int,
+        num_heads: int,
+        mlp_ratio: float,
+        **kwargs: Any,
     ):
         super().__init__(num_heads, mlp_ratio, **kwargs)
-        if not depth or min(depth) < 1:
-            raise ValueError(
-                f"`depth` must hold a number of at least 1 for each group. Received: depth={depth}"
-            )
+        whole = bool(depth) and min(depth) >= 1
+        check(whole, "depth", depth, "a tuple with a number of at least 1 for each group")
         self.depth = tuple(depth)
         self.growth_rate = growth_rate
 
-    def make_blocks(self):
+    def make_blocks(self) -> list[keras.layers.Layer]:
         blocks = []
         for group, count in enumerate(self.depth):
             # The authors spread the rate over 12 steps, their default depth, and take one a group.
@@ -126,12 +129,11 @@ class DenseEncoder(Encoder):
                 blocks.append(DenseGrowthBlock(self.growth_rate, **config))
         return blocks
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         width = input_shape[-1]
         for group, count in enumerate(self.depth):
             width = (width if group == 0 else width // 2) + count * self.growth_rate
         return (*input_shape[:-1], width)
 
-    def get_config(self):
-        own = {"depth": self.depth, "growth_rate": self.growth_rate}
-        return {**super().get_config(), **own}
+    def get_config(self) -> dict:
+        return {**super().get_config(), "depth": self.depth, "growth_rate": self.growth_rate}

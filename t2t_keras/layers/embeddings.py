@@ -1,28 +1,26 @@
-"""What is added to the patch tokens before the encoder: a class token and positions."""
+"""The class token and the position table, which patch tokens get before the encoder."""
+
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from t2t_keras.layers.primitives import linear_kernel
+from t2t_keras.errors import check
+from t2t_keras.layers.primitives import Shape, Tensor, linear_kernel
 
 _A = -0.75
 
 
-def _cubic(distance):
+def _cubic(distance: Tensor) -> Tensor:
     """Keys' cubic kernel at distances of 0 to 2."""
     near = ((_A + 2) * distance - (_A + 3)) * distance * distance + 1
     far = ((_A * distance - 5 * _A) * distance + 8 * _A) * distance - 4 * _A
     return ops.where(distance <= 1, near, far)
 
 
-def interpolation_matrix(new_size, old_size: int):
-    """(new_size, old_size) float32 weights: a column of old values times it is resized.
-
-    Args:
-        new_size: Number of values wanted; a Python integer or a scalar integer tensor.
-        old_size: Number of values there are.
-    """
+def interpolation_matrix(new_size: int | Tensor, old_size: int) -> Tensor:
+    """(new_size, old_size) float32 weights: times a column of old values they resize it."""
     scale = old_size / ops.cast(new_size, "float32")
     centers = (ops.cast(ops.arange(new_size), "float32") + 0.5) * scale - 0.5
     below = ops.floor(centers)
@@ -32,7 +30,7 @@ def interpolation_matrix(new_size, old_size: int):
     return ops.sum(weights[..., None] * ops.one_hot(nearest, old_size, dtype="float32"), axis=1)
 
 
-def resize_grid(grid, height, width):
+def resize_grid(grid: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:
     """Resizes a (h, w, D) float32 grid of vectors to (height, width, D).
 
     Equals torch's `F.interpolate(mode="bicubic", align_corners=False)`; Keras' and TensorFlow's
@@ -69,18 +67,18 @@ class ClassToken(keras.layers.Layer):
     Reference: arXiv:2101.11986, section 3.2; official `T2T_ViT.cls_token`.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.class_token = self.add_weight(
             shape=(1, 1, input_shape[-1]), initializer=linear_kernel(), name="class_token"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         batch, height, width = ops.shape(inputs)[:3]
         tokens = ops.reshape(inputs, (-1, height * width, inputs.shape[-1]))
         class_tokens = ops.broadcast_to(self.class_token, (batch, 1, inputs.shape[-1]))
         return ops.concatenate([ops.cast(class_tokens, tokens.dtype), tokens], axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, embed_dim = input_shape
         known = height is not None and width is not None
         return (batch, height * width + 1 if known else None, embed_dim)
@@ -91,7 +89,7 @@ class PositionTable(keras.layers.Layer):
     """Adds a fixed vector to every token by its place in the grid.
 
     Args:
-        grid_size: (height, width) of the grid the table is kept for, in tokens.
+        grid_size: (height, width) of the grid that the table is for, in tokens.
 
     Call arguments:
         tokens: (B, 1 + h * w, D), the class token first.
@@ -107,16 +105,13 @@ class PositionTable(keras.layers.Layer):
     Reference: official `T2T_ViT.pos_embed`, `utils.resize_pos_embed`.
     """
 
-    def __init__(self, grid_size: tuple[int, int], **kwargs):
+    def __init__(self, grid_size: tuple[int, int], **kwargs: Any):
         super().__init__(**kwargs)
-        if len(grid_size) != 2 or min(grid_size) < 1:
-            raise ValueError(
-                f"`grid_size` must be (height, width), each at least 1. Received: "
-                f"grid_size={grid_size}"
-            )
+        valid = len(grid_size) == 2 and min(grid_size) >= 1
+        check(valid, "grid_size", grid_size, "(height, width), each at least 1")
         self.grid_size = tuple(grid_size)
 
-    def build(self, tokens_shape, feature_map_shape):
+    def build(self, tokens_shape: Shape, feature_map_shape: Shape) -> None:
         height, width = self.grid_size
         self.position_table = self.add_weight(
             shape=(1, 1 + height * width, tokens_shape[-1]),
@@ -126,7 +121,7 @@ class PositionTable(keras.layers.Layer):
             name="position_table",
         )
 
-    def call(self, tokens, feature_map):
+    def call(self, tokens: Tensor, feature_map: Tensor) -> Tensor:
         height, width = ops.shape(feature_map)[1:3]
         table = ops.convert_to_tensor(self.position_table)
         # The static shape: a size known only when the graph runs is no Python number to compare.
@@ -137,24 +132,24 @@ class PositionTable(keras.layers.Layer):
             table = ops.concatenate([table[:, :1], grid], axis=1)
         return tokens + ops.cast(table, tokens.dtype)
 
-    def compute_output_shape(self, tokens_shape, feature_map_shape):
+    def compute_output_shape(self, tokens_shape: Shape, feature_map_shape: Shape) -> Shape:
         return tokens_shape
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         store["grid_size"] = np.array(self.grid_size)
 
-    def load_own_variables(self, store):
-        """Refuses a table of another grid, which may have as many places."""
+    def load_own_variables(self, store: Any) -> None:
+        """Raises a ValueError for a table of another grid, which may have as many places."""
         saved = {key: store[key] for key in store.keys()}  # noqa: SIM118 - not every store iterates
         grid_size = saved.pop("grid_size", None)
         if grid_size is not None and tuple(grid_size) != self.grid_size:
             raise ValueError(
-                f"Layer '{self.name}' keeps a table for a grid of {self.grid_size} tokens; the "
+                f"Layer '{self.name}' has a table for a grid of {self.grid_size} tokens; the "
                 f"saved one is for {tuple(map(int, grid_size))}. Build the model for images of "
                 "the same size, or give the file as `weights=`, which resizes the table."
             )
         super().load_own_variables(saved)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "grid_size": self.grid_size}

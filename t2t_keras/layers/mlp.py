@@ -1,8 +1,11 @@
 """The encoder block's second branch."""
 
+from typing import Any
+
 import keras
 
-from t2t_keras.layers.primitives import dropout, gelu, linear
+from t2t_keras.errors import check
+from t2t_keras.layers.primitives import Shape, Tensor, dropout, gelu, linear
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -12,7 +15,7 @@ class Mlp(keras.layers.Layer):
     Args:
         mlp_ratio: Hidden width over token width; above 0.
         drop_rate: Fraction of values dropped after GELU and at the end, in [0, 1).
-        seed: Seed of the dropouts; None draws one.
+        seed: Seed of the dropouts; None picks one.
 
     Call arguments:
         inputs: (B, N, D) tokens.
@@ -26,15 +29,16 @@ class Mlp(keras.layers.Layer):
     Reference: arXiv:2101.11986, section 3.2; official `transformer_block.Mlp`.
     """
 
-    def __init__(self, mlp_ratio: float, drop_rate: float = 0.0, seed: int | None = None, **kwargs):
+    def __init__(
+        self, mlp_ratio: float, drop_rate: float = 0.0, seed: int | None = None, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        if mlp_ratio <= 0:
-            raise ValueError(f"`mlp_ratio` must be above 0. Received: mlp_ratio={mlp_ratio}")
+        check(mlp_ratio > 0, "mlp_ratio", mlp_ratio, "above 0")
         self.mlp_ratio = mlp_ratio
         self.drop_rate = drop_rate
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         embed_dim = input_shape[-1]
         first_dim, hidden_dim = self.hidden_widths(embed_dim)
         self.fc1 = linear(self, first_dim, "fc1", input_shape)
@@ -47,13 +51,17 @@ class Mlp(keras.layers.Layer):
         hidden_dim = int(embed_dim * self.mlp_ratio)
         return hidden_dim, hidden_dim
 
-    def call(self, inputs, training=None):
-        hidden = self.drop1(gelu(self.fc1(inputs)), training=training)
+    def hidden(self, inputs: Tensor) -> Tensor:
+        """(B, N, D) tokens -> the second linear layer's inputs."""
+        return gelu(self.fc1(inputs))
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        hidden = self.drop1(self.hidden(inputs), training=training)
         return self.drop2(self.fc2(hidden), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
-        config = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}
-        return {**super().get_config(), **config}
+    def get_config(self) -> dict:
+        own = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}
+        return {**super().get_config(), **own}

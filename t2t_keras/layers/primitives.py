@@ -2,8 +2,12 @@
 
 import math
 import zlib
+from typing import Any
 
 import keras
+
+Tensor = Any  # the backend's, or Keras' symbolic one
+Shape = tuple[int | None, ...]
 
 
 def linear_kernel() -> keras.initializers.Initializer:
@@ -16,7 +20,7 @@ def linear_kernel() -> keras.initializers.Initializer:
 
 
 def convolution_kernel() -> keras.initializers.Initializer:
-    """Uniform in +-1/sqrt(fan in): torch's default, which the authors leave convolutions at."""
+    """Uniform in +-1/sqrt(fan in): torch's default, which the authors keep for convolutions."""
     return keras.initializers.VarianceScaling(1.0 / 3.0, mode="fan_in", distribution="uniform")
 
 
@@ -25,19 +29,13 @@ def child_seed(seed: int | None, child: str | int) -> int | None:
     return None if seed is None else zlib.crc32(f"{seed}/{child}".encode())
 
 
-def gelu(inputs):
+def gelu(inputs: Tensor) -> Tensor:
     """Gaussian error linear unit by erf, x * Phi(x), as torch's `nn.GELU`.
 
     `keras.activations.gelu` is the same function, but becomes an `Erfc` on TensorFlow, which ONNX
     has no operator for; `keras.ops.gelu` is the tanh approximation by default.
-
-    Args:
-        inputs: Tensor of any shape, floating point.
-
-    Returns:
-        A tensor of the same shape and dtype.
     """
-    # In this order LiteRT's converter knows it for the GELU; it has no operator for erf alone.
+    # In this order LiteRT's converter recognizes the GELU; it has no operator for erf alone.
     return 0.5 * inputs * (1.0 + keras.ops.erf(inputs * math.sqrt(0.5)))
 
 
@@ -45,7 +43,7 @@ def linear(
     parent: keras.layers.Layer,
     units: int,
     name: str,
-    input_shape,
+    input_shape: Shape,
     use_bias: bool = True,
     activation: str | None = None,
 ) -> keras.layers.Dense:
@@ -62,7 +60,9 @@ def linear(
     return dense
 
 
-def layer_norm(parent: keras.layers.Layer, name: str, input_shape):
+def layer_norm(
+    parent: keras.layers.Layer, name: str, input_shape: Shape
+) -> keras.layers.LayerNormalization:
     """A built LayerNorm over the last axis, with torch's epsilon."""
     norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=parent.dtype_policy, name=name)
     norm.build(input_shape)
@@ -70,7 +70,7 @@ def layer_norm(parent: keras.layers.Layer, name: str, input_shape):
 
 
 def dropout(parent: keras.layers.Layer, rate: float, name: str) -> keras.layers.Dropout:
-    """A Dropout whose seed comes from its parent's and its own name."""
+    """A Dropout whose seed comes from its parent's seed and its own name."""
     seed = child_seed(parent.seed, name)
     return keras.layers.Dropout(rate, seed=seed, dtype=parent.dtype_policy, name=name)
 
@@ -81,7 +81,7 @@ class StochasticDepth(keras.layers.Dropout):
 
     Args:
         drop_path_rate: Fraction of the samples dropped, in [0, 1).
-        seed: Seed of the draws; None draws one.
+        seed: Seed of the random masks; None picks one.
 
     Call arguments:
         inputs: (B, N, D) tokens of a residual branch.
@@ -92,16 +92,11 @@ class StochasticDepth(keras.layers.Dropout):
     Reference: arXiv:1603.09382; official `timm.models.layers.DropPath`.
     """
 
-    def __init__(self, drop_path_rate: float, seed: int | None = None, **kwargs):
+    def __init__(self, drop_path_rate: float, seed: int | None = None, **kwargs: Any):
         super().__init__(drop_path_rate, noise_shape=(None, 1, 1), seed=seed, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         del config["noise_shape"]
         config["drop_path_rate"] = config.pop("rate")
         return config
-
-
-def linear_rates(drop_path_rate: float, depth: int) -> list[float]:
-    """Rates of `depth` blocks, growing evenly from 0 to `drop_path_rate` in the deepest."""
-    return [drop_path_rate * index / max(depth - 1, 1) for index in range(depth)]

@@ -1,7 +1,12 @@
 """The soft split: overlapping windows of a feature map, as torch's `Unfold` orders them."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from t2t_keras.errors import check
+from t2t_keras.layers.primitives import Shape, Tensor
 
 
 def split_size(size: int | None, kernel_size: int, strides: int, padding: int) -> int | None:
@@ -11,16 +16,14 @@ def split_size(size: int | None, kernel_size: int, strides: int, padding: int) -
 
 def check_split(kernel_size: int, strides: int, padding: int) -> None:
     """Raises a ValueError where the numbers are no window, step and border in pixels."""
-    if kernel_size < 1 or strides < 1:
-        raise ValueError(
-            "`kernel_size` and `strides` must be at least 1. "
-            f"Received: kernel_size={kernel_size}, strides={strides}"
-        )
-    if padding < 0:
-        raise ValueError(f"`padding` must be at least 0 pixels. Received: padding={padding}")
+    check(kernel_size >= 1, "kernel_size", kernel_size, "at least 1 pixel")
+    check(strides >= 1, "strides", strides, "at least 1 pixel")
+    check(padding >= 0, "padding", padding, "at least 0 pixels")
 
 
-def split_shape(input_shape, kernel_size: int, strides: int, padding: int, channels: int):
+def split_shape(
+    input_shape: Shape, kernel_size: int, strides: int, padding: int, channels: int
+) -> Shape:
     """Shape (B, h, w, channels) of a map of that input shape after a split."""
     batch, height, width = input_shape[:3]
     sizes = [split_size(side, kernel_size, strides, padding) for side in (height, width)]
@@ -32,14 +35,14 @@ def split_shape(input_shape, kernel_size: int, strides: int, padding: int, chann
     return (batch, *sizes, channels)
 
 
-def pad_border(feature_map, padding: int):
+def pad_border(feature_map: Tensor, padding: int) -> Tensor:
     """Adds `padding` pixels of zeros on each side of a (B, H, W, C) map."""
     if padding == 0:
         return feature_map
     return ops.pad(feature_map, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 
 
-def windows_along(inputs, axis: int, kernel_size: int, strides: int):
+def windows_along(inputs: Tensor, axis: int, kernel_size: int, strides: int) -> Tensor:
     """Replaces an axis by its windows: (..., n, ...) -> (..., windows, ..., kernel_size).
 
     `kernel_size` strided slices: a convolution with an identity kernel is slower and does not
@@ -76,28 +79,24 @@ class SoftSplit(keras.layers.Layer):
     Reference: arXiv:2101.11986, section 3.1; official `T2T_module.soft_split0` (`nn.Unfold`).
     """
 
-    def __init__(self, kernel_size: int, strides: int, padding: int = 0, **kwargs):
+    def __init__(self, kernel_size: int, strides: int, padding: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         check_split(kernel_size, strides, padding)
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         windows = pad_border(inputs, self.padding)
         for axis in (1, 2):
             windows = windows_along(windows, axis, self.kernel_size, self.strides)
         _, height, width = ops.shape(windows)[:3]
         return ops.reshape(windows, (-1, height, width, inputs.shape[-1] * self.kernel_size**2))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         channels = input_shape[-1] * self.kernel_size**2
         return split_shape(input_shape, self.kernel_size, self.strides, self.padding, channels)
 
-    def get_config(self):
-        config = {
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-        return {**super().get_config(), **config}
+    def get_config(self) -> dict:
+        own = {"kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding}
+        return {**super().get_config(), **own}

@@ -1,9 +1,13 @@
 """One step of tokens-to-token: soft split, then a token layer, from map to map."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from t2t_keras.errors import check
 from t2t_keras.layers.fused_projection import normalized_projection
+from t2t_keras.layers.primitives import Shape, Tensor
 from t2t_keras.layers.soft_split import check_split, split_shape
 from t2t_keras.layers.token_layers import TokenPerformer, TokenTransformer
 
@@ -12,18 +16,16 @@ _TOKEN_LAYERS = {"performer": TokenPerformer, "transformer": TokenTransformer}
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class T2TBlock(keras.layers.Layer):
-    """Splits a feature map softly and re-structures the windows into a smaller map.
+    """Splits a feature map softly and restructures the windows into a smaller map.
 
     Equals `SoftSplit`, then a token layer on its windows, but holds no unfolded tensor: unfolding,
     LayerNorm and the first projection are one strided convolution.
 
     Args:
         token_dim: Channels of the map going out; at least 1.
-        kernel_size: Side of a window in pixels.
-        strides: Distance in pixels between two windows.
-        padding: Pixels of zeros added on each side of the map.
+        kernel_size, strides, padding: As in `SoftSplit`.
         token_type: "performer" or "transformer".
-        seed: Seed of the token layer's dropouts; None draws one.
+        seed: Seed of the token layer's dropouts; None picks one.
 
     Call arguments:
         inputs: (B, H, W, C) feature map.
@@ -45,15 +47,12 @@ class T2TBlock(keras.layers.Layer):
         padding: int,
         token_type: str = "performer",
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_split(kernel_size, strides, padding)
-        if token_type not in _TOKEN_LAYERS:
-            raise ValueError(
-                f"`token_type` must be one of {tuple(_TOKEN_LAYERS)}. "
-                f"Received: token_type={token_type}"
-            )
+        kinds = tuple(_TOKEN_LAYERS)
+        check(token_type in kinds, "token_type", token_type, f"one of {kinds}")
         self.token_dim = token_dim
         self.kernel_size = kernel_size
         self.strides = strides
@@ -61,42 +60,30 @@ class T2TBlock(keras.layers.Layer):
         self.token_type = token_type
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.token_layer = _TOKEN_LAYERS[self.token_type](
             self.token_dim, seed=self.seed, dtype=self.dtype_policy, name="token_layer"
         )
         self.token_layer.build((input_shape[0], None, input_shape[-1] * self.kernel_size**2))
 
-    def project(self, inputs):
-        """(B, H, W, C) -> what the token layer attends with, (B, h, w, 3 * token_dim)."""
-        return normalized_projection(
-            inputs,
-            self.token_layer.norm1,
-            self.token_layer.in_proj,
-            self.kernel_size,
-            self.strides,
-            self.padding,
-        )
+    def project(self, inputs: Tensor) -> Tensor:
+        """(B, H, W, C) -> the token layer's projected windows, (B, h, w, 3 * token_dim)."""
+        norm, dense = self.token_layer.norm1, self.token_layer.in_proj
+        split = (self.kernel_size, self.strides, self.padding)
+        return normalized_projection(inputs, norm, dense, *split)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         projected = self.project(inputs)
         _, height, width, channels = ops.shape(projected)
         tokens = ops.reshape(projected, (-1, height * width, channels))
         tokens = self.token_layer.attend(tokens, training=training)
         return ops.reshape(tokens, (-1, height, width, self.token_dim))
 
-    def compute_output_shape(self, input_shape):
-        return split_shape(
-            input_shape, self.kernel_size, self.strides, self.padding, self.token_dim
-        )
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        split = (self.kernel_size, self.strides, self.padding)
+        return split_shape(input_shape, *split, self.token_dim)
 
-    def get_config(self):
-        config = {
-            "token_dim": self.token_dim,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "token_type": self.token_type,
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **config}
+    def get_config(self) -> dict:
+        own = {"kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding}
+        own |= {"token_dim": self.token_dim, "token_type": self.token_type, "seed": self.seed}
+        return {**super().get_config(), **own}

@@ -1,46 +1,36 @@
 """The layers that mix tokens between two soft splits: performer and transformer."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
-from t2t_keras.layers.attention import softmax_in_float32
+from t2t_keras.errors import check
+from t2t_keras.layers.attention import attend_in_slices, softmax_in_float32
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import dropout, layer_norm, linear
+from t2t_keras.layers.primitives import Shape, Tensor, dropout, layer_norm, linear
+
+# A power of two on both sides of the quotient changes no bit of it, and lets 1e-8 survive where
+# constants are stored in 16 bits, as LiteRT's float16 does: as 0 it would divide 0 by 0.
+_SCALE = 4096.0
 
 
 class TokenLayer(keras.layers.Layer):
-    """Attention over wide windows, with the values as its skip connection, then an MLP.
-
-    A subclass sets `in_proj_bias` and gives `attention` and its weights.
-
-    Args:
-        token_dim: Width of the tokens going out; at least 1.
-        drop_rate: Fraction of values dropped after the projection and after the MLP, in [0, 1).
-        seed: Seed of the dropouts; None draws one.
-
-    Call arguments:
-        inputs: (B, N, D) windows.
-
-    Returns:
-        (B, N, token_dim) tokens.
-
-    Raises:
-        ValueError: `token_dim` is below 1.
-    """
+    """Base of both: attention over wide windows, its values the skip connection, then an MLP."""
 
     in_proj_bias = False
 
-    def __init__(self, token_dim: int, drop_rate: float, seed: int | None = None, **kwargs):
+    def __init__(
+        self, token_dim: int, drop_rate: float = 0.0, seed: int | None = None, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        if token_dim < 1:
-            raise ValueError(f"`token_dim` must be at least 1. Received: token_dim={token_dim}")
+        check(token_dim >= 1, "token_dim", token_dim, "at least 1")
         self.token_dim = token_dim
         self.drop_rate = drop_rate
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         token_shape = (*input_shape[:-1], self.token_dim)
         self.window_dim = input_shape[-1]
         self.norm1 = layer_norm(self, "norm1", input_shape)
@@ -54,41 +44,33 @@ class TokenLayer(keras.layers.Layer):
         self.mlp.build(token_shape)
         self.mlp_drop = dropout(self, self.drop_rate, "mlp_drop")
 
-    def split(self, projected):
+    def split(self, projected: Tensor) -> list[Tensor]:
         """(B, N, 3 * token_dim) -> queries, keys and values, each (B, N, token_dim)."""
         return ops.split(projected, 3, axis=-1)
 
-    def attention_weights(self, queries, keys):
+    def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights."""
         raise NotImplementedError  # the two token layers differ here and in `attention`
 
-    def attention(self, projected):
+    def attention(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, 3 * token_dim) -> values and their mixture, each (B, N, token_dim)."""
         raise NotImplementedError  # as above
 
-    def attend(self, projected, training=None):
+    def attend(self, projected: Tensor, training: bool | None = None) -> Tensor:
         """All that follows `in_proj`: (B, N, 3 * token_dim) -> (B, N, token_dim) tokens."""
-        return self.add_branches(*self.attention(projected), training=training)
-
-    def add_branches(self, values, attended, training=None):
-        """All behind attention: values and their mixture, each (B, N, token_dim)."""
+        values, attended = self.attention(projected)
         tokens = values + self.proj_drop(self.proj(attended), training=training)
         return tokens + self.mlp_drop(self.mlp(self.norm2(tokens)), training=training)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.attend(self.in_proj(self.norm1(inputs)), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.token_dim)
 
-    def get_config(self):
-        config = {"token_dim": self.token_dim, "drop_rate": self.drop_rate, "seed": self.seed}
-        return {**super().get_config(), **config}
-
-
-# A power of two on both sides of the quotient changes no bit of it, and lets 1e-8 survive where
-# constants are stored in 16 bits, as LiteRT's float16 does: as 0 it would divide 0 by 0.
-_SCALE = 4096.0
+    def get_config(self) -> dict:
+        own = {"token_dim": self.token_dim, "drop_rate": self.drop_rate, "seed": self.seed}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -103,7 +85,7 @@ class TokenPerformer(TokenLayer):
         kernel_ratio: Random features over `token_dim`, in (0, 1].
         drop_rate: Fraction of values dropped after the projection and after the MLP, in [0, 1); 0.1
             in every official training run.
-        seed: Seed of the dropouts; None draws one.
+        seed: Seed of the dropouts; None picks one.
 
     Call arguments:
         inputs: (B, N, D) windows.
@@ -121,22 +103,15 @@ class TokenPerformer(TokenLayer):
     in_proj_bias = True
 
     def __init__(
-        self,
-        token_dim: int,
-        kernel_ratio: float = 0.5,
-        drop_rate: float = 0.1,
-        seed: int | None = None,
-        **kwargs,
+        self, token_dim: int, kernel_ratio: float = 0.5, drop_rate: float = 0.1, **kwargs: Any
     ):
-        super().__init__(token_dim, drop_rate, seed, **kwargs)
-        if not 0 < kernel_ratio <= 1 or int(token_dim * kernel_ratio) < 1:
-            raise ValueError(
-                "`kernel_ratio` must be in (0, 1] and give at least one feature. "
-                f"Received: kernel_ratio={kernel_ratio}, token_dim={token_dim}"
-            )
+        super().__init__(token_dim, drop_rate, **kwargs)
+        valid = 0 < kernel_ratio <= 1 and int(token_dim * kernel_ratio) >= 1
+        expected = f"in (0, 1] and give at least one feature for token_dim={token_dim}"
+        check(valid, "kernel_ratio", kernel_ratio, expected)
         self.kernel_ratio = kernel_ratio
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         features = int(self.token_dim * self.kernel_ratio)
         self.random_features = self.add_weight(
@@ -148,34 +123,34 @@ class TokenPerformer(TokenLayer):
             name="random_features",
         )
 
-    def feature_map(self, inputs):
-        """phi: (B, N, token_dim) float32 -> (B, N, features), each above 0."""
+    def feature_map(self, inputs: Tensor) -> Tensor:
+        """phi: (B, N, token_dim) -> (B, N, features) float32, each above 0."""
+        inputs = ops.cast(inputs, "float32")
         half_square = 0.5 * ops.sum(ops.square(inputs), axis=-1, keepdims=True)
         projected = ops.matmul(inputs, ops.transpose(self.random_features))
         return ops.exp(projected - half_square) / math.sqrt(self.random_features.shape[0])
 
-    def split(self, projected):
+    def split(self, projected: Tensor) -> list[Tensor]:
         # Keys come first, unlike in the transformer: the official layer is called kqv.
         keys, queries, values = ops.split(projected, 3, axis=-1)
-        return queries, keys, values
+        return [queries, keys, values]
 
-    def attention_weights(self, queries, keys):
+    def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """The matrix that `attention` never builds: phi(q) phi(k)^T over its row sums, float32."""
-        keys = self.feature_map(ops.cast(keys, "float32"))
-        queries = self.feature_map(ops.cast(queries, "float32"))
+        queries, keys = self.feature_map(queries), self.feature_map(keys)
         total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
         return ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) / (total + 1e-8)
 
-    def attention(self, projected):
+    def attention(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         queries, keys, values = self.split(projected)
-        keys = self.feature_map(ops.cast(keys, "float32"))
-        queries = _SCALE * self.feature_map(ops.cast(queries, "float32"))
+        keys = self.feature_map(keys)
+        queries = _SCALE * self.feature_map(queries)
         keys_to_values = ops.matmul(ops.transpose(keys, (0, 2, 1)), ops.cast(values, "float32"))
         total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
         attended = ops.matmul(queries, keys_to_values) / (total + _SCALE * 1e-8)
         return values, ops.cast(attended, projected.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "kernel_ratio": self.kernel_ratio}
 
 
@@ -184,9 +159,7 @@ class TokenTransformer(TokenLayer):
     """One transformer layer with one head that narrows windows to tokens.
 
     Args:
-        token_dim: Width of the tokens going out; at least 1.
-        drop_rate: Fraction of values dropped after the projection and after the MLP, in [0, 1).
-        seed: Seed of the dropouts; None draws one.
+        token_dim, drop_rate, seed: As in `TokenPerformer`; `drop_rate` is 0 by default.
 
     Call arguments:
         inputs: (B, N, D) windows.
@@ -200,14 +173,15 @@ class TokenTransformer(TokenLayer):
     Reference: arXiv:2101.11986, section 3.1; official `token_transformer.Token_transformer`.
     """
 
-    def __init__(self, token_dim: int, drop_rate: float = 0.0, seed: int | None = None, **kwargs):
-        super().__init__(token_dim, drop_rate, seed, **kwargs)
-
-    def attention_weights(self, queries, keys):
+    def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         # The authors scale by the width of the windows coming in, not of the queries.
         scores = ops.matmul(queries * self.window_dim**-0.5, ops.transpose(keys, (0, 2, 1)))
         return softmax_in_float32(scores)
 
-    def attention(self, projected):
+    def attention(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         queries, keys, values = self.split(projected)
-        return values, ops.matmul(self.attention_weights(queries, keys), values)
+
+        def attend(queries: Tensor) -> Tensor:
+            return ops.matmul(self.attention_weights(queries, keys), values)
+
+        return values, attend_in_slices(attend, queries)

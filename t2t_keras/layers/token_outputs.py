@@ -1,12 +1,19 @@
 """Encoder tokens as a feature map, or pooled to one vector."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from t2t_keras.errors import check
+from t2t_keras.layers.primitives import Shape, Tensor
+
+POOLINGS = ("token", "avg", "max")
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class TokenMap(keras.layers.Layer):
-    """Leaves the class token out and lays the patch tokens out as the map they came from.
+    """Drops the class token and lays the patch tokens out as the map they came from.
 
     Call arguments:
         tokens: (B, 1 + h * w, D), the class token first.
@@ -16,15 +23,12 @@ class TokenMap(keras.layers.Layer):
         (B, h, w, D) feature map.
     """
 
-    def call(self, tokens, feature_map):
+    def call(self, tokens: Tensor, feature_map: Tensor) -> Tensor:
         height, width = ops.shape(feature_map)[1:3]
         return ops.reshape(tokens[:, 1:], (-1, height, width, tokens.shape[-1]))
 
-    def compute_output_shape(self, tokens_shape, feature_map_shape):
+    def compute_output_shape(self, tokens_shape: Shape, feature_map_shape: Shape) -> Shape:
         return (*feature_map_shape[:3], tokens_shape[-1])
-
-
-_POOLINGS = ("token", "avg", "max")
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -47,20 +51,19 @@ class TokenPooling(keras.layers.Layer):
     `keras.applications`'.
     """
 
-    def __init__(self, pooling: str = "token", **kwargs):
+    def __init__(self, pooling: str = "token", **kwargs: Any):
         super().__init__(**kwargs)
-        if pooling not in _POOLINGS:
-            raise ValueError(f"`pooling` must be one of {_POOLINGS}. Received: pooling={pooling}")
+        check(pooling in POOLINGS, "pooling", pooling, f"one of {POOLINGS}")
         self.pooling = pooling
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if self.pooling == "token":
             return inputs[:, 0]
         patches = inputs[:, 1:]
         return ops.mean(patches, axis=1) if self.pooling == "avg" else ops.max(patches, axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "pooling": self.pooling}

@@ -8,7 +8,8 @@ import numpy as np
 
 from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.models.structure import parts_of
-from t2t_keras.visualize.attention import attending_name, class_attention
+from t2t_keras.visualize.attention import class_attention
+from t2t_keras.visualize.forward import attending_name
 from t2t_keras.visualize.maps import to_pixels
 from t2t_keras.visualize.plot_maps import overlay
 

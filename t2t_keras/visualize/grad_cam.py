@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a block's map raise the score of a class."""
+"""Grad-CAM: the places of a block's map that raise the score of a class."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,17 +7,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from t2t_keras.layers import DenseGrowthBlock
 from t2t_keras.models.structure import Parts, parts_of, require_head
-from t2t_keras.visualize.attention import attending_name
 from t2t_keras.visualize.forward import (
+    Tensor,
+    attending_name,
     attention_of,
-    finish_block,
-    logits_of,
-    run_layer,
-    stem_before,
+    in_policy_of,
+    map_size,
+    run,
     to_numpy,
-    tokens_of,
-    walk_encoder,
 )
 
 
@@ -27,12 +26,12 @@ def grad_cam(
     class_index: int | Sequence[int] | None = None,
     block: int | str = -1,
 ) -> np.ndarray:
-    """Where a block's map speaks for a class.
+    """The evidence for a class at each place of a block's map.
 
-    The channels are weighted with the mean gradient of the class' logit and summed; what is below
-    0 is cut off. Of an encoder block the map is what its attention reads, behind the first norm:
-    what the last block gives to the patches goes nowhere, for the head reads the class token. Of a
-    stage of the stem it is its output.
+    The channels are weighted with the mean gradient of the class' logit and summed; negative sums
+    become 0. An encoder block's map is the input of its attention, after the first norm: the last
+    block's outputs for the patches go nowhere, as the head reads the class token. A stage's map is
+    its output.
 
     Args:
         model: A model of this package with its classifier.
@@ -54,16 +53,17 @@ def grad_cam(
     require_head(parts)
     if class_index is not None:
         _check_classes(class_index, parts.head.units, len(images))
-    activations, to_logits, (height, width) = _cut(parts, images, parts.name_of(block))
+    name = parts.name_of(block)
+    activations, to_logits = _cut(parts, images, name)
     if class_index is None:
         class_index = np.argmax(to_numpy(to_logits(activations)), axis=-1)
     chosen = np.eye(parts.head.units, dtype="float32")[np.broadcast_to(class_index, len(images))]
     gradient = to_numpy(_gradient(lambda at: ops.sum(to_logits(at) * chosen), activations))
     activations = to_numpy(activations)
     if activations.ndim == 3:
+        grid = map_size(parts, images, name)
         gradient, activations = (
-            tokens[:, 1:].reshape(len(tokens), height, width, -1)
-            for tokens in (gradient, activations)
+            tokens[:, 1:].reshape(len(tokens), *grid, -1) for tokens in (gradient, activations)
         )
     weights = gradient.mean(axis=(1, 2), keepdims=True)
     return np.maximum((weights * activations).sum(axis=-1), 0.0)
@@ -79,44 +79,36 @@ def _check_classes(class_index: int | Sequence[int], classes: int, images: int) 
         )
 
 
-def _cut(parts: Parts, images: Any, name: str) -> tuple[Any, Callable[[Any], Any], tuple[int, int]]:
-    """A block's activations, the way from there to the logits, and the rows and columns.
+def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """A block's activations, and the function from there to the float32 logits.
 
     Raises:
         ValueError: The block has no attention.
     """
+    layer = parts.model.get_layer(attending_name(parts, name) if name not in parts.stages else name)
+    rest = keras.Model(layer.output, parts.head.output)
+
+    def to_logits(outputs: Tensor) -> Tensor:
+        return ops.cast(rest.call(outputs, training=False), "float32")
+
     if name in parts.stages:
-        index = parts.stages[name]
-        after = run_layer(parts.stem[index], stem_before(parts, images, name))
-        return after, lambda at: _from_stem(parts, index + 1, at), after.shape[1:3]
-    attending_name(parts, name)
-    feature_map = stem_before(parts, images)
-    steps = walk_encoder(parts, feature_map)
-    block, inputs = next((block, tokens) for block, tokens in steps if block.name == name)
-    inner, index = attention_of(block), parts.block_names().index(name)
+        (activations,) = run(parts, images, [layer.output])
+        return activations, to_logits
+    (inputs,) = run(parts, images, [layer.input])
+    inner = attention_of(layer)
 
-    def to_logits(at: Any) -> Any:
-        return _from_block(parts, index + 1, finish_block(block, inputs, inner.attn(at)))
+    def from_attention(at: Tensor) -> Tensor:
+        both = [inputs, inner.attn(at)]
+        outputs = in_policy_of(inner, lambda both: inner.add_branches(*both), both)
+        if isinstance(layer, DenseGrowthBlock):
+            outputs = in_policy_of(layer, lambda both: layer.grow(*both), [inputs, outputs])
+        return to_logits(outputs)
 
-    return inner.norm1(inputs), to_logits, feature_map.shape[1:3]
-
-
-def _from_stem(parts: Parts, index: int, feature_map: Any) -> Any:
-    """The logits, from the map that goes into that layer of the stem."""
-    for layer in parts.stem[index:]:
-        feature_map = layer(feature_map)
-    return _from_block(parts, 0, tokens_of(parts, feature_map))
+    return inner.norm1(inputs), from_attention
 
 
-def _from_block(parts: Parts, index: int, tokens: Any) -> Any:
-    """The logits, from the tokens that go into that block of the encoder."""
-    for block in parts.blocks[index:]:
-        tokens = block(tokens)
-    return logits_of(parts, tokens)
-
-
-def _gradient(function: Callable[[Any], Any], at: Any) -> Any:
-    """The gradient of a function with one number as its value; the one thing Keras has no word for.
+def _gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """The gradient of a function with a single number as its value, which Keras has no op for.
 
     Raises:
         ValueError: Keras' backend is another than these two.

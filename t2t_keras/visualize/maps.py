@@ -1,4 +1,4 @@
-"""What a stage or block makes of an image, as arrays: channels, and which patches are alike."""
+"""The maps of stages and blocks as arrays: channels, logits, and which patches are alike."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,15 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from t2t_keras.errors import check
 from t2t_keras.models.structure import Grid, parts_of, require_head
-from t2t_keras.visualize.forward import (
-    logits_of,
-    map_of,
-    map_size,
-    stem_before,
-    to_numpy,
-    walk_encoder,
-)
+from t2t_keras.visualize.forward import map_of, map_size, run, to_numpy
 
 
 def cells_at(
@@ -34,8 +28,7 @@ def cells_at(
     Raises:
         ValueError: There is no point, or one lies outside the image.
     """
-    if not len(points):
-        raise ValueError("`points` must hold at least one (y, x) in pixels. Received: points=[]")
+    check(len(points) > 0, "points", points, "a list of at least one (y, x) in pixels")
     found = []
     for point in points:
         if len(point) != 2 or not all(0 <= at < side for at, side in zip(point, size, strict=True)):
@@ -50,7 +43,7 @@ def cells_at(
 
 
 def _interpolation(pixels: int, cells: int, grid: Grid) -> np.ndarray:
-    """(pixels, cells): what each cell gives to each pixel; beyond the last center it stays flat."""
+    """(pixels, cells) weights of each cell in each pixel; flat beyond the last center."""
     position = np.clip((np.arange(pixels) - grid.first) / grid.stride, 0, cells - 1)
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(cells)))
 
@@ -58,12 +51,12 @@ def _interpolation(pixels: int, cells: int, grid: Grid) -> np.ndarray:
 def to_pixels(
     model: keras.Model, maps: np.ndarray, block: int | str, size: tuple[int, int]
 ) -> np.ndarray:
-    """Lays maps over the image they are of: linear between the cells' centers.
+    """Interpolates maps to the pixels of their image, linearly between the cells' centers.
 
     Args:
-        model: The model that the maps are of.
+        model: The model that the maps come from.
         maps: (..., h, w), as this package's functions give them.
-        block: The stage or block they are of; all encoder blocks lie alike.
+        block: The stage or block they come from; the maps of all encoder blocks lie alike.
         size: (height, width) of the image in pixels.
 
     Returns:
@@ -86,9 +79,6 @@ def to_pixels(
 
 def feature_maps(model: keras.Model, images: Any, block: int | str) -> np.ndarray:
     """The map of a stage or block, for images of any size.
-
-    Unlike with the model of `t2t_keras.features`, attention is computed in pieces, so that a large
-    image fits into memory.
 
     Args:
         model: A model of this package.
@@ -122,8 +112,7 @@ def class_logits(model: keras.Model, images: Any) -> np.ndarray:
     """
     parts = parts_of(model)
     require_head(parts)
-    *_, (_, tokens) = walk_encoder(parts, stem_before(parts, images))
-    return to_numpy(logits_of(parts, tokens))
+    return to_numpy(*run(parts, images, [parts.head.output]))
 
 
 def varied_channels(feature_map: np.ndarray, count: int) -> list[int]:
@@ -134,7 +123,7 @@ def varied_channels(feature_map: np.ndarray, count: int) -> list[int]:
 def token_similarity(
     model: keras.Model, images: Any, points: Sequence[tuple[float, float]], block: int | str = -1
 ) -> np.ndarray:
-    """How alike the patches are to some of them: the cosine of their tokens.
+    """Similarity of all patches to some of them: the cosine of their tokens.
 
     Args:
         model: A model of this package.

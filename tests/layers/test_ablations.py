@@ -69,7 +69,7 @@ def test_pooling_leaves_the_class_token_to_itself():
         (lambda: GhostMlp(2.0), "`mlp_ratio` must be 3"),
         (lambda: GhostAttention(1).build((None, 5, 7)), "even width"),
         (lambda: DenseGrowthBlock(0, 2, 2.0), "`growth_rate` must be at least 1"),
-        (lambda: DenseEncoder((), 4, 2, 2.0), "`depth` must hold"),
+        (lambda: DenseEncoder((), 4, 2, 2.0), "`depth` must be a tuple with a number"),
         (lambda: TokenPooling("sum"), "`pooling` must be one of"),
     ],
 )

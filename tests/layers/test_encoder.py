@@ -45,6 +45,13 @@ def test_rates_reach_every_block():
     assert len(set(seeds)) == len(seeds)
 
 
+@pytest.mark.parametrize("depth", [1, 5])
+def test_rates_grow_evenly_from_zero(depth):
+    blocks = DeepNarrowEncoder(depth, 2, 2.0, drop_path_rate=0.1).make_blocks()
+    rates = [block.drop_path_rate for block in blocks]
+    np.testing.assert_allclose(rates, np.linspace(0, 0.1, depth))
+
+
 def test_same_seed_same_draws():
     tokens = random(4, 5, 8)
     outputs = []

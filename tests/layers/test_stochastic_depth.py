@@ -1,7 +1,6 @@
 import numpy as np
 
 from t2t_keras.layers import StochasticDepth
-from t2t_keras.layers.primitives import linear_rates
 from tests.support.check_layer import check_layer, numpy, random
 
 
@@ -17,8 +16,3 @@ def test_drops_whole_samples_and_keeps_the_mean():
     np.testing.assert_allclose(values, [0, 4 / 3], rtol=1e-6)
     # Five deviations of a binomial share of 4,000 draws.
     assert abs(counts[0] / outputs.size - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 4000)
-
-
-def test_rates_grow_evenly_from_zero():
-    np.testing.assert_allclose(linear_rates(0.1, 5), np.linspace(0, 0.1, 5))
-    assert linear_rates(0.1, 1) == [0]

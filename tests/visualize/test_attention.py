@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from t2t_keras.layers import T2TBlock, attention
 from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize import (
     attention_blocks,
@@ -12,7 +13,6 @@ from t2t_keras.visualize import (
     token_attention,
     token_similarity,
 )
-from t2t_keras.visualize import forward as walk
 from tests.support.check_layer import numpy, random
 from tests.support.visualize_models import IMAGES, KINDS, small_model
 
@@ -29,11 +29,11 @@ def block_and_inputs(model, name):
 
 
 def limited(model, monkeypatch) -> int:
-    """Allows so few attention weights at a time that all attention is done in pieces."""
+    """Allows so few attention weights at a time that all attention is done in slices."""
     stem = getattr(parts_of(model).stem[0], "token_type", None)
     limit = 2000 if stem == "transformer" else 100
-    monkeypatch.setattr(walk, "MAX_WEIGHTS", limit)
-    return limit
+    monkeypatch.setattr(attention, "MAX_WEIGHTS", limit)
+    return limit * len(IMAGES)
 
 
 def test_a_block_s_output_follows_from_the_weights(model):
@@ -53,7 +53,7 @@ def test_a_block_s_output_follows_from_the_weights(model):
     np.testing.assert_allclose(by_class, weights[:, :, 0, 1:].reshape(by_class.shape), rtol=1e-5)
 
 
-def test_the_walk_in_pieces_ends_at_the_model_s_logits(model, monkeypatch):
+def test_attention_in_slices_ends_at_the_model_s_logits(model, monkeypatch):
     limit = limited(model, monkeypatch)
     largest = []
     softmax = keras.ops.softmax
@@ -138,7 +138,10 @@ def test_weights_are_the_layer_s_own_under_half_precision(policy):
         (lambda m: class_attention(m, IMAGES, ["encoder_block_9"]), "encoder_block_0 to"),
         (lambda m: class_attention(m, IMAGES, [2]), "a number from -2 to 1"),
         (lambda m: class_attention(m, IMAGES, ["t2t_block_0"]), "`stage_attention` is for"),
-        (lambda m: class_attention(m, IMAGES, []), "`blocks` must hold at least one"),
+        (
+            lambda m: class_attention(m, IMAGES, []),
+            "`blocks` must be None or a list",
+        ),
         (lambda m: class_attention(m, IMAGES[0]), "`images` must be a batch"),
         (lambda m: class_attention(m, IMAGES[:, :8]), "at least 16 pixels"),
         (lambda m: token_attention(m, IMAGES, 0, [9]), "0 to 8"),
@@ -153,9 +156,10 @@ def test_weights_are_the_layer_s_own_under_half_precision(policy):
     ],
 )
 def test_what_cannot_be_shown_is_named_before_anything_is_computed(call, message, monkeypatch):
-    monkeypatch.setattr(walk, "run_layer", lambda *_: pytest.fail("the stem has run"))
+    model = small_model()
+    monkeypatch.setattr(T2TBlock, "call", lambda *_, **__: pytest.fail("the stem has run"))
     with pytest.raises(ValueError, match=message):
-        call(small_model())
+        call(model)
 
 
 def test_a_transition_has_no_attention_and_a_convolution_stem_no_stages():

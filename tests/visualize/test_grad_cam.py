@@ -15,7 +15,7 @@ def test_the_way_from_a_block_to_the_logits_is_the_model_s(kind, last):
     model = small_model(**KINDS[kind])
     parts = parts_of(model)
     block = parts.block_names()[-1] if last else list(parts.stages)[1]
-    activations, to_logits, _ = _cut(parts, IMAGES, block)
+    activations, to_logits = _cut(parts, IMAGES, block)
     np.testing.assert_allclose(
         numpy(to_logits(activations)), numpy(model(IMAGES)), rtol=1e-4, atol=1e-5
     )
@@ -25,7 +25,8 @@ def test_the_way_from_a_block_to_the_logits_is_the_model_s(kind, last):
 def test_the_map_is_the_formula_with_a_gradient_by_differences(block):
     model, number = small_model(), 3
     parts = parts_of(model)
-    activations, to_logits, grid = _cut(parts, IMAGES[:1], parts.name_of(block))
+    activations, to_logits = _cut(parts, IMAGES[:1], parts.name_of(block))
+    grid = (2, 4)
     start = numpy(activations)
     patches = start.reshape(1, *grid, -1) if start.ndim == 4 else start[:, 1:].reshape(1, *grid, -1)
     width = start.shape[-1]
