@@ -1,11 +1,11 @@
-"""How images become what a model takes: the settings that go into an exported graph."""
+"""The preprocessing that goes into an exported graph, and the check that it fits its model."""
 
 import dataclasses
 
 import keras
 
 from t2t_keras.data.ops.normalize import Color
-from t2t_keras.errors import require
+from t2t_keras.errors import check
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.images.resize import Size, target_size
 
@@ -18,8 +18,8 @@ class Preprocessing:
         image_size: Side in pixels, or (height, width), that images are resized to and cropped;
             None is the model's own.
         crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1, above 0.
+        mean: Mean of each channel, in 0..1.
+        std: Standard deviation of each channel, in 0..1, above 0.
 
     Raises:
         ValueError: A setting is out of range.
@@ -33,29 +33,26 @@ class Preprocessing:
     def __post_init__(self):
         if self.image_size is not None:
             object.__setattr__(self, "image_size", target_size(self.image_size))
-        require(self, "crop_pct", 0 < self.crop_pct <= 1, "in (0, 1]")
-        require(self, "mean", _in_range(self.mean, 0), "three numbers in 0..1")
-        require(self, "std", _in_range(self.std, 1e-6), "three numbers in 0..1, above 0")
+        check(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "in (0, 1]")
+        check(_in_range(self.mean, 0), "mean", self.mean, "three numbers in 0..1")
+        check(_in_range(self.std, 1e-6), "std", self.std, "three numbers in 0..1, above 0")
 
     def for_model(self, model: keras.Model) -> "Preprocessing":
-        """The same with the image size known.
+        """Returns the same with the image size known.
+
+        Args:
+            model: A model; one for images of any size needs an `image_size` here.
 
         Raises:
-            ValueError: The model's size is open and none was given, or is another one.
+            ValueError: The image size is missing, or is not the model's.
         """
-        size = model.input_shape[1:3]
+        size, given = model.input_shape[1:3], self.image_size
         if None in size:
-            if self.image_size is None:
-                raise ValueError(
-                    "`image_size` must be given for a model that takes images of any size: "
-                    "encoded images are resized to it. Received: image_size=None"
-                )
+            expected = "given for a model that takes images of any size: files are resized to it"
+            check(given is not None, "image_size", given, expected)
             return self
-        if self.image_size not in (None, size):
-            raise ValueError(
-                f"`image_size` must be the model's own, {size[0]}x{size[1]}, or left out. "
-                f"Received: image_size={self.image_size}"
-            )
+        expected = f"the model's own, {size[0]}x{size[1]}, or left out"
+        check(given in (None, size), "image_size", given, expected)
         return dataclasses.replace(self, image_size=size)
 
 

@@ -1,4 +1,4 @@
-"""One small model and its SavedModel, for all that look at it."""
+"""One small model and its SavedModel, shared by the tests."""
 
 import keras
 import pytest
@@ -26,7 +26,7 @@ def in_half_precision(policy, build, weights, path):
     model.set_weights(weights)
     model.save(path)
     model = keras.saving.load_model(path)
-    assert model.get_layer("encoder_block_0").dtype_policy.name == policy
+    assert model.get_layer("class_token").dtype_policy.name == policy
     return model
 
 

@@ -5,13 +5,12 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from t2t_keras import T2TViT
+from t2t_keras import T2TBlock, T2TViT
 from t2t_keras.errors import ExportError
-from t2t_keras.export import Preprocessing, export_model
-from t2t_keras.export import exchange as litert_file
-from t2t_keras.export import exchange as openvino_file
+from t2t_keras.export import Preprocessing, exchange, export_model
 from t2t_keras.export.classifier import features_and_logits
 from t2t_keras.export.exchange import (
     convert_to_litert,
@@ -45,11 +44,11 @@ MODELS = {
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 NEEDED = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("nncf",)}
 TEST_IMAGES = 360  # as in the digits dataset
-# Float32's probabilities may differ from Keras' by this, and of the test digits this share may be
-# read otherwise than by Keras.
+# The largest difference of probabilities in float32, and fraction of test digits read otherwise,
+# both compared with Keras.
 MAX_DIFFERENCE = 1e-4
 MAX_DISAGREEMENT = {"float16": 0.01, "int8": 0.03}
-MAX_SIZE = {"float16": 0.6, "int8": 0.4}  # share of the size in float32
+MAX_SIZE = {"float16": 0.6, "int8": 0.4}  # fraction of the size in float32
 
 
 def run_file(folder, format, images):
@@ -81,17 +80,16 @@ def skip_without(format):
 def written(plain, graph, format, folder, how=None):
     """A folder with a plain model in a format, whose converter reads its graph."""
     if format == "onnx":
-        write_onnx(plain, folder, how)
-    elif format == "litert":
-        convert_to_litert(graph, folder / "model.tflite", how)
+        write_onnx(plain, folder / "model.onnx")
     else:
-        convert_to_openvino(graph, folder / "model.xml", how)
+        convert = convert_to_litert if format == "litert" else convert_to_openvino
+        convert(graph, folder, how)
     return folder
 
 
 @pytest.fixture(params=MODELS, scope="module")
 def other(request, tmp_path_factory):
-    """A plain model, its graph, images and what Keras makes of them in float32."""
+    """A plain model, its graph, images and Keras' probabilities in float32."""
     fields = {"activation": "softmax", "policy": None, **MODELS[request.param]}
     activation, policy = fields.pop("activation"), fields.pop("policy")
 
@@ -169,7 +167,7 @@ def size_of(folder):
 
 
 def disagreement(folder, format, digits):
-    """The share of digits that are read otherwise than by Keras."""
+    """The fraction of digits that are read otherwise than by Keras."""
     _, images, expected = digits
     given = run_file(folder, format, images)["probabilities"]
     return (given.argmax(1) != expected.argmax(1)).mean()
@@ -197,7 +195,7 @@ def test_quantized_digits_are_read_as_keras_reads_them(
     assert size_of(tmp_path) < MAX_SIZE[how] * size_of(folder)
 
 
-def test_a_missing_package_is_said_with_the_line_that_installs_it(model, tmp_path, monkeypatch):
+def test_a_missing_package_is_named_with_the_line_that_installs_it(model, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for format, package in (("onnx", "onnx, tf2onnx"), ("openvino", "openvino, nncf")):
         with pytest.raises(ExportError, match=rf"{package}.*\n?.*pip install .t2t-keras\[export\]"):
@@ -218,7 +216,7 @@ def test_a_missing_package_is_said_with_the_line_that_installs_it(model, tmp_pat
         ("openvino", "openvino.Core", "builtins.RuntimeError"),
     ],
 )
-def test_a_converter_s_error_is_said_and_leaves_nothing(
+def test_a_converter_s_error_is_reported_and_leaves_nothing(
     format, place, error, model, tmp_path, monkeypatch
 ):
     skip_without(format)
@@ -228,8 +226,7 @@ def test_a_converter_s_error_is_said_and_leaves_nothing(
         raise getattr(importlib.import_module(module), name)("no such operation")
 
     monkeypatch.setattr(place, fail)
-    for writer in (litert_file, openvino_file):
-        monkeypatch.setattr(writer, "save_graph", lambda *_: None)
+    monkeypatch.setattr(exchange, "save_graph", lambda *_: None)
     with pytest.raises(ExportError, match=f"1: cannot be converted to {format}.*no such operation"):
         export_model(model, NAMES, tmp_path, format)
     assert [path.name for path in tmp_path.iterdir()] == [".export.lock"]
@@ -244,8 +241,53 @@ def test_a_converter_s_error_is_said_and_leaves_nothing(
         ({"version": 0}, "`version` must be at least 1"),
     ],
 )
-def test_what_cannot_be_exported_is_said(fields, message, model, tmp_path):
+def test_a_wrong_argument_is_refused(fields, message, model, tmp_path):
     arguments = {"model": model, "class_names": NAMES, "folder": tmp_path, "format": "litert"}
     with pytest.raises(ValueError, match=message):
         export_model(**{**arguments, **fields})
     assert not list(tmp_path.iterdir())
+
+
+# ONNX has no Erfc, OpenVINO no MatrixDiagV3, LiteRT and ONNX no ExtractImagePatches.
+UNSUPPORTED = {"Erfc", "MatrixDiagV3", "ExtractImagePatches", "PyFunc", "EagerPyFunc"}
+
+
+def operations_of(layer, shape):
+    signature = tf.TensorSpec((None, *shape), tf.float32)
+    return tf.function(layer).get_concrete_function(signature).graph.get_operations()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"token_type": kind} for kind in ("performer", "transformer", "convolution")),
+        *({"block_type": kind} for kind in ("squeeze_excite", "ghost")),
+        {"block_type": "dense", "depth": (1, 1), "growth_rate": 8},
+    ],
+    ids=lambda fields: next(iter(fields.values())),
+)
+@pytest.mark.parametrize("shape", [(64, 64, 3), (None, None, 3)])
+def test_every_operation_of_a_model_has_an_equivalent(fields, shape):
+    model = T2TViT(tiny_variant(**{"depth": 1, **fields}), classes=4, input_shape=shape)
+    operations = {operation.type for operation in operations_of(model, shape)}
+    assert operations.isdisjoint(UNSUPPORTED)
+    assert operations & {"Conv2D"}
+
+
+@pytest.mark.parametrize("token_type", ["performer", "transformer"])
+@pytest.mark.parametrize(
+    ("shape", "split", "tokens"), [((64, 64, 3), (7, 4, 2), 256), ((16, 16, 16), (3, 2, 1), 64)]
+)
+def test_the_unfolded_tensor_is_never_held(token_type, shape, split, tokens):
+    """No tensor of a block's graph is as large as the windows of its soft split."""
+    block = T2TBlock(16, *split, token_type=token_type)
+    block.build((None, *shape))
+    sizes = [
+        output.shape[1:].num_elements()
+        for operation in operations_of(block, shape)
+        for output in operation.outputs
+        if output.shape.rank and output.shape.rank > 2 and output.shape[0] is None
+    ]
+    attention = tokens**2 if token_type == "transformer" else 0
+    unfolded = tokens * split[0] ** 2 * shape[-1]
+    assert max(size for size in sizes if size and size != attention) < unfolded

@@ -1,7 +1,14 @@
+"""SavedModels: their outputs, how a version appears, and the requests that warm it up."""
+
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,13 +16,16 @@ import tensorflow as tf
 
 from t2t_keras import T2TViT
 from t2t_keras.errors import ExportError
-from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model
+from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model, next_version
 from t2t_keras.export.classifier import activation_of
+from t2t_keras.export.saved_model import WARM_UP_NAME, new_version
 from t2t_keras.images import load_image, preprocess_input
 from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.support.images import encode, noise
 from tests.support.tiny import tiny_model, tiny_variant
+from tests.support.training.forked import forked
 
+FILES = 20  # of a version that is watched
 SIZES = [(32, 32), (8, 8), (100, 71), (30, 200)]
 
 # Runs with TensorFlow alone: neither this package nor Keras can be imported there.
@@ -50,7 +60,7 @@ for command in (
 
 @pytest.fixture(scope="module")
 def alone(exported, tmp_path_factory):
-    """The outputs of a moved SavedModel in another process, and what `saved_model_cli` says."""
+    """The outputs of a moved SavedModel in another process, and the output of `saved_model_cli`."""
     folder = tmp_path_factory.mktemp("elsewhere")
     images = {f"{h}x{w}": noise(h, w, seed=h) for h, w in SIZES}
     np.savez(folder / "images.npz", **images)
@@ -94,7 +104,7 @@ def test_saved_model_cli_shows_and_runs_it(alone):
     assert shown.count("]") >= 2
 
 
-def test_features_are_what_the_classifier_reads(model, served):
+def test_features_are_the_inputs_of_the_classifier(model, served):
     image = noise(32, 32)[None]
     given = served["features"](image=tf.constant(image, tf.float32))["features"]
     head = model.get_layer("head")
@@ -129,7 +139,7 @@ def test_an_empty_batch_gives_an_empty_result(served):
     [
         ("serving_default", {"image": tf.zeros((1, 8, 8, 3), tf.uint8)}),
         ("serving_default", {"image": tf.zeros((8, 8, 3))}),
-        ("serving_default", {"image": tf.zeros((1, 8, 8, 3))}),
+        ("serving_default", {"images": tf.zeros((1, 8, 8, 3))}),
         ("serving_image_bytes", {"image_bytes": tf.zeros((1,))}),
         ("serving_image_bytes", {"image_bytes": tf.constant("one")}),
         ("serving_image_bytes", {"bytes": tf.constant(["one"])}),
@@ -143,7 +153,7 @@ def test_wrong_types_ranks_and_names_are_refused(signature, inputs, served):
         served[signature](**inputs)
 
 
-def test_tf_serving_finds_what_it_looks_for(exported):
+def test_tf_serving_finds_its_files(exported):
     assert exported.name == "1"
     assert (exported / "saved_model.pb").is_file()
     assert (exported / "assets" / "labels.txt").read_text("utf-8").split() == NAMES
@@ -157,7 +167,7 @@ def test_a_model_that_gives_logits_gets_a_softmax(model):
 
 @pytest.fixture(scope="module")
 def any_size(tmp_path_factory):
-    """A SavedModel of a model for any size, and what it should give for an image.
+    """A SavedModel of a model for any size, and the probability it should give for an image.
 
     It was trained in half precision and has a sigmoid; what is served computes in float32.
     """
@@ -240,14 +250,193 @@ def test_a_failing_export_leaves_nothing(error, model, tmp_path, monkeypatch):
         ({"class_names": [*NAMES[:9], "a\nb"]}, "one line of text each"),
         ({"version": 0}, "`version` must be at least 1"),
         ({"top": 11}, "`top` must be 1 to 10"),
-        ({"warm_up_batches": (1, 0)}, "`warm_up_batches` must be"),
+        ({"warm_up_batches": (1, 0)}, "`warm_up_batches` must be at least 1 each"),
         ({"model": tiny_model(input_shape=(None, None, 3))}, "`image_size` must be given"),
         ({"model": tiny_model(include_top=False)}, "with its classifier"),
         ({"model": tiny_model(classifier_activation="relu")}, "softmax, sigmoid or None.*=relu"),
     ],
 )
-def test_what_cannot_be_exported_is_said(fields, message, model, tmp_path):
+def test_a_wrong_argument_is_refused(fields, message, model, tmp_path):
     arguments = {"model": model, "class_names": NAMES, "folder": tmp_path, **fields}
     with pytest.raises(ValueError, match=message):
         export_saved_model(**arguments)
     assert not list(tmp_path.iterdir())
+
+
+def _write(folder, version=None):
+    with new_version(folder, version) as (part, target):
+        part.mkdir()
+        for number in range(FILES):
+            (part / str(number)).write_bytes(b"x" * 100)
+    return target
+
+
+def _killed(folder):
+    with new_version(folder, None) as (part, _):
+        part.mkdir()
+        (part / "half").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_one(folder):
+    pid, read = forked(lambda _: _killed(folder))
+    os.close(read)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def _versions(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.isdecimal())
+
+
+def test_the_next_version_is_above_all(tmp_path):
+    assert next_version(tmp_path / "missing") == 1
+    for name in ("2", "10", "009", ".part-1234-11", "12x", "²"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == 11
+
+
+def test_a_watcher_never_sees_a_part_of_a_version(tmp_path):
+    seen, stopped = [], threading.Event()
+
+    def watch():
+        while not stopped.is_set():
+            seen.extend(len(os.listdir(tmp_path / name)) for name in _versions(tmp_path))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(5):
+        _write(tmp_path)
+        _kill_one(tmp_path)
+        _write(tmp_path)
+    stopped.set()
+    watcher.join()
+    assert set(seen) == {FILES}
+    assert len(_versions(tmp_path)) == 10
+
+
+def test_a_killed_export_leaves_no_version_and_the_next_one_cleans_up(tmp_path):
+    for _ in range(2):
+        _kill_one(tmp_path)
+        assert _versions(tmp_path) == []
+        assert any(path.name.startswith(".part-") for path in tmp_path.iterdir())
+    assert _write(tmp_path) == tmp_path / "1"
+    assert {path.name for path in tmp_path.iterdir()} == {"1", ".export.lock"}
+
+
+def test_exports_at_the_same_time_get_versions_of_their_own(tmp_path):
+    children = [forked(lambda _: _write(tmp_path)) for _ in range(4)]
+    for pid, read in children:
+        os.close(read)
+        assert os.waitpid(pid, 0)[1] == 0
+    assert _versions(tmp_path) == ["1", "2", "3", "4"]
+
+
+def _in_upper_case(exported, part):
+    """The same SavedModel, but for the names that it gives."""
+    shutil.copytree(exported, part)
+    graph = (part / "saved_model.pb").read_bytes()
+    for name in NAMES:  # as a protocol buffer has them: field 8, the length, the bytes
+        old, new = (b"B%c%b" % (len(text), text) for text in (name.encode(), name.upper().encode()))
+        assert old in graph and len(old) == len(new)
+        graph = graph.replace(old, new)
+    (part / "saved_model.pb").write_bytes(graph)
+
+
+def test_a_new_version_takes_over_without_a_failed_or_mixed_answer(exported, served, tmp_path):
+    """As TensorFlow Serving does it: it finds a higher number, loads that and switches."""
+    good = encode(noise(40, 50), "JPEG")
+    current = [served["serving_image_bytes"]]
+    loaded = []  # a signature lives as long as what it comes from
+
+    def serve():
+        started = time.monotonic()
+        while not (tmp_path / "2").exists() and time.monotonic() - started < 60:
+            time.sleep(0.001)
+        loaded.append(tf.saved_model.load(str(tmp_path / "2")))
+        current[0] = loaded[0].signatures["serving_image_bytes"]
+
+    def is_first() -> bool:
+        outputs = current[0](image_bytes=tf.constant([good, b"bad", good]))
+        assert outputs["ok"].numpy().tolist() == [True, False, True]
+        names = {name.decode() for name in outputs["classes"].numpy()[[0, 2]].flat}
+        assert names <= set(NAMES) or names <= set(map(str.upper, NAMES))
+        return names <= set(NAMES)
+
+    def ask() -> list[bool]:
+        answers = [is_first()]
+        while server.is_alive():
+            answers.append(is_first())
+        return [*answers, is_first()]
+
+    server = threading.Thread(target=serve)
+    server.start()
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(ask) for _ in range(2)]
+        with new_version(tmp_path, 2) as (part, _):
+            _in_upper_case(exported, part)
+        for answers in (one.result() for one in asking):
+            assert answers[0] and not answers[-1] and answers == sorted(answers, reverse=True)
+
+
+def test_a_version_that_is_there_is_refused_before_any_work(tmp_path):
+    _write(tmp_path, 3)
+    with pytest.raises(ExportError, match="3: exists already.*4 is free"):
+        with new_version(tmp_path, 3):
+            pytest.fail("the work began")
+
+
+def test_a_folder_that_cannot_be_made_is_an_export_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ExportError, match="cannot be written .*another folder"):
+        _write(tmp_path / "file" / "models")
+
+
+NEEDED = 'needs pip install -e ".[serving]"'
+
+
+@pytest.fixture(scope="module")
+def requests(exported):
+    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason=NEEDED)
+    records = tf.data.TFRecordDataset(str(exported / WARM_UP_NAME)).as_numpy_iterator()
+    return [logs.PredictionLog.FromString(record).predict_log.request for record in records]
+
+
+def test_every_signature_is_warmed_up_with_every_batch_size(requests, served):
+    seen = set()
+    for request in requests:
+        name = request.model_spec.signature_name
+        inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        outputs = served[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        (count,) = {len(value) for value in inputs.values()}
+        assert {len(value) for value in outputs.values()} == {count}
+        seen |= {(name, count)}
+    signatures = ("serving_default", "serving_image_bytes", "features")
+    assert seen == {(name, count) for name in signatures for count in (1, 8)}
+
+
+def test_warm_up_images_can_be_read(requests, served):
+    (request,) = [
+        one
+        for one in requests
+        if one.model_spec.signature_name == "serving_image_bytes"
+        and one.inputs["image_bytes"].tensor_shape.dim[0].size == 1
+    ]
+    files = tf.constant(tf.make_ndarray(request.inputs["image_bytes"]))
+    outputs = served["serving_image_bytes"](image_bytes=files)
+    assert outputs["ok"].numpy().all()
+
+
+def test_a_predict_request_holds_the_inputs_of_the_signatures(exported, served):
+    """A request of a gRPC client goes through the server's own message and back."""
+    predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=NEEDED)
+    sent = predict.PredictRequest()
+    sent.model_spec.name, sent.model_spec.signature_name = "digits", "serving_default"
+    image = np.full((2, 20, 30, 3), 99.0, np.float32)
+    sent.inputs["image"].CopyFrom(tf.make_tensor_proto(image))
+    got = predict.PredictRequest.FromString(sent.SerializeToString())
+    (inputs,) = [{key: tf.make_ndarray(value) for key, value in got.inputs.items()}]
+    outputs = served[got.model_spec.signature_name](image=tf.constant(inputs["image"]))
+    reply = predict.PredictResponse()
+    for name, value in outputs.items():
+        reply.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+    assert tf.make_ndarray(reply.outputs["classes"]).shape == (2, 5)

@@ -1,4 +1,4 @@
-"""Files of images in a request: each row hangs on its own file alone."""
+"""Files of images in a request: each row depends on its own file alone."""
 
 import resource
 import threading
@@ -37,7 +37,7 @@ def test_every_kind_has_the_pixels_of_load_image(rows, tmp_path):
         assert np.abs(pixels.numpy().astype(int) - expected).max() <= 1, kind
 
 
-def test_what_is_no_image_is_a_black_row(rows):
+def test_an_unreadable_file_is_a_black_row(rows):
     for kind in UNREADABLE_KINDS:
         pixels, readable = rows[kind]
         assert not readable, kind

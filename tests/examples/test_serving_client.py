@@ -95,9 +95,9 @@ def images(tmp_path_factory):
 
 def test_over_rest_each_image_has_its_line(client, rest_port, images, capsys):
     assert client.main([*images, "--model=digits", "--host=127.0.0.1"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[2] == "c.txt: not readable as an image"
-    for name, line in zip(("a.jpg", "b.png", "d.bmp"), (*said[:2], said[3]), strict=True):
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "c.txt: not readable as an image"
+    for name, line in zip(("a.jpg", "b.png", "d.bmp"), (*lines[:2], lines[3]), strict=True):
         assert re.fullmatch(rf"{name}: ({'|'.join(NAMES)}) \(\d+\.\d%\)", line)
 
 
@@ -137,9 +137,7 @@ def test_over_grpc_an_error_is_one_line(client, images, capsys):
     assert re.fullmatch(r"error: 127.0.0.1:8500: [A-Z_]+: .*\n", capsys.readouterr().err)
 
 
-def test_without_the_packages_of_grpc_the_line_that_installs_them_is_said(
-    client, images, capsys, monkeypatch
-):
+def test_without_grpc_the_line_that_installs_it_is_printed(client, images, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "grpc", None)
     assert client.main([images[0], "--model=digits", "--grpc"]) == 1
     assert "pip install tensorflow-serving-api" in capsys.readouterr().err
