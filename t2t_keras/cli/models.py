@@ -15,8 +15,7 @@ from t2t_keras.images.resize import Size
 from t2t_keras.training.recipes import model_names, variant_of
 from t2t_keras.variants import published_name
 from t2t_keras.weights.convert import classifier, model_of
-from t2t_keras.weights.formats import ModelMetadata, read_metadata
-from t2t_keras.weights.keras_file import FILE_ERRORS
+from t2t_keras.weights.formats import FILE_ERRORS, ModelMetadata, read_metadata
 from t2t_keras.weights.load import OFFICIAL_SUFFIXES, check_weights, load_weights
 from t2t_keras.weights.releases import Release, imagenet_release, release_named
 from t2t_keras.weights.state_dict import state_dict_of

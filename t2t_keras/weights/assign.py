@@ -2,14 +2,14 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.models.structure import POSITION_TABLE
-from t2t_keras.weights.mapping import Entry, official_entries, resize_position_table
+from t2t_keras.weights.mapping import Entry, Shape, official_entries, resize_position_table
 from t2t_keras.weights.torch_reader import printable
 
 logger = logging.getLogger(__name__)
@@ -21,26 +21,26 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One key's way into a model.
+    """The way of one key into a model.
 
     Args:
         key: The authors' name.
         shape: The array's shape in the checkpoint.
+        how: How the array was loaded, or why it was not.
         target: Path of the variable it went to, or None.
         target_shape: That variable's shape, or None.
-        how: How it went in, or why it did not.
     """
 
     key: str
-    shape: tuple
-    target: str | None
-    target_shape: tuple | None
+    shape: Shape
     how: str
+    target: str | None = None
+    target_shape: Shape | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of every key of a checkpoint.
+    """The way of every key of a checkpoint; `str()` gives a table.
 
     Args:
         rows: A row a key, in the checkpoint's order.
@@ -52,137 +52,82 @@ class Report:
 
     @property
     def ignored(self) -> tuple[Row, ...]:
+        """Rows of the keys that were not loaded."""
         return tuple(row for row in self.rows if row.target is None)
 
     def __str__(self) -> str:
-        """A table: source key, shape, target, its shape, how."""
-        cells = [("source key", "shape", "target", "shape", "how")]
+        table = [("source key", "shape", "target", "shape", "how")]
         for row in self.rows:
-            target_shape = "-" if row.target_shape is None else str(row.target_shape)
-            cells.append(
-                (_printable(row.key), str(row.shape), row.target or "-", target_shape, row.how)
-            )
-        cells += [("-", "-", path, "-", "keeps its random values") for path in self.fresh]
-        widths = [max(len(line[column]) for line in cells) for column in range(4)]
+            target = (row.target or "-", str(row.target_shape or "-"))
+            table.append((_shown(row.key), str(row.shape), *target, row.how))
+        table += [("-", "-", path, "-", "keeps its random values") for path in self.fresh]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False))
-            + f"  {line[4]}"
-            for line in cells
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in table
         )
 
 
-def position_grid(model: keras.Model) -> tuple[int, int]:
-    """(height, width) in tokens of the grid that a model's position table is kept for."""
-    return model.get_layer(POSITION_TABLE).grid_size
-
-
-def _position_array(
-    entry: Entry, array: np.ndarray, model: keras.Model, table_grid: tuple[int, int] | None
-):
-    """The table for the model's grid and how it got there; None where it does not fit.
-
-    A table says nothing of its grid. The authors' are square, so where `table_grid` is not known a
-    square number of places is a square, be it as many as another grid of the model's has.
-    """
-    grid_size = position_grid(model)
-    wanted = entry.official_shape
-    if array.ndim != 3 or array.shape[0] != 1 or array.shape[2] != wanted[2]:
-        return None, ""
-    try:
-        resized = resize_position_table(array, grid_size, table_grid)
-    except ValueError:
-        own = table_grid is None and array.shape == wanted
-        return (array, entry.layout.name) if own else (None, "")
-    if resized is array:
-        return array, entry.layout.name
-    how = f"resized bicubically to {grid_size[0]}x{grid_size[1]}"
-    logger.info("position table: %s places %s", array.shape[1] - 1, how)
-    return resized, how
-
-
-def _refuse(source: str, missing, surplus, misshapen) -> None:
-    lines = []
-    for sign, what, names in (
-        ("-", "missing", missing),
-        ("+", "surplus", surplus),
-        ("!", "of another shape", misshapen),
-    ):
-        lines += [f"  {sign} {what}: {_printable(name)}" for name in names[:_SHOWN]]
-        if len(names) > _SHOWN:
-            lines.append(f"  {sign} ... and {len(names) - _SHOWN} more {what}")
-    what = f"{source}: does not fit the model, so nothing was loaded."
-    raise CheckpointError("\n".join([what, *lines]))
-
-
-def _printable(text: str) -> str:
-    """What a file calls its arrays, without what would confuse a terminal."""
+def _shown(text: str) -> str:
+    """Escapes characters of a file's key that would confuse a terminal."""
     return printable(text, limit=200)[1:-1]
 
 
-def _other_classes(
+def position_grid(model: keras.Model) -> tuple[int, int]:
+    """Returns (height, width) in tokens of the grid of a model's position table."""
+    return model.get_layer(POSITION_TABLE).grid_size
+
+
+def _resized_table(
+    entry: Entry, table: np.ndarray, grid_size: tuple[int, int], table_grid: tuple[int, int] | None
+) -> tuple[np.ndarray | None, str]:
+    """Returns the table for the model's grid and how it got there; None where it does not fit.
+
+    A table's shape does not tell its grid. The authors' are square, so where `table_grid` is not
+    known a square number of positions is a square, even if the model's grid has as many.
+    """
+    wanted = entry.official_shape
+    if table.ndim != 3 or table.shape[0] != 1 or table.shape[2] != wanted[2]:
+        return None, ""
+    try:
+        resized = resize_position_table(table, grid_size, table_grid)
+    except ValueError:
+        same = table_grid is None and table.shape == wanted
+        return (table if same else None), entry.layout.name
+    if resized is table:
+        return table, entry.layout.name
+    how = f"resized bicubically to {grid_size[0]}x{grid_size[1]}"
+    logger.info("position table: %s positions %s", table.shape[1] - 1, how)
+    return resized, how
+
+
+def _refuse(source: str, missing: Sequence, surplus: Sequence, misshapen: Sequence) -> None:
+    lines = [f"{source}: does not fit the model, so nothing was loaded."]
+    for kind, names in (
+        ("- missing", missing),
+        ("+ surplus", surplus),
+        ("! of another shape", misshapen),
+    ):
+        lines += [f"  {kind}: {_shown(name)}" for name in names[:_SHOWN]]
+        if len(names) > _SHOWN:
+            lines.append(f"  {kind[0]} ... and {len(names) - _SHOWN} more {kind[2:]}")
+    raise CheckpointError("\n".join(lines))
+
+
+def _reason_to_leave_head(
     state: Mapping[str, np.ndarray], entries: Mapping[str, Entry]
-) -> tuple[int, int] | None:
-    """(the file's, the model's) number of classes, where a whole head is for another number."""
-    if not all(key in state and key in entries for key in _HEAD_KEYS):
+) -> str | None:
+    """Returns why a checkpoint's head is rightly left out: the model has none, or other classes."""
+    if not all(key in entries for key in _HEAD_KEYS):
+        return "left out: the model has no classifier"
+    if not all(key in state for key in _HEAD_KEYS):
         return None
     classes, width = entries["head.weight"].official_shape
     weight_shape, bias_shape = (state[key].shape for key in _HEAD_KEYS)
-    classifies = len(bias_shape) == 1 and weight_shape == (*bias_shape, width)
-    return (bias_shape[0], classes) if classifies and bias_shape != (classes,) else None
-
-
-def _reason_to_leave(
-    key: str, entries: Mapping[str, Entry], other_classes: tuple[int, int] | None
-) -> str | None:
-    """Why a key does not go in, where that is as it should be."""
-    if key.startswith(_AUXILIARY_PREFIX):
-        return "left out: token labeling's auxiliary head, used in training only"
-    if key not in _HEAD_KEYS:
+    is_head = len(bias_shape) == 1 and weight_shape == (*bias_shape, width)
+    if not is_head or bias_shape == (classes,):
         return None
-    if key not in entries:
-        return "left out: the model has no classifier"
-    if other_classes is None:
-        return None
-    return "left out: for {} classes, the model has {} and a fresh head".format(*other_classes)
-
-
-@dataclasses.dataclass
-class _Plan:
-    """What would be assigned, and what stands against it."""
-
-    rows: list[Row] = dataclasses.field(default_factory=list)
-    arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    surplus: list[str] = dataclasses.field(default_factory=list)
-    misshapen: list[str] = dataclasses.field(default_factory=list)
-
-
-def _plan(
-    model: keras.Model,
-    state: Mapping[str, np.ndarray],
-    entries: dict[str, Entry],
-    table_grid: tuple[int, int] | None,
-) -> _Plan:
-    plan = _Plan()
-    other_classes = _other_classes(state, entries)
-    for key, array in state.items():
-        reason = _reason_to_leave(key, entries, other_classes)
-        if reason is not None:
-            plan.rows.append(Row(key, array.shape, None, None, reason))
-            continue
-        if key not in entries:
-            plan.surplus.append(f"{key} {array.shape}")
-            continue
-        entry, how = entries[key], entries[key].layout.name
-        ready = array if array.shape == entry.official_shape else None
-        if key == "pos_embed":
-            ready, how = _position_array(entry, array, model, table_grid)
-        if ready is None:
-            plan.misshapen.append(f"{key} {array.shape}, the model wants {entry.official_shape}")
-            continue
-        shape = tuple(entry.variable.shape)
-        plan.arrays[key] = entry.layout.to_keras(ready, shape)
-        plan.rows.append(Row(key, array.shape, entry.variable.path, shape, how))
-    return plan
+    return f"left out: for {bias_shape[0]} classes, the model has {classes} and a fresh head"
 
 
 def load_state_dict(
@@ -191,7 +136,7 @@ def load_state_dict(
     source: str = "checkpoint",
     table_grid: tuple[int, int] | None = None,
 ) -> Report:
-    """Puts a state dict into a model, whole or not at all.
+    """Loads a state dict into a model, whole or not at all.
 
     A head for another number of classes is left out and logged; a position table of another grid is
     resized; token labeling's auxiliary head is left out. Anything else that does not fit raises.
@@ -203,23 +148,38 @@ def load_state_dict(
         table_grid: (height, width) in tokens of the position table, where it is known; else it is
             square, or the model's own.
 
-    Returns:
-        What became of every key.
-
     Raises:
         CheckpointError: A key is missing, surplus or of another shape; the model is unchanged.
     """
     entries = {entry.key: entry for entry in official_entries(model)}
-    plan = _plan(model, state, entries, table_grid)
-    missing = [
-        f"{key} {entry.official_shape}" for key, entry in entries.items() if key not in state
-    ]
-    if missing or plan.surplus or plan.misshapen:
-        _refuse(source, missing, plan.surplus, plan.misshapen)
-    for key, array in plan.arrays.items():
+    reasons = dict.fromkeys(_HEAD_KEYS, _reason_to_leave_head(state, entries))
+    rows, arrays, surplus, misshapen = [], {}, [], []
+    for key, array in state.items():
+        reason, entry = reasons.get(key), entries.get(key)
+        if key.startswith(_AUXILIARY_PREFIX):
+            reason = "left out: token labeling's auxiliary head, used in training only"
+        if reason is not None:
+            rows.append(Row(key, array.shape, reason))
+            continue
+        if entry is None:
+            surplus.append(f"{key} {array.shape}")
+            continue
+        fitted, how = (array if array.shape == entry.official_shape else None), entry.layout.name
+        if key == "pos_embed":
+            fitted, how = _resized_table(entry, array, position_grid(model), table_grid)
+        if fitted is None:
+            misshapen.append(f"{key} {array.shape}, the model wants {entry.official_shape}")
+            continue
+        shape = tuple(entry.variable.shape)
+        arrays[key] = entry.layout.to_keras(fitted, shape)
+        rows.append(Row(key, array.shape, how, entry.variable.path, shape))
+    missing = [f"{key} {each.official_shape}" for key, each in entries.items() if key not in state]
+    if missing or surplus or misshapen:
+        _refuse(source, missing, surplus, misshapen)
+    for key, array in arrays.items():
         entries[key].variable.assign(array)
-    for row in plan.rows:
-        if row.target is None:
-            logger.warning("%s: %s %s", source, _printable(row.key), row.how)
-    fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in plan.arrays)
-    return Report(tuple(plan.rows), fresh)
+    fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in arrays)
+    report = Report(tuple(rows), fresh)
+    for row in report.ignored:
+        logger.warning("%s: %s %s", source, _shown(row.key), row.how)
+    return report

@@ -1,4 +1,4 @@
-"""From an official checkpoint into a Keras model, or a file of one."""
+"""From an official checkpoint into a Keras model, or into a file of one."""
 
 import dataclasses
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from t2t_keras.errors import CheckpointError
+from t2t_keras.errors import CheckpointError, check
 from t2t_keras.files import atomic_path
 from t2t_keras.models import build_model
 from t2t_keras.variants import VARIANTS, Variant
@@ -28,27 +28,10 @@ CONVERTER_VERSION = "2"
 TARGET_SUFFIXES = (".weights.h5", ".keras", ".safetensors")
 
 
-@dataclasses.dataclass(frozen=True)
-class Conversion:
-    """What `convert` made.
-
-    Args:
-        model: The model, with the checkpoint's weights.
-        identity: What the checkpoint said of its model.
-        report: What became of every key.
-        target: The file written; None where none was.
-    """
-
-    model: keras.Model
-    identity: Identity
-    report: Report
-    target: Path | None = None
-
-
 def classifier(
     variant: Variant, classes: int | None, image_size: tuple[int, int], name: str
 ) -> keras.Model:
-    """A model for images of (height, width): gives logits, or the class token if no classes."""
+    """Builds a model for images of (height, width): logits, or the class token if no classes."""
     images = keras.Input((*image_size, 3), name="image")
     return build_model(
         variant,
@@ -63,6 +46,26 @@ def classifier(
     )
 
 
+def load_or_advise(
+    model: keras.Model,
+    state: Mapping[str, np.ndarray],
+    source: str,
+    table_grid: tuple[int, int] | None = None,
+) -> Report:
+    """Does what `load_state_dict` does, and names the model that would fit where this does not."""
+    try:
+        return load_state_dict(model, state, source, table_grid)
+    except CheckpointError as error:
+        try:
+            identity = identify(state, source=source)
+        except CheckpointError:
+            advice = "Its keys and shapes are those of no published T2T-ViT."
+        else:
+            top = f"classes={identity.classes}" if identity.classes else "include_top=False"
+            advice = f'It would fit create_model("{identity.name}", {top}).'
+        raise CheckpointError(f"{error}\n{advice}") from None
+
+
 def load_official_checkpoint(
     model: keras.Model, path: str | os.PathLike, key: str = "auto"
 ) -> Report:
@@ -71,13 +74,13 @@ def load_official_checkpoint(
     Args:
         model: A model of this package, of the checkpoint's sizes. Its image size and number of
             classes may differ: the position table is resized by the authors' rule, and a head for
-            other classes stays as it was, which is logged.
+            other classes keeps its values, which is logged.
         path: A `.pth` or `.pth.tar` file, as the authors' scripts and releases have it.
-        key: Which state dict: "auto" takes `state_dict_ema`, `state_dict`, `net` or the file
+        key: The state dict to load: "auto" takes `state_dict_ema`, `state_dict`, `net` or the file
             itself, the first there is; a name takes that one; "" takes the file itself.
 
     Returns:
-        What became of every key; `print(report)` shows a table.
+        The way of every key into the model; `print(report)` shows a table.
 
     Raises:
         CheckpointError: The file is damaged, unsafe, or does not fit the model, which is then
@@ -89,53 +92,20 @@ def load_official_checkpoint(
     return load_or_advise(model, state, os.fspath(path))
 
 
-def load_or_advise(
-    model: keras.Model,
-    state: Mapping[str, np.ndarray],
-    source: str,
-    table_grid: tuple[int, int] | None = None,
-) -> Report:
-    """`load_state_dict`, with a word on which model would fit where this one does not."""
-    try:
-        return load_state_dict(model, state, source, table_grid)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}\n{_which_model(state, source)}") from None
-
-
-def _which_model(state: Mapping[str, np.ndarray], source: str) -> str:
-    """What would fit, said after a refusal."""
-    try:
-        identity = identify(state, source=source)
-    except CheckpointError:
-        return "Its keys and shapes are those of no published T2T-ViT."
-    top = "include_top=False" if identity.classes is None else f"classes={identity.classes}"
-    return f'It would fit create_model("{identity.name}", {top}).'
-
-
 def target_suffix(target: str | os.PathLike) -> str:
-    """The kind of file a name asks for; a ValueError where it is none that can be written."""
-    for suffix in TARGET_SUFFIXES:
-        if os.fspath(target).endswith(suffix):
-            return suffix
-    raise ValueError(
-        f"`target` must end in {', '.join(TARGET_SUFFIXES)}. Received: target={target}"
-    )
+    """Returns the kind of file a name asks for, or raises a ValueError if it cannot be written."""
+    suffixes = [suffix for suffix in TARGET_SUFFIXES if os.fspath(target).endswith(suffix)]
+    if not suffixes:
+        raise ValueError(
+            f"`target` must end in {', '.join(TARGET_SUFFIXES)}. Received: target={target}"
+        )
+    return suffixes[0]
 
 
 def write_model(
-    model: keras.Model, target: str | os.PathLike, card: ModelMetadata | None = None
+    model: keras.Model, target: str | os.PathLike, metadata: ModelMetadata | None = None
 ) -> None:
-    """Writes a model (`.keras`) or its weights (`.weights.h5`, `.safetensors`), whole or not.
-
-    Args:
-        model: A model of this package.
-        target: The file; its ending says what is written. `.safetensors` holds the authors' keys
-            and layout.
-        card: What a `.keras` file is to say of the model.
-
-    Raises:
-        ValueError: The name has another ending.
-    """
+    """Writes a model (`.keras`) or its weights (`.weights.h5`, `.safetensors`), whole or not."""
     suffix = target_suffix(target)
     if suffix == ".weights.h5":
         save_weights(model, Path(target))
@@ -143,10 +113,57 @@ def write_model(
     with atomic_path(Path(target)) as part:
         if suffix == ".keras":
             model.save(part)
-            if card is not None:
-                write_metadata(part, card)
+            if metadata is not None:
+                write_metadata(part, metadata)
         else:
             write_safetensors(official_state(model), part, position_grid(model))
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """The results of `convert`.
+
+    Args:
+        model: The model, with the checkpoint's weights.
+        identity: The sizes of the checkpoint's model.
+        report: The way of every key into the model.
+        target: The file written; None where there is none.
+    """
+
+    model: keras.Model
+    identity: Identity
+    report: Report
+    target: Path | None = None
+
+
+def model_of(
+    state: Mapping[str, np.ndarray],
+    source: str,
+    num_heads: int | None = None,
+    model_name: str | None = None,
+) -> Conversion:
+    """Builds the whole model of a state dict, with its weights, giving logits; writes no file.
+
+    It must be the published `model_name`, if one is given. Sizes nobody published need `num_heads`.
+    """
+    identity = identify(state, num_heads, source)
+    if model_name not in (None, identity.name):
+        raise CheckpointError(
+            f"{source}: is not of {model_name}; its sizes are those of "
+            f"{identity.name or 'no published variant'}. Leave `model_name` out to take those."
+        )
+    name = identity.name or "t2t_vit"
+    try:
+        model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: there is no model of its sizes: {error}") from error
+    report = load_state_dict(model, state, source)
+    if report.fresh:
+        raise CheckpointError(
+            f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "
+            "the checkpoint of a whole model."
+        )
+    return Conversion(model, identity, report)
 
 
 def convert(
@@ -165,64 +182,23 @@ def convert(
         target: A `.weights.h5`, `.keras` or `.safetensors` file; written whole or not at all.
         model_name: A published variant, where the shapes alone would say another.
         num_heads: Attention heads, for sizes nobody published.
-        key: Which state dict; see `load_official_checkpoint`.
+        key: The state dict to convert; see `load_official_checkpoint`.
         sha256: The file's digest, where it is known; checked before anything is read.
 
     Returns:
-        The model, what it was found to be, the report of every key and the target.
+        The model, its sizes, the report of every key and the target.
 
     Raises:
         CheckpointError: The file is damaged, unsafe, or of no T2T-ViT.
         ValueError: `target` has another ending, or `model_name` is not published.
     """
     target_suffix(target)
-    if model_name is not None and model_name not in VARIANTS:
-        raise ValueError(
-            f"`model_name` must be one of {', '.join(VARIANTS)}. Received: model_name={model_name}"
-        )
-    heads = VARIANTS[model_name].num_heads if model_name is not None else num_heads
+    published = model_name is None or model_name in VARIANTS
+    check(published, "model_name", model_name, f"one of {', '.join(VARIANTS)}")
+    if model_name is not None:
+        num_heads = VARIANTS[model_name].num_heads
     state = state_dict_of(read_torch_checkpoint(source, sha256), key, os.fspath(source))
-    made = model_of(state, os.fspath(source), heads, model_name)
-    write_model(made.model, target)
+    conversion = model_of(state, os.fspath(source), num_heads, model_name)
+    write_model(conversion.model, target)
     logger.info("%s: wrote %s", source, target)
-    return dataclasses.replace(made, target=Path(target))
-
-
-def model_of(
-    state: Mapping[str, np.ndarray],
-    source: str,
-    num_heads: int | None = None,
-    model_name: str | None = None,
-) -> Conversion:
-    """The whole model that a state dict is of, with its weights, giving logits.
-
-    Args:
-        state: Official key -> array.
-        source: The file's name, for messages.
-        num_heads: Attention heads, for sizes nobody published.
-        model_name: The published variant it must be; None takes what it is.
-
-    Returns:
-        What `convert` does, without a target.
-
-    Raises:
-        CheckpointError: It is of no T2T-ViT, or of another one.
-    """
-    identity = identify(state, num_heads, source)
-    if model_name not in (None, identity.name):
-        raise CheckpointError(
-            f"{source}: is not of {model_name}; its sizes are those of "
-            f"{identity.name or 'no published variant'}. Leave the model's name out to take those."
-        )
-    name = identity.name or "t2t_vit"
-    try:
-        model = classifier(identity.variant, identity.classes, (identity.image_size,) * 2, name)
-    except ValueError as error:
-        raise CheckpointError(f"{source}: there is no model of its sizes: {error}") from error
-    report = load_state_dict(model, state, source)
-    if report.fresh:
-        raise CheckpointError(
-            f"{source}: has nothing for {', '.join(report.fresh)}, so nothing was written. Give "
-            "the checkpoint of a whole model."
-        )
-    return Conversion(model, identity, report)
+    return dataclasses.replace(conversion, target=Path(target))

@@ -39,14 +39,7 @@ _KEY_DIGITS = 16
 
 
 def weights_dir(cache_dir: str | os.PathLike | None = None) -> Path:
-    """Returns `models/t2t_keras` in Keras' cache folder; creates nothing.
-
-    Args:
-        cache_dir: Replaces Keras' own folder, which is $KERAS_HOME or else `~/.keras`.
-
-    Raises:
-        DownloadError: There is no home folder.
-    """
+    """Returns `models/t2t_keras` in `cache_dir`, $KERAS_HOME or `~/.keras`; creates nothing."""
     root = Path(cache_dir or os.environ.get("KERAS_HOME") or "~/.keras")
     try:
         return root.expanduser().absolute() / "models" / "t2t_keras"
@@ -77,107 +70,6 @@ def _storing(target: Path) -> Iterator[None]:
             "writable, or choose another folder with `cache_dir` or the environment variable "
             "KERAS_HOME."
         ) from error
-
-
-def fetch_release(
-    release: Release,
-    cache_dir: str | os.PathLike | None = None,
-    base_url: str = RELEASES_URL,
-    *,
-    timeout: float = 30.0,
-    progress: bool = True,
-) -> Path:
-    """Returns the path of a released file, downloading it if the cache does not have it.
-
-    A good file in the cache is used without any network call; so is one placed there by hand. A
-    damaged or exchanged one is refused and fetched again. Several processes may call this at once.
-
-    Args:
-        release: One of `RELEASES`.
-        cache_dir: Replaces $KERAS_HOME or `~/.keras`; the file goes to `models/t2t_keras` below it.
-        base_url: The address of the release's files, such as a mirror's, ending in a slash.
-        timeout: Seconds without any data after which the download fails.
-        progress: Draw a progress bar on stderr.
-
-    Raises:
-        DownloadError: The file cannot be fetched or stored. The message holds the address and the
-            path at which the file may be placed by hand.
-    """
-    target = weights_dir(cache_dir) / release.filename
-    if _cached_defect(release, target) is None:
-        return target
-    with _storing(target):
-        # Another process may have finished it since the first look.
-        defect = _cached_defect(release, target)
-        if defect is not None:
-            _replace(release, target, base_url + release.filename, timeout, progress, defect)
-    return target
-
-
-def _cached_defect(release: Release, target: Path) -> str | None:
-    """Returns why the file in the cache cannot be used, or None; remembers one seen first."""
-    try:
-        if not target.is_file():
-            return "it is not there"
-        defect = _defect(release, target, recorded_digest(target))
-    except OSError as error:
-        return f"it cannot be read ({error})"
-    if defect is None:
-        _remember(release, target)
-    return defect
-
-
-def _defect(release: Release, path: Path, recorded: str | None) -> str | None:
-    size = path.stat().st_size
-    if release.size is not None and size != release.size:
-        return f"it has {size:,} bytes, expected {release.size:,}"
-    algorithm, expected = ("sha384", release.sha384) if release.sha384 else ("sha256", recorded)
-    if expected is None:
-        return checkpoint_defect(path)
-    digest = digest_of(path, algorithm)
-    return None if digest == expected else f"its {algorithm} is {digest}, expected {expected}"
-
-
-def _remember(release: Release, target: Path) -> None:
-    if release.sha384 is not None or recorded_digest(target) is not None:
-        return
-    try:
-        record_digest(target)
-    except OSError as error:  # a shared cache may be read-only
-        logger.info("The digest of %s is not kept: %s", target, error)
-
-
-def _replace(
-    release: Release, target: Path, url: str, timeout: float, progress: bool, defect: str
-) -> None:
-    """Puts a freshly downloaded file at `target`, where the present one has `defect`."""
-    import requests
-
-    recorded = recorded_digest(target)
-    by_hand = f"Try again later, or download {url} yourself and place it at {target}"
-    if recorded is not None:
-        by_hand += f" (and delete {digest_record(target)})"
-    if os.path.lexists(target):
-        logger.warning("Fetching %s again; the file there is refused: %s.", target, defect)
-        by_hand += f"; the file there now is refused: {defect}"
-    with atomic_path(target) as part:
-        try:
-            with _LimitedFile(part, release.size or _MOST_BYTES) as file:
-                final_url = _download(url, file, timeout, progress)
-        except (requests.RequestException, ValueError) as error:
-            raise DownloadError(
-                f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
-                f"{by_hand}."
-            ) from error
-        if urlsplit(url).scheme == "https" != urlsplit(final_url).scheme:
-            defect = f"it came unencrypted, by way of {final_url}"
-        else:
-            defect = _defect(release, part, recorded)
-        if defect is not None:
-            raise DownloadError(
-                f"{release.filename} came wrong from {url} and was deleted: {defect}. {by_hand}."
-            )
-    _remember(release, target)
 
 
 class _LimitedFile(io.BufferedWriter):
@@ -229,6 +121,113 @@ def _reason(error: Exception, timeout: float) -> str:
     return str(error.args[0] if error.args else error)
 
 
+def _defect(release: Release, path: Path, recorded: str | None) -> str | None:
+    size = path.stat().st_size
+    if release.size is not None and size != release.size:
+        return f"it has {size:,} bytes, expected {release.size:,}"
+    algorithm, expected = ("sha384", release.sha384) if release.sha384 else ("sha256", recorded)
+    if expected is None:
+        return checkpoint_defect(path)
+    digest = digest_of(path, algorithm)
+    return None if digest == expected else f"its {algorithm} is {digest}, expected {expected}"
+
+
+def _remember(release: Release, target: Path) -> None:
+    if release.sha384 is not None or recorded_digest(target) is not None:
+        return
+    try:
+        record_digest(target)
+    except OSError as error:  # a shared cache may be read-only
+        logger.info("The digest of %s is not kept: %s", target, error)
+
+
+def _cached_defect(release: Release, target: Path) -> str | None:
+    """Returns why the file in the cache cannot be used, or None; remembers one seen first."""
+    try:
+        if not target.is_file():
+            return "it is not there"
+        defect = _defect(release, target, recorded_digest(target))
+    except OSError as error:
+        return f"it cannot be read ({error})"
+    if defect is None:
+        _remember(release, target)
+    return defect
+
+
+def _replace(
+    release: Release, target: Path, url: str, timeout: float, progress: bool, defect: str
+) -> None:
+    """Puts a freshly downloaded file at `target`, where the present one has `defect`."""
+    import requests
+
+    recorded = recorded_digest(target)
+    by_hand = f"Try again later, or download {url} yourself and place it at {target}"
+    if recorded is not None:
+        by_hand += f" (and delete {digest_record(target)})"
+    if os.path.lexists(target):
+        logger.warning("Fetching %s again; the file there is refused: %s.", target, defect)
+        by_hand += f"; the file there now is refused: {defect}"
+    with atomic_path(target) as part:
+        try:
+            with _LimitedFile(part, release.size or _MOST_BYTES) as file:
+                final_url = _download(url, file, timeout, progress)
+        except (requests.RequestException, ValueError) as error:
+            raise DownloadError(
+                f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
+                f"{by_hand}."
+            ) from error
+        if urlsplit(url).scheme == "https" != urlsplit(final_url).scheme:
+            defect = f"it came unencrypted, by way of {final_url}"
+        else:
+            defect = _defect(release, part, recorded)
+        if defect is not None:
+            raise DownloadError(
+                f"{release.filename} came wrong from {url} and was deleted: {defect}. {by_hand}."
+            )
+    _remember(release, target)
+
+
+def fetch_release(
+    release: Release,
+    cache_dir: str | os.PathLike | None = None,
+    base_url: str = RELEASES_URL,
+    *,
+    timeout: float = 30.0,
+    progress: bool = True,
+) -> Path:
+    """Returns the path of a released file, downloading it if the cache does not have it.
+
+    A good file in the cache is used without any network call; so is one placed there by hand. A
+    damaged or exchanged one is refused and fetched again. Several processes may call this at once.
+
+    Args:
+        release: One of `RELEASES`.
+        cache_dir: Replaces $KERAS_HOME or `~/.keras`.
+        base_url: The address of the release's files, such as a mirror's, ending in a slash.
+        timeout: Seconds without any data after which the download fails.
+        progress: Draw a progress bar on stderr.
+
+    Raises:
+        DownloadError: The file cannot be fetched or stored; the message says what to do by hand.
+    """
+    target = weights_dir(cache_dir) / release.filename
+    if _cached_defect(release, target) is None:
+        return target
+    with _storing(target):
+        # Another process may have finished it since the first look.
+        defect = _cached_defect(release, target)
+        if defect is not None:
+            _replace(release, target, base_url + release.filename, timeout, progress, defect)
+    return target
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        return path.is_file() and recorded_digest(path) == digest_of(path)
+    except OSError:
+        return False
+
+
 def cached_conversion(
     source: Path,
     name: str,
@@ -240,19 +239,8 @@ def cached_conversion(
 
     Several processes may call this at once; one builds, the others wait for it. A kept file is used
     as long as it has the digest it was stored with: HDF5 has no checksums of its own, and a flipped
-    bit would load as another weight.
-
-    Args:
-        source: The checkpoint that is converted; its digest is part of the kept file's name.
-        name: Begins the kept file's name, for people: "t2t_vit_14", say.
-        build: Writes the converted weights to the path it is given, which ends in `.weights.h5`.
-            An exception passes through and leaves nothing behind.
-        converter_version: Changed whenever the same checkpoint would be converted differently.
-        cache_dir: Replaces $KERAS_HOME or `~/.keras`.
-
-    Raises:
-        DownloadError: The cache folder cannot be written; its files are unchanged.
-        OSError: `source` cannot be read.
+    bit would load as another weight. Exceptions of `build`, which writes a `.weights.h5` to the
+    path it is given, pass through and leave nothing behind.
     """
     key = f"{name}-{digest_of(source)[:_KEY_DIGITS]}-{converter_version}"
     target = weights_dir(cache_dir) / f"{key}.weights.h5"
@@ -268,10 +256,3 @@ def cached_conversion(
                 build(part)
             record_digest(target)
     return target
-
-
-def _is_intact(path: Path) -> bool:
-    try:
-        return path.is_file() and recorded_digest(path) == digest_of(path)
-    except OSError:
-        return False

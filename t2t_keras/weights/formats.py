@@ -1,4 +1,4 @@
-"""`.safetensors` files: the authors' keys and layout, in a format that holds arrays and no code."""
+"""The files that weights are written to: `.weights.h5`, `.keras` with metadata, `.safetensors`."""
 
 import dataclasses
 import io
@@ -6,7 +6,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -14,48 +14,53 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from t2t_keras.errors import CheckpointError
+from t2t_keras.errors import CheckpointError, check
 from t2t_keras.files import atomic_path
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
 from t2t_keras.weights.torch_reader import printable
 
+# The errors of h5py, zipfile and Keras about a damaged `.weights.h5` or `.keras` file.
+FILE_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+)
+_MEMBER, _KEY = "metadata.json", "t2t_keras"
+_MAX_METADATA_BYTES = 16 * 2**20
+_GRID = "grid_size"
+_GRID_PATTERN = re.compile("([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
+
 
 class _Hdf5Buffer(io.BytesIO):
-    """Memory that `keras.Model.save_weights` takes for a file: of a path it asks only the end."""
+    """Memory that `keras.Model.save_weights` accepts as a file: it checks a path's end alone."""
 
     def __str__(self) -> str:
         return "memory.weights.h5"
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Writes what `model.save_weights(path)` would; a file that was there stays until it is done.
+    """Does what `model.save_weights(path)` does; a file that was there stays until it is done.
 
     Keras overwrites in place, and where the disk is full in the middle of it the HDF5 library
     crashes the process at its end. So the file is made in memory, which must have room for it.
-
-    Args:
-        model: A built model.
-        path: Ends in `.weights.h5`.
-
-    Raises:
-        ValueError: `path` ends otherwise, or the model is not built.
-        OSError: The file cannot be written.
     """
-    if not path.name.endswith(".weights.h5"):
-        raise ValueError(f"`path` must end in `.weights.h5`. Received: path={path}")
+    check(path.name.endswith(".weights.h5"), "path", path, "a file that ends in `.weights.h5`")
     buffer = _Hdf5Buffer()
     model.save_weights(buffer)
     with atomic_path(path) as part:
         part.write_bytes(buffer.getbuffer())
 
 
-_MEMBER, _KEY = "metadata.json", "t2t_keras"
-_LONGEST = 16 * 2**20  # bytes
-
-
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:
-    """What has to be known to use a classifier.
+    """The facts that are needed to use a classifier.
 
     Args:
         class_names: In the order of its outputs.
@@ -69,20 +74,15 @@ class ModelMetadata:
     statistics: str = "imagenet"
 
 
-def write_metadata(path: Path, card: ModelMetadata) -> None:
-    """Writes a card into a `.keras` file that nobody reads yet.
-
-    Args:
-        path: Written by Keras just now.
-        card: What to say.
-    """
-    part = path.with_name(f"{path.name}.card")
+def write_metadata(path: Path, metadata: ModelMetadata) -> None:
+    """Adds metadata to a `.keras` file that Keras wrote just now and nobody reads yet."""
+    part = path.with_name(f"{path.name}.metadata")
     try:
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(part, "w") as new:
             for info in old.infolist():
                 if info.filename == _MEMBER:
-                    said = {**json.loads(old.read(info)), _KEY: dataclasses.asdict(card)}
-                    new.writestr(info, json.dumps(said))
+                    contents = {**json.loads(old.read(info)), _KEY: dataclasses.asdict(metadata)}
+                    new.writestr(info, json.dumps(contents))
                     continue
                 with old.open(info) as source, new.open(info, "w", force_zip64=True) as target:
                     while block := source.read(2**20):
@@ -93,53 +93,33 @@ def write_metadata(path: Path, card: ModelMetadata) -> None:
 
 
 def read_metadata(path: str | os.PathLike) -> ModelMetadata | None:
-    """What a `.keras` file says of its model; None where it says nothing.
-
-    Raises:
-        CheckpointError: The file is damaged, or what it says is no card.
-    """
+    """Returns the metadata of a `.keras` file; None where it has none."""
     try:
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(_MEMBER)
-            if info.file_size > _LONGEST:
+            if info.file_size > _MAX_METADATA_BYTES:
                 raise ValueError(f"{_MEMBER} has {info.file_size} bytes")
-            said = json.loads(archive.read(info)).get(_KEY)
-        return None if said is None else _card(said)
+            contents = json.loads(archive.read(info)).get(_KEY)
+        return None if contents is None else _checked_metadata(contents)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise CheckpointError(
-            f"{path}: cannot be read, or says of its model what makes no sense ({error}). Write or "
-            "download it again."
+            f"{path}: cannot be read, or its metadata makes no sense ({error}). Write or download "
+            "it again."
         ) from error
 
 
-def _card(said: dict) -> ModelMetadata:
-    names, crop_pct = said["class_names"], float(said["crop_pct"])
-    if not _are_names(names) or not 0 < crop_pct <= 1 or said["statistics"] not in STATISTICS:
+def _checked_metadata(contents: dict) -> ModelMetadata:
+    names, crop_pct = contents["class_names"], float(contents["crop_pct"])
+    are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not are_names or not 0 < crop_pct <= 1 or contents["statistics"] not in STATISTICS:
         raise ValueError(f"unknown {_KEY} in {_MEMBER}")
-    return ModelMetadata(tuple(names), crop_pct, said["statistics"])
-
-
-def _are_names(names: Sequence) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
-
-
-_GRID = "grid_size"
-_GRID_PATTERN = re.compile("([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
+    return ModelMetadata(tuple(names), crop_pct, contents["statistics"])
 
 
 def write_safetensors(
     state: Mapping[str, np.ndarray], path: Path, grid_size: tuple[int, int]
 ) -> None:
-    """Writes official key -> array.
-
-    Args:
-        state: The arrays.
-        path: The file.
-        grid_size: (height, width) in tokens of the position table, which its shape does not say.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Writes arrays under the authors' keys; their shapes do not tell the position table's grid."""
     metadata = {"format": "pt", _GRID: "x".join(map(str, grid_size))}
     try:
         save_file(dict(state), path, metadata=metadata)
@@ -150,14 +130,7 @@ def write_safetensors(
 def read_safetensors(
     path: str | os.PathLike,
 ) -> tuple[dict[str, np.ndarray], tuple[int, int] | None]:
-    """Reads a file of arrays under their keys.
-
-    Returns:
-        Key -> array, and (height, width) in tokens of the position table, where the file says it.
-
-    Raises:
-        CheckpointError: The file cannot be read, is damaged or holds a dtype NumPy has not.
-    """
+    """Returns key -> array, and the position table's (height, width) where the file tells it."""
     try:
         with safe_open(path, framework="numpy") as file:
             grid = _GRID_PATTERN.fullmatch((file.metadata() or {}).get(_GRID, ""))

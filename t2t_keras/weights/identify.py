@@ -1,11 +1,11 @@
-"""Which model a state dict belongs to, read off its keys and shapes."""
+"""The model that a state dict belongs to, read off its keys and shapes."""
 
 import dataclasses
 import itertools
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -23,10 +23,10 @@ _MAX_BLOCKS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What a state dict says about its model.
+    """The sizes that a state dict tells about its model.
 
     Args:
-        name: The published variant, or None where the sizes are nobody's.
+        name: The published variant, or None where nobody published the sizes.
         variant: The sizes.
         image_size: Side in pixels of the square images its position table is for.
         classes: Number of classes; None where there is no head.
@@ -36,6 +36,18 @@ class Identity:
     variant: Variant
     image_size: int
     classes: int | None
+
+
+def shape_fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Tells whether a shape is `expected`, where None stands for any size from 1 up."""
+    return len(shape) == len(expected) and all(
+        size >= 1 and wanted in (None, size) for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def sizes_of(expected: Sequence[int | None]) -> str:
+    """Spells an expected shape for a message."""
+    return ", ".join("any" if size is None else str(size) for size in expected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +61,13 @@ class _Shapes:
     state: Mapping[str, np.ndarray]
     source: str
 
-    def require(self, key: str, *expected: int | None) -> tuple[int, ...]:
-        """The array's shape, which must be `expected`; None stands for any size from 1 up."""
+    def require(self, key: str, *expected: int | None) -> Sequence[int]:
+        """Returns the array's shape, which must be `expected`."""
         if key not in self.state:
             self.refuse(f"has no {key!r}, without which it is no whole T2T-ViT")
         shape = self.state[key].shape
-        if len(shape) != len(expected) or not all(
-            size >= 1 and wanted in (None, size)
-            for size, wanted in zip(shape, expected, strict=True)
-        ):
-            sizes = ", ".join("any" if wanted is None else str(wanted) for wanted in expected)
-            self.refuse(f"{key!r} has the shape {shape}, expected ({sizes})")
+        if not shape_fits(shape, expected):
+            self.refuse(f"{key!r} has the shape {shape}, expected ({sizes_of(expected)})")
         return shape
 
     def refuse(self, reason: str) -> NoReturn:
@@ -112,7 +120,7 @@ def _is_transition(state: Mapping[str, np.ndarray], index: int) -> bool:
 
 
 def _require_blocks(shapes: _Shapes, fields: dict) -> int:
-    """Checks that every block is there in its width; returns the width behind the last one."""
+    """Checks that every block is there in its width; returns the width after the last one."""
     width, growth_rate = fields["embed_dim"], fields.get("growth_rate", 0)
     for index in range(_count_blocks(shapes)):
         block = f"blocks.{index}."
@@ -133,7 +141,7 @@ def _side_of_grid(shapes: _Shapes, embed_dim: int) -> int:
     positions = shapes.require("pos_embed", 1, None, embed_dim)[1] - 1
     side = math.isqrt(positions)
     if side < 1 or side * side != positions:
-        shapes.refuse(f"its position table has {positions} places, which is no square grid")
+        shapes.refuse(f"its position table has {positions} positions, which is no square grid")
     return side
 
 
@@ -159,21 +167,13 @@ def identify(
 ) -> Identity:
     """Reads a model's sizes off its state dict, which need not be trusted.
 
-    Args:
-        state: Official key -> array.
-        num_heads: Attention heads, which no shape tells. Needed for sizes nobody published; for
-            published ones None takes the first variant of those sizes (`t2t_vit_14`, not
-            `t2t_vit_14_resnext`, which differs in nothing else), which is logged.
-        source: The file's name, for messages.
-
-    Returns:
-        The sizes, the published name if there is one, the image size and the classes. A model of
-        them is at most several times as large as the arrays.
+    A model of them is at most several times as large as the arrays. No shape tells the number of
+    attention heads: sizes nobody published need `num_heads`; for published ones None takes the
+    first variant of those sizes (`t2t_vit_14`, not `t2t_vit_14_resnext`), which is logged.
 
     Raises:
         CheckpointError: The state dict is of no T2T-ViT, its position table is of no square grid,
             or its heads are not known.
-        ValueError: `num_heads` is below 1.
     """
     shapes = _Shapes(state, source)
     fields = {**_stem_fields(shapes), **_block_fields(shapes)}
@@ -182,7 +182,7 @@ def identify(
     classes = _classes(shapes, width)
     name, *twins = _published(fields, num_heads) or [None]
     if twins:
-        logger.info("%s: taken for %s; --model says if it is %s", source, name, *twins)
+        logger.info("%s: taken for %s; `model_name` says if it is %s", source, name, *twins)
     if name is not None:
         variant = VARIANTS[name]
     elif num_heads is not None:
@@ -191,7 +191,7 @@ def identify(
         sizes = ", ".join(f"{field}={value}" for field, value in fields.items())
         raise CheckpointError(
             f"{source}: is of no published size ({sizes}), and no shape tells the number of "
-            "attention heads. Say it with `num_heads` (--num_heads)."
+            "attention heads. Give it as `num_heads`."
         )
     strides = math.prod(split[1] for split in variant.soft_splits)
     return Identity(name, variant, side * strides, classes)

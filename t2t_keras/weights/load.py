@@ -1,33 +1,44 @@
-"""What `weights=` accepts, and its way into a model: "imagenet", or a file of one of four kinds."""
+"""The values of `weights=` and their way into a model: "imagenet", or a file of one of four kinds.
+
+A file is not trusted: of a Keras file the arrays are taken, never the architecture.
+"""
 
 import logging
+import math
 import os
 import tempfile
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+import h5py
 import keras
 
 from t2t_keras.errors import CheckpointError, DownloadError
 from t2t_keras.files import digest_record
 from t2t_keras.variants import VARIANTS, Variant
-from t2t_keras.weights.assign import Report, position_grid
+from t2t_keras.weights.assign import Report, load_state_dict, position_grid
 from t2t_keras.weights.convert import (
     CONVERTER_VERSION,
+    classifier,
     convert,
     load_official_checkpoint,
     load_or_advise,
 )
 from t2t_keras.weights.download import cached_conversion, fetch_release
-from t2t_keras.weights.formats import read_safetensors
-from t2t_keras.weights.keras_file import image_size, load_keras_file
+from t2t_keras.weights.formats import FILE_ERRORS, read_safetensors
+from t2t_keras.weights.identify import shape_fits, sizes_of
+from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.releases import RELEASES_URL, Release, imagenet_release
 from t2t_keras.weights.state_dict import state_dict_of
+from t2t_keras.weights.torch_reader import printable
 
 logger = logging.getLogger(__name__)
 
 OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
 _SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *OFFICIAL_SUFFIXES)
+_TABLE, _HEAD = ("layers/position_table/vars", "layers/dense/vars/0")  # in a `.weights.h5`
 
 
 def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -> None:
@@ -51,56 +62,119 @@ def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -
         )
 
 
-def load_weights(
-    model: keras.Model,
-    weights: str | os.PathLike,
-    variant: Variant,
-    variant_name: str | None,
-) -> Report:
-    """Loads weights into a model of that variant, whole or not at all.
+def _image_size(grid_size: tuple[int, int], variant: Variant) -> tuple[int, int]:
+    """Returns height and width in pixels of an image that gives that grid of tokens."""
+    strides = math.prod(split[1] for split in variant.soft_splits)
+    return grid_size[0] * strides, grid_size[1] * strides
 
-    Args:
-        model: A model of this package.
-        weights: "imagenet", or a `.weights.h5`, `.keras`, `.safetensors` or official `.pth` file.
-        variant: The model's sizes.
-        variant_name: Their published name, or None.
 
-    Returns:
-        What became of every key.
+def _weights_file(path: Path, folder: Path) -> Path:
+    """Returns the `.weights.h5` itself, or the one inside a `.keras` file, put into `folder`."""
+    if path.name.endswith(".weights.h5"):
+        return path
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("model.weights.h5")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise CheckpointError(
+                f"{path}: its weights are compressed, which Keras never does, and could fill the "
+                "disk. Write it again with Keras."
+            )
+        return Path(archive.extract(entry, folder))
 
-    Raises:
-        CheckpointError: The file is damaged or does not fit.
-        DownloadError: Released weights cannot be fetched or stored.
-        ValueError: No weights were released for the variant.
+
+def _shape_in(
+    arrays: Mapping[str, h5py.Dataset], name: str, expected: tuple[int | None, ...], path: Path
+) -> tuple[int, ...]:
+    """Returns the shape of a file's array, which must be `expected`; see `shape_fits`."""
+    array = arrays.get(name)
+    shape = () if array is None else array.shape or ()
+    is_float = array is not None and (
+        array.dtype.kind == "f" or array.attrs.get("dtype") == "bfloat16"
+    )
+    if not shape_fits(shape, expected) or not is_float:
+        present = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise CheckpointError(
+            f"{path}: has {present} in {name}, expected floating point numbers of shape "
+            f"({sizes_of(expected)}). Give weights that a model of this variant wrote, or an "
+            "official .pth file."
+        )
+    return shape
+
+
+def _grid_in(
+    arrays: Mapping[str, h5py.Dataset], positions: int, model_grid: tuple[int, int], path: Path
+) -> tuple[int, int]:
+    """Returns the grid of a file's position table: as the file says, the model's, or a square."""
+    saved = arrays.get(f"{_TABLE}/grid_size")
+    if saved is not None and saved.shape == (2,):
+        grid_size = (int(saved[0]), int(saved[1]))
+    elif positions == math.prod(model_grid):
+        grid_size = model_grid
+    else:
+        grid_size = (math.isqrt(positions),) * 2
+    if min(grid_size) < 1 or math.prod(grid_size) != positions:
+        raise CheckpointError(
+            f"{path}: its position table has {positions} positions for a grid of {grid_size}. Give "
+            "weights that a model of this package wrote, or an official .pth file."
+        )
+    return grid_size
+
+
+def _sizes_in(
+    file: h5py.File, model: keras.Model, path: Path
+) -> tuple[int | None, tuple[int, int]]:
+    """Returns the sizes in which a file and the model may differ: classes and grid of tokens."""
+    arrays: dict[str, h5py.Dataset] = {}
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item
+
+    file.visititems(collect)
+    # Keras writes arrays plainly: one that claims more than the file holds would fill the memory.
+    claimed = sum((array.size or 0) * array.dtype.itemsize for array in arrays.values())
+    if claimed > os.path.getsize(file.filename):
+        raise CheckpointError(
+            f"{path}: declares arrays larger than the file itself. It is damaged or made to fill "
+            "the memory: write or download it again."
+        )
+    layer, width = (
+        model.get_layer("position_table"),
+        model.get_layer("encoder").norm.gamma.shape[0],
+    )
+    table_shape = (1, None, layer.position_table.shape[-1])
+    positions = _shape_in(arrays, f"{_TABLE}/0", table_shape, path)[1] - 1
+    classes = _shape_in(arrays, _HEAD, (width, None), path)[1] if _HEAD in arrays else None
+    return classes, _grid_in(arrays, positions, layer.grid_size, path)
+
+
+def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
+    """Loads the arrays of a `.weights.h5` or `.keras` file; its architecture is never looked at.
+
+    A failing `keras.Model.load_weights` leaves a model half loaded, so a twin of the file's own
+    grid and classes takes the risk.
     """
-    if weights == "imagenet":
-        return _load_released(model, variant, variant_name)
-    path = os.fspath(weights)
-    if path.endswith(OFFICIAL_SUFFIXES):
-        return load_official_checkpoint(model, path)
-    if path.endswith(".safetensors"):
-        arrays, grid_size = read_safetensors(path)
-        return load_or_advise(model, state_dict_of(arrays, "", path), path, grid_size)
-    return load_keras_file(model, Path(path), variant)
-
-
-def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> Report:
-    """Loads the release for the model's image size, fetched, converted and kept."""
-    release = imagenet_release(variant_name, image_size(position_grid(model), variant))
-    source = fetch_release(release)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return load_keras_file(model, _converted(release, source, Path(folder)), variant)
-    except CheckpointError as error:
-        raise DownloadError(
-            f"{source}: is not the {release.variant} for {release.image_size} pixels and "
-            f"{release.classes} classes that {RELEASES_URL}{release.filename} should be. Delete it "
-            f"and {digest_record(source)}, and it is fetched again."
+            weights = _weights_file(path, Path(folder))
+            with h5py.File(weights, "r") as file:
+                classes, grid_size = _sizes_in(file, model, path)
+            twin = classifier(variant, classes, _image_size(grid_size, variant), "file")
+            twin.load_weights(weights)
+    except CheckpointError:
+        raise
+    except FILE_ERRORS as error:
+        raise CheckpointError(
+            f"{path}: cannot be loaded: it is damaged, or was written by a model of other sizes. "
+            "Check the model's name, or write or download the file again. "
+            f"({printable(str(error), limit=500)})"
         ) from error
+    state = state_dict_of(official_state(twin), "", os.fspath(path))
+    return load_state_dict(model, state, os.fspath(path), grid_size)
 
 
 def _converted(release: Release, source: Path, folder: Path) -> Path:
-    """The release as `.weights.h5`: kept in the cache, or in `folder` where that is read-only."""
+    """Returns the release as `.weights.h5`: in the cache, or in `folder` if that is read-only."""
 
     def build(target: Path) -> None:
         identity = convert(source, target, model_name=release.variant).identity
@@ -116,3 +190,33 @@ def _converted(release: Release, source: Path, folder: Path) -> Path:
         logger.warning("The converted weights are not kept: %s", error)
     build(folder / "released.weights.h5")
     return folder / "released.weights.h5"
+
+
+def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> Report:
+    """Loads the release for the model's image size: fetches, converts and keeps it."""
+    release = imagenet_release(variant_name, _image_size(position_grid(model), variant))
+    source = fetch_release(release)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return _load_keras_file(model, _converted(release, source, Path(folder)), variant)
+    except CheckpointError as error:
+        raise DownloadError(
+            f"{source}: is not the {release.variant} for {release.image_size} pixels and "
+            f"{release.classes} classes that {RELEASES_URL}{release.filename} should be. Delete it "
+            f"and {digest_record(source)}, and it is fetched again."
+        ) from error
+
+
+def load_weights(
+    model: keras.Model, weights: str | os.PathLike, variant: Variant, variant_name: str | None
+) -> Report:
+    """Loads weights into a model of a variant, whole or not at all; raises what `T2TViT` documents."""
+    if weights == "imagenet":
+        return _load_released(model, variant, variant_name)
+    path = os.fspath(weights)
+    if path.endswith(OFFICIAL_SUFFIXES):
+        return load_official_checkpoint(model, path)
+    if path.endswith(".safetensors"):
+        arrays, grid_size = read_safetensors(path)
+        return load_or_advise(model, state_dict_of(arrays, "", path), path, grid_size)
+    return _load_keras_file(model, Path(path), variant)

@@ -1,4 +1,4 @@
-"""The authors' checkpoint keys, as a table: which variable each one is, and in what layout."""
+"""The authors' checkpoint keys as a table: the variable of each one, and its layout."""
 
 import dataclasses
 import math
@@ -10,22 +10,16 @@ import numpy as np
 from t2t_keras.layers.embeddings import resize_grid
 from t2t_keras.models import structure
 
+Shape = tuple[int, ...]
+
 
 def resize_position_table(
     table: np.ndarray, grid_size: tuple[int, int], old_grid_size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Resizes the grid part of a position table and keeps the class token's row.
+    """Resizes the grid part of a (1, 1 + h * w, D) position table and keeps the class token's row.
 
-    Args:
-        table: (1, 1 + h * w, D) float32.
-        grid_size: (height, width) wanted, in tokens.
-        old_grid_size: (h, w) of the table; None takes a square.
-
-    Returns:
-        (1, 1 + height * width, D) float32.
-
-    Raises:
-        ValueError: The table is not of `old_grid_size`, or of no square grid where it is None.
+    A table of unknown grid (h, w) is taken for a square; a ValueError says that it is none, or of
+    another grid than `old_grid_size`.
 
     Reference: official `utils.resize_pos_embed` (bicubic, a = -0.75, no antialias).
     """
@@ -34,8 +28,8 @@ def resize_position_table(
         old_grid_size = (math.isqrt(positions),) * 2
     if math.prod(old_grid_size) != positions:
         raise ValueError(
-            f"`old_grid_size` must be given where a table is of no square grid, and have as many "
-            f"places. Received: {positions} places, old_grid_size={old_grid_size}"
+            f"`old_grid_size` must be given for a table whose grid is not square, and have as many "
+            f"positions. Received: {positions} positions, old_grid_size={old_grid_size}"
         )
     if tuple(grid_size) == tuple(old_grid_size):
         return table
@@ -46,30 +40,30 @@ def resize_position_table(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How an official array and a Keras variable hold the same numbers.
+    """One way in which an official array and a Keras variable hold the same numbers.
 
     Args:
-        name: What the report calls it.
+        name: Its name in the report.
         to_keras: (official array, Keras shape) -> array of that shape.
         to_official: Keras array -> official array.
     """
 
     name: str
-    to_keras: Callable[[np.ndarray, tuple], np.ndarray]
+    to_keras: Callable[[np.ndarray, Shape], np.ndarray]
     to_official: Callable[[np.ndarray], np.ndarray]
 
-    def official_shape(self, keras_shape: tuple) -> tuple:
-        """Shape of the official array for a variable of that shape; no array is made."""
+    def official_shape(self, keras_shape: Shape) -> Shape:
+        """Returns the official array's shape for a variable's; no array is made."""
         stand_in = np.broadcast_to(np.float32(0), keras_shape)
         return self.to_official(stand_in).shape
 
 
-def _unfold_to_keras(array, shape):
+def _unfold_to_keras(array: np.ndarray, shape: Shape) -> np.ndarray:
     kernel_size, _, channels, filters = shape
     return array.reshape(filters, channels, kernel_size, kernel_size).transpose(2, 3, 1, 0)
 
 
-def _keras_to_unfold(kernel):
+def _keras_to_unfold(kernel: np.ndarray) -> np.ndarray:
     return kernel.transpose(3, 2, 0, 1).reshape(kernel.shape[-1], -1)
 
 
@@ -141,20 +135,14 @@ _LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One official key and the variable of a model it belongs to.
-
-    Args:
-        key: The authors' name in a state dict.
-        variable: The model's `keras.Variable`.
-        layout: How the two arrays differ.
-    """
+    """One official key, the model's variable it belongs to, and how the two arrays differ."""
 
     key: str
     variable: keras.Variable
     layout: Layout
 
     @property
-    def official_shape(self) -> tuple:
+    def official_shape(self) -> Shape:
         return self.layout.official_shape(tuple(self.variable.shape))
 
 
@@ -167,7 +155,7 @@ def _layout(path: str, rank: int, convolution_stem: bool) -> Layout:
 
 
 def _place(path: str, performer: bool) -> tuple[str, str, dict]:
-    """Splits a path into the official prefix, our path below it and the parts' table there."""
+    """Splits a path into the official prefix, the path below it and the table of the parts there."""
     below = path.partition("/")[2]
     if (number := structure.t2t_block_number(path)) is not None:
         parts = _PERFORMER_PARTS if performer else _TRANSFORMER_PARTS
@@ -178,13 +166,9 @@ def _place(path: str, performer: bool) -> tuple[str, str, dict]:
 
 
 def official_entries(model: keras.Model) -> list[Entry]:
-    """Every variable of a T2T-ViT with its official key, in the model's order.
+    """Returns every variable of a T2T-ViT with its official key, in the model's order.
 
-    Args:
-        model: A model of this package, as its functions build it.
-
-    Raises:
-        ValueError: A variable has no place in the authors' models.
+    A ValueError names a variable that has no place in the authors' models.
     """
     paths = [variable.path for variable in model.variables]
     performer = any(path.endswith("/random_features") for path in paths)
@@ -210,7 +194,7 @@ def official_entries(model: keras.Model) -> list[Entry]:
 
 
 def official_state(model: keras.Model) -> dict[str, np.ndarray]:
-    """The model's weights under the authors' keys and in their layout, as float32 arrays."""
+    """Returns the model's weights under the authors' keys and in their layout, as float32 arrays."""
     return {
         entry.key: np.ascontiguousarray(
             entry.layout.to_official(keras.ops.convert_to_numpy(entry.variable)), np.float32

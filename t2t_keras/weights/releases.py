@@ -1,8 +1,8 @@
-"""The authors' released files: which variant, size and figures belong to each, and how to know it.
+"""The authors' released files: the variant, sizes and figures of each, and how to recognize it.
 
 The files are under the Clear BSD license, as the authors' code is. For one of them a size and
-digest are published by a third party (OpenVINO's model zoo); for the others there are none, so what
-was downloaded is checked by its structure and remembered by its own digest (see `download`).
+digest are published by a third party (OpenVINO's model zoo); for the others there are none, so a
+download is checked by its structure and remembered by its own digest (see `download`).
 """
 
 from dataclasses import dataclass
@@ -10,122 +10,62 @@ from dataclasses import dataclass
 RELEASES_URL = "https://github.com/yitu-opensource/T2T-ViT/releases/download/main/"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Release:
     """One released checkpoint.
 
     Attributes:
         variant: Name of the architecture, as in `VARIANTS`.
         filename: Name in the release, and in the cache.
-        statistics: Whose channel means and deviations the images were normalized by.
-        tag: What the weights were trained for: "imagenet", "imagenet_token_labeling", "cifar10"
-            or "cifar100".
+        top1, top5: Published or independently measured accuracy, in percent; None if unknown.
+        tag: The training task: "imagenet", "imagenet_token_labeling", "cifar10" or "cifar100".
         image_size: Side of the square training images, in pixels.
         classes: Number of classes of the head.
         crop_pct: Fraction of the resized image that the evaluation crop keeps, in (0, 1].
-        top1, top5: Published or independently measured accuracy, in percent; None if unknown.
+        statistics: Whose channel means and deviations the images were normalized by.
         size: Length in bytes, where known.
         sha384: Hexadecimal digest, where known.
     """
 
     variant: str
     filename: str
+    top1: float
+    top5: float | None = None
     tag: str = "imagenet"
     image_size: int = 224
     classes: int = 1000
     crop_pct: float = 0.9
     statistics: str = "imagenet"
-    top1: float
-    top5: float | None = None
     size: int | None = None
     sha384: str | None = None
 
 
 def _cifar(variant: str, filename: str, classes: int, top1: float) -> Release:
     # These were evaluated on whole images, resized.
-    return Release(
-        variant=variant,
-        filename=filename,
-        tag=f"cifar{classes}",
-        classes=classes,
-        crop_pct=1.0,
-        statistics="cifar",
-        top1=top1,
-    )
+    settings = {"tag": f"cifar{classes}", "crop_pct": 1.0, "statistics": "cifar"}
+    return Release(variant, filename, top1, classes=classes, **settings)
 
 
 RELEASES = (
+    Release("t2t_vit_7", "71.7_T2T_ViT_7.pth.tar", 71.676, 90.886),
+    Release("t2t_vit_10", "75.2_T2T_ViT_10.pth.tar", 75.150, 92.806),
+    Release("t2t_vit_12", "76.5_T2T_ViT_12.pth.tar", 76.480, 93.484),
     Release(
-        variant="t2t_vit_7",
-        filename="71.7_T2T_ViT_7.pth.tar",
-        top1=71.676,
-        top5=90.886,
-    ),
-    Release(
-        variant="t2t_vit_10",
-        filename="75.2_T2T_ViT_10.pth.tar",
-        top1=75.150,
-        top5=92.806,
-    ),
-    Release(
-        variant="t2t_vit_12",
-        filename="76.5_T2T_ViT_12.pth.tar",
-        top1=76.480,
-        top5=93.484,
-    ),
-    Release(
-        variant="t2t_vit_14",
-        filename="81.5_T2T_ViT_14.pth.tar",
+        "t2t_vit_14",
+        "81.5_T2T_ViT_14.pth.tar",
         top1=81.500,
         top5=95.666,
         size=86_212_823,
         sha384="98c8ae06a1e9997f3e83ad2dfbac49985bf7bd7723eb64e4b8462338163be026"
         "57998f0bd9f8997367417003caeaf7a1",
     ),
-    Release(
-        variant="t2t_vit_14",
-        filename="83.3_T2T_ViT_14.pth.tar",
-        image_size=384,
-        crop_pct=1.0,
-        top1=83.34,
-        top5=96.50,
-    ),
-    Release(
-        variant="t2t_vit_19",
-        filename="81.9_T2T_ViT_19.pth.tar",
-        top1=81.932,
-        top5=95.744,
-    ),
-    Release(
-        variant="t2t_vit_24",
-        filename="82.3_T2T_ViT_24.pth.tar",
-        top1=82.276,
-        top5=95.886,
-    ),
-    Release(
-        variant="t2t_vit_24",
-        filename="84.2_T2T_ViT_24.pth.tar",
-        tag="imagenet_token_labeling",
-        top1=84.2,
-    ),
-    Release(
-        variant="t2t_vit_t_14",
-        filename="81.7_T2T_ViTt_14.pth.tar",
-        top1=81.688,
-        top5=95.852,
-    ),
-    Release(
-        variant="t2t_vit_t_19",
-        filename="82.4_T2T_ViTt_19.pth.tar",
-        top1=82.442,
-        top5=96.082,
-    ),
-    Release(
-        variant="t2t_vit_t_24",
-        filename="82.6_T2T_ViTt_24.pth.tar",
-        top1=82.554,
-        top5=96.064,
-    ),
+    Release("t2t_vit_14", "83.3_T2T_ViT_14.pth.tar", 83.34, 96.50, image_size=384, crop_pct=1.0),
+    Release("t2t_vit_19", "81.9_T2T_ViT_19.pth.tar", 81.932, 95.744),
+    Release("t2t_vit_24", "82.3_T2T_ViT_24.pth.tar", 82.276, 95.886),
+    Release("t2t_vit_24", "84.2_T2T_ViT_24.pth.tar", 84.2, tag="imagenet_token_labeling"),
+    Release("t2t_vit_t_14", "81.7_T2T_ViTt_14.pth.tar", 81.688, 95.852),
+    Release("t2t_vit_t_19", "82.4_T2T_ViTt_19.pth.tar", 82.442, 96.082),
+    Release("t2t_vit_t_24", "82.6_T2T_ViTt_24.pth.tar", 82.554, 96.064),
     _cifar("t2t_vit_14", "cifar10_t2t-vit_14_98.3.pth", 10, 98.3),
     _cifar("t2t_vit_14", "cirfar100_t2t-vit-14_88.4.pth", 100, 88.4),  # spelled so in the release
     _cifar("t2t_vit_19", "cifar10_t2t-vit_19_98.4.pth", 10, 98.4),
@@ -134,29 +74,24 @@ RELEASES = (
 
 
 def release_named(filename: str) -> Release | None:
-    """The release with that file name, whatever folder it lies in; None where there is none."""
+    """Returns the release with that file name, whatever its folder; None where there is none."""
     return next((release for release in RELEASES if release.filename == filename), None)
 
 
 def imagenet_release(
     variant: str, image_size: tuple[int | None, int | None] = (224, 224)
 ) -> Release:
-    """Returns the ImageNet weights to start from at an image size.
+    """Returns the ImageNet weights to start from at an image size, None where it is free.
 
-    Args:
-        variant: Name of the architecture, such as "t2t_vit_14".
-        image_size: Height and width in pixels, None where free. Only `t2t_vit_14` at 384x384 has
-            weights of its own; elsewhere the ones for 224x224 are given, to be resized.
-
-    Raises:
-        ValueError: The authors released no weights for `variant`.
+    Only `t2t_vit_14` at 384x384 has weights of its own; elsewhere the ones for 224x224 are given,
+    to be resized. A ValueError says that the authors released none for the variant.
     """
     releases = [r for r in RELEASES if r.variant == variant and r.tag == "imagenet"]
     if not releases:
-        having = sorted({r.variant for r in RELEASES if r.tag == "imagenet"})
+        released = sorted({r.variant for r in RELEASES if r.tag == "imagenet"})
         raise ValueError(
             f"The authors released no `imagenet` weights for `{variant}`; they did for "
-            f"{', '.join(having)}. Pass `weights=None` to train from random weights, or the path "
+            f"{', '.join(released)}. Pass `weights=None` to train from random weights, or the path "
             f"of a file. Received: variant={variant!r}"
         )
     exact = [r for r in releases if tuple(image_size) == (r.image_size, r.image_size)]

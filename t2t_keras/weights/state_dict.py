@@ -1,4 +1,4 @@
-"""Which of the state dicts in a checkpoint file is the model's, and its arrays made ready."""
+"""Choosing the model's state dict in a checkpoint, and making its arrays ready to load."""
 
 import logging
 from collections.abc import Mapping
@@ -10,12 +10,13 @@ from t2t_keras.weights.torch_reader import printable
 
 logger = logging.getLogger(__name__)
 
-# The averaged weights are what the authors validated and released, so they come first.
+# The averaged weights are the ones that the authors validated and released, so they come first.
 STATE_DICT_KEYS = ("state_dict_ema", "state_dict", "net")
 _PREFIX = "module."
 
 
-def _choose(contents, key: str, source: str) -> tuple[str, Mapping]:
+def _choose(contents: object, key: str, source: str) -> tuple[str, Mapping]:
+    """Returns a state dict and its name for the log."""
     if not isinstance(contents, Mapping):
         raise CheckpointError(
             f"{source}: holds a {type(contents).__name__} where a dict of weights was expected. "
@@ -23,41 +24,42 @@ def _choose(contents, key: str, source: str) -> tuple[str, Mapping]:
         )
     known = [name for name in STATE_DICT_KEYS if isinstance(contents.get(name), Mapping)]
     if key == "auto":
-        return (known[0], contents[known[0]]) if known else ("the file itself", contents)
+        key = known[0] if known else ""
     if key == "":
         return "the file itself", contents
     if not isinstance(contents.get(key), Mapping):
         raise CheckpointError(
             f"{source}: has no state dict called {key!r}. It has: {', '.join(known) or 'none'}; "
-            'key="auto" takes the averaged weights where there are any.'
+            '`key="auto"` takes the averaged weights where there are any.'
         )
     return key, contents[key]
 
 
-def _ready(name: str, value, source: str) -> np.ndarray:
-    place = f"{source}: {printable(name)}"
+def _to_float32(value: object, place: str) -> np.ndarray:
     if not isinstance(value, np.ndarray):
         raise CheckpointError(
-            f"{place} is a {type(value).__name__}, not a tensor. Give the file of a "
-            "state dict, or of a checkpoint that holds one."
+            f"{place} is a {type(value).__name__}, not a tensor. Give the file of a state dict, or "
+            "of a checkpoint that holds one."
         )
     if value.dtype.kind != "f":
         raise CheckpointError(
-            f"{place} has dtype {value.dtype}; weights are floating point numbers. "
-            "Give a checkpoint that was not quantized."
+            f"{place} has dtype {value.dtype}; weights are floating point numbers. Give a "
+            "checkpoint that was not quantized."
         )
     with np.errstate(over="ignore"):
         array = value.astype(np.float32)
     if not np.isfinite(array).all():
         raise CheckpointError(
-            f"{place} holds values that are not finite. The run that saved it had "
-            "diverged, or the file is damaged: take an earlier checkpoint or download it again."
+            f"{place} holds values that are not finite. The run that saved it had diverged, or the "
+            "file is damaged: use an earlier checkpoint or download it again."
         )
     return array
 
 
-def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> dict[str, np.ndarray]:
-    """Finds the model's weights in what `read_torch_checkpoint` returned.
+def state_dict_of(
+    contents: object, key: str = "auto", source: str = "checkpoint"
+) -> dict[str, np.ndarray]:
+    """Returns the model's weights out of the value of `read_torch_checkpoint`.
 
     Args:
         contents: A checkpoint's contents: timm's (`state_dict_ema`, `state_dict`), the transfer
@@ -68,15 +70,11 @@ def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> di
 
     Returns:
         Official key -> float32 array, without the `module.` that parallel training puts before it.
-
-    Raises:
-        CheckpointError: No such state dict, an entry that is no finite floating-point tensor, or
-            two keys that are one without `module.`.
     """
     chosen, entries = _choose(contents, key, source)
     if key == "auto":
         logger.info("%s: taking the weights in %s", source, chosen)
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for name, value in entries.items():
         if not isinstance(name, str):
             raise CheckpointError(
@@ -88,5 +86,5 @@ def state_dict_of(contents, key: str = "auto", source: str = "checkpoint") -> di
                 f"{source}: {printable(plain)} is there twice, with and without {_PREFIX!r}. "
                 "Save the weights of one model again."
             )
-        state[plain] = _ready(name, value, source)
+        state[plain] = _to_float32(value, f"{source}: {printable(name)}")
     return state

@@ -30,13 +30,15 @@ def test_every_published_checkpoint_is_recognized(golden):
 def test_heads_tell_resnext_from_its_twin(golden, caplog):
     with caplog.at_level(logging.INFO):
         assert identify(_shapes_of(golden, "t2t_vit_14"), source="x.pth").name == "t2t_vit_14"
-    assert "x.pth: taken for t2t_vit_14; --model says if it is t2t_vit_14_resnext" in caplog.text
+    assert (
+        "x.pth: taken for t2t_vit_14; `model_name` says if it is t2t_vit_14_resnext" in caplog.text
+    )
     assert identify(_shapes_of(golden, "t2t_vit_14"), num_heads=32).name == "t2t_vit_14_resnext"
 
 
 def test_own_sizes_need_the_heads():
     state = state_dict_of(read_torch_checkpoint(DATA / "tiny_performer.pth.tar"))
-    with pytest.raises(CheckpointError, match="embed_dim=32, depth=3.*--num_heads"):
+    with pytest.raises(CheckpointError, match="embed_dim=32, depth=3.*`num_heads`"):
         identify(state)
     identity = identify(state, num_heads=2)
     assert (identity.name, identity.image_size, identity.classes) == (None, 64, 10)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError
-from t2t_keras.weights import keras_file
+from t2t_keras.weights import load
 from t2t_keras.weights.convert import write_model
 from tests.support.tiny import tiny_model
 
@@ -36,7 +36,7 @@ def no_twin(monkeypatch):
     def build(*_):
         pytest.fail("a model was built")
 
-    monkeypatch.setattr(keras_file, "classifier", build)
+    monkeypatch.setattr(load, "classifier", build)
 
 
 def _changed(written, tmp_path, name, **dataset):
@@ -118,7 +118,7 @@ def test_too_little_memory_is_an_error_of_the_file(written, monkeypatch):
     def build(*_):
         raise MemoryError
 
-    monkeypatch.setattr(keras_file, "classifier", build)
+    monkeypatch.setattr(load, "classifier", build)
     with pytest.raises(CheckpointError, match=f"^{written}: cannot be loaded"):
         tiny_model(weights=written)
 

@@ -54,5 +54,5 @@ def test_a_model_without_a_card_says_nothing(model, tmp_path):
 def test_a_card_that_makes_no_sense_is_refused(said, tmp_path):
     with zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
         archive.writestr("metadata.json", json.dumps({"t2t_keras": said}))
-    with pytest.raises(CheckpointError, match=r"odd\.keras: cannot be read, or says"):
+    with pytest.raises(CheckpointError, match=r"odd\.keras: cannot be read, or its metadata"):
         read_metadata(tmp_path / "odd.keras")

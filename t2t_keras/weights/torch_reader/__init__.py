@@ -21,7 +21,10 @@ The package depends on NumPy and on `t2t_keras.errors` alone.
 """
 
 from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, printable
-from t2t_keras.weights.torch_reader.reader import checkpoint_defect, read_torch_checkpoint
+from t2t_keras.weights.torch_reader.reader import (
+    checkpoint_defect,
+    read_torch_checkpoint,
+)
 from t2t_keras.weights.torch_reader.values import OpaqueObject
 
 __all__ = [

@@ -21,35 +21,9 @@ _NOTES = frozenset(("version", "byteorder", ".format_version", ".storage_alignme
 _NOTE_FOLDER = ".data/"
 _NOTE_BYTES = 1024
 _HIGHEST_VERSION = 10
-
-
-def read_zip_checkpoint(file: RegularFile, pinned: bool) -> object:
-    """Returns the value of the archive's pickle, tensors as arrays.
-
-    Args:
-        file: A file that starts like a zip archive.
-        pinned: Its SHA-256 was verified, so records without checksums are accepted.
-    """
-    archive = StoredZip(file, pinned)
-    folder = _folder(archive)
-    _require_known_records(archive, folder)
-    _require_readable(archive, folder)
-    sizes = {
-        match[1]: record.size
-        for name, record in archive.records.items()
-        if (match := _STORAGE.fullmatch(name.removeprefix(folder)))
-    }
-    storages = Storages(file.size, sizes)
-    pickled = archive.read(folder + _PICKLE, MAX_PICKLE_BYTES)
-    unpickler = Unpickler(pickled, 0, TorchGlobals(storages))
-    value = unpickler.run()
-    require(unpickler.position == len(pickled), "its pickle has bytes after its end")
-    require_tree(value)
-    if surplus := sizes.keys() - storages.by_key.keys():
-        raise InvalidCheckpoint(f"the storage {min(surplus)} belongs to no tensor")
-    for key, storage in storages.by_key.items():
-        storage.fill(lambda buffer, name=f"{folder}data/{key}": archive.read_into(name, buffer))
-    return value
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_COUNT_BYTES = 8
 
 
 def _folder(archive: StoredZip) -> str:
@@ -89,7 +63,7 @@ def _require_readable(archive: StoredZip, folder: str) -> None:
         for name in archive.records
         if not name.startswith(f"{folder}data")
     }
-    order, version = notes.get("byteorder", b"little"), notes.get("version", b"").strip()
+    order, version = (notes.get("byteorder", b"little"), notes.get("version", b"").strip())
     require(
         order == b"little",
         f"its numbers have the byte order {printable(order)}, only little is read",
@@ -102,9 +76,58 @@ def _require_readable(archive: StoredZip, folder: str) -> None:
     )
 
 
-_MAGIC = 0x1950A86A20F9469CFC6C
-_PROTOCOL = 1001
-_COUNT_BYTES = 8
+def read_zip_checkpoint(file: RegularFile, pinned: bool) -> object:
+    """Returns the value of the archive's pickle; `pinned` as `StoredZip` has it."""
+    archive = StoredZip(file, pinned)
+    folder = _folder(archive)
+    _require_known_records(archive, folder)
+    _require_readable(archive, folder)
+    sizes = {
+        match[1]: record.size
+        for name, record in archive.records.items()
+        if (match := _STORAGE.fullmatch(name.removeprefix(folder)))
+    }
+    storages = Storages(file.size, sizes)
+    pickled = archive.read(folder + _PICKLE, MAX_PICKLE_BYTES)
+    unpickler = Unpickler(pickled, 0, TorchGlobals(storages))
+    value = unpickler.run()
+    require(unpickler.position == len(pickled), "its pickle has bytes after its end")
+    require_tree(value)
+    if surplus := sizes.keys() - storages.by_key.keys():
+        raise InvalidCheckpoint(f"the storage {min(surplus)} belongs to no tensor")
+    for key, storage in storages.by_key.items():
+        storage.fill(lambda buffer, name=f"{folder}data/{key}": archive.read_into(name, buffer))
+    return value
+
+
+def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[object, int]:
+    unpickler = Unpickler(data, position, known)
+    return unpickler.run(), unpickler.position
+
+
+def _skip_header(data: bytes, known: TorchGlobals) -> int:
+    """Checks the magic number, the protocol and the writer's machine; returns their end."""
+    magic, position = _read_pickle(data, 0, known)
+    is_magic = type(magic) is int and magic == _MAGIC
+    fix = "Give the file that `torch.save` wrote."
+    require(is_magic, "it is a pickle, not a PyTorch checkpoint", fix)
+    protocol, position = _read_pickle(data, position, known)
+    known_protocol = type(protocol) is int and protocol == _PROTOCOL
+    require(known_protocol, "its protocol version is not the one of old PyTorch files")
+    system, position = _read_pickle(data, position, known)
+    require(
+        type(system) is dict and system.get("little_endian") is True,
+        "it was written on a big-endian machine, only little-endian numbers are read",
+        SAVE_ON_LITTLE_ENDIAN,
+    )
+    return position
+
+
+def _require_keys(keys: object, storages: Storages) -> None:
+    are_keys = type(keys) is list and all(type(key) is str for key in keys)
+    require(are_keys, "it is damaged: its list of storages is not one")
+    agree = len(keys) == len(storages.by_key) and set(keys) == storages.by_key.keys()
+    require(agree, "it is damaged: its list of storages is not the one its tensors need")
 
 
 def read_legacy_checkpoint(file: RegularFile) -> object:
@@ -134,41 +157,3 @@ def read_legacy_checkpoint(file: RegularFile) -> object:
         storage.fill(lambda buffer, start=start: file.read_into(start, buffer))
         position = start + storage.stored_bytes
     return value
-
-
-def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[object, int]:
-    unpickler = Unpickler(data, position, known)
-    return unpickler.run(), unpickler.position
-
-
-def _skip_header(data: bytes, known: TorchGlobals) -> int:
-    """Checks the magic number, the protocol and the writer's machine; returns their end."""
-    magic, position = _read_pickle(data, 0, known)
-    require(
-        type(magic) is int and magic == _MAGIC,
-        "it is a pickle, not a PyTorch checkpoint",
-        "Give the file that `torch.save` wrote.",
-    )
-    protocol, position = _read_pickle(data, position, known)
-    require(
-        type(protocol) is int and protocol == _PROTOCOL,
-        "its protocol version is not the one of old PyTorch files",
-    )
-    system, position = _read_pickle(data, position, known)
-    require(
-        type(system) is dict and system.get("little_endian") is True,
-        "it was written on a big-endian machine, only little-endian numbers are read",
-        SAVE_ON_LITTLE_ENDIAN,
-    )
-    return position
-
-
-def _require_keys(keys: object, storages: Storages) -> None:
-    require(
-        type(keys) is list and all(type(key) is str for key in keys),
-        "it is damaged: its list of storages is not one",
-    )
-    require(
-        len(keys) == len(storages.by_key) and set(keys) == storages.by_key.keys(),
-        "it is damaged: its list of storages is not the one its tensors need",
-    )

@@ -5,6 +5,7 @@ Nothing is imported or called by name: a global off the list ends the reading.
 
 import dataclasses
 from collections import OrderedDict
+from types import FunctionType
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from t2t_keras.weights.torch_reader.tensors import MAX_DIMENSIONS, STORAGE_TYPES
 from t2t_keras.weights.torch_reader.values import OpaqueObject
 
 MAX_WORK = 1_000_000
-_NAMESPACE = "argparse.Namespace"
 _SIZED = (str, bytes, tuple, list, dict, OrderedDict)
 _SCALAR_CODES = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 _UNREAD_TENSORS = {
@@ -30,13 +30,6 @@ _UNREAD_TENSORS = {
     "_rebuild_meta_tensor_no_storage": "a tensor without data",
     "_rebuild_wrapper_subclass": "a tensor subclass",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Name:
-    """An allowed global, on the pickle's stack in place of the object."""
-
-    dotted: str
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,48 +50,39 @@ class TorchGlobals:
         """Returns the stand-in for the global `module.name`."""
         if type(module) is not str or type(name) is not str:
             raise UnsafePickle("a global's name is not text")
-        if module == "torch" and name in STORAGE_TYPES:
-            return STORAGE_TYPES[name]
-        dotted = f"{module}.{name}"
-        if (module, name) in _CALLS or dotted == _NAMESPACE:
-            return Name(dotted)
+        if (module, name) in _STAND_INS:
+            return _STAND_INS[module, name]
         if module == "torch._utils" and name in _UNREAD_TENSORS:
             raise InvalidCheckpoint(
                 f"{_UNREAD_TENSORS[name]} ({name}) is not read",
                 "Save plain float32 tensors (`model.float().state_dict()`) from PyTorch instead.",
             )
-        raise UnsafePickle(f"it asks for {printable(dotted)}, which weights never need")
+        dotted = printable(f"{module}.{name}")
+        raise UnsafePickle(f"it asks for {dotted}, which weights never need")
 
     def reduce(self, function: object, arguments: object) -> object:
         """Returns the result of calling `function`, for the calls that are known here."""
-        if type(function) is not Name or type(arguments) is not tuple:
+        if type(function) is not FunctionType or type(arguments) is not tuple:
             raise UnsafePickle("it calls something that is not a function")
-        call = _BY_DOTTED_NAME.get(function.dotted)
-        if call is None:
-            raise UnsafePickle(f"it calls {function.dotted}")
         self._charge(arguments, *arguments)
-        return call(self._storages, arguments)
+        return function(self._storages, arguments)
 
     def new(self, cls: object, arguments: object) -> OpaqueObject:
         """Returns a stand-in for an instance of `cls`."""
-        if type(cls) is not Name or cls.dotted != _NAMESPACE or not _is_empty(arguments):
+        if cls is not OpaqueObject or not _is_empty(arguments):
             raise UnsafePickle("it makes an object other than an empty Namespace")
-        return OpaqueObject(cls.dotted)
+        return OpaqueObject("argparse.Namespace")
 
     def build(self, target: object, state: object) -> None:
         """Takes in the attributes of an object, as far as they matter."""
         self._charge(state)
         if type(target) is OpaqueObject and type(state) is dict and not target.attributes:
-            require(
-                all(type(key) is str for key in state),
-                "a Namespace has an attribute whose name is not text",
-            )
+            named = all(type(key) is str for key in state)
+            require(named, "a Namespace has an attribute whose name is not text")
             target.attributes.update(state)
         elif type(target) is ScalarType and type(state) is tuple:
-            order = state[1] if len(state) > 1 else None
-            require(
-                _is_text(order, "<") or _is_text(order, "|"), "a NumPy scalar is not little-endian"
-            )
+            little = len(state) > 1 and (_is_text(state[1], "<") or _is_text(state[1], "|"))
+            require(little, "a NumPy scalar is not little-endian")
         elif type(target) is not OrderedDict or type(state) is not dict:  # its `_metadata`
             raise UnsafePickle(f"it sets the state of an object ({type(target).__name__})")
 
@@ -107,10 +91,8 @@ class TorchGlobals:
         if type(key) is not tuple or len(key) not in (5, 6) or not _is_text(key[0], "storage"):
             raise UnsafePickle("a persistent id does not name a storage")
         _, kind, name, device, numel, *view = key
-        require(
-            type(device) is str and all(other is None for other in view),
-            "a storage has no device, or is a view of another storage",
-        )
+        plain = type(device) is str and all(field is None for field in view)
+        require(plain, "a storage has no device, or is a view of another storage")
         return self._storages.declare(kind, name, numel)
 
     def _charge(self, *values: object) -> None:
@@ -129,18 +111,14 @@ def _ordered_dict(_: Storages, arguments: tuple) -> OrderedDict:
 def _tensor(storages: Storages, arguments: tuple) -> np.ndarray:
     require(len(arguments) in (6, 7), f"it rebuilds a tensor from {len(arguments)} arguments")
     _require_plain(arguments[4], arguments[5])
-    require(
-        all(_is_empty(metadata) for metadata in arguments[6:]),
-        "a tensor is a conjugate or negative view, which is not read",
-    )
+    plain = all(_is_empty(metadata) for metadata in arguments[6:])
+    require(plain, "a tensor is a conjugate or negative view, which is not read")
     return storages.tensor(*arguments[:4])
 
 
 def _parameter(_: Storages, arguments: tuple) -> np.ndarray:
-    require(
-        len(arguments) == 3 and type(arguments[0]) is np.ndarray,
-        "it makes a parameter from something other than a tensor",
-    )
+    of_tensor = len(arguments) == 3 and type(arguments[0]) is np.ndarray
+    require(of_tensor, "a parameter is not made from a tensor")
     _require_plain(arguments[1], arguments[2])
     return arguments[0]
 
@@ -152,30 +130,21 @@ def _require_plain(requires_grad: object, hooks: object) -> None:
 
 def _size(_: Storages, arguments: tuple) -> tuple[int, ...]:
     sizes = arguments[0] if len(arguments) == 1 else None
-    require(
-        type(sizes) is tuple
-        and len(sizes) <= MAX_DIMENSIONS
-        and all(type(size) is int for size in sizes),
-        "it makes a torch.Size from something other than a few integers",
-    )
+    plain = type(sizes) is tuple and all(type(size) is int for size in sizes)
+    require(plain and len(sizes) <= MAX_DIMENSIONS, "a torch.Size is not a few integers")
     return sizes
 
 
 def _scalar_type(_: Storages, arguments: tuple) -> ScalarType:
     code = arguments[0] if len(arguments) == 3 else None
-    require(
-        type(code) is str and code in _SCALAR_CODES,
-        "it makes a NumPy dtype other than a plain number's",
-    )
+    require(type(code) is str and code in _SCALAR_CODES, "a NumPy dtype is not a plain number's")
     return ScalarType(code)
 
 
 def _scalar(_: Storages, arguments: tuple) -> np.generic:
     kind, raw = arguments if len(arguments) == 2 else (None, None)
-    require(
-        type(kind) is ScalarType and type(raw) is bytes,
-        "it makes a NumPy scalar from something other than a number's bytes",
-    )
+    plain = type(kind) is ScalarType and type(raw) is bytes
+    require(plain, "a NumPy scalar is not made from a number's bytes")
     dtype = np.dtype("<" + kind.code)
     require(len(raw) == dtype.itemsize, f"a NumPy scalar of {dtype.itemsize} bytes has {len(raw)}")
     return np.frombuffer(raw, dtype)[0]
@@ -199,7 +168,9 @@ def _is_empty(value: object) -> bool:
     return value is None or (type(value) in (dict, tuple, OrderedDict) and not value)
 
 
-_CALLS = {
+_STAND_INS = {
+    **{("torch", name): kind for name, kind in STORAGE_TYPES.items()},
+    ("argparse", "Namespace"): OpaqueObject,
     ("collections", "OrderedDict"): _ordered_dict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
@@ -209,4 +180,3 @@ _CALLS = {
     ("numpy._core.multiarray", "scalar"): _scalar,  # NumPy 2
     ("_codecs", "encode"): _encode,
 }
-_BY_DOTTED_NAME = {f"{module}.{name}": call for (module, name), call in _CALLS.items()}

@@ -15,6 +15,38 @@ _HEAD_BYTES = 512
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+def _read(path: str | os.PathLike, sha256: str | None) -> object:
+    with RegularFile(path) as file:
+        if sha256 is not None:
+            found, expected = file.sha256(), sha256.lower()
+            require(found == expected, f"its SHA-256 is {found}, expected {expected}")
+        head = file.read(0, min(file.size, _HEAD_BYTES))
+        require(bool(head), "it is empty")
+        if head.startswith(_ZIP_START):
+            value = read_zip_checkpoint(file, pinned=sha256 is not None)
+        elif head.startswith(_LEGACY_STARTS):
+            value = read_legacy_checkpoint(file)
+        else:
+            raise InvalidCheckpoint(
+                f"it is not a PyTorch checkpoint (it looks like {looks_like(head)})"
+            )
+        file.require_unchanged()
+        return value
+
+
+def checkpoint_defect(path: str | os.PathLike) -> str | None:
+    """Reads a whole checkpoint and returns what is wrong, as a clause with "it", or None.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    try:
+        _read(path, None)
+    except InvalidCheckpoint as error:
+        return error.reason
+    return None
+
+
 def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) -> object:
     """Reads a file that `torch.save` wrote, in the zip format or the stream before PyTorch 1.6.
 
@@ -43,42 +75,13 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
     except InvalidCheckpoint as error:
         reason, fix = error.reason, error.fix
     except OSError as error:
-        reason, fix = f"it cannot be read ({error.strerror})", "Check the path and its permissions."
+        reason, fix = (
+            f"it cannot be read ({error.strerror})",
+            "Check the path and its permissions.",
+        )
     except MemoryError:
-        reason, fix = "it needs more memory than there is", "Free memory, or use another machine."
+        reason, fix = ("it needs more memory than there is", "Free memory, or use another machine.")
     name = os.fsdecode(path)
     raise CheckpointError(
         f"Checkpoint {name if name.isprintable() else ascii(name)}: {reason}. {fix}"
     )
-
-
-def checkpoint_defect(path: str | os.PathLike) -> str | None:
-    """Reads a whole checkpoint and returns what is wrong, as a clause with "it", or None.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    try:
-        _read(path, None)
-    except InvalidCheckpoint as error:
-        return error.reason
-    return None
-
-
-def _read(path: str | os.PathLike, sha256: str | None) -> object:
-    with RegularFile(path) as file:
-        if sha256 is not None:
-            found, expected = file.sha256(), sha256.lower()
-            require(found == expected, f"its SHA-256 is {found}, expected {expected}")
-        head = file.read(0, min(file.size, _HEAD_BYTES))
-        require(bool(head), "it is empty")
-        if head.startswith(_ZIP_START):
-            value = read_zip_checkpoint(file, pinned=sha256 is not None)
-        elif head.startswith(_LEGACY_STARTS):
-            value = read_legacy_checkpoint(file)
-        else:
-            raise InvalidCheckpoint(
-                f"it is not a PyTorch checkpoint (it looks like {looks_like(head)})"
-            )
-        file.require_unchanged()
-        return value

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, printable, require
+from t2t_keras.weights.torch_reader.invalid import printable, require
 from t2t_keras.weights.torch_reader.regular_file import RegularFile
 
 MAX_RECORDS = 20_000
@@ -36,6 +36,67 @@ class Record:
     data_at: int = 0
 
 
+def _require_intact(holds: bool, damage: str) -> None:
+    require(holds, f"it is damaged: the zip archive {damage}")
+
+
+def _read_directory(file: RegularFile) -> tuple[bytes, int, int]:
+    """Returns the central directory, its number of entries and its offset."""
+    _require_intact(file.size >= _END.size, "is cut off")
+    end = _END.unpack(file.read(file.size - _END.size, _END.size))
+    signature, disk, first_disk, here, count, size, offset, comment_bytes = end
+    plain = signature == b"PK\x05\x06" and (disk, first_disk, here, comment_bytes) == (
+        0,
+        0,
+        count,
+        0,
+    )
+    _require_intact(plain, "is cut off, or bytes follow its end")
+    require(
+        count <= MAX_RECORDS and size <= _MAX_DIRECTORY_BYTES,
+        f"its zip archive holds {count} records, more than the {MAX_RECORDS} allowed",
+    )
+    after = file.size - _END.size - offset - size
+    if after == _ZIP64_END.size + _ZIP64_LOCATOR.size:
+        tail = file.read(offset + size, after)
+        signature, *_, disk, first_disk, here, total, size64, offset64 = _ZIP64_END.unpack_from(
+            tail
+        )
+        locator = _ZIP64_LOCATOR.unpack_from(tail, _ZIP64_END.size)
+        zip64 = (signature, disk, first_disk, here, total, size64, offset64)
+        agree = zip64 == (b"PK\x06\x06", 0, 0, count, count, size, offset)
+        agree = agree and locator == (b"PK\x06\x07", 0, offset + size, 1)
+        _require_intact(agree, "has end records that do not agree")
+    else:
+        _require_intact(after == 0, "has its directory not where its end says")
+    return file.read(offset, size), count, offset
+
+
+def _parse_directory(directory: bytes, count: int) -> Iterator[Record]:
+    at = 0
+    for _ in range(count):
+        name_at = at + _ENTRY.size
+        _require_intact(name_at <= len(directory), "has a directory that is cut off")
+        entry = _ENTRY.unpack_from(directory, at)
+        signature, _, _, flags, method, _, _, crc, packed, size = entry[:10]
+        name_bytes, extra_bytes, comment_bytes, disk = entry[10:14]
+        raw_name = directory[name_at : name_at + name_bytes]
+        at = name_at + name_bytes + extra_bytes + comment_bytes
+        _require_intact(signature == b"PK\x01\x02" and disk == 0, "has no readable directory")
+        name, shown = raw_name.decode("utf-8", "replace"), printable(raw_name)
+        usable = len(raw_name) <= _MAX_NAME_BYTES and name.isprintable() and "\ufffd" not in name
+        usable = usable and not {"", ".", ".."} & set(name.split("/"))
+        require(usable, f"a record has the unusable name {shown}")
+        require(not flags & _ENCRYPTED, f"record {shown} is encrypted")
+        require(
+            method == _STORED and packed == size and not flags & ~(_SIZES_FOLLOW | _UTF8_NAME),
+            f"record {shown} is compressed or otherwise not stored as it is",
+            "Unpack the archive and save the checkpoint again with `torch.save`.",
+        )
+        yield Record(name, size, crc, flags, header_at=entry[16])
+    _require_intact(at == len(directory), "has bytes left over in its directory")
+
+
 class StoredZip:
     """The records of an archive, every header checked before any data is read.
 
@@ -52,10 +113,8 @@ class StoredZip:
         self._pinned = pinned
         directory, count, directory_at = _read_directory(file)
         entries = sorted(_parse_directory(directory, count), key=lambda entry: entry.header_at)
-        require(
-            bool(entries) and entries[0].header_at == 0,
-            "it is damaged: bytes stand before the first record of the zip archive",
-        )
+        at_start = bool(entries) and entries[0].header_at == 0
+        _require_intact(at_start, "does not start with its first record")
         limits = [entry.header_at for entry in entries[1:]] + [directory_at]
         self.records: dict[str, Record] = {}
         for entry, limit in zip(entries, limits, strict=True):
@@ -66,10 +125,8 @@ class StoredZip:
     def read(self, name: str, limit: int) -> bytes:
         """Returns a record that may have at most `limit` bytes."""
         size = self.records[name].size
-        require(
-            size <= limit,
-            f"record {printable(name)} has {size} bytes, more than the {limit} allowed",
-        )
+        shown = printable(name)
+        require(size <= limit, f"record {shown} has {size} bytes, more than the {limit} allowed")
         data = bytearray(size)
         self.read_into(name, memoryview(data))
         return bytes(data)
@@ -89,83 +146,18 @@ class StoredZip:
 
     def _located(self, entry: Record, limit: int) -> Record:
         """Compares an entry of the directory with its local header; the record with `data_at`."""
-        name_at = entry.header_at + _HEADER.size
-        overlap = f"it is damaged: record {printable(entry.name)} overlaps another"
-        require(name_at <= limit, overlap)
+        name_at, shown = entry.header_at + _HEADER.size, printable(entry.name)
+        _require_intact(name_at <= limit, f"has a record {shown} that overlaps another")
         header = _HEADER.unpack(self._file.read(entry.header_at, _HEADER.size))
         signature, _, flags, method, _, _, *sizes, name_bytes, extra_bytes = header
         data_at = name_at + name_bytes + extra_bytes
-        require(data_at + entry.size <= limit, overlap)
+        fits = data_at + entry.size <= limit
+        _require_intact(fits, f"has a record {shown} that overlaps another")
         name = self._file.read(name_at, name_bytes)
         expected = (b"PK\x03\x04", entry.flags, _STORED, entry.name.encode())
-        sizes_agree = sizes == [entry.crc, entry.size, entry.size]
-        sizes_follow = bool(flags & _SIZES_FOLLOW) and sizes == [0, 0, 0]
-        require(
-            (signature, flags, method, name) == expected and (sizes_agree or sizes_follow),
-            f"it is damaged: the two headers of record {printable(entry.name)} do not agree",
+        agree = (signature, flags, method, name) == expected and (
+            sizes == [entry.crc, entry.size, entry.size]
+            or (sizes == [0, 0, 0] and bool(flags & _SIZES_FOLLOW))
         )
+        _require_intact(agree, f"has two headers of record {shown} that do not agree")
         return dataclasses.replace(entry, data_at=data_at)
-
-
-def _read_directory(file: RegularFile) -> tuple[bytes, int, int]:
-    """Returns the central directory, its number of entries and its offset."""
-    require(file.size >= _END.size, "it is damaged: the zip archive is cut off")
-    end = _END.unpack(file.read(file.size - _END.size, _END.size))
-    signature, disk, first_disk, here, count, size, offset, comment_bytes = end
-    require(
-        signature == b"PK\x05\x06" and (disk, first_disk, here, comment_bytes) == (0, 0, count, 0),
-        "it is damaged: the zip archive is cut off, or bytes follow its end",
-    )
-    require(
-        count <= MAX_RECORDS and size <= _MAX_DIRECTORY_BYTES,
-        f"its zip archive holds {count} records, more than the {MAX_RECORDS} allowed",
-    )
-    after = file.size - _END.size - offset - size
-    if after == _ZIP64_END.size + _ZIP64_LOCATOR.size:
-        tail = file.read(offset + size, after)
-        zip64 = _ZIP64_END.unpack(tail[: _ZIP64_END.size])
-        locator = _ZIP64_LOCATOR.unpack(tail[_ZIP64_END.size :])
-        require(
-            zip64[0] == b"PK\x06\x06"
-            and zip64[4:] == (0, 0, count, count, size, offset)
-            and locator == (b"PK\x06\x07", 0, offset + size, 1),
-            "it is damaged: the zip archive's end records do not agree",
-        )
-    else:
-        require(after == 0, "it is damaged: the zip archive's directory is not where its end says")
-    return file.read(offset, size), count, offset
-
-
-def _parse_directory(directory: bytes, count: int) -> Iterator[Record]:
-    at = 0
-    for _ in range(count):
-        name_at = at + _ENTRY.size
-        require(name_at <= len(directory), "it is damaged: the zip archive's directory is cut off")
-        entry = _ENTRY.unpack_from(directory, at)
-        signature, _, _, flags, method, _, _, crc, packed, size = entry[:10]
-        name_bytes, extra_bytes, comment_bytes, disk = entry[10:14]
-        name = _record_name(directory[name_at : name_at + name_bytes])
-        at = name_at + name_bytes + extra_bytes + comment_bytes
-        require(
-            signature == b"PK\x01\x02" and disk == 0,
-            "it is damaged: the zip archive's directory is not readable",
-        )
-        require(not flags & _ENCRYPTED, f"record {printable(name)} is encrypted")
-        require(
-            method == _STORED and packed == size and not flags & ~(_SIZES_FOLLOW | _UTF8_NAME),
-            f"record {printable(name)} is compressed or otherwise not stored as it is",
-            "Unpack the archive and save the checkpoint again with `torch.save`.",
-        )
-        yield Record(name, size, crc, flags, header_at=entry[16])
-    require(at == len(directory), "it is damaged: the zip archive's directory has bytes left over")
-
-
-def _record_name(raw: bytes) -> str:
-    try:
-        name = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        name = ""
-    parts = name.split("/")
-    if len(raw) > _MAX_NAME_BYTES or not name.isprintable() or {"", ".", ".."} & set(parts):
-        raise InvalidCheckpoint(f"a record has the unusable name {printable(raw)}")
-    return name

@@ -21,33 +21,32 @@ _SAVE_AS_FLOAT = "Convert the model to float32 in PyTorch (`model.float()`) and 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StorageType:
-    """A storage class of torch, such as FloatStorage.
-
-    Attributes:
-        name: Torch's name of the element type.
-        stored: The elements as they lie in the file; None if they are not read.
-        dtype: The elements of the arrays handed out. Differs for bfloat16, which NumPy lacks.
-    """
+    """A storage class of torch: its element type, and NumPy's code of it if it is read."""
 
     name: str
-    stored: np.dtype | None = None
-    dtype: np.dtype | None = None
+    code: str | None = None
 
+    @property
+    def stored(self) -> np.dtype:
+        """The elements as they lie in the file."""
+        return np.dtype(self.code)
 
-def _same(name: str, code: str) -> StorageType:
-    return StorageType(name, np.dtype(code), np.dtype(code))
+    @property
+    def dtype(self) -> np.dtype:
+        """The elements of the arrays handed out; NumPy lacks bfloat16."""
+        return np.dtype("<f4") if self.name == "bfloat16" else self.stored
 
 
 STORAGE_TYPES = {
-    "FloatStorage": _same("float32", "<f4"),
-    "HalfStorage": _same("float16", "<f2"),
-    "DoubleStorage": _same("float64", "<f8"),
-    "BFloat16Storage": StorageType("bfloat16", np.dtype("<u2"), np.dtype("<f4")),
-    "LongStorage": _same("int64", "<i8"),
-    "IntStorage": _same("int32", "<i4"),
-    "ShortStorage": _same("int16", "<i2"),
-    "ByteStorage": _same("uint8", "u1"),
-    "BoolStorage": _same("bool", "?"),
+    "FloatStorage": StorageType("float32", "<f4"),
+    "HalfStorage": StorageType("float16", "<f2"),
+    "DoubleStorage": StorageType("float64", "<f8"),
+    "BFloat16Storage": StorageType("bfloat16", "<u2"),
+    "LongStorage": StorageType("int64", "<i8"),
+    "IntStorage": StorageType("int32", "<i4"),
+    "ShortStorage": StorageType("int16", "<i2"),
+    "ByteStorage": StorageType("uint8", "u1"),
+    "BoolStorage": StorageType("bool", "?"),
     "CharStorage": StorageType("int8"),
     "ComplexFloatStorage": StorageType("complex64"),
     "ComplexDoubleStorage": StorageType("complex128"),
@@ -82,12 +81,24 @@ class Storage:
             _widen_bfloat16(raw.view(self.kind.stored), self.values.view("<u4"))
 
 
+def _widen_bfloat16(halves: np.ndarray, words: np.ndarray) -> None:
+    """Widens into `words`, whose upper half is `halves`: what is still to read stays ahead."""
+    for start in range(0, words.size, _WIDEN_CHUNK):
+        chunk = halves[start : start + _WIDEN_CHUNK].astype("<u4")
+        words[start : start + _WIDEN_CHUNK] = chunk << np.uint32(16)
+
+
+def _are_extents(values: object) -> bool:
+    return type(values) is tuple and all(
+        type(value) is int and 0 <= value < _MAX_EXTENT for value in values
+    )
+
+
 class Storages:
     """The storages a pickle declares, and the tensors that are views of them.
 
-    Args:
-        file_bytes: Size of the file; what is declared must fit, before anything is allocated.
-        record_bytes: Bytes of each storage by key, where the format knows them beforehand.
+    All must fit into `file_bytes`, and each its entry of `record_bytes` where the format has them,
+    before anything is allocated.
     """
 
     def __init__(self, file_bytes: int, record_bytes: Mapping[str, int] | None = None):
@@ -100,26 +111,16 @@ class Storages:
     def declare(self, kind: object, key: object, numel: object) -> Storage:
         """Returns the storage `key` of `numel` elements; a second mention must say the same."""
         require(type(kind) is StorageType, "a storage is not of one of torch's storage types")
-        require(
-            kind.stored is not None,
-            f"a tensor has the dtype {kind.name}, which is not read",
-            _SAVE_AS_FLOAT,
-        )
-        require(
-            type(key) is str and _KEY.fullmatch(key) is not None,
-            "a storage has a key that is not a number",
-        )
-        require(
-            type(numel) is int and 0 <= numel < _MAX_EXTENT,
-            f"storage {key} has an impossible number of elements",
-        )
+        reason = f"a tensor has the dtype {kind.name}, which is not read"
+        require(kind.code is not None, reason, _SAVE_AS_FLOAT)
+        numbered = type(key) is str and _KEY.fullmatch(key) is not None
+        require(numbered, "a storage has a key that is not a number")
+        require(_are_extents((numel,)), f"storage {key} has an impossible number of elements")
         known = self.by_key.get(key)
         if known is None:
             known = self.by_key[key] = self._allocate(kind, key, numel)
-        require(
-            known.kind == kind and known.values.size == numel,
-            f"storage {key} is declared twice, with different types or sizes",
-        )
+        same = known.kind == kind and known.values.size == numel
+        require(same, f"storage {key} is declared twice, with different types or sizes")
         return known
 
     def _allocate(self, kind: StorageType, key: str, numel: int) -> Storage:
@@ -127,30 +128,23 @@ class Storages:
         found = count if self._record_bytes is None else self._record_bytes.get(key, "no")
         require(found == count, f"storage {key} should have {count} bytes, the file has {found}")
         self._storage_room -= count
-        require(
-            self._storage_room >= 0 and len(self.by_key) < MAX_STORAGES,
-            f"its storages, up to {key}, do not fit into the file",
-        )
+        fits = self._storage_room >= 0 and len(self.by_key) < MAX_STORAGES
+        require(fits, f"its storages, up to {key}, do not fit into the file")
         return Storage(kind, key, np.empty(numel, kind.dtype))
 
     def tensor(self, storage: object, offset: object, shape: object, strides: object) -> np.ndarray:
         """Returns a read-only view of `storage`; all measures are in elements."""
         require(type(storage) is Storage, "a tensor's storage is missing")
-        require(
-            _are_extents((offset,)) and _are_extents(shape) and _are_extents(strides),
-            "a tensor's offset, shape or strides are not small, positive integers",
-        )
-        require(
-            len(shape) == len(strides) and len(shape) <= MAX_DIMENSIONS,
-            f"a tensor has {len(shape)} dimensions and {len(strides)} strides",
-        )
+        extents = all(map(_are_extents, ((offset,), shape, strides)))
+        require(extents, "a tensor's offset, shape or strides are not small, positive integers")
+        dimensions = len(shape)
+        plain = dimensions == len(strides) and dimensions <= MAX_DIMENSIONS
+        require(plain, f"a tensor has {dimensions} dimensions and {len(strides)} strides")
         dtype, itemsize = storage.kind.dtype, storage.kind.dtype.itemsize
         self._charge(shape, itemsize)
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        require(
-            (offset if 0 in shape else last + 1) <= storage.values.size,
-            f"a tensor of shape {shape} reaches outside its storage {storage.key}",
-        )
+        inside = (offset if 0 in shape else last + 1) <= storage.values.size
+        require(inside, f"a tensor of shape {shape} reaches outside its storage {storage.key}")
         if 0 in shape:
             return np.empty(shape, dtype)
         steps = tuple(step * itemsize for step in strides)
@@ -164,16 +158,3 @@ class Storages:
         require(self._tensor_room >= 0, f"a tensor of shape {shape} is far larger than the file")
         self._tensors += 1
         require(self._tensors <= MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
-
-
-def _are_extents(values: object) -> bool:
-    return type(values) is tuple and all(
-        type(value) is int and 0 <= value < _MAX_EXTENT for value in values
-    )
-
-
-def _widen_bfloat16(halves: np.ndarray, words: np.ndarray) -> None:
-    """Widens into `words`, whose upper half is `halves`: what is still to read stays ahead."""
-    for start in range(0, words.size, _WIDEN_CHUNK):
-        chunk = halves[start : start + _WIDEN_CHUNK].astype("<u4")
-        words[start : start + _WIDEN_CHUNK] = chunk << np.uint32(16)

@@ -46,10 +46,8 @@ class Unpickler:
             for _ in range(_MAX_STEPS):
                 code = self._take(1)[0]
                 if code == _STOP:
-                    require(
-                        len(self._stack) == 1 and not self._outer,
-                        "it does not end with exactly one value",
-                    )
+                    one = len(self._stack) == 1 and not self._outer
+                    require(one, "it does not end with exactly one value")
                     return self._stack.pop()
                 step = _STEPS.get(code)
                 if step is None:
@@ -61,11 +59,10 @@ class Unpickler:
 
     def _place(self) -> str:
         """Names the last text on the stack, usually a tensor's name."""
-        for frame in (self._stack, *reversed(self._outer)):
-            for value in reversed(frame):
-                if type(value) is str:
-                    return f"in the pickle near {printable(value)}"
-        return "in the pickle"
+        frames = (*self._outer, self._stack)
+        texts = (v for frame in reversed(frames) for v in reversed(frame) if type(v) is str)
+        text = next(texts, None)
+        return "in the pickle" if text is None else f"in the pickle near {printable(text)}"
 
     def _refuse_opcode(self, code: int) -> NoReturn:
         if code == _INST:
@@ -125,10 +122,8 @@ class Unpickler:
 
     def _protocol(self) -> None:
         protocol = self._unsigned(1)
-        require(
-            protocol <= _HIGHEST_PROTOCOL,
-            f"it has the pickle protocol {protocol}, which does not exist",
-        )
+        reason = f"it has the pickle protocol {protocol}, which does not exist"
+        require(protocol <= _HIGHEST_PROTOCOL, reason)
 
     def _frame(self) -> None:
         count = self._unsigned(8)
@@ -141,10 +136,8 @@ class Unpickler:
         self._push(line == b"01" if is_bool else int(line.removesuffix(b"L")))
 
     def _put(self, index: int) -> None:
-        require(
-            index not in self._memo and index < _MAX_STEPS and bool(self._stack),
-            "it notes a value where it may not",
-        )
+        free = index not in self._memo and index < _MAX_STEPS
+        require(free and bool(self._stack), "it notes a value where it may not")
         self._memo[index] = self._stack[-1]
 
     def _get(self, index: int) -> None:

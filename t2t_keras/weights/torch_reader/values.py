@@ -46,6 +46,16 @@ class _Extent:
         require(self.height <= MAX_DEPTH, _TOO_DEEP)
 
 
+def _children(node: object) -> Iterator[object]:
+    if isinstance(node, dict):
+        return iter(node.values())
+    if isinstance(node, list | tuple):
+        return iter(node)
+    if isinstance(node, OpaqueObject):
+        return iter(node.attributes.values())
+    raise InvalidCheckpoint(f"its pickle leaves a bare {type(node).__name__} among the values")
+
+
 def require_tree(root: object) -> None:
     """Checks that `root` can be walked by plain recursion in little time.
 
@@ -75,13 +85,3 @@ def require_tree(root: object) -> None:
             extents[key] = extent
             if path:
                 path[-1][2].add(extent.nodes, extent.height)
-
-
-def _children(node: object) -> Iterator[object]:
-    if isinstance(node, dict):
-        return iter(node.values())
-    if isinstance(node, list | tuple):
-        return iter(node)
-    if isinstance(node, OpaqueObject):
-        return iter(node.attributes.values())
-    raise InvalidCheckpoint(f"its pickle leaves a bare {type(node).__name__} among the values")
