@@ -1,10 +1,11 @@
+import concurrent.futures
 import errno
 import hashlib
 import os
 import resource
-import threading
 import time
 
+import filelock
 import pytest
 
 from t2t_keras.errors import DownloadError
@@ -15,6 +16,7 @@ from t2t_keras.files import (
     locked,
     record_digest,
     recorded_digest,
+    remove_all_leftovers,
     remove_leftovers,
 )
 from tests.support.training.forked import result_of
@@ -62,22 +64,27 @@ def test_a_folder_is_renamed_whole(tmp_path):
     assert names(tmp_path) == ["1"]
 
 
+def fill(part, folder, text):
+    """Makes a file of `part`, or a folder with one file."""
+    if folder:
+        part.mkdir()
+    (part / "inside" if folder else part).write_text(text)
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("folder", [False, True])
 def test_after_an_exception_the_old_file_stays_and_nothing_else(tmp_path, error, folder):
     final = tmp_path / "file"
     final.write_text("old")
     with pytest.raises(error), atomic_path(final) as part:
-        if folder:
-            part.mkdir()
-        (part / "inside" if folder else part).write_text("half")
+        fill(part, folder, "half")
         raise error
     assert final.read_text() == "old"
     assert names(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_a_full_disk_is_said_with_the_file(tmp_path, folder):
+def test_a_full_disk_is_an_error_with_the_file(tmp_path, folder):
     final = tmp_path / "log.csv"
     final.write_text("old")
 
@@ -85,14 +92,12 @@ def test_a_full_disk_is_said_with_the_file(tmp_path, folder):
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
             with atomic_path(final) as part:
-                if folder:
-                    part.mkdir()
-                (part / "inside" if folder else part).write_text("x" * 2000)
+                fill(part, folder, "x" * 2000)
         except OSError as error:
             return error.errno, error.filename, str(error)
 
-    said = f"[Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{final}'"
-    assert result_of(write) == (0, [errno.EFBIG, str(final), said])
+    message = f"[Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{final}'"
+    assert result_of(write) == (0, [errno.EFBIG, str(final), message])
     assert final.read_text() == "old" and names(tmp_path) == ["log.csv"]
 
 
@@ -109,39 +114,35 @@ def test_a_block_that_makes_nothing_is_an_error(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_leftovers_of_that_file_alone_are_removed(tmp_path):
-    final = tmp_path / "b.h5"
-    gone = [
-        ".part-0123abcd-b.h5",
-        ".part-0123abcd-.part-0123abcd-b.h5",
-        ".part-0123abcd-b.h5.sha256",
-    ]
-    kept = [".part-0123abcd-a-b.h5", ".part-0123abcd-bxh5", ".part-0123abcd-b.h5.h5", "b.h5"]
-    for name in gone + kept:
+def test_leftovers_of_that_file_alone_are_removed_or_all(tmp_path):
+    part = ".part-0123abcd-"
+    gone = [f"{part}b.h5", f"{part}{part}b.h5", f"{part}b.h5.sha256"]
+    others = [f"{part}a-b.h5", f"{part}bxh5", f"{part}b.h5.h5"]
+    for name in (*gone, *others, "b.h5"):
         (tmp_path / name).write_text(name)
-    remove_leftovers(final)
-    assert names(tmp_path) == sorted(kept)
+    remove_leftovers(tmp_path / "b.h5")
+    assert names(tmp_path) == sorted([*others, "b.h5"])
+    remove_all_leftovers(tmp_path)
+    assert names(tmp_path) == ["b.h5"]
 
 
 def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
-    path = tmp_path / "file"
     inside, most = 0, 0
 
     def work():
         nonlocal inside, most
-        with locked(path) as alone:
+        with locked(tmp_path / "file") as alone:
             assert alone
             inside += 1
             most = max(most, inside)
             time.sleep(0.01)
             inside -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for job in [threads.submit(work) for _ in range(8)]:
+            job.result(10)
     assert (inside, most) == (0, 1)
+    assert names(tmp_path) == ["file.lock"]
 
 
 def test_a_lock_ends_with_an_exception(tmp_path):
@@ -149,3 +150,25 @@ def test_a_lock_ends_with_an_exception(tmp_path):
         raise KeyError
     with locked(tmp_path / "file") as alone:
         assert alone
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EROFS])
+def test_without_locks_the_block_runs_all_the_same(tmp_path, monkeypatch, caplog, number):
+    def refuse(*_, **__):
+        raise OSError(number, "cannot")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    if number == errno.ENOLCK:
+        with locked(tmp_path / "file") as alone:
+            assert not alone
+        assert "without a lock" in caplog.text
+    else:
+        with pytest.raises(OSError, match="cannot"), locked(tmp_path / "file"):
+            pass
+
+
+def test_a_pipe_in_place_of_a_digest_does_not_hang(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"tokens")
+    os.mkfifo(digest_record(path))
+    assert recorded_digest(path) is None

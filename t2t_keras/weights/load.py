@@ -16,6 +16,7 @@ import keras
 
 from t2t_keras.errors import CheckpointError, DownloadError
 from t2t_keras.files import digest_record
+from t2t_keras.models.structure import parts_of
 from t2t_keras.variants import VARIANTS, Variant
 from t2t_keras.weights.assign import Report, load_state_dict, position_grid
 from t2t_keras.weights.convert import (
@@ -138,10 +139,8 @@ def _sizes_in(
             f"{path}: declares arrays larger than the file itself. It is damaged or made to fill "
             "the memory: write or download it again."
         )
-    layer, width = (
-        model.get_layer("position_table"),
-        model.get_layer("encoder").norm.gamma.shape[0],
-    )
+    parts = parts_of(model)
+    layer, width = parts.position_table, parts.norm.gamma.shape[0]
     table_shape = (1, None, layer.position_table.shape[-1])
     positions = _shape_in(arrays, f"{_TABLE}/0", table_shape, path)[1] - 1
     classes = _shape_in(arrays, _HEAD, (width, None), path)[1] if _HEAD in arrays else None
@@ -210,7 +209,7 @@ def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> R
 def load_weights(
     model: keras.Model, weights: str | os.PathLike, variant: Variant, variant_name: str | None
 ) -> Report:
-    """Loads weights into a model of a variant, whole or not at all; raises what `T2TViT` documents."""
+    """Loads weights into a model of a variant, whole or not at all."""
     if weights == "imagenet":
         return _load_released(model, variant, variant_name)
     path = os.fspath(weights)

@@ -155,7 +155,7 @@ def _layout(path: str, rank: int, convolution_stem: bool) -> Layout:
 
 
 def _place(path: str, performer: bool) -> tuple[str, str, dict]:
-    """Splits a path into the official prefix, the path below it and the table of the parts there."""
+    """Splits a path into the official prefix, the path below it and its table of parts."""
     below = path.partition("/")[2]
     if (number := structure.t2t_block_number(path)) is not None:
         parts = _PERFORMER_PARTS if performer else _TRANSFORMER_PARTS
@@ -194,7 +194,7 @@ def official_entries(model: keras.Model) -> list[Entry]:
 
 
 def official_state(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns the model's weights under the authors' keys and in their layout, as float32 arrays."""
+    """Returns the model's weights under the authors' keys and in their layout, as float32."""
     return {
         entry.key: np.ascontiguousarray(
             entry.layout.to_official(keras.ops.convert_to_numpy(entry.variable)), np.float32

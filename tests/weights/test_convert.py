@@ -130,3 +130,11 @@ def test_a_file_without_a_head_would_fit_a_model_without_one(golden, published):
     del state["head.weight"], state["head.bias"]
     with pytest.raises(CheckpointError, match=r'create_model\("t2t_vit_7", include_top=False\)'):
         load_or_advise(published, state, "x.pth")
+
+
+def test_conversion_writes_nothing_of_a_bad_source(tmp_path):
+    source = tmp_path / "bad.pth"
+    source.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError):
+        convert(source, tmp_path / "out.weights.h5")
+    assert list(tmp_path.iterdir()) == [source]

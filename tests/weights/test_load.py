@@ -1,102 +1,106 @@
-"""`weights=`: every kind of file, whole or not at all."""
+"""`weights=`: every kind of file, whole or not at all, and files that are not what they say."""
 
+import errno
+import logging
+import shutil
 import zipfile
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from t2t_keras import CheckpointError, T2TViT, create_model, load_official_checkpoint
-from t2t_keras.weights.convert import convert, write_model
-from t2t_keras.weights.formats import read_safetensors
+from t2t_keras import CheckpointError, DownloadError, T2TViT, create_model, load_official_checkpoint
+from t2t_keras.files import digest_record
+from t2t_keras.weights import download, load
+from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.download import fetch_release, weights_dir
+from t2t_keras.weights.releases import RELEASES_URL, imagenet_release
 from tests.conftest import DATA
 from tests.support.tiny import tiny_model, tiny_variant
+from tests.support.weights.release_server import NOWHERE
+from tests.support.weights.torch_writer import checkpoint
 
 SUFFIXES = [".weights.h5", ".keras", ".safetensors"]
+OFFICIAL = DATA / "tiny_performer.pth.tar"
+TABLE, HEAD = "layers/position_table/vars/0", "layers/dense/vars/0"
+GRID = "layers/position_table/vars/grid_size"
 
 
 @pytest.fixture(scope="module")
 def loaded():
     model = tiny_model()
-    load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
+    load_official_checkpoint(model, OFFICIAL)
     return model
 
 
+@pytest.fixture(scope="module")
+def written(loaded, tmp_path_factory):
+    """Suffix -> a file of that kind, of the same weights."""
+    folder = tmp_path_factory.mktemp("written")
+    for suffix in SUFFIXES:
+        write_model(loaded, folder / f"tiny{suffix}")
+    shutil.copy(DATA / "tiny_bare_state_dict.pth", folder / "tiny.pth")
+    return {suffix: folder / f"tiny{suffix}" for suffix in (*SUFFIXES, ".pth")}
+
+
 def _same(model, other):
-    return all(
-        np.array_equal(one, two)
-        for one, two in zip(model.get_weights(), other.get_weights(), strict=True)
-    )
+    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(one, two) for one, two in pairs)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_kind_comes_back_the_same(suffix, loaded, tmp_path):
-    path = tmp_path / f"tiny{suffix}"
-    write_model(loaded, path)
-    assert _same(tiny_model(weights=path), loaded)
+def test_every_kind_comes_back_the_same(suffix, loaded, written):
+    assert _same(tiny_model(weights=written[suffix]), loaded)
 
 
 def test_official_file_goes_straight_in(loaded):
-    assert _same(tiny_model(weights=DATA / "tiny_performer.pth.tar"), loaded)
+    assert _same(tiny_model(weights=OFFICIAL), loaded)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_other_classes_and_sizes_from_every_kind(suffix, loaded, tmp_path):
-    path = tmp_path / f"tiny{suffix}"
-    write_model(loaded, path)
-    model = tiny_model(weights=path, classes=3, input_shape=(96, 80, 3))
-    expected = tiny_model(input_shape=(96, 80, 3), weights=DATA / "tiny_performer.pth.tar")
-    ours, theirs = (m.get_layer("position_table").get_weights()[0] for m in (model, expected))
-    np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(
-        model.get_layer("project").get_weights()[0], loaded.get_layer("project").get_weights()[0]
-    )
+def test_other_classes_and_sizes_from_every_kind(suffix, loaded, written):
+    model = tiny_model(weights=written[suffix], classes=3, input_shape=(96, 80, 3))
+    expected = tiny_model(input_shape=(96, 80, 3), weights=OFFICIAL)
+    for name, other in (("position_table", expected), ("project", loaded)):
+        ours, theirs = (each.get_layer(name).get_weights()[0] for each in (model, other))
+        np.testing.assert_array_equal(ours, theirs)
 
 
-def test_features_without_classifier(loaded, tmp_path):
-    path = tmp_path / "tiny.weights.h5"
-    write_model(loaded, path)
-    model = tiny_model(weights=path, include_top=False, pooling="avg")
+def test_features_without_classifier(written):
+    model = tiny_model(weights=written[".weights.h5"], include_top=False, pooling="avg")
     assert model.output_shape == (None, 32)
 
 
-def _damage(path, how):
-    contents = bytearray(path.read_bytes())
-    if how == "cut":
-        del contents[len(contents) // 2 :]
-    elif how == "empty":
-        contents.clear()
-    elif how == "html":
-        contents[:] = b"<!DOCTYPE html><html><body>Not found</body></html>"
-    path.write_bytes(bytes(contents))
+DAMAGES = {
+    "cut": lambda contents: contents[: len(contents) // 2],
+    "empty": lambda contents: b"",
+    "html": lambda contents: b"<!DOCTYPE html><html><body>Not found</body></html>",
+}
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "html"])
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".pth"])
-def test_damaged_file_is_named(suffix, how, loaded, tmp_path):
+def test_damaged_file_is_named(suffix, damage, written, tmp_path):
     path = tmp_path / f"tiny{suffix}"
-    if suffix == ".pth":
-        path.write_bytes((DATA / "tiny_bare_state_dict.pth").read_bytes())
-    else:
-        write_model(loaded, path)
-    _damage(path, how)
+    path.write_bytes(DAMAGES[damage](written[suffix].read_bytes()))
     with pytest.raises(CheckpointError, match=str(path)):
         tiny_model(weights=path)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_file_of_other_sizes_is_refused(suffix, loaded, tmp_path):
-    path = tmp_path / f"tiny{suffix}"
-    write_model(loaded, path)
-    with pytest.raises(CheckpointError, match=str(path)):
-        T2TViT(tiny_variant(embed_dim=64), weights=path, classes=10)
+def test_file_of_other_sizes_is_refused(suffix, written):
+    with pytest.raises(CheckpointError, match=str(written[suffix])) as caught:
+        T2TViT(tiny_variant(embed_dim=64), weights=written[suffix], classes=10)
+    if suffix == ".safetensors":
+        assert "those of no published T2T-ViT" in str(caught.value)
 
 
-def test_architecture_in_a_keras_file_is_never_run(loaded, tmp_path):
+def test_architecture_in_a_keras_file_is_never_run(loaded, written, tmp_path):
     """Only arrays are taken: the model's description may say anything."""
-    good, path = tmp_path / "good.keras", tmp_path / "tiny.keras"
-    write_model(loaded, good)
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as target:
+    path = tmp_path / "tiny.keras"
+    with zipfile.ZipFile(written[".keras"]) as source, zipfile.ZipFile(path, "w") as target:
         target.writestr("config.json", '{"module": "os", "class_name": "system"}')
         target.writestr("model.weights.h5", source.read("model.weights.h5"))
     assert _same(tiny_model(weights=path), loaded)
@@ -111,49 +115,204 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
         tiny_model(weights=path)
 
 
-def test_another_model_is_told_which_would_fit_from_safetensors_too(loaded, tmp_path):
-    path = tmp_path / "tiny.safetensors"
-    write_model(loaded, path)
-    with pytest.raises(CheckpointError, match="those of no published T2T-ViT"):
-        T2TViT(tiny_variant(embed_dim=64), weights=path, classes=10)
-
-
-def test_unreadable_safetensors_is_named(tmp_path):
-    for path in (tmp_path, tmp_path / "gone.safetensors"):
-        with pytest.raises(CheckpointError, match=f"^{path}: cannot be read"):
-            read_safetensors(path)
-
-
-@pytest.mark.parametrize("weights", [True, 1, b"tiny.pth", ["tiny.pth"]])
-def test_weights_of_another_type_are_that_value_error(weights):
+@pytest.mark.parametrize("weights", [True, 1, b"tiny.pth", ["tiny.pth"], "missing.weights.h5"])
+def test_weights_that_are_no_file_are_that_value_error(weights):
     with pytest.raises(ValueError, match="The `weights` argument should be either.*Received: wei"):
         tiny_model(weights=weights)
 
 
-def test_wrong_weights_arguments():
+def test_names_of_weights_that_were_never_released():
     with pytest.raises(ValueError, match="The `weights` argument should be either"):
         create_model("t2t_vit_7", weights="imagenet21k")
-    with pytest.raises(ValueError, match="The `weights` argument should be either"):
-        tiny_model(weights="missing.weights.h5")
     with pytest.raises(ValueError, match="needs a published variant"):
         tiny_model(weights="imagenet")
     with pytest.raises(ValueError, match="t2t_vit_14_se.*t2t_vit_7"):
         create_model("t2t_vit_14_se")
 
 
-def test_conversion_writes_nothing_of_a_bad_source(tmp_path):
-    source = tmp_path / "bad.pth"
-    source.write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError):
-        convert(source, tmp_path / "out.weights.h5")
-    assert list(tmp_path.iterdir()) == [source]
-
-
-def test_half_precision_model_takes_float32_weights(loaded, tmp_path):
-    path = tmp_path / "tiny.weights.h5"
-    write_model(loaded, path)
-    keras.config.set_dtype_policy("mixed_bfloat16")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
+def test_half_precision_models_take_and_give_weights(policy, loaded, written, tmp_path):
+    path = tmp_path / "half.weights.h5"
+    keras.config.set_dtype_policy(policy)
     try:
-        assert _same(tiny_model(weights=path), loaded)
+        half = tiny_model(weights=written[".weights.h5"])
+        half.save_weights(path)
     finally:
         keras.config.set_dtype_policy("float32")
+    assert policy == "bfloat16" or _same(half, loaded)
+    expected = keras.ops.convert_to_numpy(half.get_layer("head").kernel).astype("float32")
+    again = tiny_model(weights=path).get_layer("head").get_weights()[0]
+    np.testing.assert_array_equal(again, expected)
+
+
+# Keras files that lie.
+
+
+@pytest.fixture
+def no_twin(monkeypatch):
+    """Fails where a model is built from what a file says."""
+    monkeypatch.setattr(load, "classifier", lambda *_: pytest.fail("a model was built"))
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [
+        (HEAD, {"shape": (0, 10**9), "dtype": "f4"}),
+        (HEAD, {"shape": (10**9, 0), "dtype": "f4"}),
+        (HEAD, {"shape": (31, 10), "dtype": "f4"}),
+        (HEAD, {"shape": (320,), "dtype": "f4"}),
+        (HEAD, {"shape": (), "dtype": "f4"}),
+        (HEAD, {"shape": (32, 2000), "dtype": "i1"}),
+        (HEAD, {"shape": (32, 2000), "dtype": "?"}),
+        (HEAD, {"dtype": h5py.Empty("f4").dtype, "data": h5py.Empty("f4")}),
+        (HEAD, {"shape": (32, 10), "dtype": h5py.string_dtype()}),
+        (TABLE, {"shape": (1, 10**9 + 1, 0), "dtype": "f4"}),
+        (TABLE, {"shape": (1, 0, 32), "dtype": "f4"}),
+        (TABLE, {"shape": (1, 1, 32), "dtype": "f4"}),
+        (TABLE, {"shape": (2, 17, 32), "dtype": "f4"}),
+        (TABLE, {"shape": (1, 18, 32), "dtype": "f4"}),
+        (TABLE, {"shape": (1, 1025, 32), "dtype": "u1"}),
+        (GRID, {"data": np.array([10**9, 0])}),
+        (GRID, {"data": np.array([-4, -4])}),
+        (GRID, {"data": np.array([5, 5])}),
+    ],
+    ids=str,
+)
+def test_shapes_are_checked_before_a_model_is_built(name, dataset, written, tmp_path, no_twin):
+    path = tmp_path / "changed.weights.h5"
+    shutil.copy(written[".weights.h5"], path)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, **dataset)
+    with pytest.raises(CheckpointError, match=f"^{path}: (has .* expected|its position table)"):
+        tiny_model(weights=path)
+
+
+def test_arrays_larger_than_their_file_are_refused(tmp_path, no_twin):
+    path = tmp_path / "bomb.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset(TABLE, (1, 1 << 20, 1 << 10), chunks=(1, 1, 1 << 10))
+    with pytest.raises(CheckpointError, match="declares arrays larger than the file"):
+        tiny_model(weights=path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_weights_are_refused_whatever_they_unpack_to(method, tmp_path):
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("model.weights.h5", bytes(1 << 20))
+    packed = bytearray(path.read_bytes())
+    packed[60:80] = bytes(20)  # the packed bytes are damaged as well
+    path.write_bytes(packed)
+    with pytest.raises(CheckpointError, match="its weights are compressed"):
+        tiny_model(weights=path)
+
+
+def test_a_zip_that_promises_more_than_it_holds_is_damaged(written, tmp_path):
+    path = tmp_path / "cut.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", written[".weights.h5"].read_bytes())
+    contents = bytearray(path.read_bytes())
+    at = contents.rindex(b"PK\x01\x02") + 20
+    contents[at : at + 8] = 2 * (10**9).to_bytes(4, "little")  # both sizes in the directory
+    path.write_bytes(contents)
+    with pytest.raises(CheckpointError, match=f"^{path}: cannot be loaded: it is damaged"):
+        tiny_model(weights=path)
+
+
+def test_too_little_memory_is_an_error_of_the_file(written, monkeypatch):
+    def build(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(load, "classifier", build)
+    path = written[".weights.h5"]
+    with pytest.raises(CheckpointError, match=f"^{path}: cannot be loaded"):
+        tiny_model(weights=path)
+
+
+# `weights="imagenet"`, from files placed in the cache; nothing is fetched.
+
+SMALL, LARGE_IMAGES = "71.7_T2T_ViT_7.pth.tar", "83.3_T2T_ViT_14.pth.tar"
+MARK = 0.25
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty cache, and no network."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(
+        load, "fetch_release", lambda release: fetch_release(release, None, NOWHERE)
+    )
+
+
+def _place(golden, name, filename, **shapes) -> Path:
+    """Writes a checkpoint of a published variant, all its numbers `MARK`, as a release."""
+    path = weights_dir() / filename
+    path.parent.mkdir(parents=True, exist_ok=True)
+    named = {**dict(golden[name]["state_dict"]), **shapes}
+    path.write_bytes(checkpoint({key: np.full(shape, MARK, "f4") for key, shape in named.items()}))
+    return path
+
+
+def _is_marked(model) -> bool:
+    return all((weight == MARK).all() for weight in model.get_weights())
+
+
+def test_the_conversion_is_kept(golden, home):
+    path = _place(golden, "t2t_vit_7", SMALL)
+    assert _is_marked(create_model("t2t_vit_7"))
+    kept = [file.name for file in path.parent.glob("*.weights.h5")]
+    assert len(kept) == 1 and kept[0].startswith("t2t_vit_7_imagenet_224-")
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("t2t_vit_10", {}),
+        ("t2t_vit_7", {"head.weight": (10, 256), "head.bias": (10,)}),
+        ("t2t_vit_7", {"pos_embed": (1, 101, 256)}),
+    ],
+    ids=["another variant", "other classes", "another image size"],
+)
+def test_another_file_of_that_name_is_a_download_error_with_a_way_out(name, shapes, golden, home):
+    path = _place(golden, name, SMALL, **shapes)
+    with pytest.raises(DownloadError) as caught:
+        create_model("t2t_vit_7")
+    message = str(caught.value)
+    assert message.startswith(f"{path}: is not the t2t_vit_7 for 224 pixels and 1000 classes")
+    assert f"{RELEASES_URL}{SMALL}" in message
+    assert f"Delete it and {digest_record(path)}" in message
+    assert not list(path.parent.glob("*.weights.h5"))
+
+
+def test_the_way_out_is_one(golden, home):
+    path = _place(golden, "t2t_vit_10", SMALL)
+    assert fetch_release(imagenet_release("t2t_vit_7")) == path  # remembers it
+    path.unlink()
+    digest_record(path).unlink()
+    _place(golden, "t2t_vit_7", SMALL)
+    assert _is_marked(create_model("t2t_vit_7"))
+
+
+def test_a_read_only_cache_with_the_release_is_enough(golden, home, monkeypatch, caplog):
+    def refuse(path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(download, "locked", refuse)
+    path = _place(golden, "t2t_vit_7", SMALL)
+    with caplog.at_level(logging.WARNING):
+        assert _is_marked(create_model("t2t_vit_7"))
+    assert "The converted weights are not kept: Weights cannot be stored in" in caplog.text
+    assert not list(path.parent.glob("*.weights.h5"))
+
+
+def test_the_release_for_large_images_is_chosen_by_the_images_the_model_gets(golden, home):
+    """Not by what it is called on, where `input_tensor` was computed from that."""
+    _place(golden, "t2t_vit_14_384", LARGE_IMAGES)
+    assert _is_marked(create_model("t2t_vit_14", input_shape=(384, 384, 3)))
+    images = keras.Input((None, None, 3))
+    resized = keras.layers.Resizing(384, 384)(images)
+    assert _is_marked(create_model("t2t_vit_14", input_tensor=resized))
+    with pytest.raises(DownloadError, match="81.5_T2T_ViT_14.pth.tar could not be fetched"):
+        create_model("t2t_vit_14", input_shape=(None, None, 3))

@@ -1,4 +1,4 @@
-"""Reads damaged copies of good checkpoints and counts what becomes of each."""
+"""Damaged copies of good checkpoints: random changes of bytes, and the reader's answer to each."""
 
 import collections
 import dataclasses
@@ -7,24 +7,90 @@ import io
 import random
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
-from t2t_keras.weights import read_torch_checkpoint
-from t2t_keras.weights.torch_reader import OpaqueObject
+from t2t_keras.weights.torch_reader import OpaqueObject, read_torch_checkpoint
+from tests.conftest import DATA
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.mutations import mutate
 
-DATA = Path(__file__).parents[2] / "goldens"
 GOLDEN_SHARE = 0.05
 REZIPPED_SHARE = 0.3
+_LENGTHS = (1, 2, 3, 4, 8, 16, 64, 256)
+_NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
+
+
+def _span(data: bytearray, rng: random.Random) -> slice:
+    start = rng.randrange(len(data) + 1)
+    return slice(start, min(len(data), start + rng.choice(_LENGTHS)))
+
+
+def _flip_bit(data: bytearray, rng: random.Random) -> None:
+    if data:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+
+
+def _set_byte(data: bytearray, rng: random.Random) -> None:
+    if data:
+        data[rng.randrange(len(data))] = rng.randrange(256)
+
+
+def _set_number(data: bytearray, rng: random.Random) -> None:
+    width = rng.choice((1, 2, 4, 8))
+    number = rng.choice(_NUMBERS) % 256**width
+    start = rng.randrange(len(data) + 1)
+    data[start : start + width] = number.to_bytes(width, rng.choice(("little", "big")))
+
+
+def _zero(data: bytearray, rng: random.Random) -> None:
+    span = _span(data, rng)
+    data[span] = bytes(span.stop - span.start)
+
+
+def _delete(data: bytearray, rng: random.Random) -> None:
+    del data[_span(data, rng)]
+
+
+def _insert(data: bytearray, rng: random.Random) -> None:
+    start = rng.randrange(len(data) + 1)
+    data[start:start] = rng.randbytes(rng.choice(_LENGTHS))
+
+
+def _repeat(data: bytearray, rng: random.Random) -> None:
+    span = _span(data, rng)
+    data[span.start : span.start] = data[span] * rng.choice((1, 1, 2, 16))
+
+
+def _move(data: bytearray, rng: random.Random) -> None:
+    piece, to = data[_span(data, rng)], rng.randrange(len(data) + 1)
+    data[to : to + len(piece)] = piece
+
+
+def _cut(data: bytearray, rng: random.Random) -> None:
+    del data[rng.randrange(len(data) + 1) :]
+
+
+_CHANGES: tuple[Callable[[bytearray, random.Random], None], ...] = (
+    *(_flip_bit, _flip_bit, _set_byte, _set_byte, _set_number, _set_number),
+    *(_zero, _delete, _insert, _repeat, _move, _cut),
+)
+
+
+def mutate(data: bytes, rng: random.Random) -> bytes:
+    """`data` after one to four random changes; never equal to it."""
+    mutant = bytearray(data)
+    while mutant == data:
+        for _ in range(rng.choice((1, 1, 1, 2, 4))):
+            rng.choice(_CHANGES)(mutant, rng)
+    return bytes(mutant)
 
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """A good file, what it holds as a digest, and whether its format is the zip one."""
+    """A good file, a digest of its contents, and whether its format is the zip one."""
 
     data: bytes
     digest: str
@@ -33,7 +99,7 @@ class Original:
 
 @dataclasses.dataclass
 class Tally:
-    """What became of the damaged files.
+    """The reader's answers to the damaged files.
 
     Attributes:
         outcomes: How many were "refused", loaded "same" as the original or "different".
@@ -49,21 +115,17 @@ class Tally:
 def fuzz(folder: Path, seed: int | str, cases: int, most_seconds: float) -> Tally:
     """Reads `cases` damaged files, half of them zip files and half of them old streams.
 
-    Args:
-        folder: Where each file is written in turn.
-        seed: Decides every file.
-        cases: Number of files.
-        most_seconds: Processor time above which a file counts as a fault.
+    `folder` is where each file is written in turn, `seed` decides every file, and one that takes
+    more than `most_seconds` of processor time is a fault.
     """
     tally = Tally()
     small, golden = _small_originals(folder), _golden_originals()
     path = folder / "fuzzed.pth"
     for case in range(cases):
         rng = random.Random(f"{seed}/{case}")
-        originals = golden if rng.random() < GOLDEN_SHARE else small
-        original = originals[case % 2]
+        original = (golden if rng.random() < GOLDEN_SHARE else small)[case % 2]
         rezipped = original.zipped and rng.random() < REZIPPED_SHARE
-        path.write_bytes(_rezipped(original.data, rng) if rezipped else mutate(original.data, rng))
+        path.write_bytes((_rezipped if rezipped else mutate)(original.data, rng))
         start = time.process_time()
         try:
             same = digest(read_torch_checkpoint(path)) == original.digest
@@ -93,20 +155,15 @@ def digest(value: object) -> str:
 
 
 def _feed(total, value: object) -> None:
+    if isinstance(value, OpaqueObject):
+        total.update(value.class_name.encode())
+        value = value.attributes
     if isinstance(value, np.ndarray):
         total.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
-    elif isinstance(value, dict):
+    elif isinstance(value, dict | list | tuple):
         total.update(f"{type(value)} {len(value)}".encode())
-        for key, item in value.items():
-            total.update(repr(key).encode())
+        for item in value.items() if isinstance(value, dict) else value:
             _feed(total, item)
-    elif isinstance(value, list | tuple):
-        total.update(f"{type(value)} {len(value)}".encode())
-        for item in value:
-            _feed(total, item)
-    elif isinstance(value, OpaqueObject):
-        total.update(value.class_name.encode())
-        _feed(total, value.attributes)
     else:
         total.update(repr(value).encode())
 

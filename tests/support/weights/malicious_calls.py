@@ -9,40 +9,21 @@ from tests.support.weights import torch_writer as torch
 from tests.support.weights.both_formats import Vectors, in_both_formats
 
 PROTOCOLS = range(6)
-FOREIGN_GLOBALS = (
-    ("os", "system"),
-    ("posix", "system"),
-    ("nt", "system"),
-    ("subprocess", "Popen"),
-    ("builtins", "eval"),
-    ("builtins", "exec"),
-    ("__builtin__", "getattr"),
-    ("runpy", "_run_code"),
-    ("pydoc", "locate"),
-    ("importlib", "import_module"),
-    ("torch", "load"),
-    ("torch.hub", "load"),
-    ("torch.serialization", "load"),
-    ("torch.storage", "_load_from_bytes"),
-    ("torch.jit._script", "load"),
-    ("pickle", "loads"),
-    ("numpy", "load"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("ctypes", "CDLL"),
-    ("urllib.request", "urlopen"),
-    ("functools", "partial"),
-    ("operator", "attrgetter"),
-    ("copyreg", "_reconstructor"),
-    ("collections", "defaultdict"),
-    ("collections", "OrderedDict.__init__.__globals__"),
-    ("collections", "OrderedDict "),
-    ("collections", "\uff2frderedDict"),
-    ("collections.abc", "OrderedDict"),
-    ("torch._utils", "_rebuild_tensor_v2.__globals__"),
-    ("torch", "FloatStorage.from_file"),
-    ("argparse", "Namespace.__init__"),
-    ("argparse", "ArgumentParser"),
-)
+FOREIGN_GLOBALS = tuple(
+    tuple(each.split(":"))
+    for line in (
+        "os:system posix:system nt:system subprocess:Popen builtins:eval builtins:exec",
+        "__builtin__:getattr runpy:_run_code pydoc:locate importlib:import_module torch:load",
+        "torch.hub:load torch.serialization:load torch.storage:_load_from_bytes",
+        "torch.jit._script:load pickle:loads numpy:load numpy.core.multiarray:_reconstruct",
+        "ctypes:CDLL urllib.request:urlopen functools:partial operator:attrgetter",
+        "copyreg:_reconstructor collections:defaultdict collections.abc:OrderedDict",
+        "collections:OrderedDict.__init__.__globals__ collections:\uff2frderedDict",
+        "torch._utils:_rebuild_tensor_v2.__globals__ torch:FloatStorage.from_file",
+        "argparse:Namespace.__init__ argparse:ArgumentParser",
+    )
+    for each in line.split()
+) + (("collections", "OrderedDict "),)
 
 
 def foreign_calls(canary: Path) -> Vectors:

@@ -20,8 +20,7 @@ HARMLESS_EVENTS = {"builtins.id"}
 
 
 def main(paths_file: str, report_file: str) -> None:
-    with open(paths_file, encoding="utf-8") as file:
-        paths = json.load(file)
+    paths = json.loads(Path(paths_file).read_text(encoding="utf-8"))
     events: list[str] = []
     watched: list[str] = []
 
@@ -43,23 +42,13 @@ def main(paths_file: str, report_file: str) -> None:
         watched.append(path)
         error, message = _read(path)
         watched.clear()
-        seconds = time.process_time() - start
+        entry = {"path": path, "error": error, "message": message, "events": list(events)}
+        entry["seconds"] = time.process_time() - start
         tracemalloc.start()
         _read(path)
-        peak = tracemalloc.get_traced_memory()[1]
+        report.append({**entry, "peak_bytes": tracemalloc.get_traced_memory()[1]})
         tracemalloc.stop()
-        report.append(
-            {
-                "path": path,
-                "error": error,
-                "message": message,
-                "seconds": seconds,
-                "peak_bytes": peak,
-                "events": list(events),
-            }
-        )
-    with open(report_file, "w", encoding="utf-8") as file:
-        json.dump(report, file)
+    Path(report_file).write_text(json.dumps(report), encoding="utf-8")
 
 
 def _read(path: str) -> tuple[str | None, str]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+NOWHERE = "http://127.0.0.1:9/"  # nothing listens at the discard port
 HTML = b"<!DOCTYPE html>\n<html><body>Sign in to continue</body></html>\n"
 
 
@@ -38,50 +39,38 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         manner, _, _name = self.path.strip("/").partition("/")
         self.server.requests.append(manner)
         body = self.server.body
-        half = body[: len(body) // 2]
-        if manner == "whole":
-            self._answer(length=len(body), pieces=[body])
-        elif manner == "slow":
-            step = len(body) // 20 + 1
-            pieces = [body[at : at + step] for at in range(0, len(body), step)]
-            self._answer(length=len(body), pieces=pieces, pause=0.05)
-        elif manner == "cut":
-            self._answer(length=len(body), pieces=[half])
-        elif manner == "unmeasured":
-            self._answer(pieces=[body])
-        elif manner == "cut_unmeasured":
-            self._answer(pieces=[half])
-        elif manner == "chunked":
-            self._answer(chunked=True, pieces=[half, body[len(half) :], b""])
-        elif manner == "cut_chunked":
-            self._answer(chunked=True, pieces=[half])
-        elif manner == "zipped":
-            packed = gzip.compress(body)
-            self._answer(length=len(packed), pieces=[packed], encoding="gzip")
-        elif manner == "flipped":
-            at = len(body) // 2
-            self._answer(length=len(body), pieces=[half, bytes([body[at] ^ 1]), body[at + 1 :]])
-        elif manner == "html":
-            self._answer(length=len(HTML), pieces=[HTML])
-        elif manner == "empty":
-            self._answer(length=0, pieces=[])
-        elif manner == "odd_length":
-            self._answer(length="many", pieces=[body])
-        elif manner == "stall":
-            self._answer(length=len(body), pieces=[half])
-            self.server.closing.wait(20)
-        elif manner == "endless":
-            self._answer(chunked=True, pieces=itertools.repeat(bytes(1 << 16), 10_000))
-        elif manner == "silent":
-            self.server.closing.wait(20)
-        elif manner == "redirect":
-            self._redirect(self.path.replace("/redirect/", "/whole/"))
-        elif manner == "redirect_to_file":
-            self._redirect("file:///etc/hostname")
-        elif manner == "redirect_loop":
-            self._redirect(self.path)
-        else:
+        size, at = len(body), len(body) // 2
+        half, rest, packed = body[:at], body[at:], gzip.compress(body)
+        pieces = [body[start : start + size // 20 + 1] for start in range(0, size, size // 20 + 1)]
+        answers = {
+            "whole": {"length": size, "pieces": [body]},
+            "slow": {"length": size, "pieces": pieces, "pause": 0.05},
+            "cut": {"length": size, "pieces": [half]},
+            "unmeasured": {"pieces": [body]},
+            "cut_unmeasured": {"pieces": [half]},
+            "chunked": {"chunked": True, "pieces": [half, rest, b""]},
+            "cut_chunked": {"chunked": True, "pieces": [half]},
+            "zipped": {"length": len(packed), "pieces": [packed], "encoding": "gzip"},
+            "flipped": {"length": size, "pieces": [half, bytes([rest[0] ^ 1]), rest[1:]]},
+            "html": {"length": len(HTML), "pieces": [HTML]},
+            "empty": {"length": 0, "pieces": []},
+            "odd_length": {"length": "many", "pieces": [body]},
+            "stall": {"length": size, "pieces": [half]},
+            "endless": {"chunked": True, "pieces": itertools.repeat(bytes(1 << 16), 10_000)},
+        }
+        redirects = {
+            "redirect": self.path.replace("/redirect/", "/whole/"),
+            "redirect_to_file": "file:///etc/hostname",
+            "redirect_loop": self.path,
+        }
+        if manner in answers:
+            self._answer(**answers[manner])
+        elif manner in redirects:
+            self._redirect(redirects[manner])
+        elif manner != "silent":
             self.send_error(int(manner))
+        if manner in ("stall", "silent"):
+            self.server.closing.wait(20)
 
     def _redirect(self, location: str):
         self.send_response(302)

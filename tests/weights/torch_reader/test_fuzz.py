@@ -2,8 +2,7 @@
 
 import random
 
-from tests.support.weights.fuzzing import fuzz
-from tests.support.weights.mutations import mutate
+from tests.support.weights.fuzzing import fuzz, mutate
 
 CASES = 10_000
 MOST_SECONDS = 2.0

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from t2t_keras.errors import CheckpointError
-from t2t_keras.weights import read_torch_checkpoint
-from t2t_keras.weights.torch_reader import OpaqueObject
+from t2t_keras.weights.torch_reader import OpaqueObject, checkpoint_defect, read_torch_checkpoint
 from t2t_keras.weights.torch_reader.regular_file import RegularFile
+from tests.conftest import DATA
 from tests.support.weights import torch_writer as torch
+from tests.support.weights.malicious_files import LEGACY_GOLDEN, ZIP_GOLDEN, flipped_records
 
-DATA = Path(__file__).parents[1] / "goldens"
 LEGACY = pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 
 
@@ -47,52 +47,30 @@ def digest(value: object) -> str:
     return total.hexdigest()
 
 
-GOLDEN_DIGESTS = {  # taken from torch.load of the same files
-    (
-        "tiny_performer.pth.tar",
-        "state_dict",
-    ): "be9efec83e82fe02502a4f14fbf0b84a467555b2940cd570c0db5d2261c5c825",
-    (
-        "tiny_performer.pth.tar",
-        "state_dict_ema",
-    ): "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9",
-    (
-        "tiny_performer_legacy.pth.tar",
-        "state_dict",
-    ): "be9efec83e82fe02502a4f14fbf0b84a467555b2940cd570c0db5d2261c5c825",
-    (
-        "tiny_performer_legacy.pth.tar",
-        "state_dict_ema",
-    ): "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9",
-    (
-        "tiny_transformer.pth.tar",
-        "state_dict_ema",
-    ): "aff3a9b2120fb874acd370465d81487688aede37caafadeba63530eded5a1d1d",
-    (
-        "tiny_transformer_half.pth.tar",
-        "state_dict_ema",
-    ): "c5a2847208b266362a0fad0a01cd6c550b2bc37c767113227c5da6ba4de9dbee",
-    (
-        "tiny_cifar_layout.pth",
-        "net",
-    ): "3aa70182c5e5c4f7c4c8a19e7c361b96cea44071beca9ccddc66a8f9bfbdc6e7",
-    (
-        "tiny_bare_state_dict.pth",
-        "",
-    ): "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9",
-    (
-        "trajectory_start.pth",
-        "state_dict",
-    ): "3c1bf3cba58061e45f9dd96097fa5592596e1bac62f1fff2d3afd9b712d4b17c",
-}
+# SHA-256 of what torch.load returns for the same files.
+_RAW = "be9efec83e82fe02502a4f14fbf0b84a467555b2940cd570c0db5d2261c5c825"
+_EMA = "9dd24ac9e2f6d5631c7ec3d45277f6e3a1f4f89b739b2986323e08c3b64c2ae9"
+_TRANSFORMER = "aff3a9b2120fb874acd370465d81487688aede37caafadeba63530eded5a1d1d"
+_HALF = "c5a2847208b266362a0fad0a01cd6c550b2bc37c767113227c5da6ba4de9dbee"
+_CIFAR = "3aa70182c5e5c4f7c4c8a19e7c361b96cea44071beca9ccddc66a8f9bfbdc6e7"
+_TRAJECTORY = "3c1bf3cba58061e45f9dd96097fa5592596e1bac62f1fff2d3afd9b712d4b17c"
+GOLDEN_DIGESTS = [
+    ("tiny_performer.pth.tar", "state_dict", _RAW),
+    ("tiny_performer.pth.tar", "state_dict_ema", _EMA),
+    ("tiny_performer_legacy.pth.tar", "state_dict", _RAW),
+    ("tiny_performer_legacy.pth.tar", "state_dict_ema", _EMA),
+    ("tiny_transformer.pth.tar", "state_dict_ema", _TRANSFORMER),
+    ("tiny_transformer_half.pth.tar", "state_dict_ema", _HALF),
+    ("tiny_cifar_layout.pth", "net", _CIFAR),
+    ("tiny_bare_state_dict.pth", "", _EMA),
+    ("trajectory_start.pth", "state_dict", _TRAJECTORY),
+]
 
 
-@pytest.mark.parametrize("name, keys", sorted(GOLDEN_DIGESTS))
-def test_golden_state_dict_is_bit_equal_to_what_torch_loads(name, keys):
+@pytest.mark.parametrize("name, key, expected", GOLDEN_DIGESTS)
+def test_golden_state_dict_is_bit_equal_to_what_torch_loads(name, key, expected):
     value = read_torch_checkpoint(DATA / name)
-    for key in keys.split("/") if keys else ():
-        value = value[key]
-    assert digest(value) == GOLDEN_DIGESTS[name, keys]
+    assert digest(value[key] if key else value) == expected
 
 
 @pytest.mark.parametrize("name", ["tiny_performer.pth.tar", "tiny_performer_legacy.pth.tar"])
@@ -257,3 +235,42 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(RegularFile, "read_into", read_and_grow)
     with pytest.raises(CheckpointError, match="changed while it was read"):
         read_torch_checkpoint(file)
+
+
+def test_every_golden_file_is_in_the_digests_and_whole():
+    files = sorted(path.name for path in DATA.glob("*.pth*"))
+    assert files == sorted({name for name, _, _ in GOLDEN_DIGESTS})
+    assert [checkpoint_defect(DATA / name) for name in files] == [None] * len(files)
+
+
+@pytest.mark.parametrize("golden", [ZIP_GOLDEN, LEGACY_GOLDEN], ids=["zip", "legacy"])
+def test_a_file_cut_anywhere_is_defective(tmp_path, golden):
+    whole = golden.read_bytes()
+    for cut in np.random.default_rng(0).integers(0, len(whole), 50):
+        assert checkpoint_defect(write(tmp_path / "cut", whole[:cut])), cut
+
+
+def test_one_flipped_bit_in_any_record_is_noticed(tmp_path):
+    flipped = dict(flipped_records())
+    assert len(flipped) > 100
+    for name, data in flipped.items():
+        assert "damaged" in checkpoint_defect(write(tmp_path / "flipped", data)), name
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "it is empty"),
+        (b"\n <!DOCTYPE html><html>", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        (b"\x1f\x8b\x08\x00", "it is not a PyTorch checkpoint (it looks like a gzip file)"),
+        (b"PK\x03\x04", "cut off"),
+        (b"\x80\x02}.", "it "),
+    ],
+)
+def test_other_files_are_named(tmp_path, content, expected):
+    assert expected in checkpoint_defect(write(tmp_path / "file", content))
+
+
+def test_a_folder_is_named(tmp_path):
+    assert "a directory" in checkpoint_defect(tmp_path)

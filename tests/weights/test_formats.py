@@ -1,0 +1,120 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from t2t_keras.errors import CheckpointError
+from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.formats import ModelMetadata, read_metadata, read_safetensors, save_weights
+from tests.support.tiny import tiny_model
+
+METADATA = ModelMetadata(("Ahorn", "été", "木"), crop_pct=1.0, statistics="cifar")
+
+
+def same(one, other):
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def small(seed):
+    keras.utils.set_random_seed(seed)
+    layers = [keras.layers.Input((8,)), keras.layers.Dense(16), keras.layers.LayerNormalization()]
+    return keras.Sequential(layers)
+
+
+def test_keras_loads_what_was_saved(tmp_path):
+    saved, loaded = small(0), small(1)
+    assert not same(saved, loaded)
+    save_weights(saved, tmp_path / "m.weights.h5")
+    loaded.load_weights(tmp_path / "m.weights.h5")
+    assert same(saved, loaded)
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match="`path` must be a file that ends in.*Received: path=.*m.h5"
+    ):
+        save_weights(small(0), tmp_path / "m.h5")
+    assert os.listdir(tmp_path) == []
+
+
+FULL_DISK = """
+import pathlib, resource, sys
+import keras
+from t2t_keras.errors import DownloadError
+from t2t_keras.weights.download import cached_conversion
+from t2t_keras.weights.formats import save_weights
+
+folder = pathlib.Path(sys.argv[1])
+model = keras.Sequential([keras.layers.Input((32,)), keras.layers.Dense(2048)])
+path = folder / "m.weights.h5"
+save_weights(model, path)
+old = path.read_bytes()
+source = folder / "source"
+source.write_bytes(b"official")
+failures = 0
+for part in range(20):
+    limit = len(old) * part // 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        save_weights(model, path)
+    except OSError:
+        failures += 1
+    try:
+        cached_conversion(source, "m", lambda p: save_weights(model, p), "1", folder / "home")
+    except DownloadError as error:
+        failures += "KERAS_HOME" in str(error)
+    kept = sorted(p.name for p in folder.iterdir())
+    cached = [p.name for p in (folder / "home").rglob("*") if p.suffix != ".lock" and p.is_file()]
+    if path.read_bytes() != old or kept != ["home", "m.weights.h5", "source"] or cached:
+        raise SystemExit(f"at {limit}: {kept} {cached}")
+raise SystemExit(0 if failures == 40 else f"{failures} of 40")
+"""
+
+
+def test_a_full_disk_is_an_error_that_keeps_the_old_file_and_the_process(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    # With the HDF5 library writing the file, this ends in a segmentation fault.
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_metadata_comes_back_and_keras_loads_the_file_all_the_same(tmp_path):
+    model, path = tiny_model("convolution", classes=3), tmp_path / "model.keras"
+    write_model(model, path)
+    assert read_metadata(path) is None
+    write_model(model, path, METADATA)
+    assert read_metadata(path) == METADATA
+    assert same(model, keras.saving.load_model(path))
+    with zipfile.ZipFile(path) as archive:
+        assert "keras_version" in json.loads(archive.read("metadata.json"))
+        assert archive.getinfo("model.weights.h5").compress_type == zipfile.ZIP_STORED
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"class_names": "abc", "crop_pct": 1.0, "statistics": "cifar"},
+        {"class_names": ["a", 3], "crop_pct": 1.0, "statistics": "cifar"},
+        {"class_names": [], "crop_pct": 2.0, "statistics": "cifar"},
+        {"class_names": [], "crop_pct": 1.0, "statistics": "mine"},
+        {"class_names": []},
+        7,
+    ],
+)
+def test_metadata_that_makes_no_sense_is_refused(metadata, tmp_path):
+    with zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"t2t_keras": metadata}))
+    with pytest.raises(CheckpointError, match=r"odd\.keras: cannot be read, or its metadata"):
+        read_metadata(tmp_path / "odd.keras")
+
+
+def test_unreadable_safetensors_is_named(tmp_path):
+    for path in (tmp_path, tmp_path / "gone.safetensors"):
+        with pytest.raises(CheckpointError, match=f"^{path}: cannot be read"):
+            read_safetensors(path)
