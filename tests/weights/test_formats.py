@@ -36,9 +36,7 @@ def test_keras_loads_what_was_saved(tmp_path):
 
 
 def test_another_suffix_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match="`path` must be a file that ends in.*Received: path=.*m.h5"
-    ):
+    with pytest.raises(ValueError, match="`path` must be a file that ends.*Received: path=.*m.h5"):
         save_weights(small(0), tmp_path / "m.h5")
     assert os.listdir(tmp_path) == []
 
