@@ -1,11 +1,11 @@
-"""The errors a user can meet that are not a wrong argument; a wrong argument is a `ValueError`."""
+"""The errors that users can meet, and the check of an argument, which raises a `ValueError`."""
 
 import signal
 from typing import Any
 
 
 class T2TError(Exception):
-    """Base of this package's errors: the message names the file or flag, the fault and the fix."""
+    """Base of this package's errors: the message names the file or argument, the fault, the fix."""
 
 
 class CheckpointError(T2TError, ValueError):
@@ -21,23 +21,19 @@ class DataError(T2TError, ValueError):
 
 
 class TrainingError(T2TError, RuntimeError):
-    """A run cannot go on: its loss is no number any more, or memory is full."""
+    """A run cannot continue: its loss is not finite any more, or memory is full."""
 
 
 class ResumeError(T2TError, RuntimeError):
-    """A run cannot be continued from what its directory holds."""
+    """A run cannot be resumed from the files in its directory."""
 
 
 class ExportError(T2TError, RuntimeError):
-    """A model cannot be exported to where it was asked to go."""
+    """A model cannot be exported to the place given."""
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """A signal stopped a run, whose state is on disk; no `Exception`, so that nothing catches it.
-
-    Args:
-        number: The signal's.
-    """
+    """A signal stopped a run, whose state is on disk; no `Exception`, so that nothing catches it."""
 
     def __init__(self, number: int):
         super().__init__(f"Stopped by {signal.Signals(number).name}.")
@@ -45,17 +41,7 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 def check(holds: bool, name: str, value: Any, expected: str) -> None:
-    """Raises the ValueError of an argument that is out of its range.
-
-    Args:
-        holds: True where the argument is as it should be.
-        name: The argument's name.
-        value: The argument's value.
-        expected: The words that follow "must be".
-
-    Raises:
-        ValueError: `holds` is False.
-    """
+    """Raises a ValueError unless `holds`: the argument `name` must be `expected`, and is `value`."""
     if not holds:
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
 
