@@ -33,7 +33,7 @@ class ExportError(T2TError, RuntimeError):
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """A signal stopped a run, whose state is on disk; no `Exception`, so that nothing catches it."""
+    """A signal stopped a run, whose state is on disk; no `Exception`, so nothing catches it."""
 
     def __init__(self, number: int):
         super().__init__(f"Stopped by {signal.Signals(number).name}.")
@@ -41,7 +41,7 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 def check(holds: bool, name: str, value: Any, expected: str) -> None:
-    """Raises a ValueError unless `holds`: the argument `name` must be `expected`, and is `value`."""
+    """Raises a ValueError unless `holds`: the argument `name` must be `expected`."""
     if not holds:
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
 

@@ -32,7 +32,7 @@ FILE_ERRORS = (
     MemoryError,
     zipfile.BadZipFile,
 )
-_MEMBER, _KEY = "metadata.json", "t2t_keras"
+_MEMBER = "t2t_keras.json"
 _MAX_METADATA_BYTES = 16 * 2**20
 _GRID = "grid_size"
 _GRID_PATTERN = re.compile("([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
@@ -75,45 +75,31 @@ class ModelMetadata:
 
 
 def write_metadata(path: Path, metadata: ModelMetadata) -> None:
-    """Adds metadata to a `.keras` file that Keras wrote just now and nobody reads yet."""
-    part = path.with_name(f"{path.name}.metadata")
-    try:
-        with zipfile.ZipFile(path) as old, zipfile.ZipFile(part, "w") as new:
-            for info in old.infolist():
-                if info.filename == _MEMBER:
-                    contents = {**json.loads(old.read(info)), _KEY: dataclasses.asdict(metadata)}
-                    new.writestr(info, json.dumps(contents))
-                    continue
-                with old.open(info) as source, new.open(info, "w", force_zip64=True) as target:
-                    while block := source.read(2**20):
-                        target.write(block)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Adds metadata to a `.keras` file, whose other members Keras looks up by name."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(_MEMBER, json.dumps(dataclasses.asdict(metadata)))
 
 
 def read_metadata(path: str | os.PathLike) -> ModelMetadata | None:
     """Returns the metadata of a `.keras` file; None where it has none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(_MEMBER)
-            if info.file_size > _MAX_METADATA_BYTES:
-                raise ValueError(f"{_MEMBER} has {info.file_size} bytes")
-            contents = json.loads(archive.read(info)).get(_KEY)
-        return None if contents is None else _checked_metadata(contents)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            if _MEMBER not in archive.namelist():
+                return None
+            size = archive.getinfo(_MEMBER).file_size
+            if size > _MAX_METADATA_BYTES:
+                raise ValueError(f"{_MEMBER} has {size} bytes")
+            contents = json.loads(archive.read(_MEMBER))
+        names, crop_pct = contents["class_names"], float(contents["crop_pct"])
+        are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not are_names or not 0 < crop_pct <= 1 or contents["statistics"] not in STATISTICS:
+            raise ValueError(f"unknown settings in {_MEMBER}")
+        return ModelMetadata(tuple(names), crop_pct, contents["statistics"])
+    except FILE_ERRORS as error:
         raise CheckpointError(
             f"{path}: cannot be read, or its metadata makes no sense ({error}). Write or download "
             "it again."
         ) from error
-
-
-def _checked_metadata(contents: dict) -> ModelMetadata:
-    names, crop_pct = contents["class_names"], float(contents["crop_pct"])
-    are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not are_names or not 0 < crop_pct <= 1 or contents["statistics"] not in STATISTICS:
-        raise ValueError(f"unknown {_KEY} in {_MEMBER}")
-    return ModelMetadata(tuple(names), crop_pct, contents["statistics"])
 
 
 def write_safetensors(

@@ -107,7 +107,7 @@ def test_metadata_comes_back_and_keras_loads_the_file_all_the_same(tmp_path):
 )
 def test_metadata_that_makes_no_sense_is_refused(metadata, tmp_path):
     with zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"t2t_keras": metadata}))
+        archive.writestr("t2t_keras.json", json.dumps(metadata))
     with pytest.raises(CheckpointError, match=r"odd\.keras: cannot be read, or its metadata"):
         read_metadata(tmp_path / "odd.keras")
 
