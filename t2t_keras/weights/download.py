@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from t2t_keras.errors import DownloadError
@@ -79,7 +79,7 @@ class _LimitedFile(io.BufferedWriter):
         super().__init__(io.FileIO(path, "w"))
         self._most_bytes = most_bytes
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         if self.tell() + len(data) > self._most_bytes:
             raise ValueError(f"more than the expected {self._most_bytes:,} bytes came")
         return super().write(data)

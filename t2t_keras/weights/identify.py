@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class _Shapes:
         raise CheckpointError(f"{self.source}: {reason}. Give a checkpoint of a T2T-ViT.")
 
 
-def _stem_fields(shapes: _Shapes) -> dict:
+def _stem_fields(shapes: _Shapes) -> dict[str, Any]:
     if f"{_STEM}attention1.w" in shapes.state:
         token_type, proj, qkv = "performer", "attention1.proj.weight", "attention2.kqv.weight"
     elif f"{_STEM}attention1.attn.qkv.weight" in shapes.state:
@@ -97,11 +97,12 @@ def _count_blocks(shapes: _Shapes) -> int:
     return count
 
 
-def _block_fields(shapes: _Shapes) -> dict:
+def _block_fields(shapes: _Shapes) -> dict[str, Any]:
     state, count = shapes.state, _count_blocks(shapes)
     embed_dim = shapes.require("cls_token", 1, 1, None)[-1]
     hidden_dim = shapes.require(f"{_FIRST}mlp.fc2.weight", embed_dim, None)[1]
-    depth, extra = count, {"block_type": "standard"}
+    depth: int | tuple[int, ...] = count
+    extra: dict[str, Any] = {"block_type": "standard"}
     if f"{_FIRST}attn.se_layer.fc.0.weight" in state:
         extra = {"block_type": "squeeze_excite"}
     elif f"{_FIRST}attn.cheap_operation_q.weight" in state:
@@ -119,7 +120,7 @@ def _is_transition(state: Mapping[str, np.ndarray], index: int) -> bool:
     return f"blocks.{index}.linear.weight" in state
 
 
-def _require_blocks(shapes: _Shapes, fields: dict) -> int:
+def _require_blocks(shapes: _Shapes, fields: dict[str, Any]) -> int:
     """Checks that every block is there in its width; returns the width after the last one."""
     width, growth_rate = fields["embed_dim"], fields.get("growth_rate", 0)
     for index in range(_count_blocks(shapes)):
@@ -153,7 +154,7 @@ def _classes(shapes: _Shapes, width: int) -> int | None:
     return classes
 
 
-def _published(fields: dict, num_heads: int | None) -> list[str]:
+def _published(fields: dict[str, Any], num_heads: int | None) -> list[str]:
     return [
         name
         for name, variant in VARIANTS.items()
@@ -180,11 +181,11 @@ def identify(
     width = _require_blocks(shapes, fields)
     side = _side_of_grid(shapes, fields["embed_dim"])
     classes = _classes(shapes, width)
-    name, *twins = _published(fields, num_heads) or [None]
-    if twins:
-        logger.info("%s: taken for %s; `model_name` says if it is %s", source, name, *twins)
-    if name is not None:
-        variant = VARIANTS[name]
+    names = _published(fields, num_heads)
+    if len(names) > 1:
+        logger.info("%s: taken for %s; `model_name` says if it is %s", source, *names)
+    if names:
+        variant = VARIANTS[names[0]]
     elif num_heads is not None:
         variant = Variant(num_heads=num_heads, **fields)
     else:
@@ -194,4 +195,4 @@ def identify(
             "attention heads. Give it as `num_heads`."
         )
     strides = math.prod(split[1] for split in variant.soft_splits)
-    return Identity(name, variant, side * strides, classes)
+    return Identity(names[0] if names else None, variant, side * strides, classes)

@@ -42,8 +42,10 @@ class Release:
 
 def _cifar(variant: str, filename: str, classes: int, top1: float) -> Release:
     # These were evaluated on whole images, resized.
-    settings = {"tag": f"cifar{classes}", "crop_pct": 1.0, "statistics": "cifar"}
-    return Release(variant, filename, top1, classes=classes, **settings)
+    tag = f"cifar{classes}"
+    return Release(
+        variant, filename, top1, tag=tag, classes=classes, crop_pct=1.0, statistics="cifar"
+    )
 
 
 RELEASES = (

@@ -1,6 +1,8 @@
 """The two layouts of torch's files: a stored zip, and the stream before torch 1.6."""
 
+import functools
 import re
+from typing import Any
 
 from t2t_keras.weights.torch_reader.globals import TorchGlobals
 from t2t_keras.weights.torch_reader.invalid import (
@@ -76,7 +78,7 @@ def _require_readable(archive: StoredZip, folder: str) -> None:
     )
 
 
-def read_zip_checkpoint(file: RegularFile, pinned: bool) -> object:
+def read_zip_checkpoint(file: RegularFile, pinned: bool) -> Any:
     """Returns the value of the archive's pickle; `pinned` as `StoredZip` has it."""
     archive = StoredZip(file, pinned)
     folder = _folder(archive)
@@ -96,11 +98,11 @@ def read_zip_checkpoint(file: RegularFile, pinned: bool) -> object:
     if surplus := sizes.keys() - storages.by_key.keys():
         raise InvalidCheckpoint(f"the storage {min(surplus)} belongs to no tensor")
     for key, storage in storages.by_key.items():
-        storage.fill(lambda buffer, name=f"{folder}data/{key}": archive.read_into(name, buffer))
+        storage.fill(functools.partial(archive.read_into, f"{folder}data/{key}"))
     return value
 
 
-def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[object, int]:
+def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[Any, int]:
     unpickler = Unpickler(data, position, known)
     return unpickler.run(), unpickler.position
 
@@ -123,14 +125,14 @@ def _skip_header(data: bytes, known: TorchGlobals) -> int:
     return position
 
 
-def _require_keys(keys: object, storages: Storages) -> None:
+def _require_keys(keys: Any, storages: Storages) -> None:
     are_keys = type(keys) is list and all(type(key) is str for key in keys)
     require(are_keys, "it is damaged: its list of storages is not one")
     agree = len(keys) == len(storages.by_key) and set(keys) == storages.by_key.keys()
     require(agree, "it is damaged: its list of storages is not the one its tensors need")
 
 
-def read_legacy_checkpoint(file: RegularFile) -> object:
+def read_legacy_checkpoint(file: RegularFile) -> Any:
     """Returns the value of the stream's fourth pickle, tensors as arrays.
 
     The format has no checksums: only a SHA-256 of the file tells a damaged weight from a good one.
@@ -154,6 +156,6 @@ def read_legacy_checkpoint(file: RegularFile) -> object:
         count = int.from_bytes(file.read(position, _COUNT_BYTES), "little", signed=True)
         require(count == storage.values.size, f"it is damaged: storage {key} has {count} elements")
         start = position + _COUNT_BYTES
-        storage.fill(lambda buffer, start=start: file.read_into(start, buffer))
+        storage.fill(functools.partial(file.read_into, start))
         position = start + storage.stored_bytes
     return value

@@ -6,6 +6,7 @@ Nothing is imported or called by name: a global off the list ends the reading.
 import dataclasses
 from collections import OrderedDict
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class TorchGlobals:
         self._storages = storages
         self._work_left = MAX_WORK
 
-    def find(self, module: object, name: object) -> object:
+    def find(self, module: Any, name: Any) -> Any:
         """Returns the stand-in for the global `module.name`."""
         if type(module) is not str or type(name) is not str:
             raise UnsafePickle("a global's name is not text")
@@ -60,20 +61,20 @@ class TorchGlobals:
         dotted = printable(f"{module}.{name}")
         raise UnsafePickle(f"it asks for {dotted}, which weights never need")
 
-    def reduce(self, function: object, arguments: object) -> object:
+    def reduce(self, function: Any, arguments: Any) -> Any:
         """Returns the result of calling `function`, for the calls that are known here."""
         if type(function) is not FunctionType or type(arguments) is not tuple:
             raise UnsafePickle("it calls something that is not a function")
         self._charge(arguments, *arguments)
         return function(self._storages, arguments)
 
-    def new(self, cls: object, arguments: object) -> OpaqueObject:
+    def new(self, cls: Any, arguments: Any) -> OpaqueObject:
         """Returns a stand-in for an instance of `cls`."""
         if cls is not OpaqueObject or not _is_empty(arguments):
             raise UnsafePickle("it makes an object other than an empty Namespace")
         return OpaqueObject("argparse.Namespace")
 
-    def build(self, target: object, state: object) -> None:
+    def build(self, target: Any, state: Any) -> None:
         """Takes in the attributes of an object, as far as they matter."""
         self._charge(state)
         if type(target) is OpaqueObject and type(state) is dict and not target.attributes:
@@ -86,7 +87,7 @@ class TorchGlobals:
         elif type(target) is not OrderedDict or type(state) is not dict:  # its `_metadata`
             raise UnsafePickle(f"it sets the state of an object ({type(target).__name__})")
 
-    def persistent(self, key: object) -> Storage:
+    def persistent(self, key: Any) -> Storage:
         """Returns the storage of a persistent id: five fields in zip files, six in old streams."""
         if type(key) is not tuple or len(key) not in (5, 6) or not _is_text(key[0], "storage"):
             raise UnsafePickle("a persistent id does not name a storage")
@@ -95,7 +96,7 @@ class TorchGlobals:
         require(plain, "a storage has no device, or is a view of another storage")
         return self._storages.declare(kind, name, numel)
 
-    def _charge(self, *values: object) -> None:
+    def _charge(self, *values: Any) -> None:
         """Counts what a call reads or copies, as a few bytes can repeat it on noted values."""
         self._work_left -= sum(len(value) for value in values if type(value) in _SIZED)
         if self._work_left < 0:
@@ -123,20 +124,20 @@ def _parameter(_: Storages, arguments: tuple) -> np.ndarray:
     return arguments[0]
 
 
-def _require_plain(requires_grad: object, hooks: object) -> None:
+def _require_plain(requires_grad: Any, hooks: Any) -> None:
     if type(requires_grad) is not bool or not _is_empty(hooks):
         raise UnsafePickle("a tensor carries hooks")
 
 
 def _size(_: Storages, arguments: tuple) -> tuple[int, ...]:
-    sizes = arguments[0] if len(arguments) == 1 else None
+    sizes: Any = arguments[0] if len(arguments) == 1 else None
     plain = type(sizes) is tuple and all(type(size) is int for size in sizes)
     require(plain and len(sizes) <= MAX_DIMENSIONS, "a torch.Size is not a few integers")
     return sizes
 
 
 def _scalar_type(_: Storages, arguments: tuple) -> ScalarType:
-    code = arguments[0] if len(arguments) == 3 else None
+    code: Any = arguments[0] if len(arguments) == 3 else None
     require(type(code) is str and code in _SCALAR_CODES, "a NumPy dtype is not a plain number's")
     return ScalarType(code)
 
@@ -160,11 +161,11 @@ def _encode(_: Storages, arguments: tuple) -> bytes:
         raise InvalidCheckpoint("it calls _codecs.encode for something other than bytes") from None
 
 
-def _is_text(value: object, text: str) -> bool:
+def _is_text(value: Any, text: str) -> bool:
     return type(value) is str and value == text  # an array would compare element by element
 
 
-def _is_empty(value: object) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or (type(value) in (dict, tuple, OrderedDict) and not value)
 
 

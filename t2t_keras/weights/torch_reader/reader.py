@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import Any
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.torch_reader.formats import read_legacy_checkpoint, read_zip_checkpoint
@@ -15,7 +16,7 @@ _HEAD_BYTES = 512
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def _read(path: str | os.PathLike, sha256: str | None) -> object:
+def _read(path: str | os.PathLike, sha256: str | None) -> Any:
     with RegularFile(path) as file:
         if sha256 is not None:
             found, expected = file.sha256(), sha256.lower()
@@ -47,7 +48,7 @@ def checkpoint_defect(path: str | os.PathLike) -> str | None:
     return None
 
 
-def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) -> object:
+def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) -> Any:
     """Reads a file that `torch.save` wrote, in the zip format or the stream before PyTorch 1.6.
 
     A file cannot make this run code, hang, or use much memory beyond its tensors (64 MiB): the

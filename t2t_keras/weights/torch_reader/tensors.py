@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Storage:
     def fill(self, read_into: Callable[[memoryview], None]) -> None:
         """Reads the storage's bytes with `read_into` and turns them into `values`, in place."""
         raw = self.values.view(np.uint8)[self.values.nbytes - self.stored_bytes :]
-        read_into(memoryview(raw))
+        read_into(raw.data)
         if self.kind.stored == np.dtype("?"):
             np.minimum(raw, 1, out=raw)
         elif self.kind.stored != self.kind.dtype:
@@ -88,7 +89,7 @@ def _widen_bfloat16(halves: np.ndarray, words: np.ndarray) -> None:
         words[start : start + _WIDEN_CHUNK] = chunk << np.uint32(16)
 
 
-def _are_extents(values: object) -> bool:
+def _are_extents(values: Any) -> bool:
     return type(values) is tuple and all(
         type(value) is int and 0 <= value < _MAX_EXTENT for value in values
     )
@@ -108,7 +109,7 @@ class Storages:
         self._tensors = 0
         self.by_key: dict[str, Storage] = {}
 
-    def declare(self, kind: object, key: object, numel: object) -> Storage:
+    def declare(self, kind: Any, key: Any, numel: Any) -> Storage:
         """Returns the storage `key` of `numel` elements; a second mention must say the same."""
         require(type(kind) is StorageType, "a storage is not of one of torch's storage types")
         reason = f"a tensor has the dtype {kind.name}, which is not read"
@@ -132,7 +133,7 @@ class Storages:
         require(fits, f"its storages, up to {key}, do not fit into the file")
         return Storage(kind, key, np.empty(numel, kind.dtype))
 
-    def tensor(self, storage: object, offset: object, shape: object, strides: object) -> np.ndarray:
+    def tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> np.ndarray:
         """Returns a read-only view of `storage`; all measures are in elements."""
         require(type(storage) is Storage, "a tensor's storage is missing")
         extents = all(map(_are_extents, ((offset,), shape, strides)))

@@ -8,7 +8,7 @@ import re
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from t2t_keras.weights.torch_reader.globals import TorchGlobals
 from t2t_keras.weights.torch_reader.invalid import (
@@ -38,9 +38,9 @@ class Unpickler:
         self._known = known
         self._stack: list = []
         self._outer: list[list] = []
-        self._memo: dict[int, object] = {}
+        self._memo: dict[int, Any] = {}
 
-    def run(self) -> object:
+    def run(self) -> Any:
         """Returns the pickled value; an error names the place in the pickle."""
         try:
             for _ in range(_MAX_STEPS):
@@ -112,7 +112,7 @@ class Unpickler:
         items, self._stack = self._stack, self._outer.pop()
         return items
 
-    def _push(self, value: object) -> None:
+    def _push(self, value: Any) -> None:
         self._stack.append(value)
 
     def _mark(self) -> None:
@@ -151,7 +151,7 @@ class Unpickler:
         target.extend(items)
 
     def _set_items(self, items: list) -> None:
-        target = self._stack[-1] if self._stack else None
+        target: Any = self._stack[-1] if self._stack else None
         if type(target) not in (dict, OrderedDict) or len(items) % 2:
             raise UnsafePickle("it sets items of something that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):

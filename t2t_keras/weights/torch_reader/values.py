@@ -1,6 +1,7 @@
 """The values a pickle built, checked before anyone walks them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +26,13 @@ class OpaqueObject:
 
     def __init__(self, class_name: str):
         self.class_name = class_name
-        self.attributes: dict[str, object] = {}
+        self.attributes: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"OpaqueObject({self.class_name!r}, {len(self.attributes)} attributes)"
 
 
-def _children(node: object) -> Iterator[object]:
+def _children(node: Any) -> Iterator[Any]:
     if isinstance(node, dict):
         return iter(node.values())
     if isinstance(node, list | tuple):
@@ -41,7 +42,7 @@ def _children(node: object) -> Iterator[object]:
     raise InvalidCheckpoint(f"its pickle leaves a bare {type(node).__name__} among the values")
 
 
-def _expand(node: object, depth: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+def _expand(node: Any, depth: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
     """Returns how many values a node expands to, itself among them, and on how many levels.
 
     `known` holds these by id for every container seen; None while it is being expanded.
@@ -64,7 +65,7 @@ def _expand(node: object, depth: int, known: dict[int, tuple[int, int] | None]) 
     return extent
 
 
-def require_tree(root: object) -> None:
+def require_tree(root: Any) -> None:
     """Checks that `root` can be walked by plain recursion in little time.
 
     Containers may be shared (optimizer states share tuples), but their expanded size is bounded.
