@@ -9,16 +9,21 @@ import socket
 from pathlib import Path
 
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.both_formats import Vectors, in_both_formats
-from tests.support.weights.malicious_calls import PROTOCOLS, foreign_calls, misused_names
 from tests.support.weights.malicious_files import (
     broken_streams,
     broken_zips,
     damaged_goldens,
     other_files,
 )
-from tests.support.weights.malicious_pickles import bombs, strange_opcodes
-from tests.support.weights.malicious_tensors import bad_tensors
+from tests.support.weights.malicious_pickles import (
+    PROTOCOLS,
+    bad_tensors,
+    bombs,
+    foreign_calls,
+    misused_names,
+    strange_opcodes,
+)
+from tests.support.weights.torch_writer import Vectors, in_both_formats
 
 
 def vectors(canary: Path) -> Vectors:

@@ -7,14 +7,13 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
+from tests.conftest import DATA
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.both_formats import Vectors
+from tests.support.weights.torch_writer import Vectors
 
-DATA = Path(__file__).parents[2] / "goldens"
 ZIP_GOLDEN = DATA / "tiny_transformer_half.pth.tar"
 LEGACY_GOLDEN = DATA / "tiny_performer_legacy.pth.tar"
 TRUNCATIONS = 40

@@ -1,9 +1,142 @@
-"""Pickles that break the format's rules, or that are small and take much."""
+"""Malicious pickles: foreign calls, allowed names misused, odd opcodes, bombs, bad tensors."""
 
+import os
+import pickle
 import struct
+from pathlib import Path
 
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.both_formats import Vectors, in_both_formats, in_either_format
+from tests.support.weights.torch_writer import Vectors, in_both_formats, in_either_format
+
+PROTOCOLS = range(6)
+FOREIGN_GLOBALS = tuple(
+    tuple(each.split(":"))
+    for line in (
+        "os:system posix:system nt:system subprocess:Popen builtins:eval builtins:exec",
+        "__builtin__:getattr runpy:_run_code pydoc:locate importlib:import_module torch:load",
+        "torch.hub:load torch.serialization:load torch.storage:_load_from_bytes",
+        "torch.jit._script:load pickle:loads numpy:load numpy.core.multiarray:_reconstruct",
+        "ctypes:CDLL urllib.request:urlopen functools:partial operator:attrgetter",
+        "copyreg:_reconstructor collections:defaultdict collections.abc:OrderedDict",
+        "collections:OrderedDict.__init__.__globals__ collections:\uff2frderedDict",
+        "torch._utils:_rebuild_tensor_v2.__globals__ torch:FloatStorage.from_file",
+        "argparse:Namespace.__init__ argparse:ArgumentParser",
+    )
+    for each in line.split()
+) + (("collections", "OrderedDict "),)
+
+
+def foreign_calls(canary: Path) -> Vectors:
+    """Calls that would make the file `canary`, spelled in every protocol and by every opcode."""
+    argument = torch.text(f"touch {canary}")
+    for module, name in FOREIGN_GLOBALS:
+        for protocol in PROTOCOLS:
+            function = torch.named(module, name, protocol)
+            pickled = torch.whole(torch.call(function, argument), protocol)
+            yield from in_both_formats(f"reduce-{module}.{ascii(name)}-p{protocol}", pickled)
+    for protocol in PROTOCOLS:
+        system = torch.named("os", "system", protocol)
+        spellings = {
+            "newobj": system + torch.group(argument) + b"\x81",
+            "newobj-ex": system + torch.group(argument) + b"}\x92",
+            "obj": b"(" + system + argument + b"o",
+            "inst": b"(" + argument + b"ios\nsystem\n",
+            "build": system + b"}b",
+            "bare": system,
+            "stack-global-of-get": argument + b"q\x010os\nsystem\n" + b"h\x01h\x01\x93",
+            "key": b"}" + torch.call(system, argument) + b"Ns",
+        }
+        for name, body in spellings.items():
+            yield from in_both_formats(f"{name}-p{protocol}", torch.whole(body, protocol))
+        real = pickle.dumps({"state_dict": _Payload(canary)}, protocol)
+        yield from in_both_formats(f"real-p{protocol}", real)
+
+
+class _Payload:
+    def __init__(self, canary: Path):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.canary}",)
+
+
+_ONE = torch.tensor(torch.storage("0", 4), [4], [1])
+_HOOKS = torch.call(torch.named("collections", "OrderedDict"))
+_REBUILD = torch.named("torch._utils", "_rebuild_tensor_v2")
+_ORDERED = torch.named("collections", "OrderedDict")
+_NAMESPACE = torch.named("argparse", "Namespace")
+_PARAMETER = torch.named("torch._utils", "_rebuild_parameter")
+_DTYPE = torch.named("numpy", "dtype")
+_SCALAR = torch.named("numpy.core.multiarray", "scalar")
+_PLAIN = [torch.number(0), torch.numbers([4]), torch.numbers([1]), b"\x89"]
+_STORE = torch.storage("0", 4)
+_FLOAT64 = torch.call(_DTYPE, torch.text("f8"), b"\x89", b"\x88")
+MISUSES = {
+    "ordered-dict-of-list": torch.call(_ORDERED, b"]"),
+    "ordered-dict-new": _ORDERED + b")\x81",
+    "ordered-dict-with-state": torch.call(_ORDERED) + b"]b",
+    "namespace-called": torch.call(_NAMESPACE),
+    "namespace-with-arguments": _NAMESPACE + torch.group(_ONE) + b"\x81",
+    "namespace-odd-names": _NAMESPACE + b")\x81}" + torch.number(1) + b"Nsb",
+    "namespace-state-tuple": _NAMESPACE + b")\x81" + torch.group(b"N", b"N") + b"b",
+    "namespace-twice": _NAMESPACE + b")\x81" + 2 * (torch.mapping({"a": b"N"}) + b"b"),
+    "namespace-items": _NAMESPACE + b")\x81" + torch.text("a") + b"Ns",
+    "list-with-state": b"]}b",
+    "dict-with-state": b"}}b",
+    "tensor-with-state": _ONE + b"}b",
+    "tensor-of-nothing": torch.call(_REBUILD),
+    "tensor-few-arguments": torch.call(_REBUILD, _STORE, *_PLAIN),
+    "tensor-many-arguments": torch.call(_REBUILD, _STORE, *_PLAIN, _HOOKS, b"N", b"N"),
+    "tensor-of-text": torch.call(_REBUILD, torch.text("0"), *_PLAIN, _HOOKS),
+    "tensor-of-tensor": torch.call(_REBUILD, _ONE, *_PLAIN, _HOOKS),
+    "tensor-with-hooks": torch.call(_REBUILD, _STORE, *_PLAIN, torch.mapping({"a": b"N"})),
+    "tensor-hooks-tensor": torch.call(_REBUILD, _STORE, *_PLAIN, _ONE),
+    "tensor-conjugate": torch.call(
+        _REBUILD, _STORE, *_PLAIN, _HOOKS, torch.mapping({"conj": b"\x88"})
+    ),
+    "tensor-grad-number": torch.call(_REBUILD, _STORE, *_PLAIN[:3], torch.number(1), _HOOKS),
+    "parameter-of-dict": torch.call(_PARAMETER, b"}", b"\x89", _HOOKS),
+    "parameter-of-two": torch.call(_PARAMETER, _ONE, b"\x89"),
+    "size-of-text": torch.call(torch.named("torch", "Size"), torch.text("ab")),
+    "size-of-tensors": torch.call(torch.named("torch", "Size"), torch.group(_ONE)),
+    "dtype-object": torch.call(_DTYPE, torch.text("O8"), b"\x89", b"\x88"),
+    "dtype-fields": torch.call(_DTYPE, b"]", b"\x89", b"\x88"),
+    "dtype-big-endian": _FLOAT64 + torch.group(torch.number(3), torch.text(">")) + b"b",
+    "dtype-bare": _FLOAT64,
+    "scalar-short": torch.call(_SCALAR, _FLOAT64, b"C\x04abcd"),
+    "scalar-of-text": torch.call(_SCALAR, _FLOAT64, torch.text("abcdefgh")),
+    "scalar-of-name": torch.call(_SCALAR, _DTYPE, b"C\x08abcdefgh"),
+    "scalar-of-tensor": torch.call(_SCALAR, _ONE, _ONE),
+    "encode-rot13": torch.call(
+        torch.named("_codecs", "encode"), torch.text("a"), torch.text("rot13")
+    ),
+    "encode-tensor": torch.call(torch.named("_codecs", "encode"), _ONE, _ONE),
+    "encode-wide": torch.call(
+        torch.named("_codecs", "encode"), torch.text("\u6f22"), torch.text("latin1")
+    ),
+    "storage-called": torch.call(torch.named("torch", "FloatStorage"), torch.number(4)),
+    "storage-bare": torch.storage("0", 4),
+    "tensor-called": torch.call(_ONE, _ONE),
+    "name-bare": torch.group(_ORDERED),
+    "reduce-of-list": _ORDERED + b"]R",
+    "append-to-tuple": b")Na",
+    "append-to-tensor": _ONE + b"Na",
+    "items-of-list": b"]" + torch.text("a") + b"Ns",
+    "items-of-tensor": _ONE + torch.number(0) + torch.number(1) + b"s",
+    "items-odd": b"}(" + torch.text("a") + b"u",
+    "key-tuple": b"}" + torch.group(b"N") + b"Ns",
+    "key-float": b"}G" + struct.pack(">d", 1.0) + b"Ns",
+    "key-tensor": b"}" + _ONE + b"Ns",
+    "key-true": b"}\x88Ns",
+    "key-twice": b"}(" + 2 * (torch.text("a") + b"N") + b"u",
+}
+
+
+def misused_names() -> Vectors:
+    """Allowed names, called or filled as torch never does."""
+    for name, body in MISUSES.items():
+        yield from in_both_formats(f"misuse-{name}", torch.whole(body))
+
 
 STRANGE_OPCODES = {
     "ext1": b"\x82\x01",
@@ -64,40 +197,35 @@ def strange_opcodes() -> Vectors:
     yield from in_both_formats("opcode-empty", b"")
 
 
-_ORDERED = torch.named("collections", "OrderedDict")
 _DOUBLING = b"Nq\x00" + b"".join(
     b"h%ch%c\x86q%c" % (index, index, index + 1) for index in range(60)
 )
 _LISTS = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (index, index, index + 1) for index in range(60))
 _COLLISIONS = b"".join(torch.number((index << 61) - index + 7) + b"N" for index in range(1, 20_000))
 _DEEP = 20_000
-_NAMESPACE = torch.named("argparse", "Namespace")
-# Each repeats one call on noted values: a few bytes a call, whatever the values hold.
-_REPEATED_CALLS = {
-    "encode-again": b"("
-    + torch.named("_codecs", "encode")
-    + b"q\x01"
-    + torch.group(torch.text("a" * 50_000), torch.text("latin1"))
-    + b"q\x02"
-    + 9_000 * b"h\x01h\x02R"
-    + b"t",
-    "size-again": b"("
-    + torch.named("torch", "Size")
-    + b"q\x01("
-    + 30_000 * b"K\x01"
-    + b"t\x85q\x02"
-    + 7_000 * b"h\x01h\x02R"
-    + b"t",
-    "namespace-again": b"("
-    + _NAMESPACE
-    + b"q\x01"
-    + torch.mapping({str(index): b"N" for index in range(2_000)})
-    + b"q\x02"
-    + 10_000 * b"h\x01)\x81h\x02b"
-    + b"t",
-}
+
+
+def _again(times: int, call: bytes, function: bytes, arguments: bytes) -> bytes:
+    """One call repeated on noted values: a few bytes a call, whatever the values hold."""
+    return b"(" + function + b"q\x01" + arguments + b"q\x02" + times * call + b"t"
+
+
 BOMBS = {
-    **_REPEATED_CALLS,
+    "encode-again": _again(
+        9_000,
+        b"h\x01h\x02R",
+        torch.named("_codecs", "encode"),
+        torch.group(torch.text("a" * 50_000), torch.text("latin1")),
+    ),
+    "size-again": _again(
+        7_000, b"h\x01h\x02R", torch.named("torch", "Size"), b"(" + 30_000 * b"K\x01" + b"t\x85"
+    ),
+    "namespace-again": _again(
+        10_000,
+        b"h\x01)\x81h\x02b",
+        _NAMESPACE,
+        torch.mapping({str(index): b"N" for index in range(2_000)}),
+    ),
     "memo-index": b"Nr\x00\x00\x00\x10",
     "memo-index-highest": b"Nr\xff\xff\xff\xff",
     "doubling-value": b"](" + _DOUBLING + b"e",
@@ -155,3 +283,94 @@ def bombs() -> Vectors:
     """Small pickles that would take much memory, time or stack."""
     for name, body in BOMBS.items():
         yield from in_either_format(f"bomb-{name}", torch.whole(body))
+
+
+def bad_tensors() -> Vectors:
+    """Tensors and storages whose measures do not fit."""
+    huge = 2**60
+    cases = {
+        "offset-negative": ([2], [1], -1),
+        "offset-outside": ([2], [1], 3),
+        "offset-huge": ([2], [1], 2**70),
+        "stride-negative": ([2], [-1], 3),
+        "stride-huge": ([2], [huge], 0),
+        "shape-negative": ([-2], [1], 0),
+        "shape-outside": ([5], [1], 0),
+        "shape-huge": ([huge], [1], 0),
+        "shape-beyond-int64": ([2**64], [1], 0),
+        "shape-product": ([2**20, 2**20, 2**20], [1, 1, 1], 0),
+        "zero-strides": ([huge], [0], 0),
+        "zero-strides-product": ([2**30, 2**30], [0, 0], 0),
+        "zero-strides-large": ([2**24], [0], 0),
+        "empty-huge": ([0, 2**39, 2**39], [1, 1, 1], 0),
+        "empty-offset": ([0], [1], 5),
+        "ranks-differ": ([2, 2], [1], 0),
+        "rank-33": ([1] * 33, [1] * 33, 0),
+        "rank-10000": ([1] * 10_000, [1] * 10_000, 0),
+    }
+    for name, (shape, strides, offset) in cases.items():
+        body = torch.tensor(torch.storage("0", 4), shape, strides, offset)
+        yield from in_both_formats(f"tensor-{name}", torch.whole(body))
+    rebuild = torch.named("torch._utils", "_rebuild_tensor_v2")
+    store = torch.storage("0", 4)
+    ends = [b"\x89", torch.call(torch.named("collections", "OrderedDict"))]
+    odd = {
+        "offset-true": [b"\x88", torch.numbers([1]), torch.numbers([1])],
+        "offset-float": [b"G" + bytes(8), torch.numbers([1]), torch.numbers([1])],
+        "shape-list": [torch.number(0), b"]", b")"],
+        "shape-true": [torch.number(0), torch.group(b"\x88"), torch.numbers([1])],
+        "strides-none": [torch.number(0), torch.numbers([1]), b"N"],
+    }
+    for name, middle in odd.items():
+        body = torch.call(rebuild, store, *middle, *ends)
+        yield from in_both_formats(f"tensor-{name}", torch.whole(body))
+    yield from _bad_storages()
+
+
+def _bad_storages() -> Vectors:
+    def one(key: str, numel: int, kind: str = "FloatStorage") -> bytes:
+        return torch.tensor(torch.storage(key, numel, kind), [1], [1])
+
+    bodies = {
+        "longer": one("0", 5),
+        "shorter": one("0", 3),
+        "negative": one("0", -1),
+        "huge": one("0", 2**62),
+        "beyond-int64": one("0", 2**64),
+        "other-type": one("0", 4, "DoubleStorage"),
+        "half": one("0", 4, "HalfStorage"),
+        "missing": one("1", 4),
+        "path": one("../../etc/passwd", 4),
+        "path-of-pickle": one("../data.pkl", 4),
+        "not-ascii-digits": one("\u0660", 4),
+        "long-key": one("0" * 30, 4),
+        "two-sizes": torch.group(one("0", 4), one("0", 3)),
+        "two-types": torch.group(one("0", 4), one("0", 4, "IntStorage")),
+        **{
+            f"type-{kind}": one("0", 4, kind)
+            for kind in ("CharStorage", "ComplexFloatStorage", "QInt8Storage", "QUInt8Storage")
+        },
+        **{
+            f"rebuild-{name}": torch.call(torch.named("torch._utils", f"_rebuild_{name}"))
+            for name in ("sparse_tensor", "qtensor", "tensor_v3", "nested_tensor", "tensor")
+        },
+        "untyped": torch.group(torch.text("storage"), torch.named("torch", "UntypedStorage")),
+        "kind-text": torch.group(
+            *map(torch.text, ("storage", "FloatStorage", "0", "cpu")), torch.number(4)
+        )
+        + b"Q",
+        "view": torch.group(
+            torch.text("storage"),
+            torch.named("torch", "FloatStorage"),
+            torch.text("0"),
+            torch.text("cpu"),
+            torch.number(4),
+            torch.group(torch.text("1"), torch.number(0), torch.number(4)),
+        )
+        + b"Q",
+        "many": b"("
+        + b"".join(torch.storage(str(index), 0) + b"\x85" for index in range(20_500))
+        + b"t",
+    }
+    for name, body in bodies.items():
+        yield from in_either_format(f"storage-{name}", torch.whole(body))

@@ -10,10 +10,10 @@ import pytest
 
 from t2t_keras.weights.torch_reader import read_torch_checkpoint
 from tests.support.weights import malicious
-from tests.support.weights.malicious_calls import FOREIGN_GLOBALS, PROTOCOLS
+from tests.support.weights.malicious_pickles import FOREIGN_GLOBALS, PROTOCOLS
 
 ROOT = Path(__file__).parents[3]
-FEWEST_FILES = 250
+FEWEST_FILES = 1_100
 MOST_SECONDS = 2.0
 MOST_BYTES = 64 << 20
 FIXES = (
