@@ -15,11 +15,12 @@ from t2t_keras.weights.torch_reader.regular_file import RegularFile
 MAX_RECORDS = 20_000
 _MAX_DIRECTORY_BYTES = 8 << 20
 _MAX_NAME_BYTES = 512
+# The fields that are looked at; "x" skips versions, times and attributes.
 _END = struct.Struct("<4s4H2IH")
-_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
+_ZIP64_END = struct.Struct("<4s12x2I4Q")
 _ZIP64_LOCATOR = struct.Struct("<4sIQI")
-_ENTRY = struct.Struct("<4s6H3I5H2I")
-_HEADER = struct.Struct("<4s5H3I2H")
+_ENTRY = struct.Struct("<4s4x2H4x3I4H6xI")
+_HEADER = struct.Struct("<4s2x2H4x3I2H")
 _ENCRYPTED, _SIZES_FOLLOW, _UTF8_NAME = 0x1, 0x8, 0x800
 _STORED = 0
 
@@ -59,11 +60,10 @@ def _read_directory(file: RegularFile) -> tuple[bytes, int, int]:
     after = file.size - _END.size - offset - size
     if after == _ZIP64_END.size + _ZIP64_LOCATOR.size:
         tail = file.read(offset + size, after)
-        signature, *_, disk, first_disk, here, total, size64, offset64 = _ZIP64_END.unpack_from(
-            tail
+        zip64, locator = (
+            _ZIP64_END.unpack_from(tail),
+            _ZIP64_LOCATOR.unpack(tail[_ZIP64_END.size :]),
         )
-        locator = _ZIP64_LOCATOR.unpack_from(tail, _ZIP64_END.size)
-        zip64 = (signature, disk, first_disk, here, total, size64, offset64)
         agree = zip64 == (b"PK\x06\x06", 0, 0, count, count, size, offset)
         agree = agree and locator == (b"PK\x06\x07", 0, offset + size, 1)
         _require_intact(agree, "has end records that do not agree")
@@ -77,9 +77,8 @@ def _parse_directory(directory: bytes, count: int) -> Iterator[Record]:
     for _ in range(count):
         name_at = at + _ENTRY.size
         _require_intact(name_at <= len(directory), "has a directory that is cut off")
-        entry = _ENTRY.unpack_from(directory, at)
-        signature, _, _, flags, method, _, _, crc, packed, size = entry[:10]
-        name_bytes, extra_bytes, comment_bytes, disk = entry[10:14]
+        signature, flags, method, crc, packed, size, *more = _ENTRY.unpack_from(directory, at)
+        name_bytes, extra_bytes, comment_bytes, disk, header_at = more
         raw_name = directory[name_at : name_at + name_bytes]
         at = name_at + name_bytes + extra_bytes + comment_bytes
         _require_intact(signature == b"PK\x01\x02" and disk == 0, "has no readable directory")
@@ -93,7 +92,7 @@ def _parse_directory(directory: bytes, count: int) -> Iterator[Record]:
             f"record {shown} is compressed or otherwise not stored as it is",
             "Unpack the archive and save the checkpoint again with `torch.save`.",
         )
-        yield Record(name, size, crc, flags, header_at=entry[16])
+        yield Record(name, size, crc, flags, header_at)
     _require_intact(at == len(directory), "has bytes left over in its directory")
 
 
@@ -149,7 +148,7 @@ class StoredZip:
         name_at, shown = entry.header_at + _HEADER.size, printable(entry.name)
         _require_intact(name_at <= limit, f"has a record {shown} that overlaps another")
         header = _HEADER.unpack(self._file.read(entry.header_at, _HEADER.size))
-        signature, _, flags, method, _, _, *sizes, name_bytes, extra_bytes = header
+        signature, flags, method, *sizes, name_bytes, extra_bytes = header
         data_at = name_at + name_bytes + extra_bytes
         fits = data_at + entry.size <= limit
         _require_intact(fits, f"has a record {shown} that overlaps another")
