@@ -1,4 +1,4 @@
-"""What becomes of images that cannot be used: the run stops, or does without exactly these."""
+"""Finds the images that cannot be used: a run stops there, or leaves out exactly these."""
 
 import concurrent.futures
 import dataclasses
@@ -8,27 +8,33 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from t2t_keras.data.ops.decode import decode_image
-from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.ops.graph import drop_failing, plain_options
+from t2t_keras.data.settings import ON_BAD_IMAGE
 from t2t_keras.data.sources.splits import Split
-from t2t_keras.errors import DataError, ResumeError
+from t2t_keras.errors import DataError, ResumeError, check
 from t2t_keras.files import atomic_path
 from t2t_keras.images.constants import MAX_PIXELS
 
 # A core decodes some 400 photographs of 500 x 375 a second, so this many take two cores a minute.
 # ImageNet's 1.3 million would take them half an hour.
 WHOLE_LIMIT = 50_000
+INSPECTION_NAME = "inspection.json"
+SKIPPED_NAME = "skipped_files.txt"
 
 _TOGETHER = 256  # encoded images held at a time
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _ENDS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM")
+_SHOWN = 5  # bad images named in a message
+_ADVICE = "Replace or remove them (of TFDS, remove the dataset's folder, and it is prepared again)"
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +44,9 @@ class BadImage:
     """An image that cannot be used.
 
     Args:
-        place: Where it stands in its split.
+        place: Its place in its split.
         name: The file, or the record and its file.
-        reason: Why.
+        reason: The fault.
     """
 
     place: int
@@ -50,14 +56,14 @@ class BadImage:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What a look at a split has found.
+    """The result of inspecting a split.
 
     Args:
-        fingerprint: Of the files that were looked at.
+        fingerprint: Of the files that were inspected.
         contents: The same without times, and wherever the files lie.
         whole: Whether every image was decoded.
-        size: Number of examples looked at.
-        bad: What cannot be used, in the split's order.
+        size: Number of examples inspected.
+        bad: Images that cannot be used, in the split's order.
         emptied: Labels of which nothing is left without `bad`, as far as its labels can be read.
     """
 
@@ -68,29 +74,51 @@ class Inspection:
     bad: tuple[BadImage, ...] = ()
     emptied: tuple[int, ...] = ()
 
+    @classmethod
+    def from_json(cls, found: dict) -> "Inspection":
+        """Rebuilds one from `dataclasses.asdict` after JSON."""
+        bad = tuple(BadImage(**image) for image in found["bad"])
+        return cls(**{**found, "bad": bad, "emptied": tuple(found["emptied"])})
+
     @property
     def bad_places(self) -> list[int]:
-        """Where `bad` stand, in the split's order."""
+        """Places of `bad`, in the split's order."""
         return [image.place for image in self.bad]
+
+    def summary(self) -> dict[str, Any]:
+        """The number and names of the files and the ones left out: an order depends on these."""
+        digest = hashlib.sha256(f"{self.contents} {self.bad_places}".encode()).hexdigest()
+        return {"size": self.size, "used": self.size - len(self.bad), "digest": digest}
 
 
 def fingerprint(split: Split) -> str:
-    """A digest of the names, sizes and times of change of a split's files, and of its size."""
+    """Digests the names, sizes and times of change of a split's files, and its size."""
     return _digest(split.size, ((path, _state(path)) for path in split.files()))
 
 
 def contents_digest(split: Split) -> str:
-    """The same without times and the folder of all files: a copy of a dataset has it too."""
+    """Digests the same without times and the common folder: a copy of a dataset has it too."""
     files = split.files()
     root = len(os.path.dirname(os.path.commonprefix(files)))
     sizes = ((path[root:], (state := _state(path)) and state[0]) for path in files)
     return _digest(split.size, sizes)
 
 
+def _state(path: str) -> tuple[int, int] | None:
+    try:
+        if "://" in path:
+            remote = tf.io.gfile.stat(path)
+            return remote.length, remote.mtime_nsec
+        local = os.stat(path)
+        return local.st_size, local.st_mtime_ns
+    except (OSError, tf.errors.OpError):  # the inspection says what is wrong with it
+        return None
+
+
 def _digest(size: int, described: Iterable[tuple[str, object]]) -> str:
     digest = hashlib.sha256(str(size).encode())
-    for name, what in described:
-        digest.update(os.fsencode(f"\n{name}\0{what}"))
+    for name, state in described:
+        digest.update(os.fsencode(f"\n{name}\0{state}"))
     return digest.hexdigest()
 
 
@@ -110,8 +138,8 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     whole = split.size <= WHOLE_LIMIT if whole is None else whole
     started = time.monotonic()
     if split.size > WHOLE_LIMIT:
-        _log.info("Looking at %d images once before they are trained on.", split.size)
-    seen, contents = fingerprint(split), contents_digest(split)
+        _log.info("Checking %d images once before training.", split.size)
+    files, contents = fingerprint(split), contents_digest(split)
     unread, bad = set(range(split.size)), []
     good_labels, bad_labels = set(), set()
     for place, label, reason in _verdicts(split, num_classes, whole):
@@ -123,11 +151,11 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     bad.sort(key=lambda image: image.place)
     emptied = sorted(bad_labels & set(range(num_classes)) - good_labels)
     _log.info("%d images checked in %.1f s", split.size, time.monotonic() - started)
-    return Inspection(seen, contents, whole, split.size, tuple(bad), tuple(emptied))
+    return Inspection(files, contents, whole, split.size, tuple(bad), tuple(emptied))
 
 
 def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int, int, str | None]]:
-    """(place, label, what is wrong) of every image that can be read, in no particular order."""
+    """(place, label, fault) of every image that can be read, in no particular order."""
 
     def verdict(example):
         place, contents, label = example
@@ -136,10 +164,9 @@ def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int
     read = split.numbered().map(
         lambda place, key: (place, *split.read(key)), tf.data.AUTOTUNE, deterministic=False
     )
-    batches = read.ignore_errors(log_warning=False).batch(_TOGETHER).prefetch(1)
-    batches = batches.with_options(plain_options())
-    # Decoded outside of tf.data, which would not say which image fails, and why. TensorFlow
-    # works without Python's lock, so the threads run side by side.
+    batches = drop_failing(read).batch(_TOGETHER).prefetch(1).with_options(plain_options())
+    # Decoded outside of tf.data, which would not say which image fails, and why. Both decoders
+    # work without Python's lock, so the threads run side by side.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.as_numpy_iterator():
             yield from pool.map(verdict, zip(*batch, strict=True))
@@ -151,24 +178,20 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
     if not contents:
         return "empty"
     if not contents.startswith(_MAGIC):
-        return "no JPEG, PNG, WebP, GIF or 24-bit BMP"
+        return "no JPEG, PNG, WebP, GIF or BMP"
     try:
         if whole or not _looks_whole(contents):
             with tf.device("CPU:0"):  # where tf.data decodes too
                 decode_image(contents)
     except tf.errors.InvalidArgumentError as error:
-        if "too many pixels" in error.message:
+        if "pixels" in error.message:
             return f"declares more than {MAX_PIXELS:,} pixels"
         return "damaged or cut off, or of a kind that is not read"
     return None
 
 
 def _looks_whole(contents: bytes) -> bool:
-    """Whether a JPEG or PNG ends as one and declares an allowed size; False for other formats.
-
-    Raises:
-        tf.errors.InvalidArgumentError: A JPEG declares no size.
-    """
+    """Tells whether a JPEG or PNG ends as one and declares an allowed size; no other format does."""
     if not any(contents.startswith(kind) and contents.endswith(_ENDS[kind]) for kind in _ENDS):
         return False
     if contents.startswith(_JPEG):
@@ -178,33 +201,13 @@ def _looks_whole(contents: bytes) -> bool:
     return height * width <= MAX_PIXELS
 
 
-def _state(path: str) -> tuple[int, int] | None:
-    try:
-        if "://" in path:
-            remote = tf.io.gfile.stat(path)
-            return remote.length, remote.mtime_nsec
-        local = os.stat(path)
-        return local.st_size, local.st_mtime_ns
-    except (OSError, tf.errors.OpError):  # the look at the images says what is wrong with it
-        return None
-
-
-ON_BAD_IMAGE = ("stop", "skip")
-INSPECTION_NAME = "inspection.json"
-SKIPPED_NAME = "skipped_files.txt"
-
-_SHOWN = 5
-_MEND = "Replace or remove them (of TFDS, remove the dataset's folder, and it is prepared again)"
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class CheckedSplits:
-    """The parts of a dataset with what is wrong in them known, and left out where asked for.
+    """The parts of a dataset after their inspection.
 
     Args:
         splits: Part, such as "train" -> its images that can be used.
-        inspections: Part -> what was found.
+        inspections: Part -> its inspection.
         skipping: Whether bad images are left out; there are none otherwise.
     """
 
@@ -213,19 +216,19 @@ class CheckedSplits:
     skipping: bool
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """What a run's order hangs on, as JSON can hold it, for `check_same` when it goes on."""
-        return {part: _summary(inspection) for part, inspection in self.inspections.items()}
+        """The part of the inspections that a run's order depends on, as JSON, for `check_same`."""
+        return {part: inspection.summary() for part, inspection in self.inspections.items()}
 
     def check_same(self, then: Mapping[str, Mapping[str, Any]]) -> None:
         """Raises a ResumeError where the images are not those of an earlier `summary`."""
         for part, inspection in self.inspections.items():
-            now, before = _summary(inspection), then.get(part)
+            now, before = inspection.summary(), then.get(part)
             if before is not None and before != now:
                 raise ResumeError(
                     f"The run was started with {before['used']:,} images of the part {part!r}, "
                     f"of {before['size']:,}; now they are {now['used']:,} of {now['size']:,}, or "
-                    "others. Bring back the files it was started with, or start another run with "
-                    f"--run_name.{_listed(inspection.bad)}"
+                    "others. Restore the files it was started with, or start another run with "
+                    f"`run_name`.{_listed(inspection.bad)}"
                 )
 
     def write(self, folder: Path) -> None:
@@ -254,15 +257,15 @@ class CheckedSplits:
 
 def check_images(
     splits: Mapping[str, Split],
-    class_names: tuple[str, ...],
+    class_names: Sequence[str],
     on_bad_image: str = "stop",
     max_bad_fraction: float = 0.01,
     kept: Path | None = None,
 ) -> CheckedSplits:
-    """Looks at every image of some splits once and stops at, or leaves out, the bad ones.
+    """Inspects every image of some splits once and stops at, or leaves out, the bad ones.
 
     To leave out exactly the bad ones, "skip" decodes every image, however many there are;
-    "stop" does so up to `inspection.WHOLE_LIMIT` and looks at the ends of files in larger sets,
+    "stop" does so up to `inspection.WHOLE_LIMIT` and checks the ends of files in larger sets,
     where damage in the middle of a file stops the run when it comes up in training: of a JPEG
     that is cropped at random, once a crop reaches it, as no pixel of it is used before.
 
@@ -271,22 +274,16 @@ def check_images(
         class_names: In the order of the labels.
         on_bad_image: "stop" or "skip".
         max_bad_fraction: Fraction of a part that may be left out, in [0, 1).
-        kept: The folder of a run that goes on, where `CheckedSplits.write` has left what it found;
-            where the files have not changed since, they are not looked at again.
+        kept: The folder of a run that is resumed, where `CheckedSplits.write` left its inspections;
+            files that have not changed since are not inspected again.
 
     Raises:
         DataError: An image cannot be used; when skipping, too many, or all of a class.
         ValueError: `on_bad_image` or `max_bad_fraction` is out of range.
     """
-    if on_bad_image not in ON_BAD_IMAGE:
-        raise ValueError(
-            f"`on_bad_image` must be one of {', '.join(ON_BAD_IMAGE)}. "
-            f"Received: on_bad_image={on_bad_image}"
-        )
-    if not 0 <= max_bad_fraction < 1:
-        raise ValueError(
-            f"`max_bad_fraction` must be in [0, 1). Received: max_bad_fraction={max_bad_fraction}"
-        )
+    modes = f"one of {', '.join(ON_BAD_IMAGE)}"
+    check(on_bad_image in ON_BAD_IMAGE, "on_bad_image", on_bad_image, modes)
+    check(0 <= max_bad_fraction < 1, "max_bad_fraction", max_bad_fraction, "in [0, 1)")
     skipping = on_bad_image == "skip"
     earlier = {} if kept is None else _read(kept / INSPECTION_NAME)
     found = {
@@ -302,8 +299,20 @@ def check_images(
     return CheckedSplits(usable, found, skipping)
 
 
+def _read(path: Path) -> dict[str, Inspection]:
+    """Reads what `CheckedSplits.write` wrote; nothing where it cannot be read."""
+    try:
+        found = json.loads(path.read_bytes())
+        return {part: Inspection.from_json(one) for part, one in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        _log.warning("%s: cannot be used (%s); the images are checked again.", path, error)
+        return {}
+
+
 def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspection | None:
-    """What was found earlier, if that was enough and of the same files."""
+    """Returns an earlier inspection, if it was thorough enough and of the same files."""
     if earlier is None or (whole and not earlier.whole):
         return None
     return earlier if earlier.fingerprint == fingerprint(split) else None
@@ -316,32 +325,26 @@ def _refuse(inspections: Mapping[str, Inspection]) -> None:
     total = sum(inspection.size for inspection in inspections.values())
     raise DataError(
         f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} images cannot be "
-        f"used. {_MEND}, or give --on_bad_image=skip to leave them out.{_listed(bad)}"
+        f"used. {_ADVICE}, or leave them out with `on_bad_image`=skip.{_listed(bad)}"
     )
 
 
 def _check_rest(
-    part: str, inspection: Inspection, class_names: tuple[str, ...], max_fraction: float
+    part: str, inspection: Inspection, class_names: Sequence[str], max_fraction: float
 ) -> None:
     lost = len(inspection.bad)
     if lost > max_fraction * inspection.size or lost == inspection.size:
         raise DataError(
-            f"--max_bad_fraction={max_fraction:g} is exceeded: {lost:,} of the "
-            f"{inspection.size:,} images of the part {part!r} cannot be used. {_MEND}, or raise "
+            f"`max_bad_fraction`={max_fraction:g} is exceeded: {lost:,} of the "
+            f"{inspection.size:,} images of the part {part!r} cannot be used. {_ADVICE}, or raise "
             f"it.{_listed(inspection.bad)}"
         )
     if inspection.emptied:
         names = ", ".join(repr(class_names[label]) for label in inspection.emptied[:_SHOWN])
         raise DataError(
-            f"--on_bad_image=skip leaves no image in the part {part!r} of {names}. "
-            f"{_MEND}.{_listed(inspection.bad)}"
+            f"`on_bad_image`=skip leaves no image in the part {part!r} of {names}. "
+            f"{_ADVICE}.{_listed(inspection.bad)}"
         )
-
-
-def _summary(found: Inspection) -> dict[str, Any]:
-    """An order hangs on number and names of the files, and on which of them are left out."""
-    digest = hashlib.sha256(f"{found.contents} {found.bad_places}".encode()).hexdigest()
-    return {"size": found.size, "used": found.size - len(found.bad), "digest": digest}
 
 
 def _without(part: str, split: Split, inspection: Inspection) -> Split:
@@ -353,28 +356,12 @@ def _without(part: str, split: Split, inspection: Inspection) -> Split:
     return split.without(inspection.bad_places)
 
 
-def _listed(bad: tuple[BadImage, ...] | list[BadImage]) -> str:
+def _listed(bad: Sequence[BadImage]) -> str:
     lines = [f"\n  {_printable(image.name)}: {image.reason}" for image in bad[:_SHOWN]]
     more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     return "".join(lines) + more
 
 
 def _printable(name: str) -> str:
-    """A file's name need not be text, and what is no text cannot be logged."""
+    """Escapes what is no text: a file's name need not be, and it could not be logged."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _read(path: Path) -> dict[str, Inspection]:
-    """Reads what `CheckedSplits.write` left; nothing where it cannot be read."""
-    try:
-        return {part: _inspection(one) for part, one in json.loads(path.read_bytes()).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        _log.warning("%s: cannot be used (%s); the images are checked again.", path, error)
-        return {}
-
-
-def _inspection(found: dict) -> Inspection:
-    bad = tuple(BadImage(**image) for image in found["bad"])
-    return Inspection(**{**found, "bad": bad, "emptied": tuple(found["emptied"])})

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.crops import evaluation_crop
 from t2t_keras.data.ops.decode import decode_image
-from t2t_keras.data.ops.normalize import normalize
+from t2t_keras.data.ops.color import normalize
 from t2t_keras.errors import check
 from t2t_keras.export.preprocessing import Preprocessing
 from t2t_keras.images.resize import Size

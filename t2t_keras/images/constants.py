@@ -1,4 +1,6 @@
-"""What the evaluation preprocessing is made of: channel means, deviations and the crop's share."""
+"""The constants of the evaluation preprocessing: channel means, deviations and the crop."""
+
+Color = tuple[float, float, float]  # a number of each channel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -11,5 +13,5 @@ STATISTICS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "cifar": (CIFAR_MEAN, C
 
 DEFAULT_CROP_PCT = 0.9
 
-MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # what lies behind transparency
+MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # shown where an image is transparent
 MAX_PIXELS = 64_000_000  # an image that declares more is refused before it is decoded

@@ -1,61 +1,23 @@
 """An image file -> upright 8-bit RGB, through Pillow."""
 
+import contextlib
+import io
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from t2t_keras.errors import DataError
 from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
 
-ORIENTATION_TAG = 0x0112
-TRANSPOSED = (5, 6, 7, 8)  # orientations with rows and columns swapped; undone first
-MIRRORED = (2, 3, 6, 7)  # then left and right swapped
-FLIPPED = (3, 4, 7, 8)  # then top and bottom swapped
-
-_ENTRY = 12  # bytes of a directory entry: tag, type, count, value
-_SHORT = 3  # the type an orientation has
-
-
-def read_orientation(exif: bytes) -> int:
-    """Finds the orientation in a JPEG's EXIF block.
-
-    Args:
-        exif: The block from its `Exif` mark on; may be empty or damaged.
-
-    Returns:
-        1 to 8; 1, upright, where nothing valid is said.
-    """
-    tiff = exif.removeprefix(b"Exif\x00\x00")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None or len(tiff) < 8:
-        return 1
-    start = struct.unpack_from(order + "I", tiff, 4)[0]
-    if start + 2 > len(tiff):
-        return 1
-    count = struct.unpack_from(order + "H", tiff, start)[0]
-    entries = tiff[start + 2 : start + 2 + count * _ENTRY]
-    for at in range(0, len(entries) - _ENTRY + 1, _ENTRY):
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", entries, at)
-        if tag == ORIENTATION_TAG:
-            return value if kind == _SHORT and 1 <= value <= 8 else 1
-    return 1
-
-
-def upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns an (h, w, c) image upright."""
-    if orientation in TRANSPOSED:
-        image = image.transpose(1, 0, 2)
-    if orientation in MIRRORED:
-        image = image[:, ::-1]
-    if orientation in FLIPPED:
-        image = image[::-1]
-    return image
-
+if TYPE_CHECKING:
+    from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+ORIENTATION_TAG = 0x0112
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -71,7 +33,7 @@ def read_rgb(path: str | os.PathLike) -> np.ndarray:
 
     Gray, palette, 1-bit and CMYK images become RGB; of 16-bit samples the high byte is kept;
     what is transparent shows ImageNet's mean color (black in a GIF); of an animation the first
-    frame is read; a JPEG's EXIF orientation is applied.
+    frame is read; an EXIF orientation is applied.
 
     Returns:
         (h, w, 3) uint8.
@@ -80,57 +42,65 @@ def read_rgb(path: str | os.PathLike) -> np.ndarray:
         DataError: The file is missing, damaged, of a format not read, or declares more than
             `MAX_PIXELS` pixels; the message names it.
     """
-    from PIL import Image
-
     name = os.fspath(path)
     if not Path(path).is_file():
         raise DataError(f"{name}: no such image file. Check the path.")
+    return _read(path, name)
+
+
+def decode_rgb(contents: bytes) -> np.ndarray:
+    """Decodes the contents of an image file as `read_rgb` does, with the same errors."""
+    return _read(io.BytesIO(contents), "the file")
+
+
+def _read(file: str | os.PathLike | IO[bytes], name: str) -> np.ndarray:
+    from PIL import Image
+
     try:
-        image = Image.open(path, formats=FORMATS)
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(_too_large(name, f"{image.width} x {image.height}"))
+            _set_upright(image)
+            return np.ascontiguousarray(_to_rgb(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(_too_large(name)) from error
+        raise DataError(_too_large(name, "far too many pixels")) from error
+    except DataError:
+        raise
     except _DAMAGED as error:
-        raise DataError(_unreadable(name, error)) from error
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise DataError(_too_large(name, f"{image.width} x {image.height}"))
-        try:
-            return _to_rgb(image)
-        except _DAMAGED as error:
-            raise DataError(_unreadable(name, error)) from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{name}: not readable as an image ({reason}). Formats read: {', '.join(FORMATS)}; "
+            "convert, replace or remove the file."
+        ) from error
 
 
-def _to_rgb(image) -> np.ndarray:
-    """The rules of `read_rgb` on an opened `PIL.Image.Image`."""
+def _set_upright(image: "Image.Image") -> None:
+    from PIL import ImageOps
+
+    image.load()
+    with contextlib.suppress(*_DAMAGED):  # a damaged EXIF block means upright
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _to_rgb(image: "Image.Image") -> np.ndarray:
     if image.mode in _SIXTEEN_BIT:
         high_byte = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(high_byte[..., None], 3, axis=-1)
     palette_alpha = image.mode == "P" and "transparency" in image.info
     if image.mode in _WITH_ALPHA or palette_alpha:
-        behind = (0, 0, 0) if image.format == "GIF" else MEAN_COLOR
-        return _composite(np.asarray(image.convert("RGBA")), behind)
-    pixels = np.asarray(image.convert("RGB"))
-    if image.format in ("JPEG", "MPO"):  # MPO: a JPEG with further frames behind it
-        pixels = upright(pixels, read_orientation(image.info.get("exif", b"")))
-    return np.ascontiguousarray(pixels)
+        background = (0, 0, 0) if image.format == "GIF" else MEAN_COLOR
+        return _composite(np.asarray(image.convert("RGBA")), background)
+    return np.asarray(image.convert("RGB"))
 
 
-def _composite(rgba: np.ndarray, behind: tuple[int, int, int]) -> np.ndarray:
+def _composite(rgba: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
     """Lays RGBA over a color in integers, as the tf.data path does."""
     color, alpha = rgba[..., :3].astype(np.int32), rgba[..., 3:].astype(np.int32)
-    mixed = color * alpha + np.asarray(behind, np.int32) * (255 - alpha)
+    mixed = color * alpha + np.asarray(background, np.int32) * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _unreadable(name: str, error: BaseException) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return (
-        f"{name}: not readable as an image ({reason}). Formats read: {', '.join(FORMATS)}; "
-        "convert, replace or remove the file."
-    )
-
-
-def _too_large(name: str, size: str = "far too many pixels") -> str:
+def _too_large(name: str, size: str) -> str:
     return (
         f"{name}: the image declares {size}, above the limit of {MAX_PIXELS:,} pixels. "
         "Scale it down or remove the file."

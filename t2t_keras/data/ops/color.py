@@ -1,37 +1,40 @@
-"""Color operations with Pillow's values, and color jitter."""
+"""Color operations with Pillow's values, color jitter, and the normalization of pixels."""
 
 from typing import Any
 
 import tensorflow as tf
 
-from t2t_keras.data.ops.graph import compiled
+from t2t_keras.data.ops.graph import compiled, traced
 from t2t_keras.data.ops.seeds import split_seed
+from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD, Color
+
+Strengths = tuple[float, float, float]
 
 _IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
-_WHOLE = tf.TensorSpec((), tf.int32)
+_INTEGER = tf.TensorSpec((), tf.int32)
 _FACTOR = tf.TensorSpec((), tf.float32)
 _GRAY_WEIGHTS = (19595, 38470, 7471)  # of RGB in 65536ths, as Pillow's convert("L")
 
 
 def invert(image: tf.Tensor) -> tf.Tensor:
-    """`ImageOps.invert`."""
+    """Applies `ImageOps.invert`."""
     return 255 - image
 
 
-@compiled(input_signature=[_IMAGE, _WHOLE])
+@compiled(input_signature=[_IMAGE, _INTEGER])
 def posterize(image: tf.Tensor, bits: Any) -> tf.Tensor:
-    """`ImageOps.posterize`: keeps the upper `bits`, 0 to 8, of every value."""
+    """Applies `ImageOps.posterize`: keeps the upper `bits`, 0 to 8, of every value."""
     kept = 256 - tf.bitwise.left_shift(1, 8 - bits)
     return tf.bitwise.bitwise_and(image, tf.cast(kept, tf.uint8))
 
 
-@compiled(input_signature=[_IMAGE, _WHOLE])
+@compiled(input_signature=[_IMAGE, _INTEGER])
 def solarize(image: tf.Tensor, threshold: Any) -> tf.Tensor:
-    """`ImageOps.solarize`: inverts values from `threshold`, 0 to 256, on."""
+    """Applies `ImageOps.solarize`: inverts values from `threshold`, 0 to 256."""
     return tf.where(tf.cast(image, tf.int32) < threshold, image, 255 - image)
 
 
-@compiled(input_signature=[_IMAGE, _WHOLE])
+@compiled(input_signature=[_IMAGE, _INTEGER])
 def solarize_add(image: tf.Tensor, added: Any) -> tf.Tensor:
     """Adds `added`, 0 to 255, to values below 128, up to 255."""
     values = tf.cast(image, tf.int32)
@@ -40,30 +43,30 @@ def solarize_add(image: tf.Tensor, added: Any) -> tf.Tensor:
 
 
 def auto_contrast(image: tf.Tensor) -> tf.Tensor:
-    """`ImageOps.autocontrast`: stretches every channel to 0..255."""
+    """Applies `ImageOps.autocontrast`: stretches every channel to 0..255."""
     lowest, highest = tf.unstack(tf.cast(_extremes(image), tf.float64))
     levels = tf.range(256, dtype=tf.float64)[:, None]
     scale = 255.0 / tf.maximum(highest - lowest, 1.0)
-    # Pillow's own roundings: XLA would round once, and so send whole levels one up.
+    # Not compiled: Pillow rounds the product and the sum, and so whole levels would differ.
     stretched = tf.clip_by_value(levels * scale + -lowest * scale, 0.0, 255.0)
     table = tf.cast(tf.where(highest > lowest, stretched, levels), tf.uint8)
     return _look_up(image, tf.reshape(table, (-1,)))
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
-    """`ImageOps.equalize`: spreads the levels of every channel evenly."""
+    """Applies `ImageOps.equalize`: spreads the levels of every channel evenly."""
     return _look_up(image, _equalizing_table(image))
 
 
 @compiled(input_signature=[_IMAGE, _FACTOR])
 def brightness(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`ImageEnhance.Brightness`: black at 0, unchanged at 1."""
+    """Applies `ImageEnhance.Brightness`: black at 0, unchanged at 1."""
     return _blended(0.0, image, factor)
 
 
 @compiled(input_signature=[_IMAGE, _FACTOR])
 def contrast(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`ImageEnhance.Contrast`: one gray, the image's mean, at 0, unchanged at 1."""
+    """Applies `ImageEnhance.Contrast`: one gray, the image's mean, at 0, unchanged at 1."""
     gray = tf.cast(_gray(image), tf.int64)
     mean = tf.cast(tf.reduce_sum(gray), tf.float64) / tf.cast(tf.size(gray), tf.float64)
     return _blended(tf.cast(tf.floor(mean + 0.5), tf.float32), image, factor)
@@ -71,15 +74,15 @@ def contrast(image: tf.Tensor, factor: Any) -> tf.Tensor:
 
 @compiled(input_signature=[_IMAGE, _FACTOR])
 def color(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`ImageEnhance.Color`: gray at 0, unchanged at 1."""
+    """Applies `ImageEnhance.Color`: gray at 0, unchanged at 1."""
     return _blended(tf.cast(_gray(image), tf.float32)[..., None], image, factor)
 
 
 @compiled(input_signature=[_IMAGE, _FACTOR])
 def sharpness(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the outermost pixels stay."""
+    """Applies `ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the outermost pixels stay."""
     height, width = tf.unstack(tf.shape(image)[:2])
-    lines = tf.reshape(image, (height, 3 * width))  # XLA is faster on two axes
+    lines = tf.reshape(image, (height, 3 * width))
     values = tf.cast(lines, tf.float32)
     three = values[:-2] + values[1:-1] + values[2:]
     nine = three[:, :-6] + three[:, 3:-3] + three[:, 6:]
@@ -93,7 +96,7 @@ def sharpness(image: tf.Tensor, factor: Any) -> tf.Tensor:
 
 
 def _blended(degenerate: Any, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """`Image.blend`, which cuts to whole numbers."""
+    """Applies `Image.blend`, which cuts to whole numbers."""
     blend = degenerate + factor * (tf.cast(image, tf.float32) - degenerate)
     return tf.cast(tf.clip_by_value(blend, 0.0, 255.0), tf.uint8)
 
@@ -111,7 +114,7 @@ def _extremes(image: tf.Tensor) -> tf.Tensor:
 
 @compiled(input_signature=[_IMAGE])
 def _equalizing_table(image: tf.Tensor) -> tf.Tensor:
-    """What each channel's levels become: (768,) uint8, channels next to each other."""
+    """New level of each channel's levels: (768,) uint8, channels next to each other."""
     places = tf.reshape(_places(image), (-1,))
     counts = tf.math.unsorted_segment_sum(tf.ones_like(places), places, 768)
     counts = tf.reshape(counts, (256, 3))
@@ -128,26 +131,8 @@ def _look_up(image: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
 
 
 def _places(image: tf.Tensor) -> tf.Tensor:
-    """Where a level of a channel stands in a table."""
+    """Index of every value's level and channel in a table."""
     return tf.cast(image, tf.int32) * 3 + tf.range(3)
-
-
-Strengths = tuple[float, float, float]
-
-
-def jitter_strengths(strength: float | Strengths) -> Strengths:
-    """Of brightness, contrast and saturation: one number for all three, or one each.
-
-    Raises:
-        ValueError: A number is below 0, or there are not three.
-    """
-    strengths = (strength,) * 3 if isinstance(strength, int | float) else tuple(strength)
-    if len(strengths) != 3 or not all(value >= 0 for value in strengths):
-        raise ValueError(
-            "`strength` must be one number from 0 on, or three: of brightness, contrast and "
-            f"saturation; hue is not offered. Received: strength={strength}"
-        )
-    return strengths
 
 
 def sample_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -157,9 +142,14 @@ def sample_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tens
         The order of brightness (0), contrast (1) and saturation (2), (3,) int32; and the factor of
         each, float32 (3,), uniform in [max(0, 1 - strength), 1 + strength].
     """
+    strengths = (strength,) * 3 if isinstance(strength, int | float) else tuple(strength)
+    if len(strengths) != 3 or not all(value >= 0 for value in strengths):
+        raise ValueError(
+            "`strength` must be one number from 0, or three: of brightness, contrast and "
+            f"saturation; hue is not offered. Received: strength={strength}"
+        )
     order_seed, factor_seed = split_seed(seed, 2)
     order = tf.argsort(tf.random.stateless_uniform((3,), order_seed))
-    strengths = jitter_strengths(strength)
     lowest = [max(0.0, 1.0 - value) for value in strengths]
     highest = [1.0 + value for value in strengths]
     return order, tf.random.stateless_uniform((3,), factor_seed, lowest, highest)
@@ -184,25 +174,34 @@ def color_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor)
     """
     order, factors = sample_jitter(strength, seed)
     shape = image.shape
-    for which in tf.unstack(order):
-        image = _changed(image, which, factors[which])
+    for op in tf.unstack(order):
+        image = _jitter_op(image, op, factors[op])
     return tf.ensure_shape(image, shape)
 
 
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((None, None, 3), tf.uint8),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((), tf.float32),
-    ],
-    autograph=False,
-)
-def _changed(image, which, factor):
-    return tf.switch_case(
-        which,
-        [
-            lambda: brightness(image, factor),
-            lambda: contrast(image, factor),
-            lambda: color(image, factor),
-        ],
+@traced(input_signature=[_IMAGE, _INTEGER, _FACTOR])
+def _jitter_op(image: tf.Tensor, op: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    ops = (brightness, contrast, color)
+    return tf.switch_case(op, [lambda op=op: op(image, factor) for op in ops])
+
+
+def normalize(
+    images: tf.Tensor, mean: Color = IMAGENET_MEAN, std: Color = IMAGENET_STD
+) -> tf.Tensor:
+    """Does what `images.preprocess_input` does, in TensorFlow whatever Keras' backend is.
+
+    Args:
+        images: (..., W, 3) RGB in 0..255, of any type.
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+
+    Returns:
+        float32 of the same shape.
+    """
+    width = tf.shape(images)[-2]
+    means, deviations = (
+        tf.tile(255 * tf.convert_to_tensor(color, tf.float32), (width,)) for color in (mean, std)
     )
+    rows = tf.reshape(tf.cast(images, tf.float32), (-1, 3 * width))
+    normal = tf.reshape((rows - means) / deviations, tf.shape(images))
+    return tf.ensure_shape(normal, images.shape)

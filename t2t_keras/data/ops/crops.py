@@ -1,27 +1,28 @@
 """Resizes and crops inside a graph: the evaluation's, and the random ones of training.
 
 Each takes one (h, w, 3) uint8 image and a static target (height, width), and returns
-(height, width, 3) uint8. The random ones draw everything from the stateless `seed` they get.
+(height, width, 3) uint8. The random ones sample everything from the stateless `seed` they get.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from t2t_keras.data.ops.graph import round_to_levels
 from t2t_keras.data.ops.seeds import split_seed
+from t2t_keras.data.settings import CROP_AREA, CROP_RATIO, Range
 from t2t_keras.images.resize import Size, cover_size, crop_offset, resized_size
 
-Range = tuple[float, float]
+Sides = Sequence[Any]  # two integers, or integer tensors: of rows and of columns
 
-CROP_AREA: Range = (0.08, 1.0)  # share of the image's area
-CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
 _CROP_TRIES = 10
-_LIGHT_ZOOM = 0.85  # the least share of a side that the light crop keeps
+_LIGHT_ZOOM = 0.85  # the least fraction of a side that the light crop keeps
 
 
 def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tensor:
-    """The image resized and center-cropped: `images.resize.resize_and_crop` in TensorFlow ops.
+    """Resizes and center-crops an image: `images.resize.resize_and_crop` in TensorFlow ops.
 
     Values are Pillow's but for about one in a thousand, which is a level off; where a rounding tie
     of the first axis meets one of the second, one in ten millions of pure noise is two levels off.
@@ -33,7 +34,7 @@ def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tenso
 
 
 def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
-    """The evaluation's resize, a little larger at random, and a window anywhere in it.
+    """Resizes as the evaluation does, a little larger at random, and crops a window anywhere.
 
     Shifts and scales small images such as digits without turning, mirroring or squeezing them.
     """
@@ -47,21 +48,13 @@ def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor)
 
 
 class Window(NamedTuple):
-    """What a random resized crop keeps of an image: () int32 each, and () bool.
+    """The part of an image that a random resized crop keeps."""
 
-    Attributes:
-        top: Row it begins at.
-        left: Column it begins at.
-        height: At least 1.
-        width: At least 1.
-        bicubic: Whether it is resized bicubically, not bilinearly.
-    """
-
-    top: tf.Tensor
+    top: tf.Tensor  # () int32, as the next three
     left: tf.Tensor
-    height: tf.Tensor
+    height: tf.Tensor  # at least 1, as the width
     width: tf.Tensor
-    bicubic: tf.Tensor
+    bicubic: tf.Tensor  # () bool; bilinear where false
 
     @property
     def rows(self) -> slice:
@@ -73,50 +66,36 @@ class Window(NamedTuple):
 
 
 class CropParams(NamedTuple):
-    """What random resized crops draw, a row an image, before its size is known.
+    """The random numbers of resized crops, a row an image, before its size is known."""
 
-    Attributes:
-        sides: (images, 10, 2) float32, the height and width of every try over the square root of
-            the image's area.
-        place: (images, 2) float32 in [0, 1), how far down and right the window lies.
-        bicubic: (images,) bool.
-    """
-
-    sides: tf.Tensor
-    place: tf.Tensor
-    bicubic: tf.Tensor
+    sides: tf.Tensor  # (images, 10, 2) float32: height and width of every try, over sqrt(area)
+    place: tf.Tensor  # (images, 2) float32 in [0, 1): how far down and right the window lies
+    bicubic: tf.Tensor  # (images,) bool
 
 
 def sample_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> CropParams:
-    """Samples the crops of so many images: what costs the same for a batch as for one."""
+    """Samples the crops of so many images."""
     draws = tf.random.stateless_uniform((images, 2 * _CROP_TRIES + 3), seed)
-    shares, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
+    fractions, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
     narrow, wide = map(math.log, ratio)
-    areas = area[0] + shares * (area[1] - area[0])
+    areas = area[0] + fractions * (area[1] - area[0])
     ratios = tf.exp(narrow + logs * (wide - narrow))
     sides = tf.sqrt(tf.stack([areas / ratios, areas * ratios], axis=-1))
     return CropParams(sides, place, filters[:, 0] >= 0.5)
 
 
-def window_of(size: tf.Tensor, drawn: CropParams, ratio: Range) -> Window:
-    """The window of an image of a known size.
-
-    Args:
-        size: (2,) int32, the image's height and width.
-        drawn: One row of what `sample_crops` drew.
-        ratio: As it was drawn with.
-    """
+def window_of(size: tf.Tensor, params: CropParams, ratio: Range | tf.Tensor) -> Window:
+    """Finds the window of an image of the size (height, width); `params` are of one image."""
     full = tf.cast(size, tf.float32)
-    tries = tf.round(drawn.sides * tf.sqrt(tf.reduce_prod(full)))
+    tries = tf.round(params.sides * tf.sqrt(tf.reduce_prod(full)))
     largest = tf.round(tf.reverse(full, (0,)) * tf.pow(ratio, (-1.0, 1.0)))
-    # The last always fits.
-    sides = tf.concat([tries, [tf.minimum(largest, full)]], 0)
+    sides = tf.concat([tries, [tf.minimum(largest, full)]], 0)  # the last always fits
     first = tf.argmax(tf.reduce_all(sides <= full, 1), output_type=tf.int32)
     kept = tf.maximum(tf.gather(sides, first), 1.0)
     spare = full - kept
-    inside = tf.minimum(tf.floor(drawn.place * (spare + 1.0)), spare)
+    inside = tf.minimum(tf.floor(params.place * (spare + 1.0)), spare)
     offset = tf.where(first < _CROP_TRIES, inside, tf.floor(spare / 2.0))
-    return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)), drawn.bicubic)
+    return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)), params.bicubic)
 
 
 def random_resized_crop(
@@ -126,14 +105,14 @@ def random_resized_crop(
     area: Range = CROP_AREA,
     ratio: Range = CROP_RATIO,
 ) -> tf.Tensor:
-    """A random window of random area and aspect, resized bilinearly or bicubically at random.
+    """Resizes a random window of random area and aspect, bilinearly or bicubically at random.
 
-    The window is the first of ten draws that fits the image, else the largest centerd one whose
+    The window is the first of ten samples that fits the image, else the largest centered one whose
     aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
-    `evaluation_crop`'s are.
+    `evaluation_crop`'s are, but for some 2% of a bilinear image's values, a level off.
     """
-    drawn = CropParams(*(field[0] for field in sample_crops(seed, 1, area, ratio)))
-    window = window_of(tf.shape(image)[:2], drawn, ratio)
+    params = CropParams(*(field[0] for field in sample_crops(seed, 1, area, ratio)))
+    window = window_of(tf.shape(image)[:2], params, ratio)
     return resized_crop(image[window.rows, window.columns], target, window.bicubic)
 
 
@@ -143,7 +122,7 @@ def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tens
 
 
 def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
-    """The image resized bilinearly to cover `target`, and a random window of it and its margin.
+    """Resizes bilinearly to cover `target`, and crops a random window of that and its margin.
 
     The margin is an eighth of each side, and black: CIFAR's crop, at any size.
 
@@ -168,17 +147,17 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> 
     return flip_if(image, tf.random.stateless_uniform((), seed) < probability)
 
 
-def _random_offset(seed: tf.Tensor, full, window) -> list[tf.Tensor]:
-    """(top, left), each uniform over the places where the window lies inside."""
-    shares = tf.unstack(tf.random.stateless_uniform((2,), seed), 2)
-    spare = [tf.cast(full[i] - window[i] + 1, tf.float32) for i in (0, 1)]
-    return [tf.cast(share * places, tf.int32) for share, places in zip(shares, spare, strict=True)]
+def _random_offset(seed: tf.Tensor, full: Sides, window: Sides) -> list[tf.Tensor]:
+    """Samples (top, left), each uniform over the places where the window lies inside."""
+    uniform = tf.unstack(tf.random.stateless_uniform((2,), seed), 2)
+    places = [tf.cast(full[i] - window[i] + 1, tf.float32) for i in (0, 1)]
+    return [tf.cast(uniform[i] * places[i], tf.int32) for i in (0, 1)]
 
 
 def _resized_window(
-    image: tf.Tensor, resized, offset, target: Size, bicubic: tf.Tensor | bool = True
+    image: tf.Tensor, resized: Sides, offset: Sides, target: Size, bicubic: tf.Tensor | bool = True
 ) -> tf.Tensor:
-    """A window of the resized image, with Pillow's pixels and without making the rest.
+    """Makes a window of the resized image, with Pillow's pixels and without making the rest.
 
     Pillow resizes columns, rounds to 8 bits, then resizes rows: one pass here overshoots at edges
     where Pillow's first pass has already clipped, by up to 20 levels.
@@ -192,12 +171,9 @@ def _resized_window(
 
 
 def _scaled(
-    values: tf.Tensor, rows: tf.Tensor, size: int, resized, offset, bicubic: tf.Tensor | bool
+    values: tf.Tensor, rows: tf.Tensor, size: int, resized: Any, offset: Any, bicubic: tf.Tensor | bool
 ) -> tf.Tensor:
-    """uint8 values of so many rows, scaled to `resized` rows: `size` of them, from `offset` on.
-
-    TensorFlow scales rows several at a time and columns value by value, so columns are transposed.
-    """
+    """Scales uint8 values of so many rows to `resized` rows; `size` of them, from `offset`."""
     scale = tf.cast(resized, tf.float32) / tf.cast(rows, tf.float32)
     options = {
         "images": tf.reshape(values, (1, rows, 1, -1)),
@@ -214,8 +190,4 @@ def _scaled(
         levels = tf.cond(bicubic, lambda: scaled("keyscubic"), lambda: scaled("triangle"))
     else:
         levels = scaled("keyscubic" if bicubic else "triangle")
-    # Clips and rounds halves up, in one pass over the values.
-    rounded = tf.raw_ops.QuantizeV2(
-        input=levels, min_range=0.0, max_range=255.0, T=tf.quint8, mode="MIN_COMBINED"
-    )
-    return tf.bitcast(rounded.output, tf.uint8)
+    return round_to_levels(levels)

@@ -4,8 +4,8 @@ As `Image.transform` and `Image.rotate`, border included: a place outside the im
 fill color, one inside is interpolated with the outermost pixels repeated, and cut, not rounded,
 to a whole number. Values are mixed in float32 where Pillow has float64: none is more than a level
 off, fewer than one in a hundred is, and up to one in ten where a translation gives all the same
-fraction. XLA compiles what touches every pixel, once for every size of image; in two steps, for
-in one it would compute the places again for every neighbor.
+fraction. What touches every pixel is compiled, in two steps: in one, XLA would compute the places
+again for every neighbor.
 """
 
 import functools
@@ -25,7 +25,7 @@ _BORDER = 2  # pixels a side that the wider filter may reach over
 
 
 def rotate(image: tf.Tensor, degrees: Any, bicubic: Any, fill: Any) -> tf.Tensor:
-    """`Image.rotate`: counter-clockwise around the center.
+    """Rotates as `Image.rotate`: counter-clockwise around the center.
 
     Args:
         image: (h, w, 3) uint8.
@@ -80,16 +80,15 @@ def _shifted_rows(image: tf.Tensor, shifts: tf.Tensor, bicubic: Any, fill: Any) 
 # TensorFlow's own transpose takes three times as long.
 @compiled(input_signature=[_IMAGE])
 def _turned_over(image: tf.Tensor) -> tf.Tensor:
-    """Rows become columns."""
+    """Makes rows of columns."""
     return tf.transpose(image, (1, 0, 2))
 
 
 @compiled(input_signature=[_IMAGE, _SHIFTS])
 def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
-    """Every row from its own column on, the outermost pixels repeated.
+    """Takes every row from its shift, the outermost pixels repeated; (h, w + 3, 3) uint8.
 
-    Returns:
-        (h, w + 3, 3) uint8, of which the first column lies before the shift's whole part.
+    The first column lies before the shift's integer part.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     starts = tf.cast(tf.floor(shifts), tf.int32)[:, None]
@@ -101,29 +100,29 @@ def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
 def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor):
     """Interpolates what `_from_columns` made."""
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1] - 3
-    values = tf.cast(tf.reshape(pixels, (height, -1)), tf.float32)  # XLA is faster on two axes
+    values = tf.cast(tf.reshape(pixels, (height, -1)), tf.float32)
     taps = [values[:, 3 * start : 3 * (start + width)] for start in range(4)]
-    share = tf.cast(shifts - tf.floor(shifts), tf.float32)[:, None]
+    offset = tf.cast(shifts - tf.floor(shifts), tf.float32)[:, None]
     bounds = [tf.math.ceil(bound - 0.5 - shifts) for bound in (0, tf.cast(width, tf.float64))]
     first, end = (3 * tf.cast(bound, tf.int32)[:, None] for bound in bounds)
     place = tf.range(3 * width)
     inside, colors = (first <= place) & (place < end), tf.tile(fill, [width])
     mixed = tf.cond(
         bicubic,
-        lambda: _cut(_cubic(taps, share), inside, colors),
-        lambda: _cut(_linear(taps, share), inside, colors),
+        lambda: _cut(_cubic(taps, offset), inside, colors),
+        lambda: _cut(_linear(taps, offset), inside, colors),
     )
     return tf.reshape(mixed, (height, width, 3))
 
 
 @compiled(input_signature=[_IMAGE, *[tf.TensorSpec((), tf.float64)] * 2])
 def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor):
-    """Where every pixel of a turned image comes from.
+    """Finds the point that every pixel of a turned image comes from.
 
     Returns:
         The flat bordered image, a pixel a uint32: a third of the look-ups; the place in it of the
         pixel before that point, (h * w,) int32; how far the point lies right and down of it,
-        float32 in [0, 1), and whether it lies in the image, bool, all (h * w,).
+        float32 in [0, 1), and true where it lies in the image, bool, all (h * w,).
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     y_end, x_end = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
@@ -154,7 +153,7 @@ def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor):
     ]
 )
 def _taps(pixels: tf.Tensor, place: tf.Tensor, around: tf.Tensor) -> tf.Tensor:
-    """(rows, columns, h * w) pixels around every place."""
+    """Gathers the (rows, columns, h * w) pixels around every place."""
     return tf.gather(pixels, place + around[..., None])
 
 
@@ -174,18 +173,18 @@ def _channel(pixels, shifts):
     return tf.cast(bits, tf.int32)
 
 
-def _linear(taps: Sequence[tf.Tensor], share: tf.Tensor) -> tf.Tensor:
-    """Between the middle two of an even number of values."""
+def _linear(taps: Sequence[tf.Tensor], offset: tf.Tensor) -> tf.Tensor:
+    """Interpolates between the middle two of an even number of values."""
     first, second = taps[len(taps) // 2 - 1 : len(taps) // 2 + 1]
-    return first + share * (second - first)
+    return first + offset * (second - first)
 
 
-def _cubic(taps: Sequence[tf.Tensor], share: tf.Tensor) -> tf.Tensor:
-    """Between the middle two of four values; a = -1 here, where Pillow's resize has -1/2."""
+def _cubic(taps: Sequence[tf.Tensor], offset: tf.Tensor) -> tf.Tensor:
+    """Interpolates between the middle two of four values; a = -1, in Pillow's resize -1/2."""
     before, first, second, after = taps
     square = 2.0 * (before - first) + second - after
     cube = first - before + after - second
-    return first + share * (second - before + share * (square + share * cube))
+    return first + offset * (second - before + offset * (square + offset * cube))
 
 
 def _cut(values: tf.Tensor, inside: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,8 @@
-"""Which images of every batch one of several processes decodes.
+"""Seeds that are functions of (run, epoch, step), and the rows of a batch that a process decodes.
 
-The processes' shares of a batch make up the whole batch, in another order. Mixing pairs each row
-of a batch with the one as far from its other end: a share holds both or neither, in the order in
-which the share's own two ends pair them again.
+The shards of a batch make up the whole batch, in another order. Mixing pairs each row of a batch
+with the one as far from its other end: a shard holds both or neither, in the order in which the
+shard's two ends pair them again.
 """
 
 import dataclasses
@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from t2t_keras.errors import check
+
 _ORDER, _BATCH = range(2)  # what a seed is for; the two never meet
 _PLACES = 2**36  # more than an epoch has of anything; leaves room for 2**25 epochs
 
 
 def order_seed(seed: int, epoch: Any) -> tf.Tensor:
-    """The seed of one epoch's order of examples."""
+    """Makes the seed of one epoch's order of examples."""
     return _seed(seed, _ORDER, epoch, 0)
 
 
 def batch_seed(seed: int, epoch: Any, step: Any) -> tf.Tensor:
-    """The seed of everything a batch draws; `step` counts within the epoch."""
+    """Makes the seed of everything random in a batch; `step` counts within the epoch."""
     return _seed(seed, _BATCH, epoch, step)
 
 
@@ -33,7 +35,7 @@ def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
 def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
     """Packs all four into one seed: a hash costs ten times as much.
 
-    TensorFlow scrambles a seed before it draws, so neighbors draw independently.
+    TensorFlow scrambles a seed before it samples, so neighboring seeds are independent.
     """
     epoch, index = (tf.cast(number, tf.int64) for number in (epoch, index))
     return tf.stack([seed, (epoch * _PLACES + index) * 2 + purpose])
@@ -41,10 +43,10 @@ def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The part of one process.
+    """The part of every batch that one of several processes decodes.
 
     Args:
-        index: Its number, from 0.
+        index: The process' number, from 0.
         count: Number of processes; at least 1.
 
     Raises:
@@ -55,27 +57,18 @@ class Shard:
     count: int = 1
 
     def __post_init__(self):
-        if not 0 <= self.index < self.count:
-            raise ValueError(
-                f"`index` must be in 0..{self.count - 1}, the count's. Received: index={self.index}"
-            )
+        expected = f"in 0..{self.count - 1}, as `count` says"
+        check(0 <= self.index < self.count, "index", self.index, expected)
 
     def size(self, batch_size: int) -> int:
-        """Images of each batch.
-
-        Raises:
-            ValueError: `batch_size` is not a multiple of twice the number of processes, if there
-                are several.
-        """
-        if self.count > 1 and batch_size % (2 * self.count):
-            raise ValueError(
-                f"`batch_size` must be a multiple of {2 * self.count}, twice the number of "
-                f"processes. Received: batch_size={batch_size}"
-            )
+        """Images of each batch; refuses a size of which pairs cannot be shared evenly."""
+        even = self.count == 1 or batch_size % (2 * self.count) == 0
+        expected = f"a multiple of {2 * self.count}, twice the number of processes"
+        check(even, "batch_size", batch_size, expected)
         return batch_size // self.count
 
     def rows(self, batch_size: int) -> np.ndarray:
-        """(`size(batch_size)`,) the rows of each batch, ascending."""
+        """Rows of each batch, ascending: (`size(batch_size)`,)."""
         if self.count == 1:
             return np.arange(batch_size)
         half = self.size(batch_size) // 2

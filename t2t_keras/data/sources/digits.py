@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits as a TFDS dataset: the default, made without any network.
+"""scikit-learn's handwritten digits as a TFDS dataset: the default, made without a network.
 
 Importing this module registers the builder, so `tfds.load("digits")` knows it afterwards.
 """
@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -24,7 +25,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}
-    url_infos = None  # nothing is downloaded; TFDS' own look-up needs a package it does not require
+    url_infos = None  # nothing is downloaded; TFDS' look-up needs a package it does not require
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -39,7 +40,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             homepage="https://archive.ics.uci.edu/dataset/80",
         )
 
-    def _split_generators(self, dl_manager) -> dict:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
@@ -56,21 +57,15 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             for name, indices in (("train", train), ("test", test))
         }
 
-    def _generate_examples(self, images, labels, indices):
+    def _generate_examples(
+        self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray
+    ) -> Iterator[tuple[int, dict]]:
         for index in indices:
             yield int(index), {"image": images[index], "label": int(labels[index])}
 
 
 def prepare_digits(data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
-    """Writes the dataset where it is not there yet, in a few seconds and with one line of log.
-
-    Args:
-        data_dir: Root of TFDS datasets; None is TFDS' own, `$TFDS_DATA_DIR` or
-            `~/tensorflow_datasets`.
-
-    Returns:
-        The prepared builder, with the splits "train" and "test".
-    """
+    """Prepares the dataset, with the splits "train" and "test", unless it was prepared before."""
     builder = Digits(data_dir=data_dir)
     if builder.is_prepared():
         return builder

@@ -1,4 +1,4 @@
-"""Images in folders, one a class: what lies there, checked before anything is read."""
+"""Images in folders, one a class, listed and checked before anything is read."""
 
 import collections
 import contextlib
@@ -10,47 +10,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from t2t_keras.errors import DataError
+from t2t_keras.errors import DataError, check
 
 LABELS_NAME = "LOC_val_solution.csv"
-
-_DEEP = "ILSVRC/Data/CLS-LOC"
-
-
-def image_root(root: Path) -> Path:
-    """Where train/ and val/ lie: in `root`, or where ImageNet's archive has them below it."""
-    deep = (root / _DEEP, root / Path(_DEEP).relative_to("ILSVRC"))
-    return next((folder for folder in deep if folder.is_dir()), root)
-
-
-def find_labels(folder: Path) -> Path | None:
-    """The table of a flat folder's labels, in it or above it, as high up as the archive has it."""
-    levels = 1 + len(Path(_DEEP).parts)
-    places = (folder.absolute(), *folder.absolute().parents[:levels])
-    return next((at / LABELS_NAME for at in places if (at / LABELS_NAME).is_file()), None)
-
-
-def read_labels(path: Path) -> dict[str, str]:
-    """Reads the table: an image's name without suffix -> its class, as "n01440764".
-
-    Raises:
-        DataError: It is no such table.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
-    except (OSError, ValueError, KeyError, IndexError, AttributeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: is not the table of labels that Kaggle hands out with ImageNet "
-            f"({type(error).__name__}: {error}). Its columns are ImageId and PredictionString; "
-            "download it again, or put the images into a folder a class."
-        ) from error
-
-
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 TRAIN_FOLDER = "train"
 EVAL_FOLDERS = ("validation", "val", "valid", "test")  # the first that exists is taken
+
+_IMAGENET = Path("ILSVRC/Data/CLS-LOC")  # where ImageNet's archive has its images
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +26,7 @@ Images = dict[str, list[str]]  # class name -> paths, both sorted
 
 @dataclasses.dataclass(frozen=True)
 class FolderImages:
-    """The image files of both parts; `train` is empty where only evaluation was asked for."""
+    """Image files of both parts; `train` is empty where the folder is opened for evaluation only."""
 
     train: Images
     evaluation: Images
@@ -71,15 +38,8 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
     ImageNet is also read as Kaggle hands it out: ROOT/ILSVRC/Data/CLS-LOC/train/CLASS/*, with
     val/* beside it and its labels in ROOT/LOC_val_solution.csv.
 
-    Args:
-        root: An existing folder.
-        validation_split: Fraction of each class to evaluate on where there is no such folder;
-            0 for none.
-        evaluation_only: Whether training images are not needed.
-
-    Raises:
-        DataError: The folder holds no usable dataset; the message names what is wrong and where.
-        ValueError: `validation_split` is given beside a folder of evaluation images.
+    Where there is no val/, `validation_split` of each class is evaluated on. Raises a DataError if
+    the folder holds no usable dataset.
     """
     root = image_root(root)
     folders = _parts(root)
@@ -88,11 +48,9 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
         evaluation = _flat_evaluation(root, TRAIN_FOLDER in folders and not validation_split)
     if TRAIN_FOLDER not in folders and evaluation is None:
         return _scan_classes_only(root, validation_split, evaluation_only)
-    if evaluation is not None and validation_split:
-        raise ValueError(
-            f"`validation_split` must be 0 where {evaluation} holds evaluation images. "
-            f"Received: validation_split={validation_split}"
-        )
+    single = evaluation is None or not validation_split
+    expected = f"0 where {evaluation} holds evaluation images"
+    check(single, "validation_split", validation_split, expected)
     if evaluation_only and evaluation is not None:
         return FolderImages({}, _scan_evaluation(evaluation))
     if TRAIN_FOLDER not in folders:
@@ -109,7 +67,7 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """Folders named as parts of a dataset; one without folders of its own is a class: a train."""
+    """Folders named as parts of a dataset; one without subfolders is a class, such as trains."""
     return {name: folder for name, folder in _named(root).items() if _subfolders(folder)}
 
 
@@ -119,11 +77,7 @@ def _named(root: Path) -> dict[str, Path]:
 
 
 def _flat_evaluation(root: Path, needed: bool) -> Path | None:
-    """A folder of evaluation images without class folders whose labels lie in a table.
-
-    Raises:
-        DataError: It is needed, and there are images but no table.
-    """
+    """Finds evaluation images without class folders whose labels lie in a table."""
     named = _named(root)
     flat = [named[name] for name in EVAL_FOLDERS if name in named and not _subfolders(named[name])]
     labeled = next((folder for folder in flat if find_labels(folder)), None)
@@ -139,6 +93,33 @@ def _flat_evaluation(root: Path, needed: bool) -> Path | None:
 
 def _scan_evaluation(folder: Path) -> Images:
     return _scan_classes(folder) if _subfolders(folder) else _scan_flat(folder)
+
+
+def image_root(root: Path) -> Path:
+    """Finds the folder of train/ and val/: `root`, or where ImageNet's archive has them below."""
+    deep = (root / _IMAGENET, root / _IMAGENET.relative_to("ILSVRC"))
+    return next((folder for folder in deep if folder.is_dir()), root)
+
+
+def find_labels(folder: Path) -> Path | None:
+    """Finds the table of a flat folder's labels, in it or above, as high as the archive has it."""
+    levels = 1 + len(_IMAGENET.parts)
+    places = (folder.absolute(), *folder.absolute().parents[:levels])
+    return next((at / LABELS_NAME for at in places if (at / LABELS_NAME).is_file()), None)
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Reads the table: an image's name without suffix -> its class, as "n01440764"."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
+    except (OSError, ValueError, KeyError, IndexError, AttributeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: is not the table of labels that Kaggle hands out with ImageNet "
+            f"({type(error).__name__}: {error}). Its columns are ImageId and PredictionString; "
+            "download it again, or put the images into a folder a class."
+        ) from error
 
 
 def _scan_flat(folder: Path) -> Images:
@@ -158,9 +139,9 @@ def _scan_flat(folder: Path) -> Images:
     return {name: found for name, found in classes.items() if found}
 
 
-def _scan_classes_only(root: Path, share: float, evaluation_only: bool) -> FolderImages:
+def _scan_classes_only(root: Path, fraction: float, evaluation_only: bool) -> FolderImages:
     classes = _scan_classes(root)
-    return FolderImages({}, classes) if evaluation_only else _split(root, classes, share)
+    return FolderImages({}, classes) if evaluation_only else _split(root, classes, fraction)
 
 
 def _scan_classes(folder: Path) -> Images:
@@ -235,9 +216,9 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         raise DataError(f"{folder}: cannot be listed ({reason}). Check its permissions.") from error
 
 
-def _split(folder: Path, classes: Images, share: float) -> FolderImages:
-    """Takes the same share of each class, chosen by a hash of the names: stable and unordered."""
-    if not share:
+def _split(folder: Path, classes: Images, fraction: float) -> FolderImages:
+    """Takes the same fraction of each class, chosen by a hash of the names: stable, unordered."""
+    if not fraction:
         raise DataError(
             f"{folder}: there are no evaluation images beside it. Add a {EVAL_FOLDERS[1]}/ "
             "folder next to train/, or give `validation_split`, for example 0.1."
@@ -249,7 +230,7 @@ def _split(folder: Path, classes: Images, share: float) -> FolderImages:
                 f"{folder / name}: holds a single image, which cannot both be trained and "
                 "evaluated on. Add more, or remove the class."
             )
-        count = min(max(round(len(paths) * share), 1), len(paths) - 1)
+        count = min(max(round(len(paths) * fraction), 1), len(paths) - 1)
         chosen = set(sorted(paths, key=_name_hash)[:count])
         evaluation[name] = [path for path in paths if path in chosen]
         train[name] = [path for path in paths if path not in chosen]

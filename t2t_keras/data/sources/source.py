@@ -19,7 +19,7 @@ from t2t_keras.data.sources.tfds import (
     record_split,
     tfds_builder,
 )
-from t2t_keras.errors import DataError
+from t2t_keras.errors import DataError, check
 
 DIGITS = "digits"
 
@@ -65,7 +65,7 @@ class Source:
         return self.eval_split.size
 
     def train(self) -> tf.data.Dataset:
-        """The training images once, in a fixed order: {"image": encoded bytes, "label": int32}.
+        """Reads the training images once, in a fixed order: {"image": bytes, "label": int32}.
 
         Raises:
             DataError: The source was opened for evaluation only.
@@ -75,7 +75,7 @@ class Source:
         return _examples(self.train_split)
 
     def evaluation(self) -> tf.data.Dataset:
-        """The evaluation images once, in a fixed order; elements as `train`'s."""
+        """Reads the evaluation images once, in a fixed order; elements as `train`'s."""
         return _examples(self.eval_split)
 
 
@@ -88,7 +88,7 @@ def open_source(
     eval_split: str | None = None,
     evaluation_only: bool = False,
 ) -> Source:
-    """Opens a dataset and checks what can be checked without decoding its images.
+    """Opens a dataset and checks all that can be checked without decoding its images.
 
     Args:
         name_or_path: "digits" (scikit-learn's handwritten digits, made without a network); a
@@ -101,22 +101,19 @@ def open_source(
             "train" split.
         train_split: TFDS split or slice to train on ("train[:90%]"), given with `eval_split`.
         eval_split: TFDS split or slice to evaluate on.
-        evaluation_only: Whether the source is evaluated on and nothing is trained; ROOT may then
-            hold evaluation images alone, and ROOT/CLASS/* are all of them.
+        evaluation_only: Opens no training images; ROOT may then hold evaluation images alone, and
+            ROOT/CLASS/* are all of them.
 
     Raises:
         DataError: There is no such dataset, or it cannot be used; one line says what and where.
         ValueError: An argument is out of range, or contradicts another.
     """
-    if not 0 <= validation_split < 1:
-        raise ValueError(
-            f"`validation_split` must be in [0, 1). Received: validation_split={validation_split}"
-        )
+    check(0 <= validation_split < 1, "validation_split", validation_split, "in [0, 1)")
     name = os.fspath(name_or_path)
     splits = (train_split, eval_split)
     if is_folder(name, data_dir):
         _refuse_splits("for a folder", splits)
-        return _announced(_open_folder(name, validation_split, evaluation_only))
+        return _logged(_open_folder(name, validation_split, evaluation_only))
     if validation_split:
         _refuse_splits("beside `validation_split`", splits)
     if splits != (None, None) and (eval_split is None or (train_split is None) != evaluation_only):
@@ -129,11 +126,11 @@ def open_source(
     if eval_split is None:
         splits = choose_splits(builder, validation_split, evaluation_only)
     train, evaluation = (None if part is None else record_split(builder, part) for part in splits)
-    return _announced(Source(name, classes, train, evaluation))
+    return _logged(Source(name, classes, train, evaluation))
 
 
 def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> bool:
-    """Whether `open_source` takes this for a folder of images: it looks like one or exists.
+    """Tells whether `open_source` takes this for a folder of images: it looks like one or exists.
 
     "digits" is none, nor is what TFDS has written as `data_dir`/NAME or what it has prepared.
     """
@@ -152,7 +149,7 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
     return prepared_builder(name) if is_prepared(name) else tfds_builder(name, data_dir)
 
 
-def _digits_builder(data_dir: str | os.PathLike | None):
+def _digits_builder(data_dir: str | os.PathLike | None) -> Any:
     from t2t_keras.data.sources.digits import prepare_digits
 
     try:
@@ -182,7 +179,7 @@ def _file_split(images: Images, classes: tuple[str, ...]) -> FileSplit:
     return FileSplit(tf.constant(paths), tf.constant(labels, tf.int32))
 
 
-def _announced(source: Source) -> Source:
+def _logged(source: Source) -> Source:
     train = "" if source.train_split is None else f"{source.num_train} to train on and "
     counts = (source.num_classes, train, source.num_eval)
     _log.info("%s: %d classes, images: %s%d to evaluate on", source.name, *counts)

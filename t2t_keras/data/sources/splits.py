@@ -1,6 +1,6 @@
-"""The two ways examples lie on a disk: image files, and TFRecord shards.
+"""The two ways examples are stored: image files, and TFRecord shards.
 
-A split hands out light keys, in a fixed order or in one drawn from a seed, and `read` makes an
+A split hands out light keys, in a fixed order or in one sampled from a seed, and `read` makes an
 encoded image and its label of a key: skipping ahead costs no decoding.
 """
 
@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 import tensorflow as tf
 
+from t2t_keras.data.ops.graph import drop_failing
 from t2t_keras.data.ops.seeds import split_seed
 
 _OPEN_SHARDS = 16  # read in turn, so that a window of records mixes them
@@ -22,34 +23,34 @@ _RUN = 4  # records taken of a shard before the next one's turn
 
 
 class Split(Protocol):
-    """A number of labeled images, each at a place that stays its own in every order."""
+    """A number of labeled images, each with a place that is the same in every order."""
 
     size: int
     unread: ClassVar[str]  # why an example is missing in `numbered`
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        """`size` keys: in the fixed order for None, else in the order drawn from `seed`."""
+        """Yields `size` keys: in the fixed order for None, else in the order sampled from `seed`."""
 
     def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        """What messages call the examples of `keys(seed)`, in its order; () strings."""
+        """Yields names for messages of the examples of `keys(seed)`, in its order; () strings."""
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Graph code: a key's encoded image, () string, and label, () int32."""
+        """Reads a key's encoded image, () string, and label, () int32; graph code."""
 
     def every_label(self) -> np.ndarray:
-        """(size,) int64 labels in the fixed order; no image is decoded for them."""
+        """Reads the (size,) int64 labels in the fixed order without decoding an image."""
 
     def numbered(self) -> tf.data.Dataset:
-        """(place, key) of what can be read, in no particular order; places are () int64."""
+        """Yields (place, key) of what can be read, in no particular order; places are () int64."""
 
     def called(self, place: int) -> str:
-        """The file, or the record and its file, at a place."""
+        """Names the file, or the record and its file, at a place."""
 
     def without(self, places: Collection[int]) -> Self:
-        """The same split with these examples left out."""
+        """Makes the same split with these examples left out."""
 
     def files(self) -> list[str]:
-        """Every file it is read from."""
+        """Lists every file it is read from."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,16 +104,16 @@ class RecordSplit:
 
     A seed permutes the shards, and then the records within windows: all of a small set, a few
     thousand of a large one, whose records TFDS has shuffled over the shards when it wrote them.
-    Behind a damaged record nothing of its shard can be read. A record's place counts those of
+    After a damaged record nothing of its shard can be read. A record's place counts those of
     `shards` in their order.
 
     Args:
-        title: What messages call the split.
+        title: Name of the split in messages.
         size: Number of records in all.
         shards: (path, first record, number of records) of each shard.
         parse: Graph code: a serialized record -> encoded image, label.
-        window: How many records are held in memory to be permuted.
-        kept: Of each place whether its record is one of the split's; None for all.
+        window: Number of records held in memory to be permuted.
+        kept: True at each place whose record belongs to the split; None for all.
     """
 
     title: str
@@ -138,7 +139,7 @@ class RecordSplit:
         ).unbatch()
 
     def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        if seed is not None:  # a permuted record does not say where it stood
+        if seed is not None:  # a permuted record does not say where it was stored
             return tf.data.Dataset.from_tensors(f"a record of {self.title}").repeat(self.size)
         numbers = tf.data.Dataset.range(self.size).map(tf.strings.as_string)
         return numbers.map(lambda number: tf.strings.join(["record ", number, " of ", self.title]))
@@ -152,7 +153,7 @@ class RecordSplit:
 
     def numbered(self) -> tf.data.Dataset:
         def readable(*shard):
-            return _open_shard(*shard).ignore_errors(log_warning=False)
+            return drop_failing(_open_shard(*shard))
 
         return self._read_shards(None, readable)
 
@@ -168,7 +169,7 @@ class RecordSplit:
         shards, masks = [], []
         for (path, first, count), start in zip(self.shards, self._starts(), strict=True):
             last = np.flatnonzero(kept[start : start + count])[-1:]
-            if last.size:  # what lies behind may not be readable, and is not reached
+            if last.size:  # what comes after may not be readable, and is not reached
                 count = int(last[0]) + 1
                 shards.append((path, first, count))
                 masks.append(kept[start : start + count])
@@ -182,11 +183,11 @@ class RecordSplit:
         return [path for path, *_ in self.shards]
 
     def _starts(self) -> list[int]:
-        """The place of each shard's first record."""
+        """Places of the shards' first records."""
         return [0, *itertools.accumulate(count for *_, count in self.shards)][:-1]
 
     def _read_shards(self, seed: tf.Tensor | None, opened: Callable) -> tf.data.Dataset:
-        """(place, record) of several shards in turn, the shards in the order drawn from `seed`."""
+        """Yields (place, record) of several shards in turn, themselves in the order of `seed`."""
         paths, firsts, counts = (list(column) for column in zip(*self.shards, strict=True))
         columns = [tf.constant(paths)]
         columns += [tf.constant(column, tf.int64) for column in (firsts, counts, self._starts())]
@@ -201,7 +202,9 @@ class RecordSplit:
         )
 
 
-def _open_shard(path, first, count, start) -> tf.data.Dataset:
+def _open_shard(
+    path: tf.Tensor, first: tf.Tensor, count: tf.Tensor, start: tf.Tensor
+) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(path).skip(first).take(count).enumerate(start)
 
 

@@ -1,8 +1,9 @@
-"""Datasets of TensorFlow Datasets: which splits to use, and how their records are read."""
+"""Datasets of TensorFlow Datasets: their splits, and how records are read."""
 
 import difflib
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -19,16 +20,12 @@ _WINDOW_BYTES = 256 * 2**20  # of encoded records held to be permuted
 
 
 def is_prepared(folder: str) -> bool:
-    """Whether this is a folder that TFDS has prepared: DATA_DIR/NAME[/CONFIG]/VERSION."""
+    """Tells whether TFDS has prepared this folder: DATA_DIR/NAME[/CONFIG]/VERSION."""
     return tf.io.gfile.exists(os.path.join(os.path.expanduser(folder), _INFO_NAME))
 
 
 def prepared_builder(folder: str) -> Any:
-    """Opens a folder that TFDS has prepared, of whatever dataset; its code is not needed.
-
-    Raises:
-        DataError: It cannot be used.
-    """
+    """Opens a folder that TFDS has prepared, of whatever dataset; its code is not needed."""
     import tensorflow_datasets as tfds
 
     path = os.path.expanduser(folder)
@@ -43,11 +40,7 @@ def prepared_builder(folder: str) -> Any:
 
 
 def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
-    """Finds a dataset by its TFDS name and, where it is not there yet, downloads and prepares it.
-
-    Raises:
-        DataError: There is no such name, or it cannot be prepared.
-    """
+    """Finds a dataset by its TFDS name; downloads and prepares it where that was not done yet."""
     import tensorflow_datasets as tfds
 
     known = tfds.list_builders(with_community_datasets=False)
@@ -62,10 +55,7 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
-    except (
-        *_UNUSABLE,
-        tfds.download.DownloadError,
-    ) as error:
+    except (*_UNUSABLE, tfds.download.DownloadError) as error:
         raise DataError(f"TFDS cannot prepare {name!r}: {_line(error)}") from error
     except tfds.core.download.download_manager.NonMatchingChecksumError as error:
         raise DataError(
@@ -81,7 +71,7 @@ def _line(error: Exception) -> str:
 
 
 def class_names(builder: Any) -> tuple[str, ...]:
-    """The names of the labels; refuses a dataset that is not labeled images."""
+    """Reads the names of the labels; refuses a dataset that is not labeled images."""
     import tensorflow_datasets as tfds
 
     keys = builder.info.supervised_keys
@@ -101,16 +91,9 @@ def class_names(builder: Any) -> tuple[str, ...]:
 def choose_splits(
     builder: Any, validation_split: float, evaluation_only: bool
 ) -> tuple[str | None, str]:
-    """The names of the splits to train and to evaluate on, as TFDS reads them.
+    """Names the splits to train on, None for evaluation only, and to evaluate on, for TFDS.
 
-    Args:
-        builder: A prepared builder.
-        validation_split: Fraction at the end of "train" to evaluate on instead of a split of its
-            own; 0 for none.
-        evaluation_only: Whether a split to train on is not needed; it is None then.
-
-    Raises:
-        DataError: There is no split to train or to evaluate on.
+    `validation_split` is the fraction at the end of "train" that replaces an evaluation split.
     """
     names = list(builder.info.splits)
     if TRAIN_SPLIT not in names and not (evaluation_only and not validation_split):
@@ -132,11 +115,7 @@ def choose_splits(
 
 
 def record_split(builder: Any, name: str) -> RecordSplit:
-    """One split of a prepared dataset, given by TFDS' name or slice of it.
-
-    Raises:
-        DataError: There is no such split, it is empty, or its files are missing or no TFRecords.
-    """
+    """Opens one split of a prepared dataset, given by TFDS' name or slice of it."""
     info = builder.info
     try:
         split = info.splits[name]
@@ -166,7 +145,7 @@ def record_split(builder: Any, name: str) -> RecordSplit:
 
 
 def _check_readable(paths: list[str]) -> None:
-    """Refuses a file that cannot be opened: `ignore_errors` would try it again without end."""
+    """Refuses a file that cannot be opened: see `graph.drop_failing`."""
     folders = {os.path.dirname(path) for path in paths}
     there = {os.path.join(at, name) for at in folders for name in tf.io.gfile.listdir(at)}
     for path in paths:
@@ -177,7 +156,7 @@ def _check_readable(paths: list[str]) -> None:
             )
 
 
-def _parser(info: Any):
+def _parser(info: Any) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     import tensorflow_datasets as tfds
 
     image_key, label_key = info.supervised_keys
