@@ -9,7 +9,7 @@ import pytest
 from t2t_keras import Variant
 from t2t_keras.cli.evaluate import settings_of
 from t2t_keras.cli.flags import parse
-from t2t_keras.data import AUGMENTATIONS
+from t2t_keras.data.settings import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, make_config, model_names, train, variant_of
 from t2t_keras.training.inputs import augmentation_of
 from t2t_keras.training.model import build_model, precision

@@ -14,6 +14,7 @@ FLOORS = {
     "layers": 1,
     "images": 1,
     "models": 2,
+    "data.settings": 1,
     "data.ops": 2,
     "data.sources": 3,
     "data": 4,

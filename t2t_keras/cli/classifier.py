@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from t2t_keras.cli.models import MODEL_NAME, OpenedModel, open_model, read_labels
-from t2t_keras.data import normalize
+from t2t_keras.data.ops.color import normalize
 from t2t_keras.errors import CheckpointError
 from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME

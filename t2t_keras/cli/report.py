@@ -16,7 +16,8 @@ import tensorflow as tf
 from t2t_keras.cli.evaluate import accuracies
 from t2t_keras.cli.export import export_run
 from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
-from t2t_keras.data import Source, decode_image
+from t2t_keras.data.ops.decode import decode_image
+from t2t_keras.data.sources.source import Source
 from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME, write_labels
 from t2t_keras.files import atomic_path

@@ -11,7 +11,7 @@ from absl import flags
 from t2t_keras.cli.convert import check_target
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, open_model
-from t2t_keras.data import normalize
+from t2t_keras.data.ops.color import normalize
 from t2t_keras.errors import check
 from t2t_keras.images import load_image
 from t2t_keras.models.structure import parts_of

@@ -144,7 +144,8 @@ def augment_batch(
         pixels = _mix_and_normalize(images, mix.lam, mix.cut, tf.stack(mix.box), mean, std)
         targets = mix_targets(targets, mix)
     if erasing is not None:
-        boxes = sample_boxes(erasing, height, width, tf.shape(images)[0] * shard.count, erasing_seed)
+        count = tf.shape(images)[0] * shard.count
+        boxes = sample_boxes(erasing, height, width, count, erasing_seed)
         if shard.count > 1:
             rows = shard.rows(images.shape[0] * shard.count)
             boxes = Boxes(*(tf.gather(field, rows) for field in boxes))

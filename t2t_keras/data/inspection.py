@@ -184,14 +184,14 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
             with tf.device("CPU:0"):  # where tf.data decodes too
                 decode_image(contents)
     except tf.errors.InvalidArgumentError as error:
-        if "pixels" in error.message:
+        if "too many pixels" in error.message or "above the limit of" in error.message:
             return f"declares more than {MAX_PIXELS:,} pixels"
         return "damaged or cut off, or of a kind that is not read"
     return None
 
 
 def _looks_whole(contents: bytes) -> bool:
-    """Tells whether a JPEG or PNG ends as one and declares an allowed size; no other format does."""
+    """Tells whether a JPEG or PNG ends as one and declares an allowed size."""
     if not any(contents.startswith(kind) and contents.endswith(_ENDS[kind]) for kind in _ENDS):
         return False
     if contents.startswith(_JPEG):

@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from t2t_keras.data.ops.crops import evaluation_crop
-from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.color import normalize
+from t2t_keras.data.ops.crops import evaluation_crop
+from t2t_keras.data.ops.serving_decode import decode_in_graph
 from t2t_keras.errors import check
 from t2t_keras.export.preprocessing import Preprocessing
 from t2t_keras.images.resize import Size
@@ -38,7 +38,7 @@ def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.
     count = tf.size(contents, tf.int64)
 
     def prepare(row):
-        return row, evaluation_crop(decode_image(contents[row]), target, crop_pct)
+        return row, evaluation_crop(decode_in_graph(contents[row]), target, crop_pct)
 
     # A decoder's error fails the whole graph, except inside tf.data. The row after the last image
     # is for a batch without a single readable one; it is cut off below.

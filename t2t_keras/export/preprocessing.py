@@ -4,9 +4,8 @@ import dataclasses
 
 import keras
 
-from t2t_keras.data.ops.normalize import Color
 from t2t_keras.errors import check
-from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
+from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Color
 from t2t_keras.images.resize import Size, target_size
 
 

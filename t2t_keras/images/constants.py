@@ -13,5 +13,6 @@ STATISTICS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "cifar": (CIFAR_MEAN, C
 
 DEFAULT_CROP_PCT = 0.9
 
-MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # shown where an image is transparent
+# Shown where an image is transparent.
+MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 MAX_PIXELS = 64_000_000  # an image that declares more is refused before it is decoded

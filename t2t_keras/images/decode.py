@@ -60,8 +60,11 @@ def _read(file: str | os.PathLike | IO[bytes], name: str) -> np.ndarray:
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(_too_large(name, f"{image.width} x {image.height}"))
-            _set_upright(image)
-            return np.ascontiguousarray(_to_rgb(image))
+            if image.format != "PNG":
+                return _to_rgb(image)
+            image.verify()  # refuses a wrong checksum or a missing end, as TensorFlow does
+        with Image.open(file, formats=FORMATS) as image:
+            return _to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name, "far too many pixels")) from error
     except DataError:
@@ -74,15 +77,12 @@ def _read(file: str | os.PathLike | IO[bytes], name: str) -> np.ndarray:
         ) from error
 
 
-def _set_upright(image: "Image.Image") -> None:
+def _to_rgb(image: "Image.Image") -> np.ndarray:
     from PIL import ImageOps
 
     image.load()
     with contextlib.suppress(*_DAMAGED):  # a damaged EXIF block means upright
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_rgb(image: "Image.Image") -> np.ndarray:
     if image.mode in _SIXTEEN_BIT:
         high_byte = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(high_byte[..., None], 3, axis=-1)

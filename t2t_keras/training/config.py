@@ -13,6 +13,7 @@ import types
 import typing
 from typing import Any
 
+from t2t_keras.data.settings import parse_rand_augment
 from t2t_keras.errors import check
 from t2t_keras.variants import Variant
 
@@ -352,9 +353,6 @@ class TrainConfig:
 
     def _check_rand_augment(self) -> None:
         if self.rand_augment != NOT_USED:
-            # Inside the function: the module is to load without TensorFlow.
-            from t2t_keras.data.ops.randaugment import parse_rand_augment
-
             parse_rand_augment(self.rand_augment)
 
     def _check_splits(self) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.data import Source, batch_names
+from t2t_keras.data.pipeline import batch_names
+from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import TrainingError
 from t2t_keras.files import atomic_path
 from t2t_keras.training.checkpoint.best_weights import BestWeights

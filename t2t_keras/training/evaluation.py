@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import SINGLE, Shard, Source, eval_dataset, image_errors
+from t2t_keras.data.ops.seeds import SINGLE, Shard
+from t2t_keras.data.pipeline import eval_dataset, image_errors
+from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import (

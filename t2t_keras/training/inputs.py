@@ -10,17 +10,17 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from t2t_keras.data import (
+from t2t_keras.data.ops.seeds import Shard
+from t2t_keras.data.pipeline import train_dataset
+from t2t_keras.data.settings import (
     AUGMENTATIONS,
     Augmentation,
-    Color,
     MixupConfig,
     RandomErasingConfig,
-    Shard,
-    Source,
     parse_rand_augment,
-    train_dataset,
 )
+from t2t_keras.data.sources.source import Source
+from t2t_keras.images.constants import Color
 from t2t_keras.training.config import BACKBONE, NOT_USED, TrainConfig
 from t2t_keras.training.devices import Devices
 from t2t_keras.training.evaluation import translate_errors, validation_batches

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import Source, soft_targets
+from t2t_keras.data.ops.mixup import soft_targets
+from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import atomic_path, digest_of
 from t2t_keras.models.structure import parts_of

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import keras
 
-from t2t_keras.data import CheckedSplits, Source, steps_per_epoch
+from t2t_keras.data.inspection import CheckedSplits
+from t2t_keras.data.pipeline import steps_per_epoch
+from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.training.checkpoint.best_weights import BestWeights
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from t2t_keras.data import CheckedSplits
+from t2t_keras.data.inspection import CheckedSplits
 from t2t_keras.errors import CheckpointError, DataError, ResumeError
 from t2t_keras.files import atomic_path, remove_all_leftovers, try_lock
 from t2t_keras.training.checkpoint.store import (

@@ -7,18 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import (
-    SINGLE,
-    CheckedSplits,
-    Color,
-    Shard,
-    Source,
-    check_images,
-    is_folder,
-    open_source,
-    plain_options,
-)
-from t2t_keras.images.constants import STATISTICS
+from t2t_keras.data.inspection import CheckedSplits, check_images
+from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.ops.seeds import SINGLE, Shard
+from t2t_keras.data.sources.source import Source, is_folder, open_source
+from t2t_keras.images.constants import STATISTICS, Color
 from t2t_keras.training.config import TrainConfig
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from t2t_keras.cli import report
-from t2t_keras.data import open_source
+from t2t_keras.data.sources.source import open_source
 from t2t_keras.files import atomic_path, remove_all_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
 from t2t_keras.training.evaluation import Mistake

@@ -1,6 +1,6 @@
 import pytest
 
-from t2t_keras.data import open_source
+from t2t_keras.data.sources.source import open_source
 from tests.support.images import make_folder
 from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 

@@ -7,9 +7,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import Source, check_images, train_dataset
 from t2t_keras.data import inspection as bad_images
+from t2t_keras.data.inspection import check_images
 from t2t_keras.data.ops.seeds import order_seed
+from t2t_keras.data.pipeline import train_dataset
+from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import FileSplit, RecordSplit
 from t2t_keras.errors import DataError, ResumeError
 from tests.support.images import encode, noise
@@ -73,18 +75,18 @@ def test_stop_names_the_first_bad_ones_and_the_way_on(split):
         usable(split)
     first, *names, more = str(caught.value).split("\n")
     assert first.startswith(f"{split.called(2)}: damaged or cut off")
-    assert "7 of 10 images cannot be used" in first and "--on_bad_image=skip" in first
+    assert "7 of 10 images cannot be used" in first and "`on_bad_image`=skip" in first
     assert [name.strip().split(": ")[0] for name in names] == [
         split.called(place) for place in (2, 3, 4, 6, 7)
     ]
     assert more == "  and 2 more"
 
 
-def test_more_than_the_share_is_refused_by_the_flag_s_name(split):
+def test_more_than_the_fraction_is_refused_by_its_name(split):
     spoil(split, 1, 2)
     assert usable(split, "skip", 0.2).splits["train"].size == 8
     spoil(split, 3)
-    message = r"--max_bad_fraction=0.2 is exceeded: 3 of the 10 .*part 'train'.*\n.*1.png: damaged"
+    message = r"`max_bad_fraction`=0.2 is exceeded: 3 of the 10 .*part 'train'.*\n.*1.png: damaged"
     with pytest.raises(DataError, match=message):
         usable(split, "skip", 0.2)
 

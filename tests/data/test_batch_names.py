@@ -1,6 +1,8 @@
 import numpy as np
 
-from t2t_keras.data import AUGMENTATIONS, batch_names, open_source, steps_per_epoch, train_dataset
+from t2t_keras.data.pipeline import batch_names, steps_per_epoch, train_dataset
+from t2t_keras.data.settings import AUGMENTATIONS
+from t2t_keras.data.sources.source import open_source
 from tests.support.images import encode
 
 

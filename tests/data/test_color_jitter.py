@@ -3,8 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from t2t_keras.data import color_jitter
-from t2t_keras.data.ops.color import sample_jitter
+from t2t_keras.data.ops.color import color_jitter, sample_jitter
 from t2t_keras.data.ops.seeds import batch_seed
 from tests.support.pillow_ops import SIZE, enhanced, images
 

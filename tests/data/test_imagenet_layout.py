@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from t2t_keras.data import open_source
 from t2t_keras.data.sources.folder import find_labels, image_root, read_labels, scan_folder
+from t2t_keras.data.sources.source import open_source
 from t2t_keras.errors import DataError
 from tests.support.images import make_archive, make_folder
 
@@ -56,7 +56,7 @@ def test_a_image_without_a_label_is_named(archive):
     val = archive / "ILSVRC" / "Data" / "CLS-LOC" / "val"
     shutil.copy(val / "ILSVRC2012_val_00000000.JPEG", val / "holiday.JPEG")
     with pytest.raises(
-        DataError, match=r"val/holiday.JPEG: has no label in .*solution.csv.* 6 pic"
+        DataError, match=r"val/holiday.JPEG: has no label in .*solution.csv.* 6 images"
     ):
         scan_folder(archive, 0.0, False)
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import Source, decode_image, eval_dataset, image_errors, inspection
+from t2t_keras.data import inspection
 from t2t_keras.data.inspection import fingerprint, inspect_split
+from t2t_keras.data.ops.decode import decode_image
+from t2t_keras.data.pipeline import eval_dataset, image_errors
+from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import FileSplit
 from t2t_keras.data.sources.tfds import record_split
 from t2t_keras.images import read_rgb
@@ -44,7 +47,7 @@ def test_of_every_kind_the_unreadable_ones_are_found(of_every_kind):
         assert list(reasons) == list(UNREADABLE)
         assert reasons["empty"] == "empty"
         for kind in ("text", "html", "tiff"):
-            assert reasons[kind] == "no JPEG, PNG, WebP, GIF or 24-bit BMP"
+            assert reasons[kind] == "no JPEG, PNG, WebP, GIF or BMP"
         for kind in ("cut_jpeg", "cut_png", "jpeg_header_only"):
             assert reasons[kind].startswith("damaged or cut off")
         for kind in ("bomb_png", "bomb_jpeg", "bomb_gif", "gif_like_a_webp"):

@@ -5,22 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import (
+from t2t_keras.data.ops.mixup import mix_pixels, mix_targets, sample_mix
+from t2t_keras.data.ops.seeds import batch_seed, split_seed
+from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.settings import (
     AUGMENTATIONS,
     Augmentation,
     MixupConfig,
     RandomErasingConfig,
-    batch_seed,
-    eval_dataset,
-    mix_pixels,
-    mix_targets,
-    open_source,
     parse_rand_augment,
-    sample_mix,
-    split_seed,
-    steps_per_epoch,
-    train_dataset,
 )
+from t2t_keras.data.sources.source import open_source
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
 
 EVERYTHING = Augmentation(

@@ -1,15 +1,10 @@
 import numpy as np
 import pytest
 
-from t2t_keras.data import (
-    Augmentation,
-    MixupConfig,
-    RandomErasingConfig,
-    Shard,
-    eval_dataset,
-    open_source,
-    train_dataset,
-)
+from t2t_keras.data.ops.seeds import Shard
+from t2t_keras.data.pipeline import eval_dataset, train_dataset
+from t2t_keras.data.settings import Augmentation, MixupConfig, RandomErasingConfig
+from t2t_keras.data.sources.source import open_source
 from t2t_keras.training.sources import padded
 
 EVERYTHING = Augmentation(

@@ -1,6 +1,6 @@
 import numpy as np
 
-from t2t_keras.data import soft_targets
+from t2t_keras.data.ops.mixup import soft_targets
 
 
 def test_smoothing_is_spread_over_all_classes():

@@ -7,10 +7,18 @@ import pytest
 from PIL import Image, ImageOps
 
 from t2t_keras.errors import DataError
-from t2t_keras.images.decode import read_rgb
-from tests.support.images import encode, noise, ramp, readable_kinds, turned, unreadable_kinds
+from t2t_keras.images.decode import decode_rgb, read_rgb
+from tests.support.images import (
+    encode,
+    exif_block,
+    noise,
+    pillow_kinds,
+    ramp,
+    readable_kinds,
+    unreadable_kinds,
+)
 
-READABLE, UNREADABLE = readable_kinds(), unreadable_kinds()
+READABLE, UNREADABLE, PILLOWS = readable_kinds(), unreadable_kinds(), pillow_kinds()
 
 
 def _read(tmp_path, data, name="image"):
@@ -26,22 +34,42 @@ def test_every_kind_becomes_rgb(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["jpeg", "jpeg_gray", "jpeg_cmyk", "png_palette", "png_one_bit", "bmp"]
+    "kind",
+    ["jpeg", "jpeg_gray", "jpeg_cmyk", "jpeg_cmyk_unmarked", "png_palette", "png_one_bit"]
+    + [kind for kind in (*READABLE, *PILLOWS) if kind.startswith("bmp") and kind != "bmp_alpha"],
 )
 def test_opaque_kinds_are_pillows_rgb(tmp_path, kind):
-    expected = Image.open(io.BytesIO(READABLE[kind])).convert("RGB")
-    np.testing.assert_array_equal(_read(tmp_path, READABLE[kind]), np.asarray(expected))
+    data = {**READABLE, **PILLOWS}[kind]
+    expected = Image.open(io.BytesIO(data)).convert("RGB")
+    np.testing.assert_array_equal(_read(tmp_path, data), np.asarray(expected))
 
 
 def test_png_is_lossless(tmp_path):
     np.testing.assert_array_equal(_read(tmp_path, READABLE["png"]), ramp())
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [3, 4], ids=["short", "long"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_jpeg_is_set_upright(tmp_path, orientation):
-    data = turned(orientation)
+def test_a_turned_jpeg_is_set_upright(tmp_path, orientation, kind, order):
+    block = exif_block(order, kind=kind, value=orientation)
+    data = encode(ramp(), "JPEG", exif=block)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    np.testing.assert_array_equal(_read(tmp_path, data), np.asarray(expected))
+    image = _read(tmp_path, data)
+    np.testing.assert_array_equal(image, np.asarray(expected))
+    assert image.shape == ((80, 60, 3) if orientation > 4 else (60, 80, 3))
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind in PILLOWS if kind.endswith("turned")))
+def test_other_places_of_an_orientation_are_read(tmp_path, kind):
+    assert _read(tmp_path, PILLOWS[kind]).shape == (80, 60, 3)
+
+
+def test_contents_are_decoded_as_files_are(tmp_path):
+    for data in (READABLE["jpeg"], PILLOWS["webp_exif_turned"]):
+        np.testing.assert_array_equal(decode_rgb(data), _read(tmp_path, data))
+    with pytest.raises(DataError, match="the file: not readable"):
+        decode_rgb(UNREADABLE["text"])
 
 
 def test_of_sixteen_bits_the_high_byte_is_kept(tmp_path):

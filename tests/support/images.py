@@ -76,8 +76,53 @@ def readable_kinds() -> dict[str, bytes]:
         "bmp_from_the_top": top_down_bmp(),
         "one_pixel": encode(noise(1, 1), "PNG"),
     }
+    kinds["mpo_turned"] = encode(rgb, "MPO", exif=exif_block("<"), **animation)
     kinds |= {f"jpeg_orientation_{turn}": turned(turn) for turn in range(1, 9)}
     return kinds
+
+
+def pillow_kinds() -> dict[str, bytes]:
+    """Images that TensorFlow's decoders show otherwise than Pillow, refuse, or crash on."""
+    rgb = Image.fromarray(ramp())
+    exif = exif_block("<")
+    jpeg, empty = turned(6), b"\xff\xe1\x00\x08Exif\0\0"
+    second = {"save_all": True, "append_images": [rgb.rotate(90)]}
+    xmp = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='6' tiff:Orientation=\"6\"/>"
+    xmp_segment = b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp
+    plain = encode(rgb, "JPEG")
+    return {
+        "jpeg_cmyk_unmarked": without_adobe(encode(rgb.convert("CMYK"), "JPEG")),
+        "jpeg_exif_after_an_empty_one_turned": jpeg[:2] + empty + jpeg[2:],
+        "jpeg_two_numbers_turned": encode(rgb, "JPEG", exif=exif_block("<", count=2)),
+        "jpeg_xmp_turned": plain[:2] + xmp_segment + plain[2:],
+        "png_exif_turned": encode(rgb, "PNG", exif=exif),
+        "webp_exif_turned": encode(rgb, "WEBP", exif=exif),
+        "webp_animated_opaque": encode(rgb, "WEBP", lossless=True, **second),
+        "bmp_gray": encode(rgb.convert("L"), "BMP"),
+        "bmp_one_bit": encode(rgb.convert("1"), "BMP"),
+        "bmp_palette": encode(rgb.quantize(16), "BMP"),
+        "bmp_alpha": encode(rgb.convert("RGBA"), "BMP"),
+    }
+
+
+def exif_block(
+    order: str, tag: int = 0x0112, kind: int = 3, count: int = 1, value: int = 6, start: int = 8
+) -> bytes:
+    """An EXIF block in a byte order of `struct`, with an orientation after another entry."""
+    mark = b"II" if order == "<" else b"MM"
+    header = mark + struct.pack(order + "HI", 42, start)
+    entries = struct.pack(order + "HHIHH", 0x010F, 3, 1, 1, 0)
+    number = struct.pack(
+        order + ("I" if kind == 4 else "HH"), *([value] if kind == 4 else [value, 0])
+    )
+    entries += struct.pack(order + "HHI", tag, kind, count) + number
+    return b"Exif\0\0" + header + struct.pack(order + "H", 2) + entries
+
+
+def without_adobe(jpeg: bytes) -> bytes:
+    """A JPEG without its APP14 segment, the mark of Adobe's inverted colors."""
+    at = jpeg.index(b"\xff\xee")
+    return jpeg[:at] + jpeg[at + 2 + struct.unpack(">H", jpeg[at + 2 : at + 4])[0] :]
 
 
 def unreadable_kinds() -> dict[str, bytes]:
@@ -91,6 +136,7 @@ def unreadable_kinds() -> dict[str, bytes]:
         "cut_jpeg": jpeg[: len(jpeg) // 2],
         "cut_png": png[: len(png) // 2],
         "jpeg_header_only": jpeg[:20],
+        "png_without_end": png[:-12],
         "bomb_png": png_declaring(20000, 20000),
         "bomb_jpeg": jpeg_declaring(20000, 20000),
         "bomb_gif": gif_declaring(20000, 20000),

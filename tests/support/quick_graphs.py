@@ -6,7 +6,7 @@ Optimizing a graph takes longer than the few small batches that these tests run 
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import plain_options
+from t2t_keras.data.ops.graph import plain_options
 from tests.support.plain_graphs import leave_graphs_alone
 
 # Before a test module starts TensorFlow: the graphs of datasets take most of the time.

@@ -3,15 +3,15 @@ import dataclasses
 import mypy.api
 import pytest
 
-from t2t_keras.data import (
+from t2t_keras.data.settings import (
     AUGMENTATIONS,
+    ERASING_MODES,
+    ON_BAD_IMAGE,
     Augmentation,
     MixupConfig,
     RandAugmentConfig,
     RandomErasingConfig,
 )
-from t2t_keras.data.inspection import ON_BAD_IMAGE
-from t2t_keras.data.ops.erasing import ERASING_MODES
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
 from t2t_keras.training import TrainConfig, make_config
 from t2t_keras.training.config import settings

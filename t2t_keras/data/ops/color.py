@@ -80,7 +80,7 @@ def color(image: tf.Tensor, factor: Any) -> tf.Tensor:
 
 @compiled(input_signature=[_IMAGE, _FACTOR])
 def sharpness(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """Applies `ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the outermost pixels stay."""
+    """Applies `ImageEnhance.Sharpness`: smoothed at 0, unchanged at 1; the border stays."""
     height, width = tf.unstack(tf.shape(image)[:2])
     lines = tf.reshape(image, (height, 3 * width))
     values = tf.cast(lines, tf.float32)

@@ -171,7 +171,12 @@ def _resized_window(
 
 
 def _scaled(
-    values: tf.Tensor, rows: tf.Tensor, size: int, resized: Any, offset: Any, bicubic: tf.Tensor | bool
+    values: tf.Tensor,
+    rows: tf.Tensor,
+    size: int,
+    resized: Any,
+    offset: Any,
+    bicubic: tf.Tensor | bool,
 ) -> tf.Tensor:
     """Scales uint8 values of so many rows to `resized` rows; `size` of them, from `offset`."""
     scale = tf.cast(resized, tf.float32) / tf.cast(rows, tf.float32)

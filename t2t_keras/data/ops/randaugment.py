@@ -8,7 +8,9 @@ import tensorflow as tf
 from t2t_keras.data.ops import color as color_ops
 from t2t_keras.data.ops import geometric as geometric_ops
 from t2t_keras.data.ops.graph import switch_op, traced
-from t2t_keras.data.settings import RAND_AUGMENT_OPS, RAND_AUGMENT_WEIGHTS, RandAugmentConfig
+from t2t_keras.data.settings import RAND_AUGMENT_OPS as OPS
+from t2t_keras.data.settings import RAND_AUGMENT_WEIGHTS as WEIGHTS
+from t2t_keras.data.settings import RandAugmentConfig
 from t2t_keras.images.constants import MEAN_COLOR
 
 _MAX_MAGNITUDE = 10.0
@@ -19,7 +21,7 @@ _LEAST = 1e-7  # above 0, where logarithms and the normal distribution end
 class RandAugmentParams(NamedTuple):
     """The sampled ops; every field is (images, count), and (count,) for a single image."""
 
-    op: tf.Tensor  # int32 index into `RAND_AUGMENT_OPS`
+    op: tf.Tensor  # int32 index into `OPS`
     applied: tf.Tensor  # bool
     magnitude: tf.Tensor  # float64 in 0..10
     negative: tf.Tensor  # bool, the sign of a signed op
@@ -29,15 +31,19 @@ class RandAugmentParams(NamedTuple):
 
 def sample_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> RandAugmentParams:
     """Samples the ops of so many images."""
-    parts = (3 * config.count, config.count, len(RAND_AUGMENT_OPS) if config.weighted else config.count)
+    parts = (
+        3 * config.count,
+        config.count,
+        len(OPS) if config.weighted else config.count,
+    )
     draws = tf.random.stateless_uniform((images, sum(parts)), seed, _LEAST)
     choices, normals, chosen = tf.split(draws, parts, axis=1)
     if config.weighted:
         # The largest of the weights' logarithms, with Gumbel noise added, are such a sample.
         noise = -tf.math.log(-tf.math.log(chosen))
-        op = tf.math.top_k(tf.math.log(tf.constant(RAND_AUGMENT_WEIGHTS)) + noise, config.count).indices
+        op = tf.math.top_k(tf.math.log(tf.constant(WEIGHTS)) + noise, config.count).indices
     else:
-        op = tf.cast(chosen * len(RAND_AUGMENT_OPS), tf.int32)
+        op = tf.cast(chosen * len(OPS), tf.int32)
     noise = tf.math.ndtri(tf.cast(normals, tf.float64))
     magnitude = config.magnitude + config.magnitude_std * noise
     magnitude = tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE)
@@ -61,7 +67,7 @@ def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Te
         **dict.fromkeys(("ShearX", "ShearY"), signed * 0.3),
         **dict.fromkeys(("TranslateX", "TranslateY"), signed * 0.45),
     }
-    every = tf.stack([amounts.get(name, tf.zeros_like(fraction)) for name in RAND_AUGMENT_OPS], axis=-1)
+    every = tf.stack([amounts.get(name, tf.zeros_like(fraction)) for name in OPS], axis=-1)
     return tf.gather(every, op, axis=-1, batch_dims=fraction.shape.rank)
 
 
@@ -116,10 +122,10 @@ _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = {
         image, fraction * tf.cast(tf.shape(image)[0], tf.float64), *outside
     ),
 }
-_NOTHING = len(RAND_AUGMENT_OPS)
+_NOTHING = len(OPS)
 _BRANCHES = [
     traced(function, input_signature=_SIGNATURE)
-    for function in (*(_FUNCTIONS[name] for name in RAND_AUGMENT_OPS), lambda image, *_: image)
+    for function in (*(_FUNCTIONS[name] for name in OPS), lambda image, *_: image)
 ]
 
 
@@ -127,6 +133,6 @@ _BRANCHES = [
 def apply_op(
     image: tf.Tensor, op: tf.Tensor, amount: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
-    """Applies the op of that index in `RAND_AUGMENT_OPS`; where there is none, nothing."""
+    """Applies the op of that index in `OPS`; where there is none, nothing."""
     changed = switch_op(op, _BRANCHES, [image, amount, bicubic, fill])
     return tf.ensure_shape(changed, (None, None, 3))

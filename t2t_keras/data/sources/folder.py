@@ -26,7 +26,7 @@ Images = dict[str, list[str]]  # class name -> paths, both sorted
 
 @dataclasses.dataclass(frozen=True)
 class FolderImages:
-    """Image files of both parts; `train` is empty where the folder is opened for evaluation only."""
+    """Image files of both parts; `train` is empty if opened for evaluation only."""
 
     train: Images
     evaluation: Images

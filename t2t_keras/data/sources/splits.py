@@ -29,7 +29,7 @@ class Split(Protocol):
     unread: ClassVar[str]  # why an example is missing in `numbered`
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        """Yields `size` keys: in the fixed order for None, else in the order sampled from `seed`."""
+        """Yields `size` keys: in the fixed order for None, else in that of `seed`."""
 
     def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
         """Yields names for messages of the examples of `keys(seed)`, in its order; () strings."""

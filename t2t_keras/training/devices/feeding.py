@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from t2t_keras.data import plain_options
+from t2t_keras.data.ops.graph import plain_options
 
 
 def feed(

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import keras
 import tensorflow as tf
 
-from t2t_keras.data import Shard
+from t2t_keras.data.ops.seeds import Shard
 from t2t_keras.training.devices.distribution import make_strategy
 from t2t_keras.training.devices.feeding import feed
 from t2t_keras.training.devices.processes import ALONE, Processes, present_processes

@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from t2t_keras.data import open_source
+from t2t_keras.data.sources.source import open_source
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training import make_config
 from t2t_keras.training import run_directory as open_together

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.data import batch_seed, order_seed, split_seed
+from t2t_keras.data.ops.seeds import batch_seed, order_seed, split_seed
 
 
 def test_seeds_differ_by_every_argument_and_by_purpose():

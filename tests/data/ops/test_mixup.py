@@ -3,16 +3,16 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from t2t_keras.data import (
+from t2t_keras.data.ops.mixup import (
     Mix,
-    MixupConfig,
-    batch_seed,
     mix_pixels,
     mix_targets,
     sample_mix,
     soft_targets,
+    symmetric_beta,
 )
-from t2t_keras.data.ops.mixup import symmetric_beta
+from t2t_keras.data.ops.seeds import batch_seed
+from t2t_keras.data.settings import MixupConfig
 from tests.support.images import noise
 
 COUNT = 3000
@@ -47,7 +47,7 @@ def cut_by_the_rule(alpha: float) -> dict[str, np.ndarray]:
         center = rng.integers(0, length, len(side))
         box[start] = np.clip(center - half, 0, length)
         box[name] = np.clip(center + half, 0, length) - box[start]
-    return box | {"own": 1 - box["height"] * box["width"] / (HEIGHT * WIDTH)}
+    return box | {"lam": 1 - box["height"] * box["width"] / (HEIGHT * WIDTH)}
 
 
 def alike(mine: np.ndarray, other: np.ndarray) -> bool:
@@ -67,13 +67,13 @@ def test_the_smallest_alpha_gives_numbers():
 
 
 def test_how_often_batches_are_mixed_and_cut(draws):
-    mixed, cut = draws.own < 1, draws.cut
+    mixed, cut = draws.lam < 1, draws.cut
     assert mixed.mean() == pytest.approx(0.8, abs=0.03)
     assert cut.mean() == pytest.approx(0.8 * 0.3, abs=0.03)
 
 
 def test_mixup_s_share_is_its_alpha_s(draws):
-    shares = draws.own[~draws.cut & (draws.own < 1)]
+    shares = draws.lam[~draws.cut & (draws.lam < 1)]
     assert stats.kstest(shares, stats.beta(0.8, 0.8).cdf).pvalue > 0.001
 
 
@@ -84,9 +84,9 @@ def test_boxes_are_those_of_the_rule(draws):
         )
     )
     area = mine["height"] * mine["width"]
-    np.testing.assert_allclose(draws.own[draws.cut], 1 - area / (HEIGHT * WIDTH), rtol=1e-12)
+    np.testing.assert_allclose(draws.lam[draws.cut], 1 - area / (HEIGHT * WIDTH), rtol=1e-12)
     expected = cut_by_the_rule(alpha=1.0)
-    for name, values in (mine | {"own": draws.own[draws.cut]}).items():
+    for name, values in (mine | {"lam": draws.lam[draws.cut]}).items():
         assert alike(values, expected[name]), name
 
 
@@ -94,8 +94,8 @@ def test_one_alpha_leaves_the_switch_out():
     settings = MixupConfig(mixup_alpha=0.0, cutmix_alpha=0.5, switch_probability=0.0)
     only_cut = drawn(settings)
     assert only_cut.cut.all()
-    assert alike(only_cut.own, cut_by_the_rule(alpha=0.5)["own"])
-    assert MixupConfig(cutmix_alpha=0.0, switch_probability=1.0).cutmix_share == 0
+    assert alike(only_cut.lam, cut_by_the_rule(alpha=0.5)["lam"])
+    assert MixupConfig(cutmix_alpha=0.0, switch_probability=1.0).cutmix_probability == 0
 
 
 def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
@@ -105,8 +105,8 @@ def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
         rows, columns = slice(top, top + height), slice(left, left + width)
         result[:, rows, columns] = images[::-1, rows, columns]
         return result
-    own, other = np.float32(mix.own), np.float32(1 - mix.own)
-    mixed = images.astype(np.float32) * own + images[::-1].astype(np.float32) * other
+    lam, other = np.float32(mix.lam), np.float32(1 - mix.lam)
+    mixed = images.astype(np.float32) * lam + images[::-1].astype(np.float32) * other
     return np.rint(mixed).astype(np.uint8)
 
 
@@ -129,9 +129,9 @@ def test_pixels_and_targets_are_those_of_the_rule(batch_size):
         mix = tf.nest.map_structure(lambda tensor: tensor.numpy(), mix)
         np.testing.assert_array_equal(got, mixed_by_the_rule(images, mix))
         assert got.dtype == tf.uint8
-        expected = mix.own * targets.numpy() + (1 - mix.own) * targets.numpy()[::-1]
+        expected = mix.lam * targets.numpy() + (1 - mix.lam) * targets.numpy()[::-1]
         np.testing.assert_allclose(got_targets, expected, atol=1e-6)
-        kinds.add((bool(mix.cut), mix.own < 1))
+        kinds.add((bool(mix.cut), mix.lam < 1))
     assert kinds == {(True, True), (False, True), (False, False)}
 
 

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from t2t_keras.data import Boxes, RandomErasingConfig, erase, sample_boxes
+from t2t_keras.data.ops.erasing import Boxes, erase, sample_boxes
+from t2t_keras.data.settings import RandomErasingConfig
 
 COUNT = 3000
 HEIGHT, WIDTH = 40, 64

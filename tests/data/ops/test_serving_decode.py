@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from t2t_keras.data.ops.decode import first_frame
+from t2t_keras.data.ops.serving_decode import first_frame
 from tests.support.images import encode, noise, ramp
 
 cut = tf.function(first_frame, input_signature=[tf.TensorSpec((), tf.string)])

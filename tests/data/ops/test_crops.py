@@ -5,8 +5,13 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
-from t2t_keras.data import evaluation_crop, light_crop, random_flip, random_resized_crop
-from t2t_keras.data.ops.crops import padded_crop
+from t2t_keras.data.ops.crops import (
+    evaluation_crop,
+    light_crop,
+    padded_crop,
+    random_flip,
+    random_resized_crop,
+)
 from t2t_keras.data.ops.seeds import batch_seed
 from t2t_keras.images.resize import resize_and_crop
 from tests.support.images import noise, ramp, resized_by_pillow

@@ -4,8 +4,8 @@ import pytest
 from tensorflow_datasets.core import DatasetBuilder
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from t2t_keras.data import is_folder, open_source
 from t2t_keras.data.sources.digits import prepare_digits
+from t2t_keras.data.sources.source import is_folder, open_source
 from t2t_keras.data.sources.tfds import choose_splits, class_names, record_split, tfds_builder
 from t2t_keras.errors import DataError
 from tests.support.any_images import prepare

@@ -3,16 +3,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from t2t_keras.data import RandAugmentConfig, parse_rand_augment, rand_augment
 from t2t_keras.data.ops.randaugment import (
     OPS,
     WEIGHTS,
     RandAugmentParams,
     apply_op,
     op_amount,
+    rand_augment,
     sample_ops,
 )
 from t2t_keras.data.ops.seeds import batch_seed
+from t2t_keras.data.settings import RandAugmentConfig, parse_rand_augment
 from tests.support.pillow_ops import (
     FILL,
     SIZE,
@@ -226,7 +227,7 @@ def test_strings_that_are_read(text, config):
         ("rand-mstd0.5x", "'mstd' must be a number; it is '0.5x'"),
         ("rand-inc2", "'inc' must be 0 or 1"),
         ("rand-w1", "'w' must be 0, the only set"),
-        ("rand-m9-m8", "'m' stands there twice"),
+        ("rand-m9-m8", "'m' is given twice"),
         ("rand-mstd1e999", "`magnitude_std` must be 0 or more"),
         ("rand-n14-w0", "`count` must be 0 to 13"),
     ],

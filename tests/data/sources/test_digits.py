@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from t2t_keras.data import open_source
 from t2t_keras.data.sources.digits import prepare_digits
+from t2t_keras.data.sources.source import open_source
 
 
 def _decoded(split):

@@ -4,7 +4,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data import Source, open_source
+from t2t_keras.data.sources.source import Source, open_source
 from t2t_keras.errors import DataError
 
 

@@ -1,0 +1,178 @@
+import io
+import resource
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from t2t_keras.data.ops.decode import decode_image, jpeg_orientation, plain_jpeg
+from t2t_keras.data.ops.serving_decode import decode_in_graph
+from t2t_keras.errors import DataError
+from t2t_keras.images import read_rgb
+from tests.support.images import (
+    encode,
+    exif_block,
+    noise,
+    pillow_kinds,
+    ramp,
+    readable_kinds,
+    turned,
+    unreadable_kinds,
+)
+
+READABLE, UNREADABLE = readable_kinds(), unreadable_kinds()
+PILLOWS = pillow_kinds()
+EVERYWHERE = pytest.mark.parametrize("decode", [decode_image, decode_in_graph])
+
+
+def shown_by_pillow(tmp_path, data: bytes) -> np.ndarray:
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    return read_rgb(path)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("kind", sorted(READABLE))
+def test_pixels_are_those_of_read_rgb(tmp_path, kind, decode):
+    image = decode(READABLE[kind]).numpy()
+    np.testing.assert_array_equal(image, shown_by_pillow(tmp_path, READABLE[kind]))
+
+
+@pytest.mark.parametrize("kind", sorted(PILLOWS))
+def test_what_only_pillow_shows_as_it_is_meant_is_read_by_pillow(tmp_path, kind):
+    image = decode_image(PILLOWS[kind]).numpy()
+    np.testing.assert_array_equal(image, shown_by_pillow(tmp_path, PILLOWS[kind]))
+    if kind.endswith("turned"):
+        assert image.shape[:2] == (80, 60)
+    assert plain_jpeg(PILLOWS[kind])[1] == 0
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("kind", sorted(UNREADABLE))
+def test_what_is_no_image_is_refused(kind, decode):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(UNREADABLE[kind])
+
+
+@pytest.mark.parametrize("at", [30, -14], ids=["IHDR", "IDAT"])
+def test_a_png_with_a_wrong_checksum_is_refused_everywhere(tmp_path, at):
+    data = bytearray(READABLE["png"])
+    data[at] ^= 1
+    for decode in (decode_image, decode_in_graph):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(bytes(data))
+    with pytest.raises(DataError, match="not readable as an image"):
+        shown_by_pillow(tmp_path, data)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exact": True}])
+def test_a_webp_bomb_is_refused_from_each_kind_of_header(options, decode):
+    big = np.zeros((9000, 9000, 4 if "exact" in options else 3), np.uint8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="(too many pixels.*81|9000 x 9)000"):
+        decode(encode(big, "WEBP", quality=0, method=0, **options))
+
+
+@EVERYWHERE
+def test_a_bomb_costs_neither_memory_nor_time(decode):
+    decode(READABLE["png"])
+    decode(READABLE["gif"])
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    for kind in ("bomb_png", "bomb_jpeg", "bomb_gif"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels|64,000,000"):
+            decode(UNREADABLE[kind])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
+    assert time.monotonic() - started < 5
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(
+    "segment",
+    [b"", b"\xff\xfe\x00\x10Exif\0\0 in text", b"\xff\xfe\x00\x04ab" * 40, b"\xff\xff\xff"],
+    ids=["none", "comment", "many", "filling"],
+)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_orientation_is_found_after_other_segments(tmp_path, segment, orientation, decode):
+    jpeg = turned(orientation)
+    data = jpeg[:2] + segment + jpeg[2:]
+    image = decode(data).numpy()
+    np.testing.assert_array_equal(image, shown_by_pillow(tmp_path, data))
+    assert image.shape[:2] == ((80, 60) if orientation == 6 else (60, 80))
+    assert jpeg_orientation(data) == orientation
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [3, 4], ids=["short", "long"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_orientations_of_both_byte_orders_are_read_in_the_graph(order, kind, value):
+    jpeg = encode(ramp(), "JPEG", exif=exif_block(order, kind=kind, value=value))
+    assert jpeg_orientation(jpeg) == value
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(jpeg)))
+    np.testing.assert_array_equal(decode_in_graph(jpeg), expected)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0XX*\0\x08\0\0\0",
+        exif_block("<", value=0),
+        exif_block("<", value=9),
+        exif_block("<", kind=2),
+        exif_block("<", tag=0x0113),
+        exif_block("<", start=2**31),
+        exif_block(">", start=2**32 - 1),
+        exif_block("<")[:20],
+    ],
+)
+def test_a_damaged_or_silent_block_means_upright_everywhere(tmp_path, block):
+    jpeg = encode(ramp(), "JPEG", exif=block)
+    assert jpeg_orientation(jpeg) == 0
+    for decode in (decode_image, decode_in_graph):
+        image = decode(jpeg).numpy()
+        np.testing.assert_array_equal(image, shown_by_pillow(tmp_path, jpeg))
+        assert image.shape == (60, 80, 3)
+
+
+def test_damaged_bytes_give_the_same_pixels_as_pillow_or_an_error(tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = sorted(READABLE)
+    both = different = 0
+    for number in range(300):
+        data = bytearray(READABLE[kinds[number % len(kinds)]])
+        for at in rng.integers(0, len(data), rng.integers(1, 4)):
+            data[at] = rng.integers(0, 256)
+        try:
+            mine, pillow = decode_image(bytes(data)).numpy(), shown_by_pillow(tmp_path, data)
+        except (tf.errors.InvalidArgumentError, DataError):
+            continue
+        both += 1
+        different += mine.shape != pillow.shape or not np.array_equal(mine, pillow)
+    assert both > 50
+    assert different <= both // 10
+
+
+def test_damaged_exif_gives_the_same_pixels_everywhere(tmp_path):
+    """In the graph that is served too, wherever that is sure of the orientation."""
+    rng = np.random.default_rng(1)
+    jpeg = turned(6)
+    start = jpeg.index(b"Exif") + 6
+    shapes, sure = set(), 0
+    for _ in range(150):
+        data = bytearray(jpeg)
+        for at in rng.integers(start, start + 26, rng.integers(1, 4)):
+            data[at] = rng.integers(0, 256)
+        pillow = shown_by_pillow(tmp_path, data)
+        np.testing.assert_array_equal(decode_image(bytes(data)), pillow)
+        if jpeg_orientation(bytes(data)) > 0:
+            np.testing.assert_array_equal(decode_in_graph(bytes(data)), pillow)
+            sure += 1
+        shapes.add(pillow.shape)
+    assert len(shapes) == 2 and 10 < sure < 150
+
+
+def test_a_large_photo_is_read():
+    photo = noise(1200, 1600)
+    np.testing.assert_array_equal(decode_image(encode(photo, "PNG")).numpy(), photo)
