@@ -94,9 +94,10 @@ def test_every_file_that_is_no_module_is_package_data(setup):
     assert PACKAGE / "py.typed" in listed
 
 
-def test_the_changelog_has_the_version(setup):
+def test_changelog_and_citation_have_the_version(setup):
     assert setup["metadata"]["version"] == "attr: t2t_keras.__version__"
     assert f"## [{t2t_keras.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert f"version: {t2t_keras.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 ROOMS = [path.parent for path in sorted(PACKAGE.rglob("__init__.pyi"))]

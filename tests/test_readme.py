@@ -1,4 +1,4 @@
-"""The README is true: its examples run; its tables, flags and commands are those of the code."""
+"""README and docs are true: examples run; tables, flags, commands and paths are the code's."""
 
 import configparser
 import os
@@ -19,6 +19,7 @@ from tests.conftest import official_weights
 from tests.support.images import encode, make_folder, ramp
 from tests.support.macs_by_hand import macs_by_hand
 from tests.support.weights.torch_writer import checkpoint
+from tests.test_floors import FLOORS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -215,3 +216,30 @@ def test_dependency_table_is_setup_cfg():
     rows = table("package")
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == _requirements()
     assert all(len(row[2]) > 10 for row in rows)  # the reason
+
+
+# --- other documents ---
+
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_exists(document):
+    text = document.read_text("utf-8")
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", text)
+    assert all((document.parent / link).exists() for link in links)
+    outside = re.sub(r"^```bash\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    paths = re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`", outside)
+    paths += re.findall(r'\["?((?:[a-z_]+/)+[a-z_]+\.py)', outside)  # in a diagram
+    assert [p for p in paths if not any((b / p).exists() for b in (ROOT, ROOT / "t2t_keras"))] == []
+
+
+def test_the_architecture_has_every_room_on_its_floor():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    floors = {
+        name.removesuffix("/").removesuffix(".py").replace("/", "."): int(floor)
+        for floor, names in re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`([\w/.]+)`", names)
+    }
+    assert floors.items() <= FLOORS.items()
+    assert {room for room in FLOORS if "." not in room} <= floors.keys()
