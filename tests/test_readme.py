@@ -111,7 +111,7 @@ def flags_in(path: str) -> set[str]:
 def flags_of(command: Command) -> set[str]:
     """The flags of a command, and the names absl gives the negated ones."""
     names = {flag.name for flag in command.flags}
-    return names | {f"no{flag.name}" for flag in command.flags if flag.kind is bool} | ALWAYS
+    return names | {f"no{flag.name}" for flag in command.flags if flag.type is bool} | ALWAYS
 
 
 ALWAYS = {"flagfile", "help"}

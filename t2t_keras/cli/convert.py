@@ -13,6 +13,34 @@ from t2t_keras.weights.convert import Conversion, classifier, convert, target_su
 from t2t_keras.weights.load import load_weights
 
 
+def check_target(target: str | None, overwrite: bool, name: str = "target") -> None:
+    """Raises a ValueError where a file cannot be written, or would be replaced unasked."""
+    folder = Path(target or "").absolute().parent
+    check(bool(target) and folder.is_dir(), name, target, "a file in an existing folder")
+    replaced = os.path.lexists(target) and not overwrite
+    check(not replaced, name, target, "a new file, unless `overwrite` is given")
+
+
+def _verify(conversion: Conversion) -> float:
+    """Reads the written file back and returns the largest difference of the outputs."""
+    identity, target = conversion.identity, conversion.target
+    size = (identity.image_size, identity.image_size)
+    if target_suffix(target) == ".keras":
+        reloaded = keras.saving.load_model(target)
+    else:
+        reloaded = classifier(identity.variant, identity.classes, size, "reloaded")
+        load_weights(reloaded, target, identity.variant, identity.name)
+    images = np.random.default_rng(0).standard_normal((2, *size, 3)).astype("float32")
+    expected, outputs = (model.predict(images, verbose=0) for model in (conversion.model, reloaded))
+    difference = float(np.abs(outputs - expected).max())
+    if not difference <= 1e-5 * np.abs(expected).max():
+        raise CheckpointError(
+            f"{target}: read back, it gives other outputs than the converted model (they differ by "
+            f"{difference:.1e}). Convert again; if it happens twice, please report it."
+        )
+    return difference
+
+
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
     """Converts a checkpoint and reports every key."""
     source, target = values.source, values.target
@@ -40,31 +68,3 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         echo(f"note: {row.key} {row.how}")
     echo(f"wrote {conversion.target}")
     return 0
-
-
-def check_target(target: str | None, overwrite: bool, name: str = "target") -> None:
-    """Raises a ValueError where a file cannot be written, or would be replaced unasked."""
-    folder = Path(target or "").absolute().parent
-    check(bool(target) and folder.is_dir(), name, target, "a file in an existing folder")
-    replaced = os.path.lexists(target) and not overwrite
-    check(not replaced, name, target, "a new file, unless `overwrite` is given")
-
-
-def _verify(conversion: Conversion) -> float:
-    """Reads the written file back and returns the largest difference of the outputs."""
-    identity, target = conversion.identity, conversion.target
-    size = (identity.image_size, identity.image_size)
-    if target_suffix(target) == ".keras":
-        reloaded = keras.saving.load_model(target)
-    else:
-        reloaded = classifier(identity.variant, identity.classes, size, "reloaded")
-        load_weights(reloaded, target, identity.variant, identity.name)
-    images = np.random.default_rng(0).standard_normal((2, *size, 3)).astype("float32")
-    expected, outputs = (model.predict(images, verbose=0) for model in (conversion.model, reloaded))
-    difference = float(np.abs(outputs - expected).max())
-    if not difference <= 1e-5 * np.abs(expected).max():
-        raise CheckpointError(
-            f"{target}: read back, it gives other outputs than the converted model (they differ by "
-            f"{difference:.1e}). Convert again; if it happens twice, please report it."
-        )
-    return difference

@@ -8,11 +8,12 @@ from typing import Any
 
 from absl import flags
 
-from t2t_keras.cli.flags import SETTINGS
+from t2t_keras.cli.flags import pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
 from t2t_keras.errors import DataError
 from t2t_keras.training import Scores, TrainConfig, evaluate, make_config
+from t2t_keras.training.config import settings
 from t2t_keras.weights.formats import read_metadata
 from t2t_keras.weights.releases import release_named
 
@@ -20,22 +21,9 @@ _OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
-def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Evaluates the weights of the first argument or, in `train`, of the flag."""
-    given = settings_of(values)
-    weights = arguments[0] if arguments else given.get("weights")
-    config, class_names = evaluation_config({**given, "weights": weights})
-    scores = evaluate(config, class_names, verbosity(values))
-    echo(
-        f"{config.weights} on {config.dataset}, {scores.images} images: "
-        f"{accuracies(scores)}, loss {scores.loss:.4f}"
-    )
-    return 0
-
-
 def settings_of(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the fields of `TrainConfig` among flags; None where a flag is not given."""
-    given = {flag.name: values[flag.name].value for flag in SETTINGS if flag.name in values}
+    given = pick(values, settings())
     return {**given, "devices": tuple(given["devices"] or ())}
 
 
@@ -51,19 +39,7 @@ def accuracies(scores: Scores) -> str:
 
 
 def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str, ...]]:
-    """Completes settings by those of the run or release that the weights come from.
-
-    Args:
-        given: Fields of `TrainConfig`; None where they are not given.
-
-    Returns:
-        The settings, and the class names of the weights; none where they are unknown.
-
-    Raises:
-        ValueError: A setting is out of range, or there are no weights.
-        CheckpointError: The file of weights is damaged.
-        DataError: The settings of the run cannot be read.
-    """
+    """Completes settings, and adds class names, by the run or release of the weights."""
     given = {name: value for name, value in given.items() if value is not None}
     weights = weights_file(given.get("weights"))
     if weights is None:
@@ -81,11 +57,7 @@ def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str,
 
 
 def weights_file(weights: str | None) -> str | None:
-    """Returns the file of a run's folder, and anything else as it is.
-
-    Raises:
-        ValueError: There is no such file.
-    """
+    """Returns the model file of a run's folder, and anything else that exists as it is."""
     if weights and (Path(weights) / MODEL_NAME).is_file():
         return str(Path(weights) / MODEL_NAME)
     if weights and weights != "imagenet" and not Path(weights).is_file():
@@ -121,3 +93,16 @@ def _origin_in_run(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
             f"{path}: is not what a run writes ({error}). Remove it and give `model` and "
             "`image_size`."
         ) from error
+
+
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Evaluates the weights of the first argument or, in `train`, of the flag."""
+    given = settings_of(values)
+    weights = arguments[0] if arguments else given.get("weights")
+    config, class_names = evaluation_config({**given, "weights": weights})
+    scores = evaluate(config, class_names, verbosity(values))
+    echo(
+        f"{config.weights} on {config.dataset}, {scores.images} images: "
+        f"{accuracies(scores)}, loss {scores.loss:.4f}"
+    )
+    return 0

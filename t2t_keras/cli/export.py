@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 from absl import flags
 
-from t2t_keras.cli.flags import FORMATS
+from t2t_keras.cli.flags import FORMATS, MODEL, WEIGHTS, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.errors import ExportError
@@ -18,29 +18,6 @@ from t2t_keras.weights.formats import read_metadata
 
 SAVED_MODEL = FORMATS[0]
 OUTPUT_DIR = "saved_models"
-
-
-def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Exports the model of the first argument."""
-    _check(values)
-    (source,) = arguments
-    opened = open_model(
-        source,
-        model_name=values.model,
-        weights=values.weights,
-        labels=values.labels,
-        image_size=values.image_size,
-        num_heads=values.num_heads,
-        crop_pct=values.crop_pct,
-        statistics=values.statistics,
-    )
-    if not opened.metadata.class_names:
-        raise ValueError(
-            f"`labels` must name the {len(opened.class_names)} classes of {source}, one a line. "
-            "Received: labels=None"
-        )
-    echo(f"wrote {_write(values, opened)}")
-    return 0
 
 
 def _check(values: flags.FlagValues) -> None:
@@ -113,3 +90,17 @@ def export_run(model: keras.Model, path: Path, version: int | None) -> Path:
     if done.returncode:
         raise ExportError(f"{path}: cannot be exported as a SavedModel.\n{done.stderr}")
     return Path(done.stdout.splitlines()[-1].removeprefix("wrote "))
+
+
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Exports the model of the first argument."""
+    _check(values)
+    (source,) = arguments
+    opened = open_model(source, **pick(values, (*MODEL, *WEIGHTS)))
+    if not opened.metadata.class_names:
+        raise ValueError(
+            f"`labels` must name the {len(opened.class_names)} classes of {source}, one a line. "
+            "Received: labels=None"
+        )
+    echo(f"wrote {_write(values, opened)}")
+    return 0

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -12,26 +12,17 @@ from t2t_keras.training.config import Setting, settings
 from t2t_keras.training.recipes import make_config
 
 FORMATS = ("savedmodel", "onnx", "litert", "openvino")
-QUANTIZED = ("float16", "int8")
-STATISTICS = ("imagenet", "cifar")
-VIEWS = ("attention", "rollout", "features", "gradcam", "tokens")
 _WIDTH = 100
 
 
-class Numbers(flags.ArgumentParser):
-    """Parses numbers with commas between them.
-
-    Args:
-        kind: int or float.
-        count: How many there must be; None for any number of them.
-    """
+class _Numbers(flags.ArgumentParser):
+    """Parses numbers with commas between them, any number of them or `count`."""
 
     def __init__(self, kind: Callable[[str], float], count: int | None = None):
         self._kind, self._count = kind, count
         self.syntactic_help = f"{count or 'any number of'} numbers with commas between them"
 
     def parse(self, argument: str) -> tuple[float, ...]:
-        """Returns the numbers."""
         try:
             numbers = tuple(map(self._kind, argument.split(",")))
         except ValueError:
@@ -41,13 +32,12 @@ class Numbers(flags.ArgumentParser):
         return numbers
 
 
-class ImageSize(flags.ArgumentParser):
-    """Parses a side in pixels, or HEIGHTxWIDTH."""
+class _ImageSize(flags.ArgumentParser):
+    """Parses a side in pixels, or HEIGHTxWIDTH, to (height, width)."""
 
     syntactic_help = "a side in pixels, or HEIGHTxWIDTH"
 
     def parse(self, argument: str) -> tuple[int, int]:
-        """Returns (height, width)."""
         sides = argument.replace(",", "x").split("x")
         try:
             height, width = map(int, sides * 2 if len(sides) == 1 else sides)
@@ -56,211 +46,163 @@ class ImageSize(flags.ArgumentParser):
         return height, width
 
 
-@dataclasses.dataclass(frozen=True)
-class Flag:
-    """A flag of a command.
-
-    Args:
-        name: The name, without dashes.
-        kind: str, int, float, bool, list (of texts) or a parser of absl.
-        help: A line for `--help`.
-        default: The value where the flag is not given.
-        choices: The values it may have; empty for any.
-        bounds: The lowest and highest number allowed; None for no limit.
-    """
-
-    name: str
-    kind: type | flags.ArgumentParser
-    help: str
-    default: Any = None
-    choices: Sequence[str] = ()
-    bounds: tuple[float | None, float | None] = (None, None)
-
-    def define(self, values: flags.FlagValues) -> None:
-        """Adds the flag to `values`."""
-        if self.kind is bool:
-            flags.DEFINE_boolean(self.name, self.default, self.help, values)
-        else:
-            flags.DEFINE(self._parser(), self.name, self.default, self.help, values)
-
-    def _parser(self) -> flags.ArgumentParser:
-        if isinstance(self.kind, flags.ArgumentParser):
-            return self.kind
-        if self.choices:
-            return flags.EnumParser(list(self.choices))
-        if self.kind in (int, float):
-            parser = flags.IntegerParser if self.kind is int else flags.FloatParser
-            return parser(*self.bounds)
-        return flags.ListParser() if self.kind is list else flags.ArgumentParser()
-
-    def lines(self, default: Any) -> str:
-        """Returns what `--help` shows of the flag, with its default."""
-        name = f"[no]{self.name}" if self.kind is bool else self.name
-        text = re.sub(r"`(\w+)(=\w+)?`", r"--\1\2", self.help)
-        text += f" One of {', '.join(self.choices)}." if self.choices else ""
-        if default is not None and default is not False and default not in ([], ()):
-            shown = "x".join(map(str, default)) if isinstance(default, tuple) else default
-            text = f"{text.removesuffix('.')} (default: {shown})."
-        return textwrap.fill(
-            f"--{name}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="      "
-        )
+_PARSERS = {
+    str: flags.ArgumentParser(),
+    int: flags.IntegerParser(),
+    float: flags.FloatParser(),
+    **{name: flags.ListParser() for name in ("devices", "override")},
+    **{name: _Numbers(float, 3) for name in ("mean", "std")},
+    "at": _Numbers(int, 2),
+    "warm_up_batches": _Numbers(int),
+    "image_size": _ImageSize(),
+}
 
 
-_DEBUG = Flag("debug", bool, "Show the traceback of an error.", False)
-_OVERWRITE = Flag("overwrite", bool, "Replace an existing output.", False)
-_VARIANT = Flag("model", str, "Variant of a file of weights, such as t2t_vit_14.")
-_NUM_HEADS = Flag(
-    "num_heads", int, "Attention heads of a checkpoint of unpublished sizes.", bounds=(1, None)
+def _flag(name: str, help: str, type: type = str, default: Any = None, **limits: Any) -> Setting:
+    """A flag that is no setting of a run."""
+    optional = default is None
+    return Setting(name=name, type=type, optional=optional, default=default, help=help, **limits)
+
+
+def _define(flag: Setting, values: flags.FlagValues, default: Any) -> None:
+    if flag.type is bool:
+        flags.DEFINE_boolean(flag.name, default, flag.help, values)
+    else:
+        parser = flags.EnumParser(list(flag.choices)) if flag.choices else None
+        parser = parser or _PARSERS.get(flag.name) or _PARSERS[flag.type]
+        flags.DEFINE(parser, flag.name, default, flag.help, values)
+
+
+_DEBUG = _flag("debug", "Show the traceback of an error.", bool, False)
+_OVERWRITE = _flag("overwrite", "Replace an existing file.", bool, False)
+_NUM_HEADS = _flag(
+    "num_heads", "Attention heads of a checkpoint of unpublished sizes.", int, at_least=1
 )
-_MODEL = (  # of every command that opens a MODEL
-    Flag("labels", str, "Class names, one a line (default: the model's, or ImageNet's)."),
+MODEL = (  # of every command that opens a MODEL
+    _flag("labels", "File of class names, one a line; the model's, or ImageNet's, if not given."),
     _NUM_HEADS,
-    Flag("crop_pct", float, "Fraction of the resized side that is kept (default: the model's)."),
-    Flag(
-        "statistics",
-        str,
-        "Channel means and deviations to normalize images by (default: the model's).",
-        choices=STATISTICS,
-    ),
+    *(setting for setting in settings() if setting.name in ("crop_pct", "statistics")),
 )
-_WEIGHTS = (  # of the commands that can also build a MODEL from a file of weights
-    _VARIANT,
-    Flag("weights", str, "Weights of a variant given by its name, a file (default: imagenet)."),
-    Flag("image_size", ImageSize(), "Side in pixels, or HEIGHTxWIDTH (default: the weights')."),
+WEIGHTS = (  # of the commands that can also build a MODEL
+    _flag("model", "Variant of a file of weights, such as t2t_vit_14."),
+    _flag("weights", "Weights of a variant given by its name: imagenet (the default) or a file."),
+    *(setting for setting in settings() if setting.name == "image_size"),
 )
 _PREDICT = (
-    Flag("top", int, "Most probable classes of each image.", 5, bounds=(1, None)),
-    Flag("output", str, "CSV file: file, rank, class, probability (default: on the screen)."),
-    Flag("batch_size", int, "Images in a batch.", 32, bounds=(1, None)),
-    *_MODEL,
+    _flag("top", "Most probable classes of each image.", int, 5, at_least=1),
+    _flag("output", "CSV file of file, rank, class, probability; the screen if not given."),
+    _flag("batch_size", "Images in a batch.", int, 32, at_least=1),
+    *MODEL,
 )
 _EXPORT = (
-    Flag(
+    _flag(
         "format",
-        str,
         "savedmodel, for TensorFlow Serving, decodes and resizes by itself; others take pixels.",
-        FORMATS[0],
-        FORMATS,
+        default=FORMATS[0],
+        choices=FORMATS,
     ),
-    Flag("quantize", str, "Smaller weights, for onnx, litert and openvino.", choices=QUANTIZED),
-    Flag("output", str, "Folder of the versions (default: the run's, or saved_models/NAME)."),
-    Flag("version", int, "Number of the version (default: the next free one)."),
-    Flag("top", int, "Most probable classes that a SavedModel names (default: 5)."),
-    Flag("warm_up_batches", Numbers(int), "Batch sizes of warm-up requests (default: 1,8)."),
-    Flag("mean", Numbers(float, 3), "Of red, green and blue in 0..1, instead of --statistics."),
-    Flag("std", Numbers(float, 3), "Of red, green and blue in 0..1, instead of --statistics."),
-    *_MODEL,
-    *_WEIGHTS,
+    _flag("quantize", "Smaller weights, except for savedmodel.", choices=("float16", "int8")),
+    _flag("output", "Folder of the versions; the run's, or saved_models/NAME, if not given."),
+    _flag("version", "Number of the version; the next free one if not given.", int, at_least=1),
+    _flag("top", "Most probable classes that a SavedModel names; 5 if not given.", int, at_least=1),
+    _flag("warm_up_batches", "Batch sizes of warm-up requests; 1,8 if not given.", tuple),
+    _flag("mean", "Mean of red, green and blue in 0..1, instead of `statistics`.", tuple),
+    _flag("std", "Deviation of red, green and blue in 0..1, instead of `statistics`.", tuple),
+    *MODEL,
+    *WEIGHTS,
 )
 _VISUALIZE = (
-    Flag("output", str, "PNG file to write; required."),
-    Flag(
+    _flag("output", "PNG file to write; required."),
+    _flag(
         "what",
-        str,
-        "attention of the class token, or with a stage of the stem as --block of the point --at; "
-        "rollout: attention through all blocks; features: channels of --block; gradcam: evidence "
-        "for --class_index; tokens: similarity to the point --at.",
-        VIEWS[0],
-        VIEWS,
+        "attention of the class token or, with a stage of the stem as `block`, of the point `at`; "
+        "rollout: attention through all blocks; features: channels of `block`; gradcam: evidence "
+        "for `class_index`; tokens: similarity to the point `at`.",
+        default="attention",
+        choices=("attention", "rollout", "features", "gradcam", "tokens"),
     ),
-    Flag(
+    _flag(
         "block",
-        str,
-        "A stage (t2t_block_0, t2t_block_1, project) or an encoder block, by name or number "
-        "(default: all for attention, the first stage for features, else the last block).",
+        "Stage (t2t_block_0, t2t_block_1, project) or encoder block, by name or number; if not "
+        "given all for attention, the first stage for features, else the last block.",
     ),
-    Flag("class_index", str, "A class by number or name (default: the most probable)."),
-    Flag("at", Numbers(int, 2), "y,x in pixels of the resized image (default: its center)."),
-    Flag("channels", int, "Channels to show, highest variance first.", 32, bounds=(1, None)),
+    _flag("class_index", "Class by number or name; the most probable if not given."),
+    _flag("at", "y,x in pixels of the resized image; its center if not given.", tuple),
+    _flag("channels", "Channels to show, highest variance first.", int, 32, at_least=1),
     _OVERWRITE,
-    *_MODEL,
-    *_WEIGHTS,
+    *MODEL,
+    *WEIGHTS,
 )
 _CONVERT = (
-    Flag("source", str, "Official checkpoint, a .pth or .pth.tar file; required."),
-    Flag(
+    _flag("source", "Official checkpoint, a .pth or .pth.tar file; required."),
+    _flag(
         "target",
-        str,
         "File to write: .weights.h5 (weights), .keras (model and weights) or .safetensors (weights "
         "under the authors' keys); required.",
     ),
-    Flag("model", str, "Published variant, such as t2t_vit_14_resnext, where shapes fit several."),
+    _flag("model", "Published variant, such as t2t_vit_14_resnext, where shapes fit several."),
     _NUM_HEADS,
-    Flag(
+    _flag(
         "key",
-        str,
         "State dict to read; auto takes the first of state_dict_ema, state_dict, net and the file "
         "itself.",
-        "auto",
+        default="auto",
     ),
-    Flag("sha256", str, "SHA-256 of the source, checked before it is read."),
-    Flag("verify", bool, "Read the target back and compare the outputs of both models.", False),
+    _flag("sha256", "SHA-256 of the source, checked before it is read."),
+    _flag("verify", "Read the target back and compare the outputs of both models.", bool, False),
     _OVERWRITE,
 )
 _RUN = (
-    Flag("mode", str, "transfer is train --transfer.", "train", ("train", "transfer", "evaluate")),
-    Flag("output_dir", str, "Folder of all runs.", "saved_models"),
-    Flag("run_name", str, "Folder of this run in it (default: time, model and size)."),
-    Flag(
-        "resume", bool, "Resume --run_name, or the newest unfinished run with these settings.", True
+    _flag(
+        "mode",
+        "transfer is train with `transfer`.",
+        default="train",
+        choices=("train", "transfer", "evaluate"),
     ),
-    Flag("override", list, "Settings that may change when a run resumes, as lr,epochs.", []),
-    Flag("coordinator", str, "HOST:PORT of process 0 of several on JAX; or auto."),
-    Flag("num_processes", int, "Number of processes that train together."),
-    Flag("process_id", int, "Number of this process, from 0."),
+    _flag("output_dir", "Folder of all runs.", default="saved_models"),
+    _flag("run_name", "Folder of this run in it; time, model and size if not given."),
+    _flag("resume", "Resume `run_name` or the newest unfinished run like this.", bool, True),
+    _flag("override", "Settings that may change when a run resumes, as lr,epochs.", tuple, ()),
+    _flag("coordinator", "HOST:PORT of process 0 of several on JAX; or auto."),
+    _flag("num_processes", "Number of processes that train together.", int),
+    _flag("process_id", "Number of this process, from 0.", int),
 )
-_VERBOSE = Flag(
+_VERBOSE = _flag(
     "verbose",
+    "0: a line an epoch; 1: Keras' bar too; 2: a line every `log_every` steps; if not given 1 on a "
+    "terminal, else 2.",
     int,
-    "0: a line an epoch; 1: Keras' bar too; 2: a line every --log_every steps (default: 1 on a "
-    "terminal, else 2).",
-    bounds=(0, 2),
+    at_least=0,
+    at_most=2,
 )
-
-
-def _flag_of(setting: Setting) -> Flag:
-    """Returns the flag of a field of `TrainConfig`, whose default is left to the recipe."""
-    kinds = {"image_size": ImageSize(), "devices": list}
-    kind = kinds.get(setting.name, setting.type)
-    return Flag(setting.name, kind, setting.help, choices=setting.choices)
-
-
-SETTINGS = tuple(map(_flag_of, settings()))
 _OF_EVALUATION = (
     *("dataset", "data_dir", "eval_split", "validation_split", "model", "image_size", "crop_pct"),
     *("statistics", "batch_size", "devices", "precision", "jit_compile", "on_bad_image"),
     "max_bad_fraction",
 )
-_EVALUATE = tuple(flag for flag in SETTINGS if flag.name in _OF_EVALUATION)
+_EVALUATE = tuple(setting for setting in settings() if setting.name in _OF_EVALUATION)
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """A command as its users see it; `cli/NAME.py` has its `run`.
 
-    Args:
-        about: A line on what it does.
-        examples: Arguments of calls.
-        flags: The flags.
-        positionals: The names of other arguments; of the last one, ending in "...", there may be
-            several.
+    Of the last of its other arguments there may be several where it ends in "...".
     """
 
     about: str
     examples: tuple[str, ...]
-    flags: tuple[Flag, ...]
+    flags: tuple[Setting, ...]
     positionals: tuple[str, ...] = ()
 
-    def takes(self, count: int) -> bool:
-        """Returns True where there may be that many arguments beside flags."""
-        wanted = len(self.positionals)
-        several = bool(wanted) and self.positionals[-1].endswith("...")
-        return count >= wanted if several else count == wanted
+    def default(self, flag: Setting) -> Any:
+        """Returns the default of a flag; None for settings, which recipes or models decide."""
+        return None if flag in settings() else flag.default
 
 
 _ANY_MODEL = (
     "MODEL is a run's folder, a .keras file, an official checkpoint, a file of weights with "
-    "--model, or a variant's name for its released weights."
+    "--model, or a variant's name for its released weights; it decides what no flag says."
 )
 COMMANDS = {
     "train": Command(
@@ -271,11 +213,11 @@ COMMANDS = {
             "--dataset=images/ --weights=imagenet --model=t2t_vit_14 --transfer --epochs=10",
             "--flagfile=configs/t2t_vit_14.flags --data_dir=DATASETS",
         ),
-        (*_RUN, _VERBOSE, _DEBUG, *SETTINGS),
+        (*_RUN, _VERBOSE, _DEBUG, *settings()),
     ),
     "evaluate": Command(
         "Measures a model's accuracy. WEIGHTS are a run's folder, a file of weights, or imagenet "
-        "for the released ones of --model.",
+        "for the released ones of --model; a run decides what no flag says.",
         ("saved_models/RUN", "imagenet --model=t2t_vit_14 --dataset=imagenet2012"),
         (*_EVALUATE, _VERBOSE, _DEBUG),
         ("WEIGHTS",),
@@ -310,33 +252,59 @@ COMMANDS = {
 
 
 def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
-    """Reads a command line: the values of the flags, and the other arguments.
+    """Reads a command line: the values of the flags, None for settings not given, and the rest.
 
     Raises:
-        flags.Error: A flag is unknown or its value wrong, or an argument is missing or too many.
+        ValueError, flags.Error: A flag or its value is wrong, or an argument missing or too much.
     """
     command, values = COMMANDS[name], flags.FlagValues()
     for flag in command.flags:
-        flag.define(values)
+        _define(flag, values, command.default(flag))
     values.set_gnu_getopt(True)
     _, *others = values([name, *arguments])
-    if not command.takes(len(others)):
-        wanted = " ".join(command.positionals) or "nothing"
-        raise flags.Error(
-            f"expected {wanted} beside flags. Received: {' '.join(others) or 'nothing'}"
-        )
+    for flag in command.flags:
+        if values[flag.name].value is not None and flag.type in (int, float):
+            flag.check(values[flag.name].value)
+    wanted = len(command.positionals)
+    several = command.positionals[-1:] and command.positionals[-1].endswith("...")
+    if len(others) < wanted or len(others) > wanted and not several:
+        expected = " ".join(command.positionals) or "nothing"
+        given = " ".join(others) or "nothing"
+        raise flags.Error(f"expected {expected} beside flags. Received: {given}")
     return values, others
+
+
+def pick(values: flags.FlagValues, chosen: Iterable[Setting]) -> dict[str, Any]:
+    """Returns the values of some flags by name, those that the command has."""
+    return {flag.name: values[flag.name].value for flag in chosen if flag.name in values}
 
 
 def help_of(name: str, arguments: Sequence[str]) -> str:
     """Returns the help of a command, with the defaults that its recipe has for the arguments."""
-    command, recipe = COMMANDS[name], _recipe(arguments) if name == "train" else {}
+    command = COMMANDS[name]
+    defaults = {flag.name: command.default(flag) for flag in command.flags}
+    defaults |= _recipe(arguments) if name == "train" else {}
     usage = " ".join(["usage: t2t-keras", name, *command.positionals, "[--FLAG=VALUE ...]"])
-    examples = [f"  t2t-keras {name} {example}" for example in command.examples]
-    lines = [flag.lines(recipe.get(flag.name, flag.default)) for flag in command.flags]
-    note = "--flagfile=FILE reads flags from a file, one a line."
     return "\n".join(
-        [usage, "", textwrap.fill(command.about, _WIDTH), "", *examples, "", *lines, "", note]
+        [
+            *(usage, "", textwrap.fill(command.about, _WIDTH), ""),
+            *(f"  t2t-keras {name} {example}" for example in command.examples),
+            "",
+            *(_help_of_flag(flag, defaults[flag.name]) for flag in command.flags),
+            *("", "--flagfile=FILE reads flags from a file, one a line."),
+        ]
+    )
+
+
+def _help_of_flag(flag: Setting, default: Any) -> str:
+    name = f"[no]{flag.name}" if flag.type is bool else flag.name
+    text = re.sub(r"`(\w+)(=\w+)?`", r"--\1\2", flag.help)
+    text += f" One of {', '.join(flag.choices)}." if flag.choices else ""
+    if default is not None and default is not False and default != ():
+        shown = "x".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{text.removesuffix('.')} (default: {shown})."
+    return textwrap.fill(
+        f"--{name}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="      "
     )
 
 

@@ -31,13 +31,7 @@ Names = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenedModel:
-    """A model with what is known of it.
-
-    Args:
-        model: A model of this package.
-        metadata: The preprocessing of its images and its class names, empty where unknown.
-        folder: The folder of the run that trained it; None where there is no run.
-    """
+    """A model with its metadata, without names where they are unknown, and the run it is from."""
 
     model: keras.Model
     metadata: ModelMetadata
@@ -66,7 +60,7 @@ class OpenedModel:
 def open_model(
     source: str,
     *,
-    model_name: str | None = None,
+    model: str | None = None,
     weights: str | None = None,
     labels: str | None = None,
     image_size: Size | None = None,
@@ -74,24 +68,10 @@ def open_model(
     crop_pct: float | None = None,
     statistics: str | None = None,
 ) -> OpenedModel:
-    """Opens a model.
+    """Opens a run's folder, a `.keras` file, a file of weights, or a variant's released weights.
 
-    Args:
-        source: A run's folder, a `.keras` file, a file of weights, or a variant's name.
-        model_name: The variant of a file of weights. With it the arrays of a `.keras` file are
-            read, never its architecture.
-        weights: For a variant's name: "imagenet", which is the default, or a file.
-        labels: A file with a class name a line; default the known names.
-        image_size: (height, width) in pixels of a model that is built here.
-        num_heads: Attention heads of an official checkpoint of unpublished sizes.
-        crop_pct: Fraction of the resized side that is kept; default the known one.
-        statistics: A name in `STATISTICS`; default the known one.
-
-    Raises:
-        CheckpointError: The file is damaged, or has no classifier for these classes.
-        DataError: The file of labels cannot be read.
-        DownloadError: Released weights cannot be fetched.
-        ValueError: There is no such model, or an argument is missing or does not fit it.
+    The arguments are those of the flags. With `model`, the variant of a file of weights, the arrays
+    of a `.keras` file are read, never its architecture.
     """
     path, names = Path(source), read_labels(labels)
     if (path / MODEL_NAME).is_file():
@@ -101,19 +81,19 @@ def open_model(
     elif weights is not None:
         raise ValueError(
             "`weights` must be left out unless MODEL is the name of a variant, such as "
-            f"t2t_vit_14. Received: weights={weights} beside MODEL={source}"
+            f"t2t_vit_14. Received: weights={weights}, MODEL={source}"
         )
     elif not path.is_file():
         raise ValueError(
             "MODEL must be a run's folder, a .keras file, a file of weights, or one of "
             f"{', '.join(model_names())}. Received: MODEL={source}"
         )
-    elif model_name is None and path.suffix == ".keras":
+    elif model is None and path.suffix == ".keras":
         opened = _of_keras_file(path, names)
-    elif model_name is None and image_size is None and path.name.endswith(OFFICIAL_SUFFIXES):
+    elif model is None and image_size is None and path.name.endswith(OFFICIAL_SUFFIXES):
         opened = _of_checkpoint(path, names, num_heads)
     else:
-        opened = _of_variant(_variant_name(path, model_name), str(path), names, image_size)
+        opened = _of_variant(_variant_name(path, model), str(path), names, image_size)
     given = {"crop_pct": crop_pct, "statistics": statistics}
     given = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(opened, metadata=dataclasses.replace(opened.metadata, **given))
@@ -201,14 +181,14 @@ def _class_count(model: keras.Model) -> int:
     return heads[0] if heads else 0
 
 
-def _variant_name(path: Path, model_name: str | None) -> str:
+def _variant_name(path: Path, model: str | None) -> str:
     release = release_named(path.name)
-    if model_name is None and release is None:
+    if model is None and release is None:
         raise ValueError(
             f"--model must name the variant whose weights are in {path}, such as t2t_vit_14. "
             "Received: --model="
         )
-    return model_name or release.variant
+    return model or release.variant
 
 
 def _metadata_of(release: Release | None) -> ModelMetadata:

@@ -1,52 +1,123 @@
 """The command `predict`: the most probable classes of images, as lines or as a CSV file."""
 
 import csv
+import dataclasses
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from t2t_keras.cli.classifier import Classifier, open_classifier
+from t2t_keras.cli.flags import MODEL, pick
 from t2t_keras.cli.main import echo
+from t2t_keras.cli.models import MODEL_NAME, OpenedModel, open_model, read_labels
+from t2t_keras.data import normalize
 from t2t_keras.data.sources.folder import SUFFIXES
-from t2t_keras.errors import DataError, check
+from t2t_keras.errors import CheckpointError, DataError, check
+from t2t_keras.export import load_saved_model
+from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.files import atomic_path
+from t2t_keras.images import load_image, read_rgb
+from t2t_keras.models.structure import HEAD
+from t2t_keras.weights.keras_file import FILE_ERRORS
 
 _log = logging.getLogger(__name__)
 
 Prediction = tuple[str, list[tuple[str, float]]]  # a file; its classes and their probabilities
 
 
-def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Classifies images; returns 1 where some were skipped."""
-    model, *images = arguments
-    crop_pct, output = values.crop_pct, values.output
-    check(crop_pct is None or 0 < crop_pct <= 1, "crop_pct", crop_pct, "in (0, 1]")
-    writable = not output or Path(output).absolute().parent.is_dir() and not Path(output).is_dir()
-    check(writable, "output", output, "a file in an existing folder")
-    files, skipped = find_images(images)
-    total = len(files) + len(skipped)
-    classifier = open_classifier(
-        model, values.labels, values.num_heads, crop_pct, values.statistics
-    )
-    with logging_redirect_tqdm([logging.getLogger("t2t_keras")]):
-        for message in skipped:
-            _log.error("skipped: %s", message)
-        predictions = list(_predict(classifier, files, values.batch_size, values.top, skipped))
-    if output:
-        _write(predictions, Path(output))
-        echo(f"wrote {output}: {len(predictions)} images")
-    else:
-        for file, classes in predictions:
-            echo(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in classes))
-    if skipped:
-        _log.error("%d of %d skipped", len(skipped), total)
-    return 1 if skipped else 0
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classifier:
+    """Any model: its class names, its preprocessing of a file, and the (N, C) probabilities."""
+
+    class_names: tuple[str, ...]
+    read: Callable[[str], np.ndarray]
+    probabilities: Callable[[list[np.ndarray]], np.ndarray]
+
+
+def open_classifier(
+    source: str,
+    labels: str | None = None,
+    num_heads: int | None = None,
+    crop_pct: float | None = None,
+    statistics: str | None = None,
+) -> Classifier:
+    """Opens a SavedModel, the folder of its versions, or what `open_model` takes."""
+    given = {"crop_pct": crop_pct, "statistics": statistics}
+    if (Path(source) / MODEL_NAME).is_file() or (version := _saved_model(Path(source))) is None:
+        return _of_model(open_model(source, labels=labels, num_heads=num_heads, **given), source)
+    if received := ", ".join(f"{name}={value}" for name, value in given.items() if value):
+        raise ValueError(
+            "`crop_pct` and `statistics` must be left out with a SavedModel, which prepares its "
+            f"images itself. Received: {received}, MODEL={source}"
+        )
+    return _of_saved_model(version, labels)
+
+
+def _saved_model(folder: Path) -> Path | None:
+    """Returns the folder of a SavedModel: `folder`, or its highest version."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = [path.parent for path in folder.glob("*/saved_model.pb")]
+    numbered = [path for path in versions if path.name.isascii() and path.name.isdecimal()]
+    return max(numbered, key=lambda path: int(path.name), default=None)
+
+
+def _of_model(opened: OpenedModel, source: str) -> Classifier:
+    model, preprocessing = opened.model, opened.preprocessing
+    if not opened.class_names:
+        raise CheckpointError(
+            f"{source}: holds no classifier of this package. Give a model with one (include_top)."
+        )
+    head = keras.Model(model.input, model.get_layer(HEAD).output)
+
+    def probabilities(images: list[np.ndarray]) -> np.ndarray:
+        pixels = normalize(np.stack(images), preprocessing.mean, preprocessing.std)
+        return _softmax(keras.ops.convert_to_numpy(head.predict_on_batch(pixels)))
+
+    def read(file: str) -> np.ndarray:
+        return load_image(file, opened.image_size, preprocessing.crop_pct)
+
+    return Classifier(opened.class_names, read, probabilities)
+
+
+def _of_saved_model(version: Path, labels: str | None) -> Classifier:
+    try:
+        classify = load_saved_model(version)
+        _, classes = classify(np.zeros((1, 32, 32, 3), np.uint8))["logits"].shape
+    except (tf.errors.OpError, *FILE_ERRORS) as error:
+        raise CheckpointError(
+            f"{version}: cannot be used: it is damaged, or no SavedModel that this package wrote. "
+            f"Export the model again. ({type(error).__name__}: {str(error).strip()[:300]})"
+        ) from error
+    kept = version / "assets" / LABELS_NAME
+    if labels is None and not kept.is_file():
+        raise CheckpointError(
+            f"{kept}: is missing. Give the class names as `labels`, a file with one a line, or "
+            "export the model again."
+        )
+    names = read_labels(labels or str(kept))
+    if len(names) != classes:
+        raise ValueError(
+            f"`labels` must name the {classes} classes of {version}, one a line. "
+            f"Received: {len(names)} names"
+        )
+
+    def probabilities(images: list[np.ndarray]) -> np.ndarray:
+        # One at a time: each has its own size.
+        return _softmax(np.concatenate([classify(image[None])["logits"] for image in images]))
+
+    return Classifier(names, read_rgb, probabilities)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype("float32")))
 
 
 def find_images(paths: list[str]) -> tuple[list[str], list[str]]:
@@ -110,3 +181,27 @@ def _write(predictions: list[Prediction], path: Path) -> None:
         for name, classes in predictions:
             for rank, (label, probability) in enumerate(classes, 1):
                 writer.writerow([name, rank, label, f"{probability:.6f}"])
+
+
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Classifies images; returns 1 where some were skipped."""
+    model, *images = arguments
+    output = values.output
+    writable = not output or Path(output).absolute().parent.is_dir() and not Path(output).is_dir()
+    check(writable, "output", output, "a file in an existing folder")
+    files, skipped = find_images(images)
+    total = len(files) + len(skipped)
+    classifier = open_classifier(model, **pick(values, MODEL))
+    with logging_redirect_tqdm([logging.getLogger("t2t_keras")]):
+        for message in skipped:
+            _log.error("skipped: %s", message)
+        predictions = list(_predict(classifier, files, values.batch_size, values.top, skipped))
+    if output:
+        _write(predictions, Path(output))
+        echo(f"wrote {output}: {len(predictions)} images")
+    else:
+        for file, classes in predictions:
+            echo(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in classes))
+    if skipped:
+        _log.error("%d of %d skipped", len(skipped), total)
+    return 1 if skipped else 0

@@ -33,48 +33,6 @@ from t2t_keras.training.run_directory import (
 _log = logging.getLogger(__name__)
 
 
-def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Trains a model, resumes a run, or evaluates."""
-    if values.mode == "evaluate":
-        if values.coordinator is not None:
-            raise ValueError(
-                "`coordinator` must be left out with `mode=evaluate`, which uses a single process "
-                f"with all its devices. Received: coordinator={values.coordinator}"
-            )
-        return evaluate.run(values, arguments)
-    started = time.monotonic()
-    given = settings_of(values)
-    given["weights"] = weights_file(given["weights"])
-    given["transfer"] = True if values.mode == "transfer" else given["transfer"]
-    config = make_config(**given)
-    check_override(values.override)
-    processes = join_processes(
-        values.coordinator, values.num_processes, values.process_id, config.devices
-    )
-    if not processes.first:
-        logging.getLogger("t2t_keras").setLevel(logging.WARNING)
-    folder = Path(processes.from_first(lambda: os.fspath(_run_folder(values, config))))
-    with lock_run_directory_of(processes, folder), _say_how_to_resume(folder):
-        if processes.from_first(lambda: values.resume and _is_complete(folder, config)):
-            echo(f"{folder}: this run is finished, and nothing is missing.")
-            return 0
-        result = train(
-            config,
-            folder,
-            verbosity(values),
-            resume=values.resume,
-            override=values.override,
-        )
-        if processes.first:
-            version = write_files(config, result, folder)
-            lines = samples(version, result)
-            seconds = time.monotonic() - started
-            write_metrics(config, result, folder, seconds)
-            lines = [*summary(config, result, seconds), *lines, *next_steps(folder, config)]
-            echo("\n".join(lines))
-    return 0
-
-
 def _run_folder(values: flags.FlagValues, config: TrainConfig) -> Path:
     """Returns the folder of the run: the one named, that of an unfinished run, or a new one."""
     output_dir, name = Path(values.output_dir), values.run_name
@@ -121,3 +79,45 @@ def _say_how_to_resume(folder: Path) -> Iterator[None]:
         again = [*backend, *program(), *sys.argv[1:], f"--run_name={folder.name}", "--resume"]
         echo(f"Nothing is lost. Resume with:\n  {shlex.join(again)}")
         raise
+
+
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Trains a model, resumes a run, or evaluates."""
+    if values.mode == "evaluate":
+        if values.coordinator is not None:
+            raise ValueError(
+                "`coordinator` must be left out with `mode=evaluate`, which uses a single process "
+                f"with all its devices. Received: coordinator={values.coordinator}"
+            )
+        return evaluate.run(values, arguments)
+    started = time.monotonic()
+    given = settings_of(values)
+    given["weights"] = weights_file(given["weights"])
+    given["transfer"] = True if values.mode == "transfer" else given["transfer"]
+    config = make_config(**given)
+    check_override(values.override)
+    processes = join_processes(
+        values.coordinator, values.num_processes, values.process_id, config.devices
+    )
+    if not processes.first:
+        logging.getLogger("t2t_keras").setLevel(logging.WARNING)
+    folder = Path(processes.from_first(lambda: os.fspath(_run_folder(values, config))))
+    with lock_run_directory_of(processes, folder), _say_how_to_resume(folder):
+        if processes.from_first(lambda: values.resume and _is_complete(folder, config)):
+            echo(f"{folder}: this run is finished, and nothing is missing.")
+            return 0
+        result = train(
+            config,
+            folder,
+            verbosity(values),
+            resume=values.resume,
+            override=values.override,
+        )
+        if processes.first:
+            version = write_files(config, result, folder)
+            lines = samples(version, result)
+            seconds = time.monotonic() - started
+            write_metrics(config, result, folder, seconds)
+            lines = [*summary(config, result, seconds), *lines, *next_steps(folder, config)]
+            echo("\n".join(lines))
+    return 0

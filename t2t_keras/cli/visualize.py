@@ -9,6 +9,7 @@ import numpy as np
 from absl import flags
 
 from t2t_keras.cli.convert import check_target
+from t2t_keras.cli.flags import MODEL, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.data.ops.color import normalize
@@ -58,29 +59,6 @@ class _View:
         """Lays (rows, columns, h, w) maps over the image."""
         heats = to_pixels(self.opened.model, maps, block, self.image.shape[:2])
         plot_overlays(self.image, heats, self.values.output, self.title(what), **names)
-
-
-def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Draws the view of an image that was asked for."""
-    source, file = arguments
-    output = values.output
-    check(bool(output) and output.endswith(".png"), "output", output, "a file that ends in .png")
-    check_target(output, values.overwrite, "output")
-    opened = open_model(
-        source,
-        model_name=values.model,
-        weights=values.weights,
-        labels=values.labels,
-        num_heads=values.num_heads,
-        crop_pct=values.crop_pct,
-        statistics=values.statistics,
-    )
-    preprocessing = opened.preprocessing
-    image = load_image(file, values.image_size or opened.image_size, preprocessing.crop_pct)
-    pixels = np.asarray(normalize(image[None], preprocessing.mean, preprocessing.std))
-    _VIEWS[values.what](_View(values, Path(file), opened, image, pixels))
-    echo(f"wrote {output}")
-    return 0
 
 
 def _attention(view: _View) -> None:
@@ -145,3 +123,19 @@ _VIEWS: dict[str, Callable[[_View], None]] = {
     "gradcam": _grad_cam,
     "tokens": _tokens,
 }
+
+
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Draws the view of an image that was asked for."""
+    source, file = arguments
+    output = values.output
+    check(bool(output) and output.endswith(".png"), "output", output, "a file that ends in .png")
+    check_target(output, values.overwrite, "output")
+    variant = {"model": values.model, "weights": values.weights}
+    opened = open_model(source, **variant, **pick(values, MODEL))
+    preprocessing = opened.preprocessing
+    image = load_image(file, values.image_size or opened.image_size, preprocessing.crop_pct)
+    pixels = np.asarray(normalize(image[None], preprocessing.mean, preprocessing.std))
+    _VIEWS[values.what](_View(values, Path(file), opened, image, pixels))
+    echo(f"wrote {output}")
+    return 0

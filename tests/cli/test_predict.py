@@ -10,10 +10,9 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras import load_image, load_official_checkpoint, preprocess_input
-from t2t_keras.cli import classifier as classifiers
-from t2t_keras.cli.classifier import open_classifier
+from t2t_keras.cli import predict
 from t2t_keras.cli.main import main
-from t2t_keras.cli.predict import find_images
+from t2t_keras.cli.predict import find_images, open_classifier
 from t2t_keras.errors import CheckpointError
 from t2t_keras.export import Preprocessing, export_saved_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
@@ -110,7 +109,7 @@ def test_an_official_checkpoint_needs_no_other_file(images, tmp_path):
 
 def test_crop_and_statistics_can_be_given(kept, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(classifiers, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
+    monkeypatch.setattr(predict, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
     classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
     image = _image(tmp_path)
     read = classifier.read(str(image))
@@ -122,7 +121,7 @@ def test_crop_and_statistics_can_be_given(kept, tmp_path, monkeypatch):
 def test_the_authors_cifar_models_know_their_classes_and_colors(tmp_path, monkeypatch):
     path = shutil.copy(DATA / "tiny_cifar_layout.pth", tmp_path / "cifar10_t2t-vit_14_98.3.pth")
     seen = []
-    monkeypatch.setattr(classifiers, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
+    monkeypatch.setattr(predict, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
     classifier = open_classifier(path, num_heads=2)
     assert classifier.class_names[:2] == ("airplane", "automobile")
     shape = classifier.read(str(_image(tmp_path))).shape
@@ -143,7 +142,6 @@ def _image(folder: Path) -> Path:
         ({"model": "nowhere.keras"}, "MODEL must be a run's folder"),
         ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
         ({"labels": __file__}, "--labels must name the 3 classes of"),
-        ({"crop_pct": 1.5}, "--crop_pct must be in (0, 1]"),
         ({"model": "served", "crop_pct": 1.0}, "--crop_pct and --statistics must be left out"),
         ({"model": "served", "statistics": "cifar"}, "--statistics=cifar, MODEL=served"),
     ],
@@ -157,10 +155,17 @@ def test_an_error_is_reported_before_anything_is_classified(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["--top=0", "--batch_size=0"])
-def test_a_wrong_number_is_refused_at_once(flag, capsys):
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--top=0", "--top must be at least 1"),
+        ("--batch_size=0", "--batch_size must be at least 1"),
+        ("--crop_pct=1.5", "--crop_pct must be in (0, 1]"),
+    ],
+)
+def test_a_wrong_number_is_refused_at_once(flag, message, capsys):
     assert main(["predict", "MODEL", "IMAGE", flag]) == 2
-    assert f"flag {flag}: 0 is not a positive integer" in capsys.readouterr().err
+    assert f"error: {message}. Received: {flag}" in capsys.readouterr().err
 
 
 def test_a_folder_without_images_and_a_damaged_model_are_named(kept, tmp_path, capsys):

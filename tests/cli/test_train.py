@@ -160,7 +160,6 @@ ERRORS = {
     "folder": ({"dataset": "./nowhere"}, "nowhere: no such folder"),
     "model": ({"model": "t2t_vit_41"}, "--model must be a model's name, such as .*t2t_vit_14"),
     "size": ({"image_size": "8"}, "at least 16 pixels"),
-    "epochs": ({"epochs": 0}, "--epochs must be at least 1.*Received: --epochs=0"),
     "freeze": (
         {"freeze": "backbone", "weights": "imagenet", "mixup": 0.5},
         "--augment and --rand_augment must be none, .* beside --freeze=backbone: ",
@@ -234,6 +233,7 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
+        ("--epochs=0", "--epochs must be at least 1. Received: --epochs=0"),
         ("--image_size=big", "must be a side in pixels, or HEIGHTxWIDTH"),
         ("--image_size=1x2x3", "must be a side in pixels, or HEIGHTxWIDTH"),
         ("--epochs=many", "invalid literal"),
@@ -242,4 +242,4 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
 )
 def test_a_wrong_value_is_refused_at_once(flag, message, capsys):
     assert main(["train", flag]) == 2
-    assert f"flag {flag}: " in (error := capsys.readouterr().err) and message in error
+    assert flag in (error := capsys.readouterr().err) and message in error
