@@ -25,7 +25,7 @@ from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.files import atomic_path
 from t2t_keras.images import load_image, read_rgb
 from t2t_keras.models.structure import HEAD
-from t2t_keras.weights.keras_file import FILE_ERRORS
+from t2t_keras.weights.formats import FILE_ERRORS
 
 _log = logging.getLogger(__name__)
 
