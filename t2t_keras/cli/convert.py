@@ -17,13 +17,13 @@ def check_target(target: str | None, overwrite: bool, name: str = "target") -> N
     """Raises a ValueError where a file cannot be written, or would be replaced unasked."""
     folder = Path(target or "").absolute().parent
     check(bool(target) and folder.is_dir(), name, target, "a file in an existing folder")
-    replaced = os.path.lexists(target) and not overwrite
+    replaced = os.path.lexists(target or "") and not overwrite
     check(not replaced, name, target, "a new file, unless `overwrite` is given")
 
 
-def _verify(conversion: Conversion) -> float:
+def _verify(conversion: Conversion, target: Path) -> float:
     """Reads the written file back and returns the largest difference of the outputs."""
-    identity, target = conversion.identity, conversion.target
+    identity = conversion.identity
     size = (identity.image_size, identity.image_size)
     if target_suffix(target) == ".keras":
         reloaded = keras.saving.load_model(target)
@@ -63,8 +63,8 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         f"{conversion.model.count_params():,} parameters"
     )
     if values.verify:
-        echo(f"verified: outputs differ by at most {_verify(conversion):.1e}")
+        echo(f"verified: outputs differ by at most {_verify(conversion, Path(target)):.1e}")
     for row in report.ignored:
         echo(f"note: {row.key} {row.how}")
-    echo(f"wrote {conversion.target}")
+    echo(f"wrote {target}")
     return 0

@@ -14,7 +14,7 @@ from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.errors import ExportError
 from t2t_keras.export import export_model, export_saved_model
-from t2t_keras.weights.formats import read_metadata
+from t2t_keras.weights.formats import ModelMetadata, read_metadata
 
 SAVED_MODEL = FORMATS[0]
 OUTPUT_DIR = "saved_models"
@@ -71,7 +71,7 @@ def export_run(model: keras.Model, path: Path, version: int | None) -> Path:
         The folder of the version.
     """
     if keras.backend.backend() == "tensorflow":
-        metadata = read_metadata(path)
+        metadata = read_metadata(path) or ModelMetadata(())
         preprocessing = OpenedModel(model, metadata).preprocessing
         return export_saved_model(model, metadata.class_names, path.parent, version, preprocessing)
     arguments = [f"--output={path.parent}", *([] if version is None else [f"--version={version}"])]

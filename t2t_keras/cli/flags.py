@@ -46,7 +46,7 @@ class _ImageSize(flags.ArgumentParser):
         return height, width
 
 
-_PARSERS = {
+_PARSERS: dict[type | str, flags.ArgumentParser] = {
     str: flags.ArgumentParser(),
     int: flags.IntegerParser(),
     float: flags.FloatParser(),
@@ -60,8 +60,7 @@ _PARSERS = {
 
 def _flag(name: str, help: str, type: type = str, default: Any = None, **limits: Any) -> Setting:
     """A flag that is no setting of a run."""
-    optional = default is None
-    return Setting(name=name, type=type, optional=optional, default=default, help=help, **limits)
+    return Setting(name=name, type=type, optional=False, default=default, help=help, **limits)
 
 
 def _define(flag: Setting, values: flags.FlagValues, default: Any) -> None:
@@ -311,7 +310,8 @@ def _help_of_flag(flag: Setting, default: Any) -> str:
 def _recipe(arguments: Sequence[str]) -> dict[str, Any]:
     """Returns the settings of a run as the recipe has them for its dataset, model and transfer."""
     values, _ = parse("train", arguments)
-    chosen = {name: values[name].value for name in ("dataset", "model", "optimizer", "freeze")}
+    names = ("dataset", "model", "optimizer", "freeze")
+    chosen: dict[str, Any] = {name: values[name].value for name in names}
     transfer = values.transfer or values.mode == "transfer"
     config = make_config(**chosen, transfer=transfer, weights="imagenet")
     return {**dataclasses.asdict(config), "weights": None}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -12,6 +13,7 @@ from t2t_keras.images import imagenet_labels
 from t2t_keras.images.constants import STATISTICS
 from t2t_keras.images.labels import CIFAR10_LABELS, CIFAR100_LABELS
 from t2t_keras.images.resize import Size
+from t2t_keras.models.structure import HEAD
 from t2t_keras.training.recipes import model_names, variant_of
 from t2t_keras.variants import published_name
 from t2t_keras.weights.convert import classifier, model_of
@@ -94,8 +96,8 @@ def open_model(
         opened = _of_checkpoint(path, names, num_heads)
     else:
         opened = _of_variant(_variant_name(path, model), str(path), names, image_size)
-    given = {"crop_pct": crop_pct, "statistics": statistics}
-    given = {name: value for name, value in given.items() if value is not None}
+    colors: dict[str, Any] = {"crop_pct": crop_pct, "statistics": statistics}
+    given = {name: value for name, value in colors.items() if value is not None}
     return dataclasses.replace(opened, metadata=dataclasses.replace(opened.metadata, **given))
 
 
@@ -137,8 +139,9 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
     variant = variant_of(name)
     published = published_name(variant)
     check_weights(weights, published)
+    release: Release | None
     if weights == "imagenet":
-        release = imagenet_release(published, image_size or (variant.image_size,) * 2)
+        release = imagenet_release(published or name, image_size or (variant.image_size,) * 2)
     else:
         release = release_named(Path(weights).name)
     size = image_size or (release.image_size if release else variant.image_size,) * 2
@@ -177,18 +180,19 @@ def _names_beside(path: Path) -> Names:
 
 
 def _class_count(model: keras.Model) -> int:
-    heads = [layer.units for layer in model.layers if layer.name == "head"]
+    heads = [layer.units for layer in model.layers if layer.name == HEAD]
     return heads[0] if heads else 0
 
 
 def _variant_name(path: Path, model: str | None) -> str:
-    release = release_named(path.name)
-    if model is None and release is None:
+    if model is not None:
+        return model
+    if (release := release_named(path.name)) is None:
         raise ValueError(
             f"--model must name the variant whose weights are in {path}, such as t2t_vit_14. "
             "Received: --model="
         )
-    return model or release.variant
+    return release.variant
 
 
 def _metadata_of(release: Release | None) -> ModelMetadata:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from t2t_keras.cli.flags import MODEL, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import MODEL_NAME, OpenedModel, open_model, read_labels
-from t2t_keras.data import normalize
+from t2t_keras.data.ops.color import normalize
 from t2t_keras.data.sources.folder import SUFFIXES
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import load_saved_model
@@ -49,7 +50,7 @@ def open_classifier(
     statistics: str | None = None,
 ) -> Classifier:
     """Opens a SavedModel, the folder of its versions, or what `open_model` takes."""
-    given = {"crop_pct": crop_pct, "statistics": statistics}
+    given: dict[str, Any] = {"crop_pct": crop_pct, "statistics": statistics}
     if (Path(source) / MODEL_NAME).is_file() or (version := _saved_model(Path(source))) is None:
         return _of_model(open_model(source, labels=labels, num_heads=num_heads, **given), source)
     if received := ", ".join(f"{name}={value}" for name, value in given.items() if value):

@@ -116,7 +116,7 @@ def _tokens(view: _View) -> None:
     view.draw(maps, block, f"similarity to that at {point[0]},{point[1]}", points=[point])
 
 
-_VIEWS: dict[str, Callable[[_View], None]] = {
+VIEWS: dict[str, Callable[[_View], None]] = {
     "attention": _attention,
     "rollout": _rollout,
     "features": _features,
@@ -136,6 +136,6 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     preprocessing = opened.preprocessing
     image = load_image(file, values.image_size or opened.image_size, preprocessing.crop_pct)
     pixels = np.asarray(normalize(image[None], preprocessing.mean, preprocessing.std))
-    _VIEWS[values.what](_View(values, Path(file), opened, image, pixels))
+    VIEWS[values.what](_View(values, Path(file), opened, image, pixels))
     echo(f"wrote {output}")
     return 0

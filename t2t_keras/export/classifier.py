@@ -37,7 +37,7 @@ def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.
     """
     count = tf.size(contents, tf.int64)
 
-    def prepare(row):
+    def prepare(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return row, evaluation_crop(decode_in_graph(contents[row]), target, crop_pct)
 
     # A decoder's error fails the whole graph, except inside tf.data. The row after the last image
@@ -197,7 +197,7 @@ class Classifier(tf.Module):
             for numbers (JSON has no NaN); the others are as they would be without it.
         """
         files = tf.ensure_shape(image_bytes, (None,))  # nobody else checks a request's shape
-        size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
+        size, crop_pct = self._preprocessing.size, self._preprocessing.crop_pct
         pixels, readable = decode_rows(files, size, crop_pct)
         named = self._named(self._outputs(pixels)[1])
         instead = {"classes": UNREADABLE, "probabilities": 0.0, "logits": 0.0}
@@ -222,7 +222,7 @@ class Classifier(tf.Module):
         image = tf.ensure_shape(image, (None, None, None, 3))
         if self._any_size:
             return image
-        size, crop_pct = self._preprocessing.image_size, self._preprocessing.crop_pct
+        size, crop_pct = self._preprocessing.size, self._preprocessing.crop_pct
         return tf.map_fn(
             lambda each: evaluation_crop(each, size, crop_pct),
             image,

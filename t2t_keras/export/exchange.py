@@ -29,6 +29,7 @@ ONNX_NAME = "model.onnx"
 LITERT_NAME = "model.tflite"
 OPENVINO_NAME = "model.xml"  # and model.bin beside it
 PREPROCESSING_NAME = "preprocessing.json"
+FORMATS = ("onnx", "litert", "openvino")
 QUANTIZED = ("float16", "int8")
 # Packages to install, and those for int8; TensorFlow itself writes LiteRT.
 _PACKAGES = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("openvino",)}
@@ -205,7 +206,7 @@ def _require_packages(format: str, quantize: str | None) -> None:
 
 def _description(preprocessing: Preprocessing) -> str:
     settings = {
-        "image_size": list(preprocessing.image_size),
+        "image_size": list(preprocessing.size),
         "crop_pct": preprocessing.crop_pct,
         "resize": "bicubic, antialiased, to cover image_size / crop_pct; then the center",
         "input": "image: (B, height, width, 3) float32 RGB in 0..255; the model normalizes",
@@ -247,7 +248,7 @@ def export_model(
         ValueError: An argument is out of range, or does not fit the model.
     """
     check_backend()
-    check(format in _PACKAGES, "format", format, f"one of {', '.join(_PACKAGES)}")
+    check(format in FORMATS, "format", format, f"one of {', '.join(FORMATS)}")
     expected = f"None or one of {', '.join(QUANTIZED)}"
     check(quantize in (None, *QUANTIZED), "quantize", quantize, expected)
     _require_packages(format, quantize)

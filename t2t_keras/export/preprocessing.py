@@ -1,6 +1,7 @@
 """The preprocessing that goes into an exported graph, and the check that it fits its model."""
 
 import dataclasses
+from typing import cast
 
 import keras
 
@@ -35,6 +36,11 @@ class Preprocessing:
         check(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "in (0, 1]")
         check(_in_range(self.mean, 0), "mean", self.mean, "three numbers in 0..1")
         check(_in_range(self.std, 1e-6), "std", self.std, "three numbers in 0..1, above 0")
+
+    @property
+    def size(self) -> Size:
+        """(height, width) in pixels, known after `for_model`."""
+        return cast(Size, self.image_size)
 
     def for_model(self, model: keras.Model) -> "Preprocessing":
         """Returns the same with the image size known.

@@ -175,7 +175,7 @@ def export_saved_model(
         with new_version(Path(folder), version) as (part, target):
             try:
                 tf.saved_model.save(classifier, os.fspath(part), classifier.signatures())
-                _write_warm_up(part, preprocessing.image_size, batches)
+                _write_warm_up(part, preprocessing.size, batches)
             except tf.errors.OpError as error:  # TensorFlow's own of a full disk
                 raise OSError(error.message) from error
     _log.info("%s: SavedModel written, %d classes", target, len(class_names))

@@ -134,19 +134,6 @@ def test_an_error_is_one_clear_message_and_writes_nothing(changes, message, fini
     assert sorted(finished_run.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--format=torch", "savedmodel|onnx|litert|openvino"),
-        ("--std=1,2", "must be 3 numbers"),
-        ("--crop_pct=2.0", "--crop_pct must be in (0, 1]"),
-    ],
-)
-def test_a_wrong_value_is_refused_at_once(flag, message, capsys):
-    assert main(["export", "MODEL", flag]) == 2
-    assert flag in (error := capsys.readouterr().err) and message in error
-
-
 def test_a_file_of_weights_without_its_variant_and_a_damaged_model_are_refused(tmp_path, capsys):
     (tmp_path / "mine.weights.h5").write_bytes(b"x")
     (tmp_path / "mine.keras").write_bytes(b"x")

@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from t2t_keras.cli import visualize
 from t2t_keras.cli.flags import COMMANDS
 from t2t_keras.cli.main import as_flags, main
+from t2t_keras.export import exchange
 from t2t_keras.training.config import settings
 from tests.support.running import ROOT, script
 
@@ -32,21 +34,45 @@ def test_help_imports_neither_keras_nor_tensorflow(command):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("words", "message"),
     [
-        (["trian"], "must be one of train, evaluate, predict, export, visualize, convert"),
-        (["train", "--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
-        (["train", "three"], "expected nothing beside flags. Received: three"),
-        (["predict", "MODEL"], "expected MODEL IMAGES... beside flags. Received: MODEL"),
-        (["visualize", "MODEL"], "expected MODEL IMAGE beside flags. Received: MODEL"),
-        (["export"], "expected MODEL beside flags. Received: nothing"),
-        (["evaluate", "a", "b"], "expected WEIGHTS beside flags. Received: a b"),
-        (["convert", "--num_heads=0"], "--num_heads must be at least 1. Received: --num_heads=0"),
+        ("trian", "must be one of train, evaluate, predict, export, visualize, convert"),
+        ("train --epoch=3", "Unknown command line flag 'epoch'. Did you mean: epochs"),
+        ("train three", "expected nothing beside flags. Received: three"),
+        ("predict MODEL", "expected MODEL IMAGES... beside flags. Received: MODEL"),
+        ("visualize MODEL", "expected MODEL IMAGE beside flags. Received: MODEL"),
+        ("export", "expected MODEL beside flags. Received: nothing"),
+        ("evaluate a b", "expected WEIGHTS beside flags. Received: a b"),
+        ("train --epochs=0", "--epochs must be at least 1. Received: --epochs=0"),
+        ("train --epochs=many", "flag --epochs=many: invalid literal"),
+        ("train --precision=half", "flag --precision=half: value should be one of <float32|"),
+        ("train --image_size=big", "flag --image_size=big: must be a side in pixels, or HEIGHTx"),
+        ("train --image_size=1x2x3", "flag --image_size=1x2x3: must be a side in pixels, or H"),
+        ("predict a b --top=0", "--top must be at least 1. Received: --top=0"),
+        ("predict a b --batch_size=0", "--batch_size must be at least 1"),
+        ("predict a b --crop_pct=1.5", "--crop_pct must be in (0, 1]. Received: --crop_pct=1.5"),
+        (
+            "export a --format=torch",
+            "flag --format=torch: value should be one of <savedmodel|onnx|",
+        ),
+        ("export a --std=1,2", "flag --std=1,2: must be 3 numbers with commas between them"),
+        ("visualize a b --at=1", "flag --at=1: must be 2 numbers"),
+        ("visualize a b --channels=0", "--channels must be at least 1"),
+        ("convert --num_heads=0", "--num_heads must be at least 1. Received: --num_heads=0"),
     ],
 )
-def test_a_wrong_command_line_is_one_message(arguments, message, capsys):
-    assert main(arguments) == 2
+def test_a_wrong_command_line_is_refused_at_once(words, message, capsys):
+    assert main(words.split()) == 2
     assert message in (error := capsys.readouterr().err) and error.startswith("error: ")
+
+
+def test_the_choices_are_those_of_the_rooms():
+    choices = {
+        (name, flag.name): flag.choices for name in COMMANDS for flag in COMMANDS[name].flags
+    }
+    assert choices["export", "format"] == ("savedmodel", *exchange.FORMATS)
+    assert choices["export", "quantize"] == exchange.QUANTIZED
+    assert choices["visualize", "what"] == tuple(visualize.VIEWS)
 
 
 @pytest.mark.parametrize("name", ["train_keras.py", "convert_weights.py"])

@@ -109,25 +109,6 @@ def draw(source, result, folder) -> None:
             write(folder / name)
 
 
-def test_the_worst_mistakes_are_shown_worst_first(source, result, drawn, tmp_path):
-    draw(source, result, tmp_path)
-    images, captions, path, title = drawn["plot_mistakes"]
-    assert path.name == "mistakes.png" and title.endswith("the most confident mistakes")
-    assert [image.shape for image in images] == [(18, 20 + n, 3) for n in (4, 1, 3)]
-    assert [tuple(image[0, 0]) for image in images] == [color(n) for n in (4, 1, 3)]
-    assert captions == [
-        "98.7% ash\nlabel: elm",
-        "75.0% elm\nlabel: ash",
-        "50.0% ash\nlabel: elm",
-    ]
-
-
-def test_no_mistakes_are_an_empty_sheet_and_read_no_image(source, result, drawn, tmp_path):
-    perfect = dataclasses.replace(SCORES, mistakes=())
-    draw(source, dataclasses.replace(result, scores=perfect), tmp_path)
-    assert drawn["plot_mistakes"][:2] == ([], [])
-
-
 def test_each_plot_gets_its_part_of_the_result(source, result, drawn, tmp_path):
     draw(source, result, tmp_path)
     title = f"t2t_vit_7 on {source.name}: 50.00% of 6 test images"
@@ -139,6 +120,17 @@ def test_each_plot_gets_its_part_of_the_result(source, result, drawn, tmp_path):
     assert scores["recall"].tolist() == [2 / 3, 1 / 3]
     assert scores["precision"].tolist() == [0.5, 0.5]
     assert rest == [NAMES, tmp_path / "per_class.png", title]
+    images, captions, path, title = drawn["plot_mistakes"]
+    assert path.name == "mistakes.png" and title.endswith("the most confident mistakes")
+    assert [image.shape for image in images] == [(18, 20 + n, 3) for n in (4, 1, 3)]
+    assert [tuple(image[0, 0]) for image in images] == [color(n) for n in (4, 1, 3)]
+    assert captions == ["98.7% ash\nlabel: elm", "75.0% elm\nlabel: ash", "50.0% ash\nlabel: elm"]
+
+
+def test_without_mistakes_their_plot_is_empty_and_no_image_is_read(source, result, drawn, tmp_path):
+    perfect = dataclasses.replace(SCORES, mistakes=())
+    draw(source, dataclasses.replace(result, scores=perfect), tmp_path)
+    assert drawn["plot_mistakes"][:2] == ([], [])
 
 
 def test_tensorboard_shows_the_plots_as_they_are(tmp_path):

@@ -228,18 +228,3 @@ def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, mo
     assert main(train_line(tmp_path / "runs", dataset="digits")) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--epochs=0", "--epochs must be at least 1. Received: --epochs=0"),
-        ("--image_size=big", "must be a side in pixels, or HEIGHTxWIDTH"),
-        ("--image_size=1x2x3", "must be a side in pixels, or HEIGHTxWIDTH"),
-        ("--epochs=many", "invalid literal"),
-        ("--precision=half", "float32|bfloat16|float16"),
-    ],
-)
-def test_a_wrong_value_is_refused_at_once(flag, message, capsys):
-    assert main(["train", flag]) == 2
-    assert flag in (error := capsys.readouterr().err) and message in error

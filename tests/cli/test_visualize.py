@@ -106,19 +106,6 @@ def test_an_error_is_one_clear_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"what": "tokens", "at": "1"}, "--at=1: must be 2 numbers"),
-        ({"image_size": "a"}, "--image_size=a: must be a side in pixels, or HEIGHTxWIDTH"),
-        ({"channels": 0}, "--channels=0"),
-    ],
-)
-def test_a_wrong_value_is_refused_at_once(changes, message, draw, capsys):
-    assert draw(**changes) == 2
-    assert message in capsys.readouterr().err
-
-
 def test_a_file_that_is_no_model_is_named(draw, capsys, tmp_path):
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 nothing")
     assert draw(model=tmp_path / "broken.keras") == 1
