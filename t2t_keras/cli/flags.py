@@ -67,8 +67,8 @@ def _define(flag: Setting, values: flags.FlagValues, default: Any) -> None:
     if flag.type is bool:
         flags.DEFINE_boolean(flag.name, default, flag.help, values)
     else:
-        parser = flags.EnumParser(list(flag.choices)) if flag.choices else None
-        parser = parser or _PARSERS.get(flag.name) or _PARSERS[flag.type]
+        parser = _PARSERS.get(flag.name) or _PARSERS[flag.type]
+        parser = flags.EnumParser(list(flag.choices)) if flag.choices else parser
         flags.DEFINE(parser, flag.name, default, flag.help, values)
 
 
