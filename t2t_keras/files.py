@@ -17,11 +17,6 @@ from pathlib import Path
 
 import filelock
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 logger = logging.getLogger(__name__)
 
 _TOKEN_BYTES = 4
@@ -125,32 +120,31 @@ def locked(path: Path) -> Iterator[bool]:
         OSError: The lock file cannot be created.
     """
     lock = filelock.FileLock(path.with_name(f"{path.name}.lock"))
-    held = True
     try:
-        lock.acquire(timeout=0)
+        held = acquire(lock, path, timeout=0)
     except filelock.Timeout:
         logger.info("Waiting for another process that works on %s.", path)
-        lock.acquire()
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        logger.warning("Working on %s without a lock: %s", path, error)
-        held = False
+        held = acquire(lock, path)
     try:
         yield held
     finally:
         lock.release()
 
 
-def try_lock(descriptor: int, path: Path) -> bool:
-    """Locks an open file, until it is closed, unless another process has it locked."""
+def acquire(lock: filelock.BaseFileLock, path: Path, timeout: float = -1) -> bool:
+    """Acquires a lock on `path`; False, with a warning, where the file system has no locks.
+
+    Raises:
+        filelock.Timeout: Another process holds it for `timeout` seconds more; -1 waits for ever.
+        OSError: The lock file cannot be created.
+    """
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        lock.acquire(timeout=timeout)
     except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
         logger.warning("Working on %s without a lock: %s", path, error)
+        return False
     return True
 
 

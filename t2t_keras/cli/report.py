@@ -22,7 +22,7 @@ from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME, write_labels
 from t2t_keras.files import atomic_path
 from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
-from t2t_keras.training.epoch import TENSORBOARD_NAME
+from t2t_keras.training.run_directory import TENSORBOARD_NAME
 from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata

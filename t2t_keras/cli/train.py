@@ -24,7 +24,7 @@ from t2t_keras.training.devices import join_processes
 from t2t_keras.training.run_directory import (
     changed_settings,
     check_override,
-    lock_run_directory_of,
+    lock_run_directory,
     plain_settings,
     settings_in,
     unfinished_run,
@@ -102,7 +102,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     if not processes.first:
         logging.getLogger("t2t_keras").setLevel(logging.WARNING)
     folder = Path(processes.from_first(lambda: os.fspath(_run_folder(values, config))))
-    with lock_run_directory_of(processes, folder), _say_how_to_resume(folder):
+    with lock_run_directory(folder, processes), _say_how_to_resume(folder):
         if processes.from_first(lambda: values.resume and _is_complete(folder, config)):
             echo(f"{folder}: this run is finished, and nothing is missing.")
             return 0

@@ -15,6 +15,8 @@ from .optimizers.averaging import (
 from .optimizers.optimizer import (
     build_optimizer as build_optimizer,
     transfer_optimizer as transfer_optimizer,
+)
+from .optimizers.rate_groups import (
     undecayed_variables as undecayed_variables,
 )
 from .recipes import (

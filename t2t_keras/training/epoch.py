@@ -1,205 +1,217 @@
-"""The callbacks of a run, in the order they are called in."""
+"""One epoch, top to bottom: everything that happens around its steps, in order."""
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from t2t_keras.data.pipeline import batch_names
-from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import TrainingError
 from t2t_keras.files import atomic_path
-from t2t_keras.training.checkpoint.best_weights import BestWeights
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer
-from t2t_keras.training.config import BACKBONE, TrainConfig
-from t2t_keras.training.devices import Batches
+from t2t_keras.training.checkpoint.signals import StopSignals
+from t2t_keras.training.config import TrainConfig
+from t2t_keras.training.devices import Devices
+from t2t_keras.training.inputs import RunInputs
 from t2t_keras.training.optimizers.averaging import ema_weights
-from t2t_keras.training.progress import Bar, EpochLogger, LogFile, StepLogger, Throughput
-from t2t_keras.training.run_directory import LOG_NAME
-from t2t_keras.training.run_state import RunState
+from t2t_keras.training.progress import Progress
 from t2t_keras.training.schedule import EpochSchedule
-
-
-class StopOnNonFinite(keras.callbacks.Callback):
-    """Stops a run whose loss is no number any more, before its weights are kept anywhere.
-
-    Stands before what keeps weights: the last step of an epoch shows in the validation loss alone.
-
-    Args:
-        standing: Where the run stands; moved on after this callback.
-        explain: (epoch, step in it), both from 0, -> what else to say, in whole sentences.
-
-    Raises:
-        TrainingError: Names the epoch and step.
-    """
-
-    def __init__(self, run_state: RunState, explain: Callable[[int, int], str]):
-        super().__init__()
-        self.run_state = run_state
-        self.explain = explain
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._require_finite("loss", logs["loss"], self.run_state.step_in_epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._require_finite("validation loss", logs["val_loss"], None)
-
-    def _require_finite(self, what: str, loss, step: int | None) -> None:
-        loss = float(loss)
-        if math.isfinite(loss):
-            return
-        epoch, steps = self.run_state.epoch, self.run_state.steps_per_epoch
-        where = "" if step is None else f", step {step + 1} of {steps}"
-        last = steps - 1 if step is None else step
-        raise TrainingError(
-            f"The {what} became {loss} in epoch {epoch + 1}{where}. {self.explain(epoch, last)} "
-            "Try a lower --lr, a longer --warmup_epochs, or --precision=float32 if it is another."
-        )
-
 
 BATCH_NAME = "stopped_at_batch.txt"
 _SHOWN = 3
 
-
-def blame(names: Sequence[str], folder: Path, last_checkpoint: Path | None) -> str:
-    """Names a batch's images, and where the run could go on from.
-
-    Args:
-        names: Of the images; the file gets all of them, the sentence the first few.
-        folder: The run's; gets `stopped_at_batch.txt`.
-        last_checkpoint: None where there is none yet.
-    """
-    path = folder / BATCH_NAME
-    with atomic_path(path) as part:
-        part.write_bytes(b"".join(_line(name) for name in names))
-    more = f" and {len(names) - _SHOWN} more, all in {path}" if len(names) > _SHOWN else ""
-    kept = "there is no checkpoint yet" if last_checkpoint is None else f"it is {last_checkpoint}"
-    return (
-        f"The batch: {', '.join(names[:_SHOWN])}{more}. Nothing was kept of this step; "
-        f"the last good checkpoint: {kept}."
-    )
-
-
-def _line(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape") + b"\n"
-
-
-class LogRate(keras.callbacks.Callback):
-    """Puts the learning rate of each epoch into its logs; stands before those that write them."""
-
-    def __init__(self, rates: EpochSchedule):
-        super().__init__()
-        self.rates = rates
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["learning_rate"] = self.rates.at(epoch)
-
-
-class EmaScores(keras.callbacks.Callback):
-    """Measures the weights' average too: puts `val_ema_loss` and so on into each epoch's logs.
-
-    Args:
-        validation: What `fit` measures the weights themselves on.
-    """
-
-    def __init__(self, validation: Batches):
-        super().__init__()
-        self.validation = validation
-
-    def on_epoch_end(self, epoch, logs=None):
-        with ema_weights(self.model):
-            scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
-        logs.update({f"val_ema_{name}": value for name, value in scores.items()})
-
-
 _log = logging.getLogger(__name__)
 
 
-class EarlyStop(keras.callbacks.Callback):
-    """Ends a run when its best weights have not changed for some epochs.
-
-    It keeps nothing that a checkpoint would have to hold: a run that goes on ends where one does
-    that was left alone. Keras' `EarlyStopping` counts from where `fit` begins.
-
-    Args:
-        standing: Where the run stands; moved on before this callback.
-        best: Knows the best epoch.
-        patience: Number of epochs; 0 never ends it.
-    """
-
-    def __init__(self, run_state: RunState, best: BestWeights, patience: int):
-        super().__init__()
-        self.run_state = run_state
-        self.best = best
-        self.patience = patience
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.look():
-            self.model.stop_training = True
-            _log.info("No better weights for %d epochs: the run ends early.", self.patience)
-
-    def look(self) -> bool:
-        """Ends the run where it is time, and says whether it is; also called as a run goes on."""
-        if self.patience and self.best.epoch is not None:
-            waited = len(self.run_state.history) - 1 - self.best.epoch
-            self.run_state.ended = waited >= self.patience
-        return self.run_state.ended
-
-
-TENSORBOARD_NAME = "tensorboard"
-
-
-def run_callbacks(
-    config: TrainConfig,
-    source: Source,
-    validation: Batches,
-    checkpointer: Checkpointer,
-    end: EarlyStop,
-    rates: EpochSchedule,
-    folder: Path,
-    verbose: int,
-) -> list[keras.callbacks.Callback]:
-    """Nothing is kept or shown before it was found finite.
+class EpochCallback(keras.callbacks.Callback):
+    """Checks, scores, keeps, records and stops: the order of the calls is the order of the steps.
 
     Args:
         config: The settings.
-        source: What is trained on.
-        validation: What `fit` measures the weights on.
-        keeper: Writes checkpoints; knows standing, best weights and processes.
-        end: Ends the run early.
-        rates: The learning rates.
         folder: The run's.
-        verbose: 0 a line an epoch, 1 Keras' bar too, 2 a line every `log_every` steps.
+        inputs: The batches to train and to validate on.
+        schedule: The learning rates.
+        checkpointer: Writes checkpoints of the run's state.
+        signals: The signals to stop.
+        devices: The devices; the first of their processes shows and writes.
+        verbose: 0 a line an epoch, 1 a bar too, 2 a line every `log_every` steps.
     """
-    run_state, best = checkpointer.run_state, checkpointer.best
 
-    def explain(epoch: int, step: int) -> str:
-        if not checkpointer.processes.first:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        inputs: RunInputs,
+        schedule: EpochSchedule,
+        checkpointer: Checkpointer,
+        signals: StopSignals,
+        devices: Devices,
+        verbose: int,
+    ):
+        super().__init__()
+        self.config = config
+        self.folder = folder
+        self.inputs = inputs
+        self.validation = devices.feed(inputs.validation)
+        self.schedule = schedule
+        self.checkpointer = checkpointer
+        self.run_state = checkpointer.run_state
+        self.signals = signals
+        self.devices = devices
+        self.processes = devices.processes
+        self.progress = None
+        if self.processes.first:
+            self.progress = Progress(
+                folder, self.run_state, schedule, config.batch_size, verbose, config.log_every
+            )
+
+    def on_train_begin(self, logs=None):
+        self.checkpointer.start_clock()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Until a step's weights are in a checkpoint, a signal waits.
+        self.signals.deferred = self.run_state.steps_left > 0
+        self.checkpointer.restore_metrics(self.model)
+        if self.progress:
+            self.progress.begin_epoch()
+
+    def on_train_batch_end(self, batch, logs=None):
+        state = self.run_state
+        self._check_finite("loss", logs["loss"], state.step_in_epoch)
+        state.step += 1
+        self._share_signal()
+        if not state.steps_left:
+            self.checkpointer.hold(self.model)
+            if self.processes.count > 1:  # a process lost in the validation ends the others
+                self.checkpointer.write_held()
+        elif self.signals.asked or (
+            self.config.save_every and state.step % self.config.save_every == 0
+        ):
+            self.checkpointer.write(self.model)
+        if self.progress:
+            self.progress.end_step(logs)
+        if not state.steps_left and self.processes.count == 1:
+            self.signals.deferred = False  # the validation can be stopped anywhere
+        self.signals.raise_if_asked()
+
+    def on_epoch_end(self, epoch, logs=None):
+        state = self.run_state
+        self._check_finite("validation loss", logs["val_loss"], None)
+        logs["learning_rate"] = self.schedule.at(epoch)
+        if state.best.averaged:
+            logs.update(self._ema_scores())
+        state.best.update(self.model, epoch, logs)
+        self.signals.deferred = True
+        state.history.append(dict(logs))
+        state.epoch_logs = {}
+        self._share_signal()
+        self.checkpointer.write(self.model)
+        if self.progress:
+            self.progress.end_epoch(epoch, logs)
+        if state.ended_early:
+            self.model.stop_training = True
+            _log.info("No better weights for %d epochs: the run ends early.", state.patience)
+        self.signals.raise_if_asked()
+
+    def on_train_end(self, logs=None):
+        self.signals.deferred = False
+
+    def _check_finite(self, name: str, value: Any, step: int | None) -> None:
+        value = float(value)
+        if math.isfinite(value):
+            return
+        epoch, steps = self.run_state.epoch, self.run_state.steps_per_epoch
+        place = "" if step is None else f", step {step + 1} of {steps}"
+        last = steps - 1 if step is None else step
+        raise TrainingError(
+            f"The {name} became {value} in epoch {epoch + 1}{place}. {self._describe(epoch, last)} "
+            "Try a lower `lr`, a longer `warmup_epochs`, or `precision=float32` if it is not."
+        )
+
+    def _describe(self, epoch: int, step: int) -> str:
+        """Sentences about the batch of a step that failed, and the last checkpoint."""
+        if not self.processes.first:
             return "Process 0 names the batch."
-        if config.freeze == BACKBONE:
-            return "It comes of features that were computed before."
-        names = batch_names(source, config.batch_size, config.seed, epoch, step)
-        return blame(names, folder, checkpointer.last_path)
+        if self.inputs.batch_names is None:
+            return "The features were computed before the run."
+        names = self.inputs.batch_names(epoch, step)
+        path = write_failed_batch(names, self.folder)
+        more = f" and {len(names) - _SHOWN} more, all in {path}" if len(names) > _SHOWN else ""
+        last = self.checkpointer.last_path or "none: there is no checkpoint yet"
+        return (
+            f"The batch: {', '.join(names[:_SHOWN])}{more}. Nothing was kept of this step; the "
+            f"last good checkpoint is {last}."
+        )
 
-    pace = Throughput(run_state, config.batch_size)
-    found = [
-        StopOnNonFinite(run_state, explain),
-        LogRate(rates),
-        *([EmaScores(validation)] if best.averaged else []),
-        best,
-    ]
-    if not checkpointer.processes.first:
-        return [*found, checkpointer, end]
-    return [
-        *found,
-        *([Bar(pace)] if verbose == 1 else []),
-        keras.callbacks.TensorBoard(folder / TENSORBOARD_NAME, write_graph=False),
-        checkpointer,
-        LogFile(folder / LOG_NAME, run_state),
-        pace,
-        EpochLogger(best, pace),
-        *([StepLogger(pace, rates, config.log_every)] if verbose == 2 else []),
-        end,
-    ]
+    def _share_signal(self) -> None:
+        """Stops every process where one of them is asked to."""
+        self.signals.asked = self.processes.highest(self.signals.asked or 0) or None
+
+    def _ema_scores(self) -> dict[str, float]:
+        """`val_ema_loss` and so on: the scores of the weights' moving average."""
+        with ema_weights(self.model):
+            scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+        return {f"val_ema_{name}": value for name, value in scores.items()}
+
+
+def write_failed_batch(names: Sequence[str], folder: Path) -> Path:
+    """Writes the names of a failed batch's images into the run's folder; returns the file."""
+    path, text = folder / BATCH_NAME, "".join(f"{name}\n" for name in names)
+    with atomic_path(path) as part:
+        part.write_bytes(text.encode("utf-8", "surrogateescape"))
+    return path
+
+
+def fit_to_end(
+    model: keras.Model, callback: EpochCallback, *others: keras.callbacks.Callback
+) -> None:
+    """Trains the rest of a run.
+
+    `fit` counts whole epochs of one length, so the rest of an interrupted epoch is a `fit` of its
+    own.
+
+    Args:
+        model: The compiled model.
+        callback: The run's.
+        others: Callbacks that are called before the run's.
+    """
+    state, callbacks = callback.run_state, [*others, callback]
+    try:
+        while not state.finished:
+            if not state.steps_left:
+                _validate(model, callback, callbacks)
+                continue
+            rest = callback.inputs.training(state.step)
+            if state.step_in_epoch:  # no iterator stays at work after the rest of an epoch
+                rest = rest.take(state.steps_left)
+            model.fit(
+                callback.devices.feed(rest),
+                validation_data=callback.validation,
+                initial_epoch=state.epoch,
+                epochs=state.epoch + 1 if state.step_in_epoch else state.epochs,
+                steps_per_epoch=state.steps_left,
+                shuffle=False,  # the batches have an order of their own
+                verbose=0,
+                callbacks=callbacks,
+            )
+    finally:
+        if callback.signals.asked is not None:
+            callback.checkpointer.write_held()
+
+
+def _validate(
+    model: keras.Model, callback: EpochCallback, callbacks: list[keras.callbacks.Callback]
+) -> None:
+    """Ends an epoch whose steps are done, as `fit` would."""
+    state = callback.run_state
+    called = keras.callbacks.CallbackList(
+        callbacks, model=model, verbose=0, epochs=state.epochs, steps=state.steps_per_epoch
+    )
+    called.on_train_begin()
+    called.on_epoch_begin(state.epoch)
+    scores = model.evaluate(callback.validation, callbacks=called, return_dict=True)
+    logs = {**state.epoch_logs, **{f"val_{name}": value for name, value in scores.items()}}
+    called.on_epoch_end(state.epoch, logs)
+    called.on_train_end()

@@ -1,17 +1,18 @@
-"""What `fit` is given in a run: images, or the features of a frozen backbone."""
+"""The batches of a run: training images, evaluation images, and their weights."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.utils.class_weight import compute_class_weight
 
-from t2t_keras.data.ops.seeds import Shard
-from t2t_keras.data.pipeline import train_dataset
+from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.ops.seeds import SINGLE, Shard
+from t2t_keras.data.pipeline import batch_names, eval_dataset, image_errors, train_dataset
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
     Augmentation,
@@ -20,12 +21,49 @@ from t2t_keras.data.settings import (
     parse_rand_augment,
 )
 from t2t_keras.data.sources.source import Source
-from t2t_keras.images.constants import Color
-from t2t_keras.training.config import BACKBONE, NOT_USED, TrainConfig
-from t2t_keras.training.devices import Devices
-from t2t_keras.training.evaluation import translate_errors, validation_batches
-from t2t_keras.training.linear_probe import cached_features, feature_batches, validation_features
-from t2t_keras.training.sources import kept_if_small, normalization
+from t2t_keras.errors import TrainingError
+from t2t_keras.images.constants import STATISTICS, Color
+from t2t_keras.training.config import NOT_USED, TrainConfig
+from t2t_keras.training.devices import lost_process
+
+_MEMORY = 64 * 2**20  # bytes
+_LOGGED_BATCHES = 4
+_LOGGED_IMAGES = 16  # of each batch
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunInputs:
+    """The batches of a run.
+
+    Args:
+        training: A step, over all epochs -> the batches from there on.
+        validation: The evaluation batches.
+        batch_names: (epoch, step in it), both from 0 -> the names of a training batch's images;
+            None where features are trained on.
+    """
+
+    training: Callable[[int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    batch_names: Callable[[int, int], Sequence[str]] | None = None
+
+
+@contextlib.contextmanager
+def translate_errors() -> Iterator[None]:
+    """Names the unreadable image, the lost process, the full disk, or what to do about memory."""
+    try:
+        with image_errors(), lost_process():
+            yield
+    except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        if "No space left" in str(error):  # TensorFlow's name for a full disk too
+            raise TrainingError(
+                f"The disk is full: {error}. Make room and start the same command again."
+            ) from error
+        raise TrainingError(
+            "Memory is full. Give a smaller `batch_size`, `image_size` or `model`, or "
+            "`precision=bfloat16`."
+        ) from error
 
 
 def augmentation_of(config: TrainConfig) -> Augmentation:
@@ -52,13 +90,136 @@ def augmentation_of(config: TrainConfig) -> Augmentation:
     )
 
 
-def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """(classes,) float32: the share that a class would have among equals, over the one it has.
+def normalization(config: TrainConfig) -> dict[str, Color]:
+    """`mean` and `std` of each channel, in 0..1, that a run's images are normalized by."""
+    return dict(zip(("mean", "std"), STATISTICS[config.statistics], strict=True))
+
+
+def image_inputs(config: TrainConfig, source: Source, epochs: int, shard: Shard) -> RunInputs:
+    """The batches of a run that trains on images.
 
     Args:
-        labels: (N,) whole numbers in 0..classes-1.
-        classes: Number of classes; one without images has weight 1.
+        config: The settings.
+        source: The images to train and to validate on.
+        epochs: Epochs of the whole run.
+        shard: This process' share of every batch.
     """
+
+    @functools.cache  # the first batches are shown, and trained on
+    def training(step: int) -> tf.data.Dataset:
+        return train_dataset(
+            source,
+            config.image_size,
+            config.batch_size,
+            config.seed,
+            epochs=epochs,
+            augmentation=augmentation_of(config),
+            start_step=step,
+            crop_pct=config.crop_pct,
+            shard=shard,
+            **normalization(config),
+        )
+
+    return RunInputs(
+        training,
+        kept_if_small(validation_batches(config, source, shard)),
+        functools.partial(batch_names, source, config.batch_size, config.seed),
+    )
+
+
+def validation_batches(
+    config: TrainConfig, source: Source, shard: Shard = SINGLE
+) -> tf.data.Dataset:
+    """Every evaluation image with its weight, and without label smoothing."""
+    batches = eval_dataset(
+        source,
+        config.image_size,
+        config.batch_size,
+        crop_pct=config.crop_pct,
+        shard=shard,
+        **normalization(config),
+    )
+    return padded(batches, config.batch_size, source.num_eval, shard).prefetch(tf.data.AUTOTUNE)
+
+
+@tf.autograph.experimental.do_not_convert  # no Python conditions on tensors
+def padded(
+    batches: tf.data.Dataset, batch_size: int, count: int, shard: Shard = SINGLE
+) -> tf.data.Dataset:
+    """Fills the last batch up with images of weight 0, so that every device gets a full share.
+
+    Keras divides a batch's loss by its images, fillers included, and averages over the batches:
+    the weight of the others makes up for that, so loss and weighted metrics are exact.
+
+    Args:
+        batches: (images, (B, classes) targets); the last batch may be smaller, or missing where
+            other processes have one.
+        batch_size: Images in a batch, over all processes.
+        count: Images in all, over all processes.
+        shard: This process' share of a batch.
+
+    Returns:
+        (images, targets, (size,) float32 weights), as many in every process; `size` is
+        `shard.size(batch_size)`.
+    """
+    steps, size = -(-count // batch_size), shard.size(batch_size)
+    weight = steps * batch_size / count
+
+    def fill(images, targets):
+        present = tf.shape(images)[0]
+        weights = tf.cast(tf.fill((present,), weight), tf.float32)
+        return tuple(_filled(part, size - present, size) for part in (images, targets, weights))
+
+    filled = batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+    if len(filled) == steps:
+        return filled
+    fillers = tuple(tf.zeros(spec.shape, spec.dtype) for spec in filled.element_spec)
+    return filled.concatenate(tf.data.Dataset.from_tensors(fillers).repeat(steps - len(filled)))
+
+
+def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor:
+    rest = values.shape[1:]
+    filled = tf.pad(values, [[0, missing], *([[0, 0]] * len(rest))])
+    return tf.ensure_shape(filled, (batch_size, *rest))
+
+
+def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Reads a dataset of a few MB once and keeps it.
+
+    Keras starts a validation set anew twice an epoch. A pipeline from files takes a second for
+    each start, longer than training on so small a set.
+
+    Args:
+        batches: Batches of known number and equal, known shapes.
+    """
+    spec = batches.element_spec
+    batch_bytes = sum(math.prod(part.shape) * part.dtype.size for part in spec)
+    if len(batches) * batch_bytes > _MEMORY:
+        return batches
+    columns = zip(*batches.as_numpy_iterator(), strict=True)
+    kept = tf.data.Dataset.from_tensor_slices(tuple(np.stack(column) for column in columns))
+    return kept.with_options(plain_options())
+
+
+def with_class_weights(inputs: RunInputs, config: TrainConfig, source: Source) -> RunInputs:
+    """Weights the training images by class, where the settings ask for it.
+
+    Raises:
+        DataError: A label cannot be read.
+    """
+    if config.class_weight == NOT_USED:
+        return inputs
+    with translate_errors():
+        weights = balanced_weights(source.train_split.every_label(), source.num_classes)
+    return dataclasses.replace(
+        inputs, training=lambda step: weighted(inputs.training(step), weights, config.smoothing)
+    )
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """(classes,) float32: a class's share among equals over its own; 1 for one without images."""
+    from sklearn.utils.class_weight import compute_class_weight
+
     weights = np.ones(classes, np.float32)
     present = np.unique(labels)
     weights[present] = compute_class_weight("balanced", classes=present, y=labels)
@@ -68,12 +229,12 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 def weighted(
     batches: tf.data.Dataset, weights: np.ndarray, smoothing: float = 0.0
 ) -> tf.data.Dataset:
-    """Batches (inputs, targets) with the weight of each of them; mixed ones have a mixed weight.
+    """Adds the weight of each image to batches; mixed images have a mixed weight.
 
     Args:
-        batches: Of inputs and (B, classes) targets.
-        weights: (classes,), each class' own.
-        smoothing: Fraction of every target that is spread over all classes, in [0, 1): no class'.
+        batches: (inputs, (B, classes) targets).
+        weights: (classes,) weights.
+        smoothing: Fraction of every target that is spread over all classes, and belongs to none.
     """
     known = tf.constant(weights)
 
@@ -84,90 +245,10 @@ def weighted(
     return batches.map(with_weights, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-_BATCHES = 4
-_SHOWN = 16  # images of each
-
-
-def log_first_batches(batches: tf.data.Dataset, folder: Path, mean: Color, std: Color) -> None:
-    """Writes the first images of the first batches as events, one a step.
-
-    Args:
-        batches: A run's training batches, from its beginning; normalized images come first.
-        folder: TensorBoard's.
-        mean: Of each channel, in 0..1, that the images were normalized by.
-        std: The same.
-    """
+def log_first_batches(batches: tf.data.Dataset, folder: Path, config: TrainConfig) -> None:
+    """Writes the first images of a run's first batches as TensorBoard's events, one a step."""
+    mean, std = STATISTICS[config.statistics]
     with tf.summary.create_file_writer(str(folder / "train")).as_default():
-        for step, (images, *_) in enumerate(batches.take(_BATCHES)):
-            seen = np.clip(images[:_SHOWN].numpy() * std + mean, 0.0, 1.0)
-            tf.summary.image("first_batches", seen, step=step, max_outputs=_SHOWN)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class RunInputs:
-    """The batches of a run.
-
-    Args:
-        training: A step, over all epochs -> the batches from there on.
-        validation: The evaluation batches.
-    """
-
-    training: Callable[[int], tf.data.Dataset]
-    validation: tf.data.Dataset
-
-
-def run_inputs(
-    full_model: keras.Model,
-    config: TrainConfig,
-    source: Source,
-    epochs: int,
-    folder: Path,
-    devices: Devices,
-) -> RunInputs:
-    """Makes the batches of a run.
-
-    Args:
-        full_model: The model from images to classes.
-        config: The settings.
-        source: What is trained on, and what the best weights are chosen on.
-        epochs: Of the whole run.
-        folder: The run's, where features are kept.
-        devices: What computes them; what they are fed is made of these batches.
-
-    Raises:
-        DataError: An image cannot be read, or kept features are damaged.
-    """
-    if config.freeze == BACKBONE:
-        features = cached_features(full_model, config, source, folder, devices)
-        training = functools.partial(feature_batches, features, config, source.num_classes, epochs)
-        validation = validation_features(features, config.batch_size, source.num_classes)
-    else:
-        training = functools.partial(_image_batches, config, source, epochs, devices.shard)
-        validation = validation_batches(config, source, devices.shard)
-    if config.class_weight == NOT_USED:
-        return RunInputs(training, validation)
-    with translate_errors():
-        weights = balanced_weights(source.train_split.every_label(), source.num_classes)
-    return RunInputs(lambda step: weighted(training(step), weights, config.smoothing), validation)
-
-
-def fed_validation(inputs: RunInputs, devices: Devices):
-    """The evaluation batches as the devices take them, read once where they are small."""
-    return devices.feed(kept_if_small(inputs.validation))
-
-
-def _image_batches(
-    config: TrainConfig, source: Source, epochs: int, shard: Shard, step: int
-) -> tf.data.Dataset:
-    return train_dataset(
-        source,
-        config.image_size,
-        config.batch_size,
-        config.seed,
-        epochs=epochs,
-        augmentation=augmentation_of(config),
-        start_step=step,
-        crop_pct=config.crop_pct,
-        shard=shard,
-        **normalization(config),
-    )
+        for step, (images, *_) in enumerate(batches.take(_LOGGED_BATCHES)):
+            shown = np.clip(images[:_LOGGED_IMAGES].numpy() * std + mean, 0.0, 1.0)
+            tf.summary.image("first_batches", shown, step=step, max_outputs=_LOGGED_IMAGES)

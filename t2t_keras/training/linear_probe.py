@@ -1,13 +1,10 @@
-"""Training the classifier alone: on features of every image, which are computed once."""
+"""Training the classifier alone, on features of every image that are computed once."""
 
 import dataclasses
 import json
 import logging
-import os
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,13 +12,13 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.mixup import soft_targets
 from t2t_keras.data.sources.source import Source
-from t2t_keras.errors import DataError, ResumeError
-from t2t_keras.files import atomic_path, digest_of
+from t2t_keras.errors import DataError
+from t2t_keras.files import atomic_path
 from t2t_keras.models.structure import parts_of
-from t2t_keras.training.config import BACKBONE, TrainConfig
+from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.evaluation import translate_errors, validation_batches
-from t2t_keras.training.sources import padded
+from t2t_keras.training.inputs import RunInputs, padded, translate_errors, validation_batches
+from t2t_keras.training.run_directory import backbone_digest
 
 FEATURES_NAME = "features.npz"
 _COMPUTED_FROM = (
@@ -39,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Features:
-    """What the frozen backbone makes of a dataset's images, each part in its fixed order.
+    """The features of a dataset's images from a frozen backbone, each part in its fixed order.
 
     Args:
         training: (N, D) float32.
@@ -54,45 +51,20 @@ class Features:
     evaluation_labels: np.ndarray
 
 
-def backbone_digest(config: TrainConfig) -> str | None:
-    """Of the file that a frozen backbone comes from, which no checkpoint holds; else None."""
-    frozen = config.freeze == BACKBONE and os.path.isfile(config.weights)
-    return digest_of(Path(config.weights)) if frozen else None
-
-
-def check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
-    """Raises a ResumeError where that file is not what it was at a checkpoint's `progress`."""
-    same_name = str(progress["settings"].get("weights")) == str(config.weights)
-    then = progress.get("backbone")
-    if same_name and then is not None and then != backbone_digest(config):
-        raise ResumeError(
-            f"{config.weights}: is not the file that the run's classifier was trained on. Bring "
-            "that back, or start another run with --run_name."
-        )
-
-
-def probe_of(model: keras.Model) -> keras.Model:
-    """The classifier of a model as a model on features; the two share its weights."""
-    parts = parts_of(model)
-    vector = keras.Input(parts.pooling.output.shape[1:], name="features")
-    outputs = parts.predictions(parts.head(vector))
-    return keras.Model(vector, outputs, name="probe")
-
-
 def cached_features(
     model: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
 ) -> Features:
-    """The features of a dataset, from the run's folder where they lie there already.
+    """The features of a dataset, read from the run's folder if they are there.
 
     Args:
         model: The run's model.
-        config: Its settings.
-        source: Its images, which are seen as the evaluation sees them.
+        config: The settings.
+        source: The images, which are preprocessed as for the evaluation.
         folder: The run's; gets `features.npz`.
-        devices: What they are computed on.
+        devices: The devices that compute them.
 
     Raises:
-        DataError: An image cannot be read, or what lies in the folder is damaged.
+        DataError: An image cannot be read, or the file in the folder is damaged.
     """
     path, origin = folder / FEATURES_NAME, features_origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
@@ -104,13 +76,29 @@ def cached_features(
     made = {}
     with translate_errors(), devices.fitting():
         for name, part in (("training", training), ("evaluation", source)):
-            _log.info("The backbone looks at %d images, once: %s", part.num_eval, name)
+            _log.info("Computing the features of %d images, once: %s", part.num_eval, name)
             outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)
             made[name] = outputs[: part.num_eval].astype(np.float32)
             made[f"{name}_labels"] = part.eval_split.every_label()
     with atomic_path(path) as part, open(part, "wb") as file:
         np.savez(file, origin=np.array(origin), **made)
     return Features(**made)
+
+
+def probe_inputs(
+    model: keras.Model,
+    config: TrainConfig,
+    source: Source,
+    epochs: int,
+    folder: Path,
+    devices: Devices,
+) -> RunInputs:
+    """The batches of a run that trains on features; see `cached_features`."""
+    features, classes = cached_features(model, config, source, folder, devices), source.num_classes
+    return RunInputs(
+        lambda step: feature_batches(features, config, classes, epochs, step),
+        validation_features(features, config.batch_size, classes),
+    )
 
 
 def feature_batches(features: Features, config: TrainConfig, classes: int, epochs: int, step: int):
@@ -140,14 +128,14 @@ def validation_features(features: Features, batch_size: int, classes: int) -> tf
 
 
 def features_origin(config: TrainConfig, source: Source) -> str:
-    """What the features of a run hang on, as one line of text."""
+    """The settings and files that a run's features depend on, as one line of text."""
     settings = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
     settings["backbone"] = backbone_digest(config)  # another file may lie under that name
     return json.dumps({**settings, "images": [source.num_train, source.num_eval]})
 
 
 def _read(path: Path, origin: str) -> Features | None:
-    """What a file holds; None where it was made of something else."""
+    """The features in a file; None where they have another origin."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if str(arrays["origin"]) != origin:

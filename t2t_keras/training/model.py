@@ -1,4 +1,4 @@
-"""The model of a run, ready for `fit`: weights, optimizer, loss and metrics."""
+"""The model of a run: built, loaded, frozen and compiled."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,14 +9,43 @@ from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError
 from t2t_keras.models.structure import parts_of
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
+from t2t_keras.training.devices import (
+    Devices,
+    check_global_batch,
+    decorrelate_dropout,
+    make_devices,
+)
+from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
+from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.recipes import variant_of
+from t2t_keras.training.schedule import EpochSchedule, PerEpoch
 from t2t_keras.variants import published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
 
+def check_run(config: TrainConfig, parts: int = 1) -> Devices:
+    """Finds a run's devices and checks its settings against them and the model, before any work.
+
+    Args:
+        config: The settings.
+        parts: Number of parts in which each device computes its share of a batch.
+
+    Raises:
+        ValueError: A setting does not fit the model, this machine or Keras' backend.
+    """
+    variant = variant_of(config.model)
+    check_weights(config.weights, published_name(variant))
+    check_parts(parts)
+    devices = make_devices(config.devices)
+    processes = devices.processes.count
+    check_freeze(config.freeze, variant.depth, processes)
+    check_global_batch(config.batch_size, devices.replicas, parts, processes)
+    return devices
+
+
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Models built inside compute in "float32", "bfloat16" or "float16"."""
+    """Makes models built inside compute in "float32", "bfloat16" or "float16"."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(PRECISIONS[name])
     try:
@@ -25,29 +54,112 @@ def precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def compiled_model(
+    config: TrainConfig,
+    classes: int,
+    schedule: EpochSchedule,
+    steps_per_epoch: int,
+    devices: Devices,
+) -> tuple[keras.Model, keras.Model]:
+    """Builds the model of a run on its devices, with the weights it starts from.
+
+    Returns:
+        The model to train, compiled, and the whole model from images to logits: the same one,
+        unless the classifier alone is trained, as a model on features.
+
+    Raises:
+        CheckpointError: The weights to start from are damaged or do not fit.
+        DownloadError: They cannot be fetched.
+        ValueError: A setting does not fit Keras' backend.
+    """
+    jit_compile = devices.compiles(config.jit_compile)
+    with devices.building(), precision(config.precision):
+        full_model = build_model(config, classes, None, config.drop_path_rate)
+        load_run_weights(full_model, config, complete=False)
+        freeze_parts(full_model, config.freeze)
+        probes = config.freeze == BACKBONE
+        model = accumulating(probe_of(full_model) if probes else full_model, config.accumulate)
+        optimizer = build_optimizer(
+            model,
+            PerEpoch(schedule.rates(), steps_per_epoch),
+            config.weight_decay,
+            config.optimizer,
+            ema_decay=config.ema_decay,
+            clip_grad=config.clip_grad,
+            backbone_lr_ratio=config.backbone_lr_ratio,
+            layer_decay=config.layer_decay,
+            decay_all=config.decay_all,
+            nesterov=config.nesterov,
+        )
+        model.compile(
+            optimizer,
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5_accuracy"),
+            ],
+            jit_compile=jit_compile,
+        )
+        _build_metrics(model, classes)
+        if probes:
+            full_model.compile(jit_compile=jit_compile)
+    decorrelate_dropout(model)
+    return model, full_model if probes else model
+
+
+def _build_metrics(model: keras.Model, classes: int) -> None:
+    """Builds the loss and metrics; else Keras' `fit` traces the whole model once more for them."""
+    blank = keras.ops.zeros((1, classes))
+    model.compute_loss(y=blank, y_pred=blank)
+    model.compute_metrics(None, blank, blank)
+    model.reset_metrics()
+
+
 def build_model(
     config: TrainConfig, classes: int, activation: str | None, drop_path_rate: float
 ) -> keras.Model:
     """A model of the run's sizes, with random weights."""
-    name = config.model if isinstance(config.model, str) else "t2t_vit"
     return T2TViT(
         variant_of(config.model),
         weights=None,
         input_shape=(*config.image_size, 3),
         classes=classes,
         classifier_activation=activation,
-        name=name,
+        name=config.model if isinstance(config.model, str) else "t2t_vit",
         drop_path_rate=drop_path_rate,
     )
 
 
-def check_run_weights(config: TrainConfig) -> None:
-    """Raises a ValueError where the run's `weights` cannot be loaded, before any work."""
-    check_weights(config.weights, published_name(variant_of(config.model)))
+def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) -> None:
+    """Loads the run's `weights`, if it has any.
+
+    Args:
+        model: A model of the run's sizes.
+        config: The settings.
+        complete: True to refuse a classifier for other classes. Otherwise it starts afresh, and
+            with `transfer` any classifier does.
+
+    Raises:
+        CheckpointError: The file is damaged or does not fit.
+        DownloadError: Released weights cannot be fetched or stored.
+    """
+    if config.weights is None:
+        return
+    variant, head = variant_of(config.model), parts_of(model).head
+    fresh = head.get_weights()
+    report = load_weights(model, config.weights, variant, published_name(variant))
+    if config.transfer and not complete:
+        head.set_weights(fresh)
+    if complete and report.fresh:
+        raise CheckpointError(
+            f"{config.weights}: holds no classifier for the {model.output_shape[-1]} classes of "
+            f"{config.dataset}, so there is nothing to evaluate. Train one, or give the dataset "
+            "that the weights were trained on."
+        )
 
 
 def check_freeze(freeze: str, depth: int, processes: int = 1) -> None:
-    """Raises a ValueError where `freeze` does not go with the model's depth or the processes."""
+    """Raises a ValueError where `freeze` does not fit the model's depth or the processes."""
     if freeze == BACKBONE and processes > 1:
         raise ValueError(
             "`freeze` must be none or a number where several processes train: one computes the "
@@ -61,12 +173,12 @@ def check_freeze(freeze: str, depth: int, processes: int = 1) -> None:
 
 
 def freeze_parts(model: keras.Model, freeze: str) -> None:
-    """Has parts of a model stay as they are: "none", "backbone" or a number of blocks as text.
+    """Freezes parts of a model: "none", "backbone" or the number of the first blocks, as text.
 
-    With the first N blocks go stem and class token, which lie before them. They get no gradients
-    and no weight decay; in training their dropout and stochastic depth go on, as in torch, where
-    `requires_grad_(False)` does not end training mode. Of a frozen "backbone" features are computed
-    as for the evaluation, without either.
+    Stem and class token, which come before the blocks, are frozen with them. Frozen parts get no
+    gradients and no weight decay; their dropout and stochastic depth stay on in training, as in
+    torch, where `requires_grad_(False)` does not end training mode. The features of a frozen
+    "backbone" are computed as in an evaluation, without either.
 
     Raises:
         ValueError: The model has fewer blocks.
@@ -82,33 +194,12 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
         layer.trainable = layer in trained
 
 
-def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) -> None:
-    """Loads the run's `weights`, where it has any.
-
-    Args:
-        model: A model of the run's sizes.
-        config: The run's settings.
-        complete: Whether a classifier for other classes is an error; else it starts afresh, and
-            with `transfer` any does.
-
-    Raises:
-        CheckpointError: The file is damaged or does not fit.
-        DownloadError: Released weights cannot be fetched or stored.
-    """
-    if config.weights is None:
-        return
-    variant = variant_of(config.model)
-    head = parts_of(model).head
-    fresh = head.get_weights()
-    report = load_weights(model, config.weights, variant, published_name(variant))
-    if config.transfer and not complete:
-        head.set_weights(fresh)
-    if complete and report.fresh:
-        raise CheckpointError(
-            f"{config.weights}: holds no classifier for the {model.output_shape[-1]} classes of "
-            f"{config.dataset}, so there is nothing to evaluate. Train one, or give the dataset "
-            "that the weights were trained on."
-        )
+def probe_of(model: keras.Model) -> keras.Model:
+    """The classifier of a model as a model on features; the two share its weights."""
+    parts = parts_of(model)
+    vector = keras.Input(parts.pooling.output.shape[1:], name="features")
+    outputs = parts.predictions(parts.head(vector))
+    return keras.Model(vector, outputs, name="probe")
 
 
 def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:

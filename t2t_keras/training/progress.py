@@ -1,41 +1,44 @@
-"""The scores of every epoch as a table in a file."""
+"""The signs of a run's progress: a bar, log lines, `log.csv` and TensorBoard's events."""
 
 import csv
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from t2t_keras.files import atomic_path
-from t2t_keras.training.checkpoint.best_weights import BestWeights
-from t2t_keras.training.run_state import RunState
+from t2t_keras.training.checkpoint.run_state import RunState
+from t2t_keras.training.run_directory import LOG_NAME, TENSORBOARD_NAME
 from t2t_keras.training.schedule import EpochSchedule
 
 _log = logging.getLogger(__name__)
 
 
-class Throughput(keras.callbacks.Callback):
-    """Measures how fast a run is, from the end of its first step on, which compiles.
+class Throughput:
+    """Measures the speed of a run from the end of its first step, which compiles.
 
     Args:
-        standing: Where the run stands; moved on before this callback.
+        run_state: The run's state, one step ahead of each measurement.
         batch_size: Images in a step.
     """
 
     def __init__(self, run_state: RunState, batch_size: int):
-        super().__init__()
         self.run_state = run_state
         self.batch_size = batch_size
         self._run: tuple[float, int] | None = None
         self._epoch: tuple[float, int] | None = None
         self._now = 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def begin_epoch(self) -> None:
+        """Starts measuring an epoch."""
         self._epoch = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def end_step(self) -> None:
+        """Measures a step."""
         self._now = time.monotonic()
         here = (self._now, self.run_state.step)
         self._run = self._run or here
@@ -43,89 +46,19 @@ class Throughput(keras.callbacks.Callback):
 
     @property
     def images_per_second(self) -> float:
-        """Images trained on in a second, in this epoch; 0 where nothing was measured yet."""
+        """Images per second in this epoch; 0 before its second step."""
         if self._epoch is None or self.run_state.step == self._epoch[1]:
             return 0.0
         steps = self.run_state.step - self._epoch[1]
         return steps * self.batch_size / max(self._now - self._epoch[0], 1e-9)
 
-    def left(self) -> str:
-        """How long the run will still take, validation included; empty where nobody knows."""
+    def time_left(self) -> str:
+        """The time until the end of the run, validations included; empty if not known."""
         steps = self.run_state.epochs * self.run_state.steps_per_epoch - self.run_state.step
         if self._run is None or self.run_state.step == self._run[1] or not steps:
             return ""
         per_step = (time.monotonic() - self._run[0]) / (self.run_state.step - self._run[1])
         return f"{_duration(steps * per_step)} left"
-
-
-class Bar(keras.callbacks.ProgbarLogger):
-    """Keras' bar, with images per second; an epoch that goes on shows what is left of it."""
-
-    def __init__(self, pace: Throughput):
-        super().__init__()
-        self.pace = pace
-
-    def set_params(self, params):
-        super().set_params({**params, "verbose": 1, "epochs": self.pace.run_state.epochs})
-
-    def on_train_batch_end(self, batch, logs=None):
-        speed = self.pace.images_per_second
-        shown = {"images_per_second": speed} if speed else {}
-        super().on_train_batch_end(batch, {**logs, **shown})
-
-
-class StepLogger(keras.callbacks.Callback):
-    """Logs a line every few steps.
-
-    Args:
-        pace: Stands before this callback.
-        rates: The learning rates.
-        every: Steps between two lines; at least 1.
-    """
-
-    def __init__(self, pace: Throughput, rates: EpochSchedule, every: int):
-        super().__init__()
-        self.pace = pace
-        self.rates = rates
-        self.every = every
-
-    def on_train_batch_end(self, batch, logs=None):
-        run_state = self.pace.run_state
-        if run_state.step % self.every:
-            return
-        left, speed = self.pace.left(), self.pace.images_per_second
-        _log.info(
-            "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
-            run_state.epoch + 1,
-            run_state.epochs,
-            run_state.step_in_epoch,
-            run_state.steps_per_epoch,
-            logs["loss"],
-            f", {speed:.3g} images/s" if speed else "",
-            self.rates.at(run_state.epoch),
-            left and f", {left}",
-        )
-
-
-class EpochLogger(keras.callbacks.Callback):
-    """Logs after each epoch how the run stands and how long it will still take."""
-
-    def __init__(self, best: BestWeights, pace: Throughput):
-        super().__init__()
-        self.best = best
-        self.pace = pace
-
-    def on_epoch_end(self, epoch, logs=None):
-        left = self.pace.left()
-        _log.info(
-            "epoch %d of %d: validation accuracy %.4f, loss %.4f; best %s: epoch %d%s",
-            epoch + 1,
-            self.pace.run_state.epochs,
-            *self.best.scores(logs),
-            self.best.monitor.removeprefix("val_"),
-            self.best.epoch + 1,
-            left and f"; {left}",
-        )
 
 
 def _duration(seconds: float) -> str:
@@ -136,28 +69,113 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-class LogFile(keras.callbacks.Callback):
-    """Writes the log after every epoch.
+class Progress:
+    """Shows and records how far a run has come.
 
     Args:
-        path: The file.
-        standing: Holds the history; moved on before this callback.
+        folder: The run's; gets `log.csv` and `tensorboard/`.
+        run_state: The run's state, one step ahead of each call.
+        schedule: The learning rates.
+        batch_size: Images in a step.
+        verbose: 0 a line an epoch, 1 a bar too, 2 a line every `log_every` steps.
+        log_every: Steps between two lines.
     """
 
-    def __init__(self, path: Path, run_state: RunState):
-        super().__init__()
-        self.path = path
+    def __init__(
+        self,
+        folder: Path,
+        run_state: RunState,
+        schedule: EpochSchedule,
+        batch_size: int,
+        verbose: int,
+        log_every: int,
+    ):
+        self.folder = folder
         self.run_state = run_state
+        self.schedule = schedule
+        self.throughput = Throughput(run_state, batch_size)
+        self.verbose = verbose
+        self.log_every = log_every
+        self._bar: keras.utils.Progbar | None = None
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
-    def on_epoch_end(self, epoch, logs=None):
-        write_log(self.path, self.run_state.history)
+    def begin_epoch(self) -> None:
+        """Starts a new bar; a resumed epoch has one of the steps that are left."""
+        self.throughput.begin_epoch()
+        if self.verbose == 1 and self.run_state.steps_left:
+            sys.stdout.write(f"Epoch {self.run_state.epoch + 1}/{self.run_state.epochs}\n")
+            self._bar = keras.utils.Progbar(self.run_state.steps_left, stateless_metrics=())
+
+    def end_step(self, logs: Mapping[str, float]) -> None:
+        """Shows a step."""
+        self.throughput.end_step()
+        if self._bar is not None:
+            done = self._bar.target - self.run_state.steps_left
+            self._bar.update(done, list(self._with_speed(logs).items()), finalize=False)
+        if self.verbose == 2 and self.run_state.step % self.log_every == 0:
+            self._log_step(logs)
+
+    def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Shows and records an epoch."""
+        if self._bar is not None:
+            self._bar.update(self._bar.target, list(logs.items()), finalize=True)
+            self._bar = None
+        write_log(self.folder, self.run_state.history)
+        self._log_epoch(epoch, logs)
+        self._write_events(epoch, logs)
+
+    def _with_speed(self, logs: Mapping[str, float]) -> dict[str, float]:
+        speed = self.throughput.images_per_second
+        return {**logs, **({"images_per_second": speed} if speed else {})}
+
+    def _log_step(self, logs: Mapping[str, float]) -> None:
+        state = self.run_state
+        left, speed = self.throughput.time_left(), self.throughput.images_per_second
+        _log.info(
+            "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
+            state.epoch + 1,
+            state.epochs,
+            state.step_in_epoch,
+            state.steps_per_epoch,
+            logs["loss"],
+            f", {speed:.3g} images/s" if speed else "",
+            self.schedule.at(state.epoch),
+            left and f", {left}",
+        )
+
+    def _log_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+        best, left = self.run_state.best, self.throughput.time_left()
+        _log.info(
+            "epoch %d of %d: validation accuracy %.4f, loss %.4f; best %s: epoch %d%s",
+            epoch + 1,
+            self.run_state.epochs,
+            *best.scores(logs),
+            best.monitor.removeprefix("val_"),
+            best.epoch + 1,
+            left and f"; {left}",
+        )
+
+    def _write_events(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Writes what Keras' `TensorBoard` writes of an epoch, with the epoch's own rate."""
+        for name, value in logs.items():
+            part = "validation" if name.startswith("val_") else "train"
+            if part not in self._writers:
+                folder = self.folder / TENSORBOARD_NAME / part
+                self._writers[part] = tf.summary.create_file_writer(str(folder))
+            with self._writers[part].as_default():
+                tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=epoch)
+        for writer in self._writers.values():
+            writer.flush()
 
 
-def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+def write_log(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Writes a history as CSV, a line an epoch; always the whole file, so that it has no gaps."""
     if not history:
         return
-    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(folder / LOG_NAME) as part,
+        open(part, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, ["epoch", *sorted(history[-1])], extrasaction="ignore")
         writer.writeheader()
         writer.writerows({"epoch": epoch, **logs} for epoch, logs in enumerate(history))

@@ -1,4 +1,4 @@
-"""What several processes open alike: the run's folder, which the first one holds, and the data."""
+"""A run's folder: its lock, its settings, and whether a run starts or resumes there."""
 
 import contextlib
 import dataclasses
@@ -8,32 +8,34 @@ import os
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import filelock
 
 from t2t_keras.data.inspection import CheckedSplits
-from t2t_keras.errors import CheckpointError, DataError, ResumeError
-from t2t_keras.files import atomic_path, remove_all_leftovers, try_lock
+from t2t_keras.errors import CheckpointError, ResumeError
+from t2t_keras.files import acquire, atomic_path, digest_of, remove_all_leftovers
 from t2t_keras.training.checkpoint.store import (
     Checkpoint,
     checkpoint_path,
     newest_checkpoint,
     read_checkpoint,
 )
-from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Processes
+from t2t_keras.training.config import BACKBONE, TrainConfig
+from t2t_keras.training.devices import ALONE, Processes
 from t2t_keras.training.recipes import settings_of
-from t2t_keras.training.sources import RunSources, checked_sources, open_sources
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINTS_NAME = "checkpoints"
 LOCK_NAME = ".lock"
+HOLDER_NAME = ".lock-holder"  # a file of its own: taking the lock empties the lock's
 LOG_NAME = "log.csv"
 SETTINGS_NAME = "settings.json"
-_held: set[Path] = set()
+TENSORBOARD_NAME = "tensorboard"
 
-# What may change without a word, and what a run cannot change at all: the state would not fit, or
-# the batches would be others than those that were counted.
+# Settings that may change without a word, and those that a run cannot change at all: its state
+# would not fit, or its batches would differ from those already counted.
 _FREE = ("devices", "log_every", "max_bad_fraction", "on_bad_image", "save_every")
 _FIXED = (
     *("dataset", "train_split", "eval_split", "validation_split", "held_out"),
@@ -42,55 +44,72 @@ _FIXED = (
 
 
 @contextlib.contextmanager
-def lock_run_directory(folder: Path) -> Iterator[None]:
-    """Makes a run's folder and keeps other processes out of it; removes it if it stays empty.
+def lock_run_directory(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
+    """Makes a run's folder and keeps other runs out of it; removes it if it stays empty.
 
-    The lock is the process': inside it, asking again is fine, and the system frees it with the
-    process. A file system without locks brings a warning.
+    The first process holds the lock, and the others wait until it does. The lock belongs to the
+    process, which may take it again inside; the system frees the lock of a killed process.
 
     Raises:
-        ResumeError: Another process works there; names it.
+        ResumeError: Another process works there; the message names it.
         OSError: The folder cannot be made.
     """
-    path = folder.absolute()
-    if path in _held:
+    with contextlib.ExitStack() as stack:
+        processes.from_first(lambda: stack.enter_context(_locked(folder)))
         yield
-        return
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder.absolute()
     made = [parent for parent in (path, *path.parents) if not parent.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    lock = path / LOCK_NAME
-    with open(lock, "a+", encoding="utf-8") as file:
-        _acquire(file, folder)
-        _held.add(path)
-        try:
-            yield
-        finally:
-            _held.discard(path)
-            if made and [path.name for path in path.iterdir()] == [LOCK_NAME]:
-                lock.unlink()
-                with contextlib.suppress(OSError):
-                    for parent in made:
-                        parent.rmdir()
+    holder = path / HOLDER_NAME
+    lock = filelock.FileLock(path / LOCK_NAME, is_singleton=True)
+    if lock.is_locked:
+        yield
+        return
+    try:
+        acquire(lock, folder, timeout=0)
+    except filelock.Timeout as error:
+        raise ResumeError(
+            f"{folder}: another run works in this folder ({_read(holder)}). Wait for it, or give "
+            "another `run_name`."
+        ) from error
+    holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        if made and not _files_of_run(path):
+            (path / LOCK_NAME).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                for parent in made:
+                    parent.rmdir()
+        lock.release()
+
+
+def _read(holder: Path) -> str:
+    with contextlib.suppress(OSError):
+        return holder.read_text(encoding="utf-8", errors="replace").strip()
+    return "unknown"
+
+
+def _files_of_run(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {LOCK_NAME, HOLDER_NAME}
 
 
 def is_busy(folder: Path) -> bool:
-    """Whether another process works in a run's folder."""
+    """Tells whether a process works in a run's folder."""
     if not (folder / LOCK_NAME).exists():
         return False
-    with open(folder / LOCK_NAME, "rb") as file:
-        return not try_lock(file.fileno(), folder)
-
-
-def _acquire(file: TextIO, folder: Path) -> None:
-    if not try_lock(file.fileno(), folder):
-        file.seek(0)
-        raise ResumeError(
-            f"{folder}: another run works in this folder ({file.read().strip()}). Wait for it, or "
-            "give another --run_name."
-        )
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    try:
+        acquire(lock, folder, timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def plain_settings(config: TrainConfig) -> dict[str, Any]:
@@ -99,49 +118,24 @@ def plain_settings(config: TrainConfig) -> dict[str, Any]:
 
 
 def write_settings(folder: Path, config: TrainConfig) -> None:
-    """Says in a run's folder which run it is."""
+    """Writes a run's settings into its folder."""
     with atomic_path(folder / SETTINGS_NAME) as part:
         part.write_text(json.dumps(plain_settings(config), indent=2) + "\n", encoding="utf-8")
 
 
-def open_run(
-    folder: Path, config: TrainConfig, resume: bool = True, override: Collection[str] = ()
-) -> Checkpoint | None:
-    """Looks for a run to go on with; call it inside `lock_run_directory`.
+def run_facts(config: TrainConfig, images: CheckedSplits) -> dict[str, Any]:
+    """What a checkpoint says of its run, to recognize it when it resumes."""
+    return {
+        "settings": plain_settings(config),
+        "images": images.summary(),
+        "backbone": backbone_digest(config),
+    }
 
-    Args:
-        folder: The run's.
-        config: The settings asked for.
-        resume: Whether a run that is there may go on.
-        override: Names of settings that may be others than the run's.
 
-    Returns:
-        Its newest checkpoint; None where a run starts from the beginning.
-
-    Raises:
-        ValueError: A run is there and may not go on, or something else is.
-        ResumeError: The run has other settings, or no whole checkpoint.
-    """
-    remove_all_leftovers(folder)
-    if not {path.name for path in folder.iterdir()} - {LOCK_NAME}:
-        return None
-    if not resume or not (folder / SETTINGS_NAME).is_file():
-        what = "is no run that could go on" if resume else "this run exists already"
-        raise ValueError(
-            f"{folder}: {what}. Give another --run_name or --output_dir, or remove it."
-        )
-    kept = folder / CHECKPOINTS_NAME
-    if kept.is_dir():
-        remove_all_leftovers(kept)
-    checkpoint = newest_checkpoint(kept)
-    if checkpoint is None and (folder / LOG_NAME).exists():
-        raise ResumeError(
-            f"{folder}: {LOG_NAME} tells of epochs, but there is no checkpoint to go on from. "
-            f"Bring {kept} back from a backup, or start afresh under another --run_name."
-        )
-    then = settings_in(folder) if checkpoint is None else checkpoint.progress["settings"]
-    _check_settings(folder, then, plain_settings(config), override)
-    return checkpoint
+def backbone_digest(config: TrainConfig) -> str | None:
+    """Digest of a frozen backbone's file, which no checkpoint holds; None without one."""
+    frozen = config.freeze == BACKBONE and os.path.isfile(config.weights)
+    return digest_of(Path(config.weights)) if frozen else None
 
 
 def settings_in(folder: Path) -> dict[str, Any]:
@@ -155,12 +149,80 @@ def settings_in(folder: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ResumeError(
-            f"{path}: cannot be read ({error}). Start afresh under another --run_name."
+            f"{path}: cannot be read ({error}). Start afresh under another `run_name`."
         ) from error
 
 
+def open_run(
+    folder: Path,
+    config: TrainConfig,
+    resume: bool = True,
+    override: Collection[str] = (),
+    processes: Processes = ALONE,
+) -> Checkpoint | None:
+    """Finds the checkpoint that a run resumes from, the same in every process.
+
+    Args:
+        folder: The run's, locked by `lock_run_directory`.
+        config: The settings.
+        resume: False to refuse a run that is there already.
+        override: Names of settings that may differ from the run's.
+        processes: Those that train together.
+
+    Returns:
+        Its newest checkpoint; None where a run starts from the beginning.
+
+    Raises:
+        ValueError: A run is there and may not resume, or something else is there.
+        ResumeError: The run has other settings or another frozen backbone, or no intact checkpoint.
+    """
+    opened: list[Checkpoint | None] = []
+
+    def step_of_first() -> int | None:
+        opened.append(_open_run(folder, config, resume, override))
+        return None if opened[0] is None else opened[0].step
+
+    step = processes.from_first(step_of_first)
+    if processes.first or step is None:
+        return opened[0] if opened else None
+    try:
+        return read_checkpoint(checkpoint_path(folder / CHECKPOINTS_NAME, step))
+    except CheckpointError as error:
+        raise ResumeError(
+            f"{error} Process 0 resumes from there, and process {processes.number} must read it "
+            "too: `output_dir` must be a folder that all machines share."
+        ) from error
+
+
+def _open_run(
+    folder: Path, config: TrainConfig, resume: bool, override: Collection[str]
+) -> Checkpoint | None:
+    remove_all_leftovers(folder)
+    if not _files_of_run(folder):
+        return None
+    if not resume or not (folder / SETTINGS_NAME).is_file():
+        fault = "is no run that could resume" if resume else "this run exists already"
+        raise ValueError(
+            f"{folder}: {fault}. Give another `run_name` or `output_dir`, or remove it."
+        )
+    kept = folder / CHECKPOINTS_NAME
+    if kept.is_dir():
+        remove_all_leftovers(kept)
+    checkpoint = newest_checkpoint(kept)
+    if checkpoint is None and (folder / LOG_NAME).exists():
+        raise ResumeError(
+            f"{folder}: {LOG_NAME} tells of epochs, but there is no checkpoint to resume from. "
+            f"Bring {kept} back from a backup, or start afresh under another `run_name`."
+        )
+    then = settings_in(folder) if checkpoint is None else checkpoint.progress["settings"]
+    _check_settings(folder, then, plain_settings(config), override)
+    if checkpoint is not None:
+        _check_backbone(config, checkpoint.progress)
+    return checkpoint
+
+
 def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Name -> (old, new) of what differs; a setting that did not exist then had its default."""
+    """Name -> (old, new) of the settings that differ; one that did not exist had its default."""
     defaults = {
         field.name: field.default
         for field in dataclasses.fields(TrainConfig)
@@ -191,28 +253,38 @@ def _check_settings(
     refused = {name for name in changed if name in _FIXED or name not in override}
     if not refused:
         for name, (old, new) in changed.items():
-            _log.info("%s: --%s was %s and is %s from here on.", folder, name, old, new)
+            _log.info("%s: %s was %s and is %s from here on.", folder, name, old, new)
         return
     lines = [
-        f"  --{name} was {changed[name][0]}, now {changed[name][1]}"
+        f"  `{name}` was {old}, now {new}"
         + (" (cannot change within a run)" if name in _FIXED else "")
-        for name in changed
+        for name, (old, new) in changed.items()
     ]
     allowed = ",".join(name for name in changed if name not in _FIXED)
-    advice = "" if refused & {*_FIXED} else f", or allow the change with --override={allowed}"
+    advice = "" if refused & {*_FIXED} else f", or allow the change with `override={allowed}`"
     raise ResumeError(
         f"{folder}: the run there has other settings. Give the old ones or another "
-        f"--run_name{advice}.\n" + "\n".join(lines)
+        f"`run_name`{advice}.\n" + "\n".join(lines)
     )
 
 
+def _check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
+    same_name = str(progress["settings"].get("weights")) == str(config.weights)
+    then = progress.get("backbone")
+    if same_name and then is not None and then != backbone_digest(config):
+        raise ResumeError(
+            f"{config.weights}: is not the file that the run's classifier was trained on. Bring "
+            "that back, or give another `run_name`."
+        )
+
+
 def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) -> Path | None:
-    """The newest run of the same settings that is neither finished nor at work.
+    """Finds the newest run with the same settings that is neither finished nor at work.
 
     Args:
         output_dir: Folder of all runs.
         config: The settings.
-        finished_name: The file that marks a finished run.
+        finished_name: Name of the file that marks a finished run.
     """
     now = plain_settings(config)
     found = sorted(output_dir.glob(f"*/{SETTINGS_NAME}"), key=lambda path: path.stat().st_mtime)
@@ -223,66 +295,3 @@ def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) ->
             if not changed_settings(settings_in(folder), now):
                 return folder
     return None
-
-
-@contextlib.contextmanager
-def lock_run_directory_of(processes: Processes, folder: Path) -> Iterator[None]:
-    """`lock_run_directory` in the first process; the others wait until it holds the folder.
-
-    Raises:
-        ResumeError: Another run works there.
-        OSError: The folder cannot be made.
-    """
-    with contextlib.ExitStack() as stack:
-        processes.from_first(lambda: stack.enter_context(lock_run_directory(folder)))
-        yield
-
-
-def open_run_of(
-    processes: Processes,
-    folder: Path,
-    config: TrainConfig,
-    resume: bool = True,
-    override: Collection[str] = (),
-) -> Checkpoint | None:
-    """`open_run`, with the same checkpoint in all processes; raises what it raises."""
-    opened: list[Checkpoint | None] = []
-
-    def step_of_first() -> int | None:
-        opened.append(open_run(folder, config, resume, override))
-        return None if opened[0] is None else opened[0].step
-
-    step = processes.from_first(step_of_first)
-    if processes.first or step is None:
-        return opened[0] if opened else None
-    try:
-        return read_checkpoint(checkpoint_path(folder / CHECKPOINTS_NAME, step))
-    except CheckpointError as error:
-        raise ResumeError(
-            f"{error} Process 0 goes on from there, and process {processes.number} must read it "
-            "too: --output_dir must be a folder that all machines share."
-        ) from error
-
-
-def checked_sources_of(
-    processes: Processes, config: TrainConfig, folder: Path, checkpoint: Checkpoint | None
-) -> tuple[RunSources, CheckedSplits]:
-    """`checked_sources` of `open_sources`, the same in all processes and as in the checkpoint.
-
-    Raises:
-        ResumeError: The run that goes on was started with other images.
-        DataError: As those do, or the processes do not find as many images.
-    """
-    opened = processes.in_turn(lambda: open_sources(config))  # a dataset may be written first
-    sources, usable = checked_sources(opened, config, checkpoint and folder)
-    sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
-    most = [processes.highest(size) for size in sizes]
-    if processes.highest(int(sizes != most)):
-        raise DataError(
-            f"{config.dataset}: process {processes.number} finds {sizes} images to train, "
-            f"validate and test on, and the most found are {most}. Every machine must have the "
-            "same dataset."
-        )
-    if checkpoint is not None:
-        usable.check_same(checkpoint.progress.get("images", {}))
-    return sources, usable

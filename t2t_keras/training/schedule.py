@@ -1,10 +1,12 @@
-"""The authors' learning rate: set once per epoch, with warm-up, cosine, restarts and cool-down."""
+"""The authors' learning rate: set once per epoch, with warm-up, cosine, restarts, cool-down."""
 
 import dataclasses
 import math
 
 import keras
 from keras import ops
+
+from t2t_keras.training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,15 +18,15 @@ class EpochSchedule:
     cosines come one after the other, each with a restart; `cooldown_epochs` at `min_lr` follow.
 
     Args:
-        lr: Peak rate, the one the first cosine starts from at epoch 0.
-        min_lr: Rate the first cosine ends in, and the cool-down's.
-        warmup_lr: Rate of epoch 0 where there is a warm-up.
+        lr: Peak rate, from which the first cosine starts at epoch 0.
+        min_lr: Rate at the end of the first cosine, and of the cool-down.
+        warmup_lr: Rate of epoch 0 if there is a warm-up.
         epochs: Length of the first cosine; at least 1.
-        warmup_epochs: At least 0.
-        cooldown_epochs: At least 0.
-        cycle_mul: How many times as long as the one before each cosine is; at least 1.
+        warmup_epochs: Epochs of warm-up; at least 0.
+        cooldown_epochs: Epochs after the last cosine; at least 0.
+        cycle_mul: Length of each cosine relative to the one before it; at least 1.
         cycle_limit: Number of cosines; at least 1.
-        cycle_decay: What share of the one before's rates, `min_lr` too, each cosine has.
+        cycle_decay: Rates of each cosine, `min_lr` too, relative to the one before it.
 
     Reference: timm 0.3.4, `CosineLRScheduler` as its `create_scheduler` calls it (there
     `lr_cycle_mul`, `lr_cycle_limit` and `decay_rate`). It finds an epoch's cosine by a rounded
@@ -41,13 +43,32 @@ class EpochSchedule:
     cycle_limit: int = 1
     cycle_decay: float = 0.1
 
+    @classmethod
+    def of(cls, config: TrainConfig) -> "EpochSchedule":
+        """Returns the schedule of a run."""
+        return cls(
+            lr=config.lr,
+            min_lr=config.min_lr,
+            warmup_lr=config.warmup_lr,
+            epochs=config.epochs,
+            warmup_epochs=config.warmup_epochs,
+            cooldown_epochs=config.cooldown_epochs,
+            cycle_mul=config.lr_cycle_mul,
+            cycle_limit=config.lr_cycle_limit,
+            cycle_decay=config.lr_cycle_decay,
+        )
+
     @property
     def total_epochs(self) -> int:
         cosines = sum(self.cycle_mul**cycle for cycle in range(self.cycle_limit))
         return math.floor(self.epochs * cosines) + self.cooldown_epochs
 
+    def rates(self) -> tuple[float, ...]:
+        """Returns the rate of every epoch."""
+        return tuple(map(self.at, range(self.total_epochs)))
+
     def at(self, epoch: int) -> float:
-        """The rate of an epoch, counted from 0."""
+        """Returns the rate of an epoch, counted from 0."""
         if epoch < self.warmup_epochs:
             return self.warmup_lr + epoch * (self.lr - self.warmup_lr) / self.warmup_epochs
         start, length = 0.0, float(self.epochs)
@@ -66,8 +87,8 @@ class EpochSchedule:
 class PerEpoch(keras.optimizers.schedules.LearningRateSchedule):
     """A rate for every epoch, as a schedule over steps.
 
-    It counts the steps that an optimizer has taken. Those that float16's loss scale skips are none,
-    so that after N of them every rate changes N batches late.
+    It counts the steps that an optimizer has taken. Steps that float16's loss scale skips do not
+    count, so after N of them every rate changes N batches late.
 
     Args:
         rates: The rate of each epoch; the last one is kept afterwards.

@@ -5,7 +5,7 @@ from t2t_keras.data.ops.seeds import Shard
 from t2t_keras.data.pipeline import eval_dataset, train_dataset
 from t2t_keras.data.settings import Augmentation, MixupConfig, RandomErasingConfig
 from t2t_keras.data.sources.source import open_source
-from t2t_keras.training.sources import padded
+from t2t_keras.training.inputs import padded
 
 EVERYTHING = Augmentation(
     mixing=MixupConfig(), erasing=RandomErasingConfig(probability=0.5), smoothing=0.1

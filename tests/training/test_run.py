@@ -15,9 +15,9 @@ from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
 from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
-from t2t_keras.training.evaluation import translate_errors
-from t2t_keras.training.model import build_model, load_run_weights
-from t2t_keras.training.run import compiled_model, epoch_schedule
+from t2t_keras.training.inputs import translate_errors
+from t2t_keras.training.model import build_model, compiled_model, load_run_weights
+from t2t_keras.training.schedule import EpochSchedule
 from t2t_keras.training.sources import open_sources
 from tests.support.training.tiny_run import make_images
 
@@ -130,7 +130,7 @@ def test_a_run_starts_from_weights(finished, tiny_config):
     first, folder = finished
     config = tiny_config(weights=str(folder / "model.keras"))
     devices = make_devices(config.devices)
-    model, _ = compiled_model(config, 3, epoch_schedule(config), steps_per_epoch=4, devices=devices)
+    model, _ = compiled_model(config, 3, EpochSchedule.of(config), 4, devices)
     np.testing.assert_equal(model.get_weights(), first.model.get_weights())
 
 
@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_said_before_anything_is_made(fields, message, tiny
 def test_parts_on_another_backend_are_refused_before_any_work(tiny_config, tmp_path, monkeypatch):
     config = tiny_config(accumulate=2)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow.*--accumulate=1"):
+    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow.*`accumulate=1`"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -196,7 +196,7 @@ def test_memory_that_is_full_brings_advice(tiny_config, tmp_path, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM")
 
     monkeypatch.setattr(keras.Model, "fit", fail)
-    with pytest.raises(RuntimeError, match="smaller --batch_size"):
+    with pytest.raises(RuntimeError, match="smaller `batch_size`"):
         train(tiny_config(), tmp_path / "run")
 
 
@@ -215,7 +215,7 @@ def test_a_finished_run_trains_no_more_and_gives_the_same_again(finished, tiny_c
     assert again.history == result.history and again.best_epoch == result.best_epoch
     assert again.scores.loss == result.scores.loss
     np.testing.assert_equal(again.model.get_weights(), result.model.get_weights())
-    with pytest.raises(ResumeError, match="--lr was 0.01, now 0.02"):
+    with pytest.raises(ResumeError, match="`lr` was 0.01, now 0.02"):
         train(tiny_config(lr=0.02), folder)
     with pytest.raises(ValueError, match="this run exists already"):
         train(tiny_config(), folder, resume=False)
@@ -246,7 +246,7 @@ def test_a_run_does_not_go_on_with_other_images(finished, tiny_config, images, t
 def test_a_run_that_trained_longer_than_it_may_is_refused(finished, tiny_config, tmp_path):
     folder = Path(shutil.copytree(finished[1], tmp_path / "run"))
     shorter = tiny_config(epochs=2)
-    with pytest.raises(ResumeError, match="--epochs was 3, now 2"):
+    with pytest.raises(ResumeError, match="`epochs` was 3, now 2"):
         train(shorter, folder)
     with pytest.raises(ResumeError, match="3 epochs are trained already, and 2 are asked for"):
         train(shorter, folder, override=["epochs"])

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, which a run answers at a moment when nothing is lost."""
+"""SIGTERM and Ctrl-C: a run stops at a moment when nothing is lost."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from t2t_keras.errors import RunInterrupted, T2TError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# What libraries make of an exception that comes in the middle of their work.
+# Libraries turn an exception in the middle of their work into one of these.
 _OTHER_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
 
@@ -17,8 +17,7 @@ class StopSignals:
 
     Attributes:
         asked: The signal, once there was one.
-        deferred: While True, a signal is only remembered: batches have been trained on that are
-            not on disk yet.
+        deferred: While True, a signal is only remembered, for the last steps are not on disk yet.
     """
 
     def __init__(self):
@@ -27,11 +26,11 @@ class StopSignals:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Answers signals inside; only the main thread can, in others nothing changes.
+        """Handles signals inside; only the main thread can, and in others nothing changes.
 
         Raises:
-            RunInterrupted: There was a signal. TensorFlow makes another error of it where it comes
-                while a graph is built.
+            RunInterrupted: There was a signal. TensorFlow turns it into another error while it
+                builds a graph; that error becomes this one again.
         """
         if threading.current_thread() is not threading.main_thread():
             yield

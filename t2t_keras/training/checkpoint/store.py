@@ -1,11 +1,11 @@
-"""A run's checkpoints on disk: a folder each, whole or not there, checked before it is used.
+"""Checkpoints on disk: a folder each, complete or not there, checked before it is used.
 
     checkpoints/step-00000123/state.safetensors   every variable of model, optimizer and metrics
                               best.safetensors    the best weights so far
-                              progress.json       settings, history and where the run stands
+                              progress.json       settings, history and the run's state
                               manifest.json       versions, and the SHA-256 of the others
 
-The arrays' format holds no code, and a file that is cut or flipped is refused by its digest.
+The arrays' format holds no code, and a file that was cut or changed is refused by its digest.
 """
 
 import dataclasses
@@ -38,13 +38,13 @@ _KEPT = 2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Everything a run needs to go on as if nothing had happened.
+    """Everything a run needs to resume as if it had never stopped.
 
     Args:
         step: Batches trained on, over all epochs.
-        state: Key -> array of every variable; see `variable_state`.
+        state: Key -> array of every variable; see `variables`.
         best: Key -> array of the best weights so far; empty before there are any.
-        progress: What JSON can hold of the rest.
+        progress: The rest, as JSON.
     """
 
     step: int
@@ -59,26 +59,26 @@ class Checkpoint:
 
 
 class _OtherFormatError(CheckpointError):
-    """A checkpoint is whole, but another version of this package wrote it."""
+    """A checkpoint is intact, but another version of this package wrote it."""
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """Path of the checkpoint of a step."""
     return folder / f"step-{step:08d}"
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint, flushed to disk and then renamed; one of the same step is replaced.
+    """Writes a checkpoint to disk, then renames it; one of the same step is replaced.
 
     Args:
-        folder: Of the run's checkpoints; made where it is missing.
-        checkpoint: What to write; all its numbers are finite.
+        folder: Folder of the run's checkpoints, made if it is missing.
+        checkpoint: The checkpoint, with finite numbers only.
 
     Returns:
-        The checkpoint's folder.
+        The checkpoint's own folder.
 
     Raises:
-        TrainingError: It cannot be written; those written before are untouched.
+        TrainingError: It cannot be written; earlier ones are untouched.
     """
     path = checkpoint_path(folder, checkpoint.step)
     try:
@@ -93,7 +93,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         raise TrainingError(
             f"{folder}: the checkpoint of step {checkpoint.step} cannot be written ({error}). It "
             f"needs {checkpoint.nbytes:,} bytes, and {free:,} are free. The checkpoints there are "
-            "whole: make room and start the same command again."
+            "intact: make room and start the same command again."
         ) from error
     return path
 
@@ -124,7 +124,7 @@ def _canonical(manifest: Mapping[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Reads a checkpoint after its manifest and every digest were found to hold.
+    """Reads a checkpoint, after checking its manifest and every digest.
 
     Raises:
         CheckpointError: It is damaged, incomplete, or of another format.
@@ -146,34 +146,33 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_manifest(manifest: dict[str, Any]) -> None:
-    own = manifest.pop("sha256")
-    if own != _digest(_canonical(manifest)):
-        raise CheckpointError(f"{_MANIFEST} is not what was written")
+    if manifest.pop("sha256") != _digest(_canonical(manifest)):
+        raise CheckpointError(f"{_MANIFEST} was changed")
     if manifest["format"] != FORMAT:
         raise _OtherFormatError(
             f"was written by t2t_keras {manifest['t2t_keras']} in format {manifest['format']}, "
-            f"and this version reads format {FORMAT}. Go on with that version."
+            f"and this version reads format {FORMAT}. Resume with that version."
         )
 
 
 def _checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
     content = path.read_bytes()
     if _digest(content) != manifest["files"][path.name]:
-        raise CheckpointError(f"{path.name} is not what was written")
+        raise CheckpointError(f"{path.name} was changed")
     return content
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Reads the newest checkpoint that is whole; warns of every newer one.
+    """Reads the newest intact checkpoint; warns of every newer one.
 
     Args:
-        folder: Of a run's checkpoints, cleared of leftovers.
+        folder: Folder of a run's checkpoints, cleared of leftovers.
 
     Returns:
-        None where nothing was ever kept there.
+        None where nothing was ever written there.
 
     Raises:
-        ResumeError: Something is there, but nothing whole, or the newest is of another format.
+        ResumeError: Nothing there is intact, or the newest is of another format.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
@@ -185,13 +184,13 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
         except CheckpointError as error:
             _log.warning("%s Going back to the one before it.", error)
     raise ResumeError(
-        f"{folder}: holds no whole checkpoint, so this run cannot go on. Bring one back from a "
-        "backup, or start afresh under another --run_name."
+        f"{folder}: holds no intact checkpoint, so this run cannot resume. Bring one back from a "
+        "backup, or start afresh under another `run_name`."
     )
 
 
 def prune_checkpoints(folder: Path, step: int, best_step: int | None) -> None:
-    """Removes all but the last two up to `step` and the best; what is ahead of it is damaged."""
+    """Removes all but the last two up to `step` and the best; later ones are damaged."""
     steps = _by_step(folder)
     kept = {best_step, *[number for number in steps if number <= step][-_KEPT:]}
     for number, path in steps.items():
@@ -200,6 +199,6 @@ def prune_checkpoints(folder: Path, step: int, best_step: int | None) -> None:
 
 
 def _by_step(folder: Path) -> dict[int, Path]:
-    """Step -> where its checkpoint lies, the oldest first."""
+    """Step -> path of its checkpoint, the oldest first."""
     named = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     return dict(sorted((int(match[1]), path) for match, path in named))

@@ -1,7 +1,7 @@
 """Every variable of a run as arrays under keys that are the same in every process.
 
-Variables are taken as they come: weights, seeds, slots, moving averages, loss scale and metrics.
-Where the devices' own values of a variable differ, each is kept.
+That is all of them: weights, seeds, slots, moving averages, loss scale and metrics. Where the
+devices' values of a variable differ, each one is kept.
 """
 
 import re
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from t2t_keras.errors import ResumeError
 
-_COUNTED = re.compile(r"(?<=seed_generator)_\d+(?=/)")  # counts all that a process ever made
+_COUNTED = re.compile(r"(?<=seed_generator)_\d+(?=/)")  # counts those a process ever made
 _OPTIMIZER_COUNT = re.compile(r"^([a-z_]*[a-z])_\d+(?=/)")
 _SHOWN = 5
 
@@ -32,7 +32,7 @@ def weight_variables(model: keras.Model) -> Variables:
 
 
 def optimizer_variables(model: keras.Model) -> Variables:
-    """All that a built optimizer keeps."""
+    """All variables of a built optimizer."""
     return _named("optimizer", model.optimizer.variables)
 
 
@@ -67,17 +67,17 @@ def captured(variables: Mapping[str, keras.Variable]) -> Arrays:
 
 
 def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
-    """Gives variables what was captured, all of them or none.
+    """Assigns captured values to variables, to all of them or none.
 
-    A run that goes on with another number of devices gets the sum of what each had summed up, and
-    the first one's value of everything else.
+    With another number of devices, a variable gets the sum of what each device had summed up, or
+    the first device's value of anything else.
 
     Args:
-        variables: As they were named when they were captured.
-        arrays: What `captured` gave; keys of other groups are left alone.
+        variables: Named as they were when they were captured.
+        arrays: The result of `captured`; keys of other groups are ignored.
 
     Raises:
-        ResumeError: Keys, shapes or dtypes are others.
+        ResumeError: Keys, shapes or dtypes differ.
     """
     groups = {key.split("/")[0] for key in variables}
     ours = {key: array for key, array in arrays.items() if key.split("/")[0] in groups}
@@ -98,9 +98,9 @@ def _check(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
     surplus = [f"+ {key} {found[key]}" for key in found if found[key] != expected.get(key)]
     shown = [line for lines in (missing, surplus) for line in lines[:_SHOWN]]
     raise ResumeError(
-        f"The checkpoint is of another model or optimizer: {len(missing)} variables of this run "
-        f"are missing in it (-), {len(surplus)} of its own have no place (+). Start with the "
-        "settings and the version of the run.\n" + "\n".join(shown)
+        f"The checkpoint belongs to another model or optimizer: {len(missing)} variables of this "
+        f"run are missing in it (-), {len(surplus)} of its variables have no place (+). Start with "
+        "the settings and the version of the run.\n" + "\n".join(shown)
     )
 
 
@@ -116,7 +116,7 @@ def _assign(variable: keras.Variable, arrays: list[np.ndarray], sums: bool) -> N
 
 
 def _copies(variable: keras.Variable) -> tuple[keras.Variable | tf.Variable, ...]:
-    """What holds a variable's value on each device; JAX's devices never differ."""
+    """The copies of a variable on each device; JAX's devices never differ."""
     value = variable.value
     if not isinstance(value, tf.distribute.DistributedValues):
         return (variable,)
@@ -124,7 +124,7 @@ def _copies(variable: keras.Variable) -> tuple[keras.Variable | tf.Variable, ...
 
 
 def _is_shared_sum(variable: keras.Variable) -> bool:
-    """Whether each device adds up its own share."""
+    """True if each device adds up its own share."""
     value = variable.value
     return (
         isinstance(value, tf.distribute.DistributedValues)

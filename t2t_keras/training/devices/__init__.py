@@ -1,7 +1,6 @@
-"""What a run computes on: TensorFlow's devices, or JAX's on one or several machines."""
+"""The devices of a run: TensorFlow's, or JAX's on one or several machines."""
 
-from t2t_keras.training.devices.decorrelate import decorrelate_dropout
-from t2t_keras.training.devices.distribution import check_global_batch
+from t2t_keras.training.devices.mirrored import decorrelate_dropout
 from t2t_keras.training.devices.processes import (
     ALONE,
     LeavingAtOnce,
@@ -9,7 +8,12 @@ from t2t_keras.training.devices.processes import (
     join_processes,
     lost_process,
 )
-from t2t_keras.training.devices.run_devices import Batches, Devices, make_devices
+from t2t_keras.training.devices.run_devices import (
+    Batches,
+    Devices,
+    check_global_batch,
+    make_devices,
+)
 
 __all__ = [
     "ALONE",

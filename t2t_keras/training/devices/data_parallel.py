@@ -14,10 +14,10 @@ def prepare_jax(names: Sequence[str] = ()) -> None:
     """Makes as many CPU devices as are named, and keeps TensorFlow, which only reads, off the GPUs.
 
     Args:
-        names: Such as "gpu:0" or "cpu:1"; checked later.
+        names: Names such as "gpu:0" or "cpu:1"; checked later.
 
     Raises:
-        ValueError: JAX runs already, with fewer CPU devices.
+        ValueError: JAX is running already, with fewer CPU devices.
     """
     tf.config.set_visible_devices([], "GPU")
     last = max((index for kind, index in parsed_devices(names) if kind == "cpu"), default=0)
@@ -32,10 +32,10 @@ def prepare_jax(names: Sequence[str] = ()) -> None:
 
 
 def chosen_devices(names: Sequence[str]) -> list[jax.Device]:
-    """The devices of all processes, this process' and the others' in the order of their numbers.
+    """Returns the devices of all processes, in the order of the processes' numbers.
 
     Args:
-        names: Of each process' own devices; none stands for all of the best kind.
+        names: Names of each process' own devices; none stands for all of the best kind.
 
     Raises:
         ValueError: A process has no such device.
@@ -63,6 +63,6 @@ def _present(kind: str, process: int) -> list[jax.Device]:
 
 
 def distribution_over(devices: Sequence[Any]) -> keras.distribution.DataParallel:
-    """Copies variables to all devices, and leaves it to the caller to share out batches."""
+    """Copies variables to all devices; the caller shares out the batches."""
     mesh = keras.distribution.DeviceMesh((len(devices),), ["batch"], list(devices))
     return keras.distribution.DataParallel(device_mesh=mesh, auto_shard_dataset=False)

@@ -1,4 +1,4 @@
-"""What devices are called."""
+"""The names of devices, such as cpu:0 or gpu:1."""
 
 import re
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ _DEVICE = re.compile(r"(cpu|gpu|tpu):(\d+)")
 
 
 def parsed_devices(devices: Sequence[str]) -> list[tuple[str, int]]:
-    """(kind, number from 0) of each.
+    """Returns the (kind, number from 0) of each name.
 
     Raises:
-        ValueError: A name is none, or there twice.
+        ValueError: A name is invalid or given twice.
     """
     found = [_DEVICE.fullmatch(device.strip().lower()) for device in devices]
     parsed = [(match[1], int(match[2])) for match in found if match]
@@ -23,7 +23,7 @@ def parsed_devices(devices: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def too_late(asked: int, library: str, present: int) -> ValueError:
-    """The error where the CPU cannot be split any more."""
+    """The error for a CPU that can no longer be split."""
     return ValueError(
         f"`devices` asks for {asked} CPU devices, but {library} runs with {present} in this "
         "process. Choose them before anything else runs, or in a fresh process."

@@ -1,4 +1,4 @@
-"""The processes that train one model together with JAX, and what they must agree on.
+"""The processes that train one model together with JAX.
 
 The first one decides and writes files; the others follow it.
 """
@@ -22,22 +22,22 @@ from t2t_keras.errors import T2TError, TrainingError
 _log = logging.getLogger(__name__)
 
 FROM_CLUSTER = "auto"
-# Seconds. JAX ends a process that much later than another one was lost, if no step failed before.
+# Seconds after which JAX ends a process when another one was lost, if no step failed before.
 HEARTBEAT = 60
 _START = 300
-_FINAL_FILES = 3600  # while the first process writes them, the others wait
+_FINAL_FILES = 3600  # the time the others wait while the first process writes them
 _ADDRESS = re.compile(r"[^\s:]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
-# What the libraries that carry data between processes say when one of them is gone.
+# Words of the libraries that carry data between processes, when one of them is gone.
 _LOST = re.compile(r"Gloo|NCCL|coordination service|UNAVAILABLE|DATA_LOSS|DEADLINE_EXCEEDED")
 
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """This process, and how many there are.
+    """This process among those of the run.
 
     Args:
-        number: This one's, from 0.
-        count: At least 1.
+        number: The number of this process, from 0.
+        count: The number of processes, at least 1.
     """
 
     number: int = 0
@@ -45,11 +45,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this one decides and writes files."""
+        """True if this one decides and writes files."""
         return self.number == 0
 
     def highest(self, number: int) -> int:
-        """The highest of the processes' numbers; every one of them must ask.
+        """Returns the highest of the processes' numbers; every process must call it.
 
         Raises:
             TrainingError: One of them has ended.
@@ -62,25 +62,25 @@ class Processes:
             return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
 
     def from_first(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives in the first process, which alone calls it; every process must ask.
+        """Returns the first process' result of `work`; every process must call this.
 
         Args:
-            work: Returns what JSON can hold.
+            work: A function of the first process alone, with a result that JSON can hold.
 
         Raises:
-            TrainingError: In the others, where `work` raised an error of ours, a `ValueError` or
-                an `OSError`, which the first one raises itself.
+            TrainingError: In the others, where `work` raised a `T2TError`, a `ValueError` or an
+                `OSError`, which the first one raises itself.
         """
         if self.count == 1:
             return work()
         if not self.first:
-            return _heard()
-        value = _or_said(work)
-        _say({"value": value})
+            return _received()
+        value = _or_told(work)
+        _send({"value": value})
         return value
 
     def in_turn(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives in each process; the first is through before the others begin.
+        """Returns each process' result of `work`; the first one finishes before the others start.
 
         Raises:
             TrainingError: In the others, as `from_first`.
@@ -88,39 +88,39 @@ class Processes:
         if self.count == 1:
             return work()
         if not self.first:
-            _heard()
+            _received()
             return work()
-        value = _or_said(work)
-        _say({"value": None})
+        value = _or_told(work)
+        _send({"value": None})
         return value
 
 
 ALONE = Processes()
 
 
-def _heard() -> Any:
-    """In the others: the value that the first process has said."""
+def _received() -> Any:
+    """Receives the first process' value in the others."""
     answer = json.loads(_broadcast(b""))
     if "error" in answer:
         raise TrainingError(f"Process 0 stopped: {answer['error']}")
     return answer["value"]
 
 
-def _or_said(work: Callable[[], Any]) -> Any:
-    """In the first process: what `work` gives; why it cannot be had is said to the others."""
+def _or_told(work: Callable[[], Any]) -> Any:
+    """Calls `work` in the first process, and tells the others if it fails."""
     try:
         return work()
     except (T2TError, ValueError, OSError) as error:
-        _say({"error": str(error)})
+        _send({"error": str(error)})
         raise
 
 
-def _say(answer: dict[str, Any]) -> None:
+def _send(answer: dict[str, Any]) -> None:
     _broadcast(json.dumps(answer).encode())
 
 
 def _broadcast(content: bytes) -> bytes:
-    """The first process' content."""
+    """Sends the first process' content to all."""
     from jax.experimental import multihost_utils
 
     with lost_process():
@@ -130,7 +130,7 @@ def _broadcast(content: bytes) -> bytes:
 
 
 def present_processes() -> Processes:
-    """The processes that JAX runs in; one alone on other backends."""
+    """Returns the processes that JAX runs in; one alone on other backends."""
     if keras.backend.backend() != "jax":
         return ALONE
     import jax
@@ -147,14 +147,14 @@ def join_processes(
     """Makes this process one of several; call it before anything is computed.
 
     Args:
-        coordinator: HOST:PORT of process 0, on which it will listen; "auto" takes all three from
-            the cluster's own environment (TPU pods, Slurm, Kubernetes, Open MPI).
-        num_processes: How many there are.
-        process_id: This one's number, from 0.
-        devices: What each of them is to use, as for `make_devices`.
+        coordinator: HOST:PORT on which process 0 will listen; "auto" takes all three arguments
+            from the cluster's environment (TPU pods, Slurm, Kubernetes, Open MPI).
+        num_processes: Number of processes.
+        process_id: Number of this process, from 0.
+        devices: Devices of each process, as for `make_devices`.
 
     Returns:
-        This process alone where nothing is given.
+        This process alone if nothing is given.
 
     Raises:
         ValueError: The arguments do not go together, Keras does not run on JAX, or there is no
@@ -196,8 +196,8 @@ def join_processes(
         ) from error
     except RuntimeError as error:
         raise TrainingError(
-            f"--coordinator={coordinator}: process {process_id} cannot join ({error}). Give an "
-            "address of process 0's machine with a free port, the same to all."
+            f"`coordinator={coordinator}`: process {process_id} cannot join ({error}). Give an "
+            "address of process 0's machine with a free port, the same one to all."
         ) from error
     return present_processes()
 
@@ -206,8 +206,8 @@ def _check(coordinator: str | None, num_processes: int | None, process_id: int |
     if keras.backend.backend() != "jax":
         raise ValueError(
             "`coordinator`, `num_processes` and `process_id` need Keras' JAX backend. Start every "
-            "process as KERAS_BACKEND=jax python train_keras.py --coordinator=HOST:PORT "
-            "--num_processes=N --process_id=I, with I from 0 to N - 1. "
+            "process with KERAS_BACKEND=jax, `coordinator=HOST:PORT`, `num_processes=N` and "
+            "`process_id=I`, with I from 0 to N - 1. "
             f"Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     received = f"{coordinator=!s}, {num_processes=}, {process_id=}"
@@ -225,10 +225,10 @@ def _check(coordinator: str | None, num_processes: int | None, process_id: int |
 
 @contextlib.contextmanager
 def lost_process() -> Iterator[None]:
-    """Says it in words where a step fails because another process is gone.
+    """Names the cause where a step fails because another process has ended.
 
     Raises:
-        TrainingError: It does.
+        TrainingError: Another process has ended.
     """
     try:
         yield
@@ -238,14 +238,14 @@ def lost_process() -> Iterator[None]:
             raise
         raise TrainingError(
             "Another process of this run has ended; its own output says why. Start all of them "
-            "again: the run goes on from its last checkpoint."
+            "again: the run resumes from its last checkpoint."
         ) from error
 
 
 class LeavingAtOnce:
     """Ends a process that fails inside without waiting for the others, which wait for it.
 
-    They notice: a step fails, or after 60 s without a sign of life JAX ends them.
+    The others notice: a step fails, or JAX ends them after 60 s without a sign of life.
     """
 
     def __enter__(self):

@@ -1,9 +1,10 @@
-"""What a run computes on: TensorFlow's devices of one machine, or JAX's of one or several."""
+"""The devices of a run: TensorFlow's of one machine, or JAX's of one or several."""
 
 import contextlib
 import dataclasses
 import functools
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -11,8 +12,7 @@ import keras
 import tensorflow as tf
 
 from t2t_keras.data.ops.seeds import Shard
-from t2t_keras.training.devices.distribution import make_strategy
-from t2t_keras.training.devices.feeding import feed
+from t2t_keras.training.devices.mirrored import feed, make_strategy
 from t2t_keras.training.devices.processes import ALONE, Processes, present_processes
 
 _log = logging.getLogger(__name__)
@@ -22,15 +22,15 @@ Batches = tf.data.Dataset | tf.distribute.DistributedDataset
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Devices:
-    """What a run computes on.
+    """The devices of a run.
 
     Args:
         replicas: Number of devices that share each batch, those of all processes together.
-        building: Makes a context to build and compile the run's model in.
-        fitting: Makes a context to call its `fit`, `evaluate` and `predict` in.
-        feed: Makes of a dataset what these are to be given.
-        always_compiled: Whether there is no way to run but compiled by XLA.
-        processes: Those that train together, each with as many devices.
+        building: Makes the context in which the run's model is built and compiled.
+        fitting: Makes the context in which its `fit`, `evaluate` and `predict` are called.
+        feed: Makes of a dataset what these are given.
+        always_compiled: True where everything runs compiled by XLA.
+        processes: The processes that train together, each with as many devices.
     """
 
     replicas: int
@@ -42,13 +42,13 @@ class Devices:
 
     @property
     def shard(self) -> Shard:
-        """What this process takes of every batch."""
+        """This process' share of every batch."""
         return Shard(self.processes.number, self.processes.count)
 
     def compiles(self, jit_compile: bool) -> bool:
-        """Whether XLA is to compile a model's steps; TensorFlow's for several devices it cannot.
+        """True if XLA is to compile a model's steps; it cannot compile TensorFlow's for several.
 
-        There each step fails over variables that lie elsewhere (tensorflow/tensorflow issue 53140).
+        There each step fails over variables on other devices (tensorflow/tensorflow issue 53140).
         """
         if self.always_compiled or self.replicas == 1:
             return jit_compile or self.always_compiled
@@ -57,12 +57,31 @@ class Devices:
         return False
 
 
+def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes: int = 1) -> None:
+    """Raises a ValueError where a batch cannot be shared evenly among devices and their parts.
+
+    TensorFlow would train on uneven shares, with wrong weights and without a warning; and each of
+    several processes mixes its own images in pairs.
+    """
+    unit = math.lcm(replicas * parts, 2 * processes if processes > 1 else 1)
+    if batch_size % unit == 0:
+        return
+    nearest = max(round(batch_size / unit), 1) * unit
+    in_parts = f" times {parts} parts (`accumulate`)" if parts > 1 else ""
+    in_pairs = f" and of {2 * processes}, twice the processes" if processes > 1 else ""
+    raise ValueError(
+        f"`batch_size` counts the images of all devices and must be a multiple of the {replicas} "
+        f"devices{in_parts}{in_pairs}; {nearest} is the nearest. "
+        f"Received: batch_size={batch_size}"
+    )
+
+
 def make_devices(names: Sequence[str] = ()) -> Devices:
     """Finds the devices of a run.
 
     Args:
-        names: Such as "gpu:0" or "cpu:0", in every process; "cpu:1" and above are logical devices
-            on the one CPU. None stands for all GPUs (JAX: or TPUs), else the CPU.
+        names: Names such as "gpu:0" or "cpu:0", of every process; "cpu:1" and above are logical
+            devices on the one CPU. None stands for all GPUs (JAX: or TPUs), else the CPU.
 
     Raises:
         ValueError: A device does not exist or cannot be made, TF_CONFIG names several machines, or

@@ -1,4 +1,4 @@
-"""Training on batches that are too large for a device: in parts, with one step for all of them."""
+"""Training on batches too large for a device: in parts, with one step for all of them."""
 
 import keras
 import tensorflow as tf
@@ -11,16 +11,16 @@ def check_parts(parts: int) -> None:
     if parts > 1 and keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Batches in parts need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, or "
-            f"take --accumulate=1. Received: parts={parts}"
+            f"give `accumulate=1`. Received: parts={parts}"
         )
 
 
 def accumulating(model: keras.Model, parts: int) -> keras.Model:
-    """A model of the same layers whose training step takes its batch in parts.
+    """Returns a model of the same layers whose training step computes its batch in parts.
 
     Args:
         model: A functional model with one output, as this package's functions build it.
-        parts: Number of equal parts of each device's batch; 1 gives `model` itself.
+        parts: Number of equal parts of each device's batch; 1 returns `model` itself.
 
     Raises:
         ValueError: `parts` is below 1, or Keras runs on another backend than TensorFlow.
@@ -36,14 +36,15 @@ def accumulating(model: keras.Model, parts: int) -> keras.Model:
 class AccumulatingModel(keras.Model):
     """A functional model that sums the gradients of a batch's parts and takes one step.
 
-    Schedule, weight average and step count see one step, as they would for the whole batch, and
-    without dropout its result is the same but for rounding. Keras' own
-    `gradient_accumulation_steps` counts every part, and fails in any `MirroredStrategy`.
+    Schedule, weight average and step count see one step, as for the whole batch, and without
+    dropout the result is the same except for rounding. Keras' `gradient_accumulation_steps` counts
+    every part, and fails in any `MirroredStrategy` (`merge_call`, as in keras-team/keras issue
+    17429).
 
     Args:
         parts: Number of equal parts; must divide the batch of each device.
-        inputs, outputs, name: As for `keras.Model`; one output, a loss that is a mean over the
-            batch.
+        inputs, outputs, name: As for `keras.Model`; one output, and a loss that is a mean over
+            the batch.
     """
 
     def __init__(self, *args, parts: int, **kwargs):
@@ -66,7 +67,7 @@ class AccumulatingModel(keras.Model):
         if size is not None and size % self.parts:
             raise ValueError(
                 f"The batch of each device must be a multiple of the {self.parts} parts it is "
-                f"trained in (--accumulate). Received: batch of {size}"
+                f"computed in (`accumulate`). Received: batch of {size}"
             )
         return tf.reshape(values, tf.concat([[self.parts, -1], tf.shape(values)[1:]], axis=0))
 

@@ -10,12 +10,12 @@ from keras import ops
 class EmaMixin:
     """Moves an average of the trained variables toward them after every step.
 
-    It starts from the weights as they are when the optimizer is built: before the first step, and
-    after any are loaded. The model keeps its own weights; `ema_weights` lends it the average.
-    Keras' `use_ema` starts after the first step and replaces the weights at the end of `fit`.
+    It starts from the weights at the time the optimizer is built: before the first step, and after
+    any are loaded. The model keeps its own weights; `ema_weights` lends it the average. Keras'
+    `use_ema` starts after the first step and replaces the weights at the end of `fit`.
 
     Args:
-        ema_decay: Fraction of the average that stays in a step, in [0, 1); 0 keeps no average.
+        ema_decay: Fraction of the average that a step keeps, in [0, 1); 0 keeps no average.
 
     Reference: timm 0.3.4, `ModelEma`.
     """
@@ -54,7 +54,7 @@ def ema_weights(model: keras.Model) -> Iterator[None]:
     """Lends a model the average of its weights; afterwards it has its own again, bit for bit.
 
     Args:
-        model: Compiled with an optimizer of `build_optimizer` that has an `ema_decay`.
+        model: A model compiled with an optimizer of `build_optimizer` that has an `ema_decay`.
 
     Raises:
         ValueError: The model's optimizer keeps no average.

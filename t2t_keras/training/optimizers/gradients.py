@@ -33,10 +33,11 @@ def clipped(gradients: list, limit: float) -> list:
 
 
 class SummedMixin:
-    """Sums the gradients over all devices first of all, and clips the sum.
+    """Sums the gradients over all devices before anything else, and clips the sum.
 
-    Keras sums last, and would clip what each device has alone; its `LossScaleOptimizer` looks for
-    overflow on the first device alone and takes that of the others into the weights.
+    Keras sums last, and so would clip each device's gradients alone (tensorflow/tensorflow issue
+    33929); its `LossScaleOptimizer` (keras-team/keras pull request 18691) checks the first device
+    alone for overflow, and lets that of the others into the weights.
 
     Args:
         clip_grad: Highest norm over all gradients; None clips nothing.
@@ -53,7 +54,7 @@ class SummedMixin:
         super().apply(grads, trainable_variables)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        """Where Keras sums; by then it is done."""
+        """Replaces Keras' sum, which is done by then."""
         return grads_and_vars
 
     def get_config(self):
@@ -62,10 +63,10 @@ class SummedMixin:
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class LossScale(keras.optimizers.LossScaleOptimizer):
-    """Dynamic loss scaling, around an optimizer with a `SummedMixin`.
+    """Dynamic loss scaling around an optimizer with a `SummedMixin`.
 
-    A step in which a gradient of any device is not finite is skipped: the inner optimizer, with
-    all it counts and averages, sees nothing of it.
+    A step in which a gradient of any device is not finite is skipped: the inner optimizer, its step
+    count and average included, does not see it.
     """
 
     def __init__(self, inner_optimizer, **kwargs):

@@ -1,14 +1,16 @@
-"""The optimizer of a run by its name, with the authors' rule of what decays."""
+"""The optimizers by name, with learning rates by groups and the authors' rule of weight decay."""
 
 import keras
 
+from t2t_keras.errors import check
 from t2t_keras.training.optimizers.averaging import EmaMixin
 from t2t_keras.training.optimizers.gradients import LossScale, SummedMixin
-from t2t_keras.training.optimizers.rate_groups import GroupedMixin, rate_factors
+from t2t_keras.training.optimizers.rate_groups import (
+    GroupedMixin,
+    rate_factors,
+    undecayed_variables,
+)
 from t2t_keras.training.optimizers.update_rules import PaperLamb, StepwiseAdamW, TorchSGD
-from t2t_keras.weights.mapping import official_entries
-
-_NEVER_DECAYED = ("class_token",)
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -33,22 +35,6 @@ _MAKERS = {
 }
 
 
-def undecayed_variables(model: keras.Model) -> list[keras.Variable]:
-    """The trained variables without weight decay: biases, the norms' and the class token.
-
-    The authors' rule goes by the shapes of their own arrays, in which a ghost block's factors,
-    vectors here, are convolutions: those decay.
-
-    Reference: timm 0.3.4, `optim_factory.add_weight_decay`; official `T2T_ViT.no_weight_decay`.
-    """
-    return [
-        entry.variable
-        for entry in official_entries(model)
-        if entry.variable.trainable
-        and (len(entry.official_shape) <= 1 or entry.variable.name in _NEVER_DECAYED)
-    ]
-
-
 def build_optimizer(
     model: keras.Model,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
@@ -62,31 +48,32 @@ def build_optimizer(
     decay_all: bool = False,
     nesterov: bool = True,
 ) -> keras.optimizers.Optimizer:
-    """A built optimizer, with loss scaling where the model computes in float16.
+    """Returns a built optimizer, with loss scaling if the model computes in float16.
 
-    It goes into `model.compile` as it is, trains under a `MirroredStrategy` where it was made in
-    its scope, and is saved with the model, groups and all.
+    It is ready for `model.compile`, trains under a `MirroredStrategy` if it was made in its scope,
+    and is saved with the model, groups included.
 
     Args:
-        model: The model it will train, of this package, with the weights it starts from, and with
-            what stays as it is frozen.
+        model: The built Keras model to train, with its initial weights and with everything frozen
+            that is not to be trained: a model of this package, one with your own layers on top of
+            it, or any other.
         learning_rate: A rate or a schedule over optimizer steps.
-        weight_decay: "adamw": share of the learning rate by which a decayed weight shrinks each
-            step. "sgd": factor of an L2 term in the gradient. "lamb": factor of the weight in the
-            step.
-        name: "adamw" as the authors trained with, "sgd" or "lamb".
-        ema_decay: Of the weights' moving average, in [0, 1); 0 keeps none.
+        weight_decay: For "adamw" the fraction of the learning rate by which a decayed weight
+            shrinks each step, for "sgd" the factor of an L2 term in the gradient, for "lamb" the
+            factor of the weight in the step.
+        name: "adamw" as the authors use it, "sgd" or "lamb".
+        ema_decay: Decay of the weights' moving average, in [0, 1); 0 keeps none.
         clip_grad: Highest norm over all gradients; None clips nothing.
-        backbone_lr_ratio: The backbone's learning rate over the classifier's; above 0.
-        layer_decay: Learning rate of a block over that of the next one, in (0, 1].
-        decay_all: Whether biases, norms and class token decay too.
-        nesterov: Whether "sgd" has Nesterov's momentum; the others have none.
+        backbone_lr_ratio: Learning rate of the T2T-ViT relative to that of the layers on top of
+            it; above 0.
+        layer_decay: Learning rate of a block relative to that of the next one, in (0, 1].
+        decay_all: True if biases, norms and the class token decay too.
+        nesterov: True for Nesterov momentum in "sgd"; the others have none.
 
     Raises:
         ValueError: No optimizer has that name, or a setting of the groups is out of range.
     """
-    if name not in _MAKERS:
-        raise ValueError(f"`name` must be one of {', '.join(_MAKERS)}. Received: name={name}")
+    check(name in _MAKERS, "name", name, f"one of {', '.join(_MAKERS)}")
     kind, constants = _MAKERS[name]
     optimizer = kind(
         learning_rate,
@@ -111,16 +98,16 @@ def transfer_optimizer(
     backbone_lr_ratio: float = 0.01,
     weight_decay: float = 5e-4,
 ) -> keras.optimizers.Optimizer:
-    """The authors' optimizer for transfer: SGD, with a small rate for all but the classifier.
+    """Returns the authors' optimizer for transfer: SGD, with a small rate below the classifier.
 
     `build_optimizer(model, 5e-4, 0.05, layer_decay=0.75)` is the other choice: AdamW with a rate
     that falls from block to block.
 
     Args:
-        model: A model of this package with pretrained weights and a fresh classifier.
-        learning_rate: The classifier's, a rate or a schedule over optimizer steps. The authors
-            take 0.05 for 64 images a batch, with a cosine over 60 epochs.
-        backbone_lr_ratio: The rate of everything else over it; above 0.
+        model: A model with a pretrained T2T-ViT and a fresh classifier, as for `build_optimizer`.
+        learning_rate: The classifier's rate, or a schedule over optimizer steps. The authors take
+            0.05 for 64 images a batch, with a cosine over 60 epochs.
+        backbone_lr_ratio: The T2T-ViT's rate relative to the classifier's; above 0.
         weight_decay: Factor of an L2 term in the gradients of all variables, biases too.
 
     Raises:

@@ -1,28 +1,61 @@
-"""Which learning rate each variable of a model has, beside the one of the classifier."""
+"""Groups of variables: their learning rates relative to the classifier's, and their decay."""
 
+import re
 from collections.abc import Mapping
 
 import keras
 
-from t2t_keras.models.structure import HEAD, NORM, block_number
+from t2t_keras.errors import check
+from t2t_keras.models.structure import (
+    CLASS_TOKEN,
+    CONVOLUTIONS,
+    NORM,
+    POSITION_TABLE,
+    PROJECT,
+    T2T_BLOCKS,
+    block_number,
+)
+
+_BELOW_BLOCKS = (*T2T_BLOCKS, *CONVOLUTIONS, PROJECT, CLASS_TOKEN, POSITION_TABLE)
+_NEVER_DECAYED = ("bias", CLASS_TOKEN, POSITION_TABLE)
+_GHOST_FACTOR = re.compile(r"\w+_scale|scale\d")
+
+
+def undecayed_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns the trainable variables without weight decay: biases, norms and the class token.
+
+    The factors of a ghost block do decay: vectors here, they are convolutions in the authors' code,
+    whose rule depends on an array's shape.
+
+    Args:
+        model: Any built Keras model.
+
+    Reference: timm 0.3.4, `optim_factory.add_weight_decay`; official `T2T_ViT.no_weight_decay`.
+    """
+    return [
+        variable
+        for variable in model.trainable_variables
+        if (len(variable.shape) <= 1 and not _GHOST_FACTOR.fullmatch(variable.name))
+        or variable.name in _NEVER_DECAYED
+    ]
 
 
 def rate_factors(
     model: keras.Model, backbone_lr_ratio: float = 1.0, layer_decay: float = 1.0
 ) -> dict[str, float]:
-    """What the learning rate of each trained variable is multiplied by; the classifier's is 1.
+    """Returns the factor of each trained variable's learning rate; the classifier's is 1.
 
-    The authors name three groups, stem, blocks and classifier, so that class token and final norm
-    are in none and stay as they were. Here they belong to the backbone, as all that is trained but
-    the classifier does. The position table and the performers' random features are never trained,
-    as in the authors' models.
+    The layers of a T2T-ViT below its classifier are the backbone, and everything on top of them
+    has the factor 1. The authors name three groups, stem, blocks and classifier, so their class
+    token and final norm are in none and are not trained; here both belong to the backbone. The
+    position table and the performers' random features are never trained, as in the authors' models.
 
     Args:
-        model: A model of this package.
-        backbone_lr_ratio: The backbone's rate over the classifier's; above 0.
-        layer_decay: Rate of a block over that of the next one, in (0, 1]. The final norm counts
-            as the classifier's neighbor without a step; below the first block come, one step
-            lower, stem and class token.
+        model: Any built Keras model.
+        backbone_lr_ratio: Rate of the backbone relative to the classifier's; above 0.
+        layer_decay: Rate of a block relative to that of the next one, in (0, 1]. The final norm
+            has the rate of the last block's successor; stem and class token come one step below
+            the first block.
 
     Returns:
         Path of the variable -> factor, of all but those whose factor is 1.
@@ -32,40 +65,38 @@ def rate_factors(
 
     Reference: official `transfer_learning.py`; arXiv:2106.08254, appendix, for the decay.
     """
-    if not backbone_lr_ratio > 0:
-        raise ValueError(
-            "`backbone_lr_ratio` must be above 0; a backbone that stays as it is is frozen "
-            f"(`freeze`). Received: backbone_lr_ratio={backbone_lr_ratio}"
-        )
-    if not 0 < layer_decay <= 1:
-        raise ValueError(f"`layer_decay` must be in (0, 1]. Received: layer_decay={layer_decay}")
-    paths = [variable.path for variable in model.trainable_variables]
+    expected = "above 0; freeze a backbone that is not to be trained"
+    check(backbone_lr_ratio > 0, "backbone_lr_ratio", backbone_lr_ratio, expected)
+    check(0 < layer_decay <= 1, "layer_decay", layer_decay, "in (0, 1]")
     numbers = [block_number(variable.path) for variable in model.variables]
     depth = max((number for number in numbers if number is not None), default=-1) + 1
-    factors = {
-        path: backbone_lr_ratio * layer_decay ** _steps_below_the_norm(path, depth)
-        for path in paths
-        if not path.startswith(f"{HEAD}/")
-    }
+    factors = {}
+    for path in (variable.path for variable in model.trainable_variables):
+        steps = _steps_below_the_norm(path, depth)
+        if steps is not None:
+            factors[path] = backbone_lr_ratio * layer_decay**steps
     return {path: factor for path, factor in factors.items() if factor != 1.0}
 
 
-def _steps_below_the_norm(path: str, depth: int) -> int:
-    if path.startswith(f"{NORM}/"):
-        return 0
-    number = block_number(path)
-    return depth - (-1 if number is None else number)
+def _steps_below_the_norm(path: str, depth: int) -> int | None:
+    """Number of decays of a variable's rate, 0 for the final norm; None outside a backbone."""
+    number, layer = block_number(path), path.partition("/")[0]
+    if number is not None:
+        return depth - number
+    if layer in _BELOW_BLOCKS:
+        return depth + 1
+    return 0 if layer == NORM else None
 
 
 class GroupedMixin:
-    """Gives variables learning rates of their own, and keeps which ones do not decay.
+    """Gives variables learning rates of their own, and remembers which ones do not decay.
 
-    Keras' `MultiOptimizer` takes an optimizer for each group instead: then each clips its gradients
-    by a norm of its own, counts its own steps, and has no one learning rate to show. What Keras'
-    `exclude_from_weight_decay` was told is not in a saved model; `undecayed` is.
+    Keras' `MultiOptimizer` has an optimizer for each group instead: each of them clips its
+    gradients by its own norm and counts its own steps, and there is no one learning rate to show.
+    A saved model keeps `undecayed`, but not what Keras' `exclude_from_weight_decay` was told.
 
     Args:
-        rate_factors: Path of a variable -> what its learning rate is multiplied by; 1 elsewhere.
+        rate_factors: Path of a variable -> factor of its learning rate; 1 elsewhere.
         undecayed: Paths of the variables that do not decay.
     """
 

@@ -1,4 +1,4 @@
-"""The update rules that Keras has with another meaning of weight decay."""
+"""Update rules that Keras implements with another meaning of weight decay."""
 
 import keras
 from keras import ops
@@ -15,7 +15,7 @@ class _OwnDecay(keras.optimizers.Optimizer):
 
 
 class StepwiseAdamW(_OwnDecay, keras.optimizers.AdamW):
-    """Keras' AdamW, whose weights shrink by the learning rate that their own step has."""
+    """Keras' AdamW with each variable's own learning rate in its weight decay."""
 
     def update_step(self, gradient, variable, learning_rate):
         if self._decays(variable):
@@ -27,13 +27,13 @@ class StepwiseAdamW(_OwnDecay, keras.optimizers.AdamW):
 class TorchSGD(_OwnDecay):
     """Gradient descent with momentum and weight decay as torch has them.
 
-    The decay is an L2 term: `weight_decay * variable` joins the gradient before the momentum.
-    Keras' shrinks the variable by `learning_rate * weight_decay` beside it, at a momentum of 0.9 a
-    tenth as strong; and its momentum keeps the learning rate of the steps it was gathered in.
+    The decay is an L2 term: `weight_decay * variable` is added to the gradient before the momentum.
+    Keras shrinks the variable by `learning_rate * weight_decay` separately, which at a momentum of
+    0.9 is a tenth as strong; and its momentum keeps the learning rates of past steps.
 
     Args:
-        momentum: Fraction of the gathered gradients that stays in a step, in [0, 1).
-        nesterov: Whether a step looks ahead, as timm's does; the authors' transfer does not.
+        momentum: Fraction of the accumulated gradients that a step keeps, in [0, 1).
+        nesterov: True to look ahead, as timm does; the authors' transfer does not.
 
     Reference: `torch.optim.SGD`; with Nesterov's momentum it is timm 0.3.4's "sgd".
     """
@@ -47,15 +47,15 @@ class TorchSGD(_OwnDecay):
         if self.built:
             return
         super().build(variables)
-        self.gathered = self.add_optimizer_variables(variables, "momentum")
+        self.accumulated = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient, variable, learning_rate):
-        gathered = self.gathered[self._get_variable_index(variable)]
+        accumulated = self.accumulated[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
         if self._decays(variable):
             gradient = gradient + self.weight_decay * variable
-        self.assign(gathered, self.momentum * gathered + gradient)
-        step = gradient + self.momentum * gathered if self.nesterov else gathered
+        self.assign(accumulated, self.momentum * accumulated + gradient)
+        step = gradient + self.momentum * accumulated if self.nesterov else accumulated
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
 
     def get_config(self):
@@ -63,15 +63,15 @@ class TorchSGD(_OwnDecay):
 
 
 class PaperLamb(_OwnDecay):
-    """LAMB: Adam's step with its weight decay, as long as the variable is.
+    """LAMB: Adam's step plus weight decay, scaled to the norm of the variable.
 
-    Keras' LAMB decays beside the step, so that the decay's length does not count, and stretches
-    every step; here, as in NVIDIA's, those of variables without decay stay Adam's. NVIDIA's also
+    Keras' LAMB decays outside the step, so the decay does not count in its norm, and scales every
+    step; here, as in NVIDIA's, the steps of variables without decay stay Adam's. NVIDIA's also
     clips all gradients to a norm of 1 first: give `clip_grad=1.0` for that.
 
     Args:
-        beta_1: Fraction of the mean gradient that stays in a step.
-        beta_2: Fraction of the mean squared gradient that stays in a step.
+        beta_1: Fraction of the mean gradient that a step keeps.
+        beta_2: Fraction of the mean squared gradient that a step keeps.
         epsilon: Added to the root of the mean square.
 
     Reference: arXiv:1904.00962, algorithm 2; apex `FusedLAMB` (timm 0.3.4's "fusedlamb").
@@ -114,7 +114,7 @@ class PaperLamb(_OwnDecay):
 
 
 def _ratio(variable, step):
-    """How many times as long as the step the variable is; 1 where either has no length."""
+    """The variable's norm over the step's; 1 where either is 0."""
     lengths = [ops.sqrt(ops.sum(ops.square(values))) for values in (variable, step)]
     both = ops.logical_and(lengths[0] > 0, lengths[1] > 0)
     return ops.where(both, lengths[0] / ops.where(both, lengths[1], 1.0), 1.0)

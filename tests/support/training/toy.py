@@ -1,21 +1,21 @@
-"""A run with all its bookkeeping around a model of two numbers: everything but the images."""
+"""A run with all its bookkeeping around a tiny model: everything but the images."""
 
+import contextlib
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training.checkpoint.best_weights import BestWeights
+from t2t_keras.training import EpochSchedule, make_config
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer
+from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.checkpoint.store import newest_checkpoint
-from t2t_keras.training.devices.decorrelate import decorrelate_dropout
-from t2t_keras.training.epoch import StopOnNonFinite
+from t2t_keras.training.devices import Devices, decorrelate_dropout
+from t2t_keras.training.epoch import EpochCallback, fit_to_end
+from t2t_keras.training.inputs import RunInputs
 from t2t_keras.training.optimizers.gradients import LossScale
-from t2t_keras.training.progress import LogFile
-from t2t_keras.training.run import fit_to_end
-from t2t_keras.training.run_state import RunState
 
 STEPS, EPOCHS, BATCH = 4, 3, 6  # sums of 12 on each of two devices: their means are rounded
 
@@ -60,14 +60,14 @@ def _compiled(loss_scaled: bool, ema: bool, eager: bool) -> keras.Model:
 
 
 class Toy:
-    """A run in a folder, taken up where its newest checkpoint stands.
+    """A run in a folder, resumed from its newest checkpoint.
 
     Args:
-        folder: Of the run.
+        folder: The run's.
         every: Steps between checkpoints.
         poison: The step, over all epochs, whose inputs are NaN.
-        loss_scaled: Whether it has float16's optimizer.
-        ema: Whether it keeps a moving average.
+        loss_scaled: True for float16's optimizer.
+        ema: True to keep a moving average.
         strategy: Its devices; None is the CPU, and quick for so few steps.
     """
 
@@ -84,16 +84,23 @@ class Toy:
         with (strategy or tf.distribute.OneDeviceStrategy("/cpu:0")).scope():
             self.model = _compiled(loss_scaled, ema, eager=strategy is None)
         decorrelate_dropout(self.model)
-        self.folder, self.poison = folder, poison
-        self.signals = StopSignals()
-        self.run_state, self.best = RunState(STEPS, EPOCHS), BestWeights("val_loss")
-        self.checkpointer = Checkpointer(
-            *(folder / "checkpoints", self.run_state, self.best, self.signals),
-            every=every,
-            about={"settings": {"lr": 0.1}},
+        self.poison = poison
+        self.run_state = RunState(STEPS, EPOCHS, BestWeights("val_loss"))
+        checkpoints = folder / "checkpoints"
+        self.checkpointer = Checkpointer(checkpoints, self.run_state, {"settings": {"lr": 0.1}})
+        if (checkpoint := newest_checkpoint(checkpoints)) is not None:
+            self.checkpointer.restore(self.model, checkpoint)
+        held_out = tf.data.Dataset.from_tensors((np.ones((2, 3)), np.ones((2, 1)))).repeat(2)
+        config = make_config(batch_size=BATCH, save_every=every)
+        inputs = RunInputs(
+            self._batches,
+            held_out.apply(tf.data.experimental.assert_cardinality(2)),
+            lambda epoch, step: [f"image {epoch} {step}"],
         )
-        if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
-            self.checkpointer.go_on(self.model, checkpoint)
+        self.callback = EpochCallback(
+            *(config, folder, inputs, EpochSchedule.of(config), self.checkpointer, StopSignals()),
+            *(Devices(1, contextlib.nullcontext, contextlib.nullcontext), 0),
+        )
 
     def _batches(self, start: int) -> tf.data.Dataset:
         dice = np.random.default_rng(5)
@@ -103,21 +110,9 @@ class Toy:
         targets = inputs.sum(axis=-1, keepdims=True)
         return tf.data.Dataset.from_tensor_slices((inputs[start:], targets[start:]))
 
-    def run(self, *more: keras.callbacks.Callback) -> "Toy":
-        watch = StopOnNonFinite(self.run_state, lambda epoch, step: "Explained.")
-        log = LogFile(self.folder / "log.csv", self.run_state)
-        held_out = tf.data.Dataset.from_tensors((np.ones((2, 3)), np.ones((2, 1)))).repeat(2)
-        held_out = held_out.apply(tf.data.experimental.assert_cardinality(2))
-        with self.signals.listening():
-            try:
-                fit_to_end(
-                    *(self.model, self._batches, held_out, self.run_state),
-                    [watch, self.best, *more, self.checkpointer, log],
-                    self.checkpointer.epoch_logs,
-                )
-            except KeyboardInterrupt:
-                self.checkpointer.write_waiting()
-                raise
+    def run(self, *others: keras.callbacks.Callback) -> "Toy":
+        with self.callback.signals.listening():
+            fit_to_end(self.model, self.callback, *others)
         return self
 
 

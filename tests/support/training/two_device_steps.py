@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from t2t_keras.training import accumulating, ema_weights, transfer_optimizer
-from t2t_keras.training.devices.distribution import make_strategy
+from t2t_keras.training.devices.mirrored import make_strategy
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD
 from tests.support.training.steps import IMAGES, TARGETS, compiled

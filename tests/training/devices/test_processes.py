@@ -7,9 +7,8 @@ import pytest
 from t2t_keras.data.sources.source import open_source
 from t2t_keras.errors import DataError, TrainingError
 from t2t_keras.training import make_config
-from t2t_keras.training import run_directory as open_together
+from t2t_keras.training import sources as sources_module
 from t2t_keras.training.devices import processes as module
-from t2t_keras.training.devices.distribution import check_global_batch
 from t2t_keras.training.devices.processes import (
     ALONE,
     LeavingAtOnce,
@@ -28,7 +27,7 @@ def test_a_process_alone_decides_for_itself():
 
 
 def test_several_processes_on_tensorflow_bring_the_command_that_works():
-    with pytest.raises(ValueError, match="KERAS_BACKEND=jax python train_keras.py --coordinator="):
+    with pytest.raises(ValueError, match="KERAS_BACKEND=jax, `coordinator=HOST:PORT`"):
         join_processes("localhost:1234", 2, 0)
 
 
@@ -84,8 +83,8 @@ def test_the_others_follow_the_first(second):
     second["value"] = [3]
     assert Processes(1, 2).from_first(lambda: 1 / 0) == [3]
     assert Processes(1, 2).in_turn(lambda: "own") == "own"
-    second["error"] = "--lr was 1"
-    with pytest.raises(TrainingError, match="^Process 0 stopped: --lr was 1$"):
+    second["error"] = "`lr` was 1"
+    with pytest.raises(TrainingError, match="^Process 0 stopped: `lr` was 1$"):
         Processes(1, 2).in_turn(lambda: "own")
 
 
@@ -131,24 +130,15 @@ def test_a_process_that_raises_does_not_wait_for_the_others(monkeypatch, capfd):
 def test_a_process_with_other_images_is_named(monkeypatch, tmp_path):
     part = Mock(num_train=8, num_eval=4)
     sources = Mock(training=part, test=part)
-    monkeypatch.setattr(open_together, "open_sources", lambda config: sources)
-    monkeypatch.setattr(open_together, "checked_sources", lambda *given: (sources, Mock()))
+    monkeypatch.setattr(sources_module, "open_sources", lambda config: sources)
+    monkeypatch.setattr(sources_module, "check_sources", lambda *given: (sources, Mock()))
     monkeypatch.setattr(Processes, "in_turn", lambda self, work: work())
     monkeypatch.setattr(Processes, "highest", lambda self, number: max(number, 5))
     config = make_config(dataset="cifar10")
     with pytest.raises(DataError, match=r"cifar10: process 1 finds \[8, 4, 4\] .* \[8, 5, 5\]"):
-        open_together.checked_sources_of(Processes(1, 2), config, tmp_path, None)
+        sources_module.sources_of_run(config, tmp_path, None, Processes(1, 2))
 
 
 def test_other_errors_pass():
     with pytest.raises(ValueError, match="^no Gloo here$"), lost_process(), LeavingAtOnce():
         raise ValueError("no Gloo here")
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "devices", "nearest"), [(6, 2, 8), (12, 16, 16), (9, 6, 12)]
-)
-def test_each_of_two_processes_needs_pairs(batch_size, devices, nearest):
-    with pytest.raises(ValueError, match=rf"and of 4, twice the processes; {nearest} is the near"):
-        check_global_batch(batch_size, devices, processes=2)
-    check_global_batch(nearest, devices, processes=2)

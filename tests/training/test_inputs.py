@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.training import evaluation as module
-from t2t_keras.training.sources import kept_if_small, padded
+from t2t_keras.training import inputs as module
+from t2t_keras.training.inputs import balanced_weights, kept_if_small, padded, weighted
 
 
 def labeled(count, batch_size):
@@ -56,3 +56,16 @@ def test_a_small_set_is_read_once(monkeypatch):
     monkeypatch.setattr(module, "_MEMORY", 3 * 16 - 1)
     large = pipeline()
     assert kept_if_small(large) is large
+
+
+def test_rare_classes_count_as_much_as_frequent_ones():
+    labels = np.array([0] * 6 + [2] * 2)
+    weights = balanced_weights(labels, 4)
+    np.testing.assert_allclose(weights, [8 / 12, 1.0, 8 / 4, 1.0])
+    targets = np.array([[1, 0, 0, 0], [0.25, 0, 0.75, 0]], np.float32)
+    batches = tf.data.Dataset.from_tensors((np.zeros((2, 3)), targets))
+    ((_, _, found),) = weighted(batches, weights).as_numpy_iterator()
+    np.testing.assert_allclose(found, [2 / 3, 1 / 6 + 1.5], rtol=1e-6)
+    smoothed = batches.map(lambda inputs, targets: (inputs, 0.9 * targets + 0.1 / 4))
+    ((_, _, same),) = weighted(smoothed, weights, 0.1).as_numpy_iterator()
+    np.testing.assert_allclose(same, found, rtol=1e-6)

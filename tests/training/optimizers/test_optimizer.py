@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import T2TViT
-from t2t_keras.training.config import OPTIMIZERS
+from t2t_keras.training.config import settings
 from t2t_keras.training.model import precision
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import (
@@ -12,9 +12,11 @@ from t2t_keras.training.optimizers.optimizer import (
     AdamW,
     Lamb,
     build_optimizer,
-    undecayed_variables,
 )
+from t2t_keras.training.optimizers.rate_groups import undecayed_variables
 from t2t_keras.training.schedule import PerEpoch
+from t2t_keras.variants import BLOCK_TYPES, TOKEN_TYPES
+from t2t_keras.weights.mapping import official_entries
 from tests.support.tiny import tiny_model, tiny_variant
 from tests.support.training.tiny_run import TINY
 
@@ -23,24 +25,44 @@ def undecayed(model):
     return {variable.path for variable in undecayed_variables(model)}
 
 
-@pytest.mark.parametrize("token_type", ["performer", "transformer", "convolution"])
-def test_vectors_and_the_class_token_do_not_decay(token_type):
-    model = tiny_model(token_type)
+@pytest.mark.parametrize("block_type", BLOCK_TYPES)
+@pytest.mark.parametrize("token_type", TOKEN_TYPES)
+def test_what_decays_is_what_decays_by_the_authors_rule(token_type, block_type):
+    """Vectors of theirs and the class token do not; a ghost block's factors are convolutions."""
+    sizes = {"embed_dim": 16, "depth": (1, 1), "growth_rate": 8} if block_type == "dense" else {}
+    variant = tiny_variant(token_type=token_type, block_type=block_type, **sizes)
+    model = T2TViT(variant, weights=None, classes=3)
     expected = {
-        weight.path
-        for weight in model.trainable_variables
-        if len(weight.shape) == 1 or weight.path == "class_token/class_token"
+        entry.variable.path
+        for entry in official_entries(model)
+        if entry.variable.trainable
+        and (len(entry.official_shape) <= 1 or entry.variable.name == "class_token")
     }
     assert undecayed(model) == expected
     assert "head/kernel" not in expected and "class_token/class_token" in expected
 
 
-def test_a_ghost_block_s_factors_decay_as_the_authors_do():
-    variant = tiny_variant(block_type="ghost")
-    model = T2TViT(variant, weights=None, classes=3)
-    scales = [v for v in model.trainable_variables if "scale" in v.path]
-    assert len(scales) == 5 * variant.depth
-    assert not undecayed(model) & {scale.path for scale in scales}
+def test_a_backbone_with_other_layers_on_top_has_its_groups():
+    backbone = tiny_model(include_top=False, pooling="avg")
+    hidden = keras.layers.Dense(4, name="hidden")(backbone.output)
+    hidden = keras.layers.RMSNormalization(name="rms")(hidden)
+    model = keras.Model(backbone.input, keras.layers.Dense(2, name="flowers")(hidden))
+    optimizer = build_optimizer(model, 0.1, 0.05, backbone_lr_ratio=0.1)
+    on_top = {"hidden/kernel", "hidden/bias", "flowers/kernel", "flowers/bias", "rms/scale"}
+    paths = {variable.path for variable in model.trainable_variables}
+    assert on_top < paths and optimizer.rate_factors == dict.fromkeys(paths - on_top, 0.1)
+    assert {"hidden/bias", "rms/scale", "class_token/class_token"} <= set(optimizer.undecayed)
+    assert not {"hidden/kernel", "flowers/kernel"} & set(optimizer.undecayed)
+
+
+def test_any_other_model_has_an_optimizer_too():
+    attention = keras.layers.MultiHeadAttention(2, 3, name="attention")
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, attention(inputs, inputs))
+    optimizer = build_optimizer(model, 0.1, 0.05, layer_decay=0.5)
+    assert optimizer.rate_factors == {}
+    biases = {v.path for v in model.variables if v.name == "bias"}
+    assert len(biases) == 4 and set(optimizer.undecayed) == biases
 
 
 @pytest.mark.parametrize(
@@ -138,7 +160,8 @@ def test_only_float16_has_its_loss_scaled():
 
 
 def test_an_unknown_name_brings_the_known_ones():
-    assert tuple(_MAKERS) == OPTIMIZERS
+    by_name = {setting.name: setting for setting in settings()}
+    assert tuple(_MAKERS) == by_name["optimizer"].choices
     with pytest.raises(ValueError, match="one of adamw, sgd, lamb. Received: name=adam"):
         build_optimizer(None, 0.1, 0.0, "adam")
 

@@ -75,5 +75,5 @@ def test_a_batch_that_does_not_fall_into_the_parts_is_refused():
 def test_other_backends_are_refused(monkeypatch):
     model = small_model()
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow.*--accumulate=1"):
+    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow.*`accumulate=1`"):
         accumulating(model, 2)

@@ -1,4 +1,4 @@
-"""Stopping and going on, with a model small enough to try every step."""
+"""Stopping and resuming, with a model small enough to try every step."""
 
 import signal
 
@@ -26,7 +26,7 @@ def undisturbed(tmp_path_factory):
 def test_an_undisturbed_run_keeps_the_last_two_and_the_best(tmp_path):
     toy = Toy(tmp_path, every=1).run()
     total = STEPS * EPOCHS
-    best = (toy.best.epoch + 1) * STEPS
+    best = (toy.run_state.best.epoch + 1) * STEPS
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert names == {f"step-{step:08d}" for step in (best, total - 1, total)}
 
@@ -94,7 +94,11 @@ def test_a_run_is_stopped_in_every_epoch_twice(undisturbed, tmp_path):
 )
 def test_no_number_stops_a_run_with_finite_checkpoints(poison, ema, loss_scaled, tmp_path):
     epoch, step = divmod(poison, STEPS)
-    with pytest.raises(TrainingError, match=f"epoch {epoch + 1}, step {step + 1} of 4. Explained"):
+    message = f"in epoch {epoch + 1}, step {step + 1} of 4. The batch: image {epoch} {step}. "
+    with pytest.raises(
+        TrainingError,
+        match=message,
+    ):
         Toy(tmp_path, every=1, poison=poison, ema=ema, loss_scaled=loss_scaled).run()
     kept = newest_checkpoint(tmp_path / "checkpoints")
     assert (kept.step if kept else 0) == poison
@@ -102,9 +106,19 @@ def test_no_number_stops_a_run_with_finite_checkpoints(poison, ema, loss_scaled,
         assert all(np.isfinite(array).all() for array in kept.state.values())
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_run_ends_where_only_the_validation_loss_is_no_number(bad, tmp_path):
+    toy = Toy(tmp_path)
+    toy.run_state.step, toy.run_state.history = 12, [{}, {}]
+    message = r"validation loss became .* in epoch 3\. The batch: image 2 3\."
+    with pytest.raises(TrainingError, match=message):
+        toy.callback.on_epoch_end(2, {"loss": 0.5, "val_loss": bad, "val_accuracy": 0.9})
+    assert (tmp_path / "stopped_at_batch.txt").read_text() == "image 2 3\n"
+
+
 def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
     toy = Toy(tmp_path, every=2)
-    with pytest.raises(TrainingError, match="model/.*kernel is not finite any more after step 6"):
+    with pytest.raises(TrainingError, match="model/.*kernel is not finite after step 6"):
         toy.run(At("end", 6, lambda: toy.model.layers[-1].kernel.assign([[np.inf]] * 3)))
     assert newest_checkpoint(tmp_path / "checkpoints").step == STEPS
 
@@ -126,5 +140,5 @@ def test_the_state_of_another_optimizer_is_refused_before_anything_changes(tmp_p
     other = Toy(tmp_path / "other")
     before = other.model.get_weights()
     with pytest.raises(ResumeError, match="model or optimizer: 0 .* missing in it .-., 2 of its"):
-        other.checkpointer.go_on(other.model, kept)
+        other.checkpointer.restore(other.model, kept)
     np.testing.assert_equal(other.model.get_weights(), before)

@@ -69,7 +69,7 @@ def test_500_damages_give_the_state_before_or_an_error(tmp_path, caplog):
         try:
             found = newest_checkpoint(tmp_path)
         except ResumeError as error:
-            assert str(tmp_path) in str(error) and "--run_name" in str(error)
+            assert str(tmp_path) in str(error) and "`run_name`" in str(error)
             outcomes.append(None)
             continue
         # A page of zeros may fall on zeros, and both may be deleted.
@@ -84,7 +84,7 @@ def test_folders_that_were_swapped_are_seen(tmp_path):
     one.rename(tmp_path / "aside")
     two.rename(one)
     (tmp_path / "aside").rename(two)
-    with pytest.raises(ResumeError, match="holds no whole checkpoint"):
+    with pytest.raises(ResumeError, match="holds no intact checkpoint"):
         newest_checkpoint(tmp_path)
 
 

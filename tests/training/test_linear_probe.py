@@ -1,4 +1,4 @@
-"""What a backbone learned on some digits helps with others."""
+"""Transfer: a backbone that learned some digits helps with others."""
 
 import dataclasses
 import shutil
@@ -7,7 +7,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -16,8 +15,7 @@ from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.training import make_config, run, train
 from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
-from t2t_keras.training.evaluation import validation_batches
-from t2t_keras.training.inputs import balanced_weights, weighted
+from t2t_keras.training.inputs import validation_batches
 from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -113,7 +111,7 @@ def asked(others, begun):
 @pytest.fixture
 def unmeasured(monkeypatch):
     """Runs end without a look at the test images."""
-    monkeypatch.setattr(run, "measure", lambda *_: None)
+    monkeypatch.setattr(run, "predict_and_score", lambda *_: None)
 
 
 def test_a_transferred_backbone_beats_the_same_budget_from_scratch(
@@ -191,7 +189,7 @@ def test_a_run_that_gets_no_better_ends_early_and_stays_ended(probe, probed, unm
         again = train(probe, folder)
     assert not again.fitted and len(again.history["loss"]) == epochs
     assert f"{folder}: ended early, after {epochs} epochs." in caplog.messages
-    assert "goes on" not in caplog.text
+    assert "resumes" not in caplog.text
 
 
 def test_a_probe_that_is_killed_ends_as_if_it_had_not_been(probe, probed, unmeasured, tmp_path):
@@ -224,7 +222,7 @@ def test_frozen_blocks_stay_and_the_others_learn(asked, begun, unmeasured, tmp_p
 def test_a_run_does_not_go_on_with_other_groups(name, value, probe, probed):
     other = dataclasses.replace(probe, **{name: value})
     old = getattr(probe, name)
-    with pytest.raises(ResumeError, match=f"--{name} was {old}, now {value}"):
+    with pytest.raises(ResumeError, match=f"`{name}` was {old}, now {value}"):
         train(other, probed[1])
 
 
@@ -283,16 +281,3 @@ def test_a_classifier_for_as_many_classes_starts_afresh_too(asked, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     load_run_weights(model, config, complete=True)
     assert np.abs(model.get_layer("head").get_weights()[0] - fresh[0]).max() > 1e-3
-
-
-def test_rare_classes_count_as_much_as_frequent_ones():
-    labels = np.array([0] * 6 + [2] * 2)
-    weights = balanced_weights(labels, 4)
-    np.testing.assert_allclose(weights, [8 / 12, 1.0, 8 / 4, 1.0])
-    targets = np.array([[1, 0, 0, 0], [0.25, 0, 0.75, 0]], np.float32)
-    batches = tf.data.Dataset.from_tensors((np.zeros((2, 3)), targets))
-    ((_, _, found),) = weighted(batches, weights).as_numpy_iterator()
-    np.testing.assert_allclose(found, [2 / 3, 1 / 6 + 1.5], rtol=1e-6)
-    smoothed = batches.map(lambda inputs, targets: (inputs, 0.9 * targets + 0.1 / 4))
-    ((_, _, same),) = weighted(smoothed, weights, 0.1).as_numpy_iterator()
-    np.testing.assert_allclose(same, found, rtol=1e-6)

@@ -1,11 +1,58 @@
 import gc
+import json
 import weakref
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.training.devices.feeding import feed, hold_iterators
+from t2t_keras.training.devices.mirrored import (
+    feed,
+    hold_iterators,
+    make_strategy,
+    refuse_several_workers,
+)
+
+
+def test_a_cpu_is_one_replica():
+    strategy = make_strategy(("cpu:0",))
+    assert isinstance(strategy, tf.distribute.MirroredStrategy)
+    assert strategy.num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize("devices", [("tpu:0",), ("cpu",), ("cpu:0", "cpu:0"), ("CPU:0", "cpu:0")])
+def test_a_wrong_device_is_named(devices):
+    with pytest.raises(ValueError, match=f"Received: devices={','.join(devices)}"):
+        make_strategy(devices)
+
+
+def test_a_missing_gpu_is_named():
+    with pytest.raises(ValueError, match="`devices` may name .* GPUs.*gpu:99"):
+        make_strategy(("gpu:99",))
+
+
+def test_logical_cpus_come_too_late_in_a_started_process():
+    tf.config.list_logical_devices()
+    with pytest.raises(ValueError, match="asks for 64 CPU devices.*fresh process"):
+        make_strategy(("cpu:0", "cpu:63"))
+
+
+@pytest.mark.parametrize("text", ["", json.dumps({"cluster": {"worker": ["localhost:1"]}})])
+def test_one_machine_is_fine(text):
+    refuse_several_workers({"TF_CONFIG": text})
+
+
+def test_several_machines_are_refused_with_what_works(monkeypatch):
+    text = json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker"}})
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match="names 2 machines.*JAX"):
+        make_strategy(("cpu:0",))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": 3}', '{"cluster": {"worker": 3}}'])
+def test_an_unreadable_tf_config_is_shown(text):
+    with pytest.raises(ValueError, match="Received: TF_CONFIG="):
+        refuse_several_workers({"TF_CONFIG": text})
 
 
 def batches():

@@ -53,7 +53,7 @@ def test_a_second_run_in_a_folder_is_refused_and_told_who_is_there(tmp_path):
     os.waitpid(other, 0)
     assert not is_busy(folder)
     with lock_run_directory(folder), lock_run_directory(folder):
-        assert f"process {os.getpid()} on" in (folder / ".lock").read_text()
+        assert f"process {os.getpid()} on" in (folder / ".lock-holder").read_text()
     assert unfinished_run(tmp_path, make_config(**BASE), "metrics.json") == folder
 
 
@@ -76,7 +76,7 @@ def test_a_run_starts_goes_on_or_is_refused(tmp_path):
         open_run(tmp_path / "on", config, resume=False)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="other: is no run that could go on"):
+    with pytest.raises(ValueError, match="other: is no run that could resume"):
         open_run(tmp_path / "other", config)
 
 
@@ -87,7 +87,7 @@ def test_a_run_whose_checkpoints_are_gone_never_starts_from_random_weights(tmp_p
         open_run(folder, make_config(**BASE))
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "step-00000007").mkdir()
-    with pytest.raises(ResumeError, match="holds no whole checkpoint"):
+    with pytest.raises(ResumeError, match="holds no intact checkpoint"):
         open_run(folder, make_config(**BASE))
 
 
@@ -131,7 +131,7 @@ def test_a_run_cannot_change_what_its_state_hangs_on(name, from_checkpoint, tmp_
     before = plain_settings(make_config(**BASE))[name]
     with_split = {"eval_split": "test", "held_out": 0.0} if name == "train_split" else {}
     config = make_config(**{**BASE, name: FIXED[name], **with_split})
-    message = f"--{name} was .*{before if name != 'image_size' else ''}.*cannot change within a run"
+    message = f"`{name}` was .*{before if name != 'image_size' else ''}.*cannot change within a run"
     with pytest.raises(ResumeError, match=message) as refused:
         open_run(folder, config, override=[name])
     assert json.dumps(plain_settings(config)[name]).strip('"').replace("null", "None") in str(
@@ -146,11 +146,11 @@ def test_other_settings_change_with_leave_alone(name, tmp_path, caplog):
     config = make_config(**{**BASE, name: WITH_LEAVE[name]})
     with pytest.raises(ResumeError) as refused:
         open_run(folder, config)
-    assert f"--{name} was {old}, now {WITH_LEAVE[name]}" in str(refused.value)
-    assert f"--override={name}" in str(refused.value)
+    assert f"`{name}` was {old}, now {WITH_LEAVE[name]}" in str(refused.value)
+    assert f"`override={name}`" in str(refused.value)
     with caplog.at_level(logging.INFO, "t2t_keras"):
         assert open_run(folder, config, override=[name]).step == 5
-    assert f"--{name} was {old} and is {WITH_LEAVE[name]} from here on" in caplog.text
+    assert f"{name} was {old} and is {WITH_LEAVE[name]} from here on" in caplog.text
 
 
 @pytest.mark.parametrize("given", [{"save_every": 7}, {"log_every": 7}, {"devices": ("cpu:1",)}])

@@ -1,0 +1,131 @@
+"""The progress of a run: the state that changes while it trains, beside the model's variables."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t_keras.training.checkpoint.variables import Arrays, captured, restore, weight_variables
+from t2t_keras.training.optimizers.averaging import ema_weights
+
+
+class BestWeights:
+    """The weights of the best epoch so far.
+
+    Args:
+        monitor: "val_accuracy", of which the highest is best, or "val_loss", of which the lowest.
+            Among equal accuracies the lowest loss wins.
+        averaged: True to compare and keep the weights' moving average; `val_ema_*` are its scores.
+
+    Attributes:
+        epoch: The best epoch, from 0; None before there is one.
+        logs: Its logs.
+        weights: Key -> array.
+    """
+
+    def __init__(self, monitor: str = "val_accuracy", averaged: bool = False):
+        self.monitor = monitor
+        self.averaged = averaged
+        self.epoch: int | None = None
+        self.logs: dict[str, float] = {}
+        self.weights: Arrays = {}
+
+    def update(self, model: keras.Model, epoch: int, logs: Mapping[str, float]) -> None:
+        """Keeps the model's weights if they are better than the ones kept so far."""
+        if self.epoch is None or self._rank(logs) > self._rank(self.logs):
+            with ema_weights(model) if self.averaged else contextlib.nullcontext():
+                self.load(epoch, logs, captured(weight_variables(model)))
+
+    def load(
+        self, epoch: int, logs: Mapping[str, float], weights: Mapping[str, np.ndarray]
+    ) -> None:
+        """Sets the best epoch, its logs and its weights."""
+        self.epoch, self.logs, self.weights = epoch, dict(logs), dict(weights)
+
+    def restore(self, model: keras.Model) -> None:
+        """Gives a model the best weights."""
+        restore(weight_variables(model), self.weights)
+
+    def scores(self, logs: Mapping[str, float]) -> tuple[float, float]:
+        """Validation accuracy and loss of the weights that are compared."""
+        prefix = "val_ema_" if self.averaged else "val_"
+        return logs[f"{prefix}accuracy"], logs[f"{prefix}loss"]
+
+    def _rank(self, logs: Mapping[str, float]) -> tuple[float, float]:
+        accuracy, loss = self.scores(logs)
+        return (accuracy if self.monitor == "val_accuracy" else 0.0), -loss
+
+
+@dataclasses.dataclass(eq=False)
+class RunState:
+    """The progress of a run; all that is derived here depends on these fields alone.
+
+    Args:
+        steps_per_epoch: Batches in an epoch.
+        epochs: Epochs of the whole run.
+        best: The best weights so far.
+        patience: Epochs without better weights after which the run ends; 0 never ends it.
+        step: Batches trained on, over all epochs.
+        history: The logs of each finished epoch.
+        epoch_logs: The training logs of an epoch of which only the validation is left.
+        seconds: Time spent in `fit`, in earlier processes too.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+    best: BestWeights = dataclasses.field(default_factory=BestWeights)
+    patience: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    epoch_logs: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 0; it ends with its validation."""
+        return len(self.history)
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Batches of this epoch already trained on."""
+        return self.step - self.epoch * self.steps_per_epoch
+
+    @property
+    def steps_left(self) -> int:
+        """Batches of this epoch still to train on."""
+        return self.steps_per_epoch - self.step_in_epoch
+
+    @property
+    def ended_early(self) -> bool:
+        """True once the best weights have not changed for `patience` epochs."""
+        waited = self.epoch - 1 - self.best.epoch if self.best.epoch is not None else 0
+        return 0 < self.patience <= waited
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing is left to train."""
+        return self.ended_early or self.epoch >= self.epochs
+
+    def progress(self) -> dict[str, Any]:
+        """The part of the state that a checkpoint keeps as JSON, beside the step."""
+        return {
+            "history": list(self.history),
+            "epoch_logs": self.epoch_logs,
+            "best_epoch": self.best.epoch,
+            "best_logs": self.best.logs,
+            "seconds": self.seconds,
+        }
+
+    def load(
+        self, step: int, progress: Mapping[str, Any], best_weights: Mapping[str, np.ndarray]
+    ) -> None:
+        """Sets the state from a checkpoint."""
+        self.step = step
+        self.history = list(progress["history"])
+        self.epoch_logs = dict(progress["epoch_logs"])
+        self.seconds = progress["seconds"]
+        if progress["best_epoch"] is not None:
+            self.best.load(progress["best_epoch"], progress["best_logs"], best_weights)
