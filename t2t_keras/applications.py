@@ -6,18 +6,19 @@ import inspect
 import numbers
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec
 
 import keras
 
+from t2t_keras.errors import check
 from t2t_keras.models import build_model
 from t2t_keras.variants import VARIANTS, Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
 MIN_SIDE = 16
 _POOLINGS = (None, "token", "avg", "max")
-Activation = str | Callable[[Any], Any] | None
-Shape = tuple[int | None, int | None, int]  # height, width, channels
+_OWN_ARGUMENT = "    variant_config: The sizes.\n"
+_Arguments = ParamSpec("_Arguments")
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -40,77 +41,48 @@ def create_model(name: str, **kwargs: Any) -> keras.Model:
         ValueError: No variant has that name; the message lists those that come near.
     """
     key = name.lower()
-    if key not in VARIANTS:
-        near = difflib.get_close_matches(key, VARIANTS, n=3) or list(VARIANTS)
-        raise ValueError(
-            f"`name` must be one of `t2t_keras.list_models()`, such as {', '.join(near)}. "
-            f"Received: name={name}"
-        )
+    near = difflib.get_close_matches(key, VARIANTS, n=3) or list(VARIANTS)
+    expected = f"one of `t2t_keras.list_models()`, such as {', '.join(near)}"
+    check(key in VARIANTS, "name", name, expected)
     return T2TViT(VARIANTS[key], **{"weights": "imagenet", "name": key, **kwargs})
 
 
-def check_arguments(
-    include_top: bool,
-    weights: str | os.PathLike | None,
-    pooling: str | None,
-    classes: int,
-    activation: Activation,
-    drop_rates: dict[str, float],
+def _check_arguments(
+    include_top: bool, weights: Any, pooling: str | None, classes: int, activation: Any
 ) -> None:
-    """Raises a ValueError that names the argument and what is allowed."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "T2T-ViT takes images as (height, width, channels): set "
             '`keras.config.set_image_data_format("channels_last")`. '
             f"Received: image_data_format={keras.config.image_data_format()}"
         )
-    if pooling not in _POOLINGS:
-        raise ValueError(f"`pooling` must be one of {_POOLINGS}. Received: pooling={pooling}")
-    if include_top and (not isinstance(classes, numbers.Integral) or classes < 1):
-        raise ValueError(
-            f"`classes` must be a whole number of at least 1. Received: classes={classes}"
-        )
-    if include_top and weights is not None and activation not in (None, "softmax"):
-        raise ValueError(
-            "`classifier_activation` must be None or 'softmax' where weights are given. "
-            f"Received: classifier_activation={activation}"
-        )
-    for name, rate in drop_rates.items():
-        if not 0 <= rate < 1:
-            raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate}")
+    check(pooling in _POOLINGS, "pooling", pooling, f"one of {_POOLINGS}")
+    if include_top:
+        whole = isinstance(classes, numbers.Integral) and classes >= 1
+        check(whole, "classes", classes, "a whole number of at least 1")
+        plain = weights is None or activation in (None, "softmax")
+        expected = "None or 'softmax' where weights are given"
+        check(plain, "classifier_activation", activation, expected)
 
 
-def _check_shape(shape: tuple[int | None, ...], weights: str | os.PathLike | None) -> None:
-    if len(shape) != 3:
-        raise ValueError(
-            "`input_shape` must be (height, width, channels), each a number, or None for height "
-            f"and width. Received: input_shape={shape}"
-        )
-    height, width, channels = shape
-    if any(side is not None and side < MIN_SIDE for side in (height, width)):
-        raise ValueError(
-            f"`input_shape` must have a height and width of at least {MIN_SIDE} pixels. "
-            f"Received: input_shape={shape}"
-        )
-    if channels is None or channels < 1:
-        raise ValueError(
-            "`input_shape` must end in the number of channels, 3 for color images. "
-            f"Received: input_shape={shape}"
-        )
-    if weights is not None and channels != 3:
-        raise ValueError(
-            "`input_shape` must have 3 channels where weights are given. "
-            f"Received: input_shape={shape}"
-        )
+def _check_shape(shape: tuple, weights: Any) -> None:
+    expected = "(height, width, channels), each a number, or None for height and width"
+    check(len(shape) == 3, "input_shape", shape, expected)
+    *sides, channels = shape
+    large = all(side is None or side >= MIN_SIDE for side in sides)
+    expected = f"of a height and width of at least {MIN_SIDE} pixels"
+    check(large, "input_shape", shape, expected)
+    counted = channels is not None and channels >= 1
+    expected = "(height, width, channels) with a number of channels, 3 for color images"
+    check(counted, "input_shape", shape, expected)
+    colored = weights is None or channels == 3
+    check(colored, "input_shape", shape, "of 3 channels where weights are given")
 
 
-def image_tensor(
-    input_tensor: Any,
-    input_shape: Shape | None,
-    variant: Variant,
-    weights: str | os.PathLike | None,
-) -> tuple[Any, Any]:
-    """The images' Keras tensor and what the model is called on.
+def _image_tensor(
+    input_tensor: Any, input_shape: tuple | None, variant: Variant, weights: Any
+) -> tuple[keras.KerasTensor, Any]:
+    """The images' Keras tensor and the model's inputs.
 
     Raises:
         ValueError: The shape is none that the model takes.
@@ -120,56 +92,15 @@ def image_tensor(
         _check_shape(tuple(shape), weights)
         images = keras.Input(shape, name="image")
         return images, images
-    if not keras.utils.is_keras_tensor(input_tensor):
-        raise ValueError(
-            "`input_tensor` must be a Keras tensor, such as `keras.Input(...)` gives. "
-            f"Received: input_tensor={input_tensor}"
-        )
+    symbolic = keras.utils.is_keras_tensor(input_tensor)
+    expected = "a Keras tensor, such as `keras.Input(...)` gives"
+    check(symbolic, "input_tensor", input_tensor, expected)
     given = tuple(input_tensor.shape[1:])
     _check_shape(given, weights)
-    if input_shape is not None and tuple(input_shape) != given:
-        raise ValueError(
-            f"`input_shape` and the shape of `input_tensor`, {given}, must be equal where both are "
-            f"given. Received: input_shape={input_shape}"
-        )
+    same = input_shape is None or tuple(input_shape) == given
+    expected = f"the shape of `input_tensor`, {given}, where both are given"
+    check(same, "input_shape", input_shape, expected)
     return input_tensor, keras.utils.get_source_inputs(input_tensor)
-
-
-_OWN_ARGUMENT = "    variant_config: The sizes.\n"
-
-
-def _build(
-    variant: Variant,
-    variant_name: str | None,
-    include_top: bool,
-    weights: str | os.PathLike | None,
-    input_tensor: Any,
-    input_shape: Shape | None,
-    pooling: str | None,
-    classes: int,
-    classifier_activation: Activation,
-    name: str,
-    drop_rates: dict[str, float],
-) -> keras.Model:
-    check_weights(weights, variant_name)
-    check_arguments(
-        include_top, weights, pooling, classes, classifier_activation, drop_rates=drop_rates
-    )
-    images, inputs = image_tensor(input_tensor, input_shape, variant, weights)
-    model = build_model(
-        variant,
-        images,
-        inputs=inputs,
-        include_top=include_top,
-        pooling=pooling,
-        classes=int(classes) if include_top else None,
-        classifier_activation=classifier_activation,
-        name=name,
-        drop_rates=drop_rates,
-    )
-    if weights is not None:
-        load_weights(model, weights, variant, variant_name)
-    return model
 
 
 def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
@@ -177,10 +108,10 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     include_top: bool = True,
     weights: str | os.PathLike | None = None,
     input_tensor: Any = None,
-    input_shape: Shape | None = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Activation = "softmax",
+    classifier_activation: str | None = "softmax",
     name: str = "t2t_vit",
     *,
     drop_rate: float = 0.0,
@@ -191,7 +122,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
 
     Args:
         variant_config: The sizes.
-        include_top: Whether the classifier on the class token is part of the model.
+        include_top: True makes the classifier on the class token part of the model.
         weights: "imagenet" (the authors' released weights, fetched once and kept), the path of a
             `.weights.h5`, `.keras`, `.safetensors` or official `.pth` / `.pth.tar` file, or None
             (random weights).
@@ -227,81 +158,50 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
             "`variant_config` must be a `t2t_keras.Variant`; a published model goes by its name, "
             f'as in `create_model("t2t_vit_14")`. Received: variant_config={variant_config}'
         )
-    drop_rates = {
-        "drop_rate": drop_rate,
-        "attn_drop_rate": attn_drop_rate,
-        "drop_path_rate": drop_path_rate,
-    }
-    return _build(
+    variant_name = published_name(variant_config)
+    check_weights(weights, variant_name)
+    _check_arguments(include_top, weights, pooling, classes, classifier_activation)
+    rates = {"drop_rate": drop_rate, "attn_drop_rate": attn_drop_rate}
+    rates["drop_path_rate"] = drop_path_rate
+    for rate_name, rate in rates.items():
+        check(0 <= rate < 1, rate_name, rate, "in [0, 1)")
+    images, inputs = _image_tensor(input_tensor, input_shape, variant_config, weights)
+    model = build_model(
         variant_config,
-        published_name(variant_config),
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        drop_rates,
+        images,
+        inputs=inputs,
+        include_top=include_top,
+        pooling=pooling,
+        classes=int(classes) if include_top else classes,
+        classifier_activation=classifier_activation,
+        name=name,
+        **rates,
+    )
+    if weights is not None:
+        load_weights(model, weights, variant_config, variant_name)
+    return model
+
+
+def _published(
+    function_name: str,
+    variant_name: str,
+    function: Callable[Concatenate[Variant, _Arguments], keras.Model] = T2TViT,
+) -> Callable[_Arguments, keras.Model]:
+    """The model function of a published variant: `T2TViT`'s signature with other defaults."""
+    signature, defaults = inspect.signature(function), {"weights": "imagenet", "name": variant_name}
+    _, *parameters = signature.parameters.values()
+    signature = signature.replace(
+        parameters=[p.replace(default=defaults.get(p.name, p.default)) for p in parameters]
     )
 
+    def create(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> keras.Model:
+        given = signature.bind(*args, **kwargs).arguments
+        return function(VARIANTS[variant_name], **{**defaults, **given})
 
-class ModelFunction(Protocol):
-    """The type of `T2TViT14` and the others, which `_published` makes."""
-
-    def __call__(
-        self,
-        include_top: bool = True,
-        weights: str | os.PathLike | None = "imagenet",
-        input_tensor: Any = None,
-        input_shape: Shape | None = None,
-        pooling: str | None = None,
-        classes: int = 1000,
-        classifier_activation: Activation = "softmax",
-        name: str = ...,
-        *,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-    ) -> keras.Model: ...
-
-
-def _published(function_name: str, variant_name: str) -> ModelFunction:
-    """Returns the model function of a published variant."""
-
-    def create(
-        include_top: bool = True,
-        weights: str | os.PathLike | None = "imagenet",
-        input_tensor: Any = None,
-        input_shape: Shape | None = None,
-        pooling: str | None = None,
-        classes: int = 1000,
-        classifier_activation: Activation = "softmax",
-        name: str = variant_name,
-        *,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-    ) -> keras.Model:
-        return T2TViT(
-            VARIANTS[variant_name],
-            include_top,
-            weights,
-            input_tensor,
-            input_shape,
-            pooling,
-            classes,
-            classifier_activation,
-            name,
-            drop_rate=drop_rate,
-            attn_drop_rate=attn_drop_rate,
-            drop_path_rate=drop_path_rate,
-        )
-
+    create.__signature__ = signature
     create.__name__ = create.__qualname__ = function_name
     # Python 3.13 keeps docstrings without their indentation, and -OO keeps none.
-    arguments = inspect.cleandoc(T2TViT.__doc__ or "").partition(_OWN_ARGUMENT)[2]
+    arguments = inspect.cleandoc(function.__doc__ or "").partition(_OWN_ARGUMENT)[2]
     create.__doc__ = f"The published variant `{variant_name}`.\n\nArgs:\n{arguments}"
     return create
 

@@ -9,6 +9,7 @@ import re
 
 import keras
 
+from t2t_keras.errors import check
 from t2t_keras.layers import ClassToken, PositionTable, T2TBlock, TokenPooling, Transition
 from t2t_keras.layers.encoder import BlockLayer, Encoder
 
@@ -22,13 +23,9 @@ NORM = f"{ENCODER}_norm"
 POOLING = "pooling"
 HEAD = "head"
 PREDICTIONS = "predictions"
+PADDING = "_padding"  # ends the name of the layer that pads a convolution's map
 
 _NUMBER = re.compile(r"(?:encoder_block|dense_growth_block|transition)_(\d+)(?:/|$)")
-
-
-def padding_name(name: str) -> str:
-    """The name of the layer that pads a convolution's map."""
-    return f"{name}_padding"
 
 
 def block_number(path: str) -> int | None:
@@ -147,24 +144,15 @@ def parts_of(model: keras.Model) -> Parts:
             f"loaded from its `.keras` file.{_hint(layers)} "
             f"Received: model={getattr(model, 'name', model)}"
         )
-    names = [
-        part
-        for name in (*T2T_BLOCKS, *CONVOLUTIONS, PROJECT)
-        for part in (padding_name(name), name)
-    ]
-    stem = tuple(layers[name] for name in names if name in layers)
-    stages = {
-        layer.name: index
-        for index, layer in enumerate(stem)
-        if not isinstance(layer, keras.layers.ZeroPadding2D)
-    }
+    stages = (*T2T_BLOCKS, *CONVOLUTIONS, PROJECT)
+    names = [part for stage in stages for part in (stage + PADDING, stage) if part in layers]
     pooling, head = layers.get(POOLING), layers.get(HEAD)
     classifies = isinstance(pooling, TokenPooling) and isinstance(head, keras.layers.Dense)
     classifier = (pooling, head, layers.get(PREDICTIONS)) if classifies else (None, None, None)
     return Parts(
         model,
-        stem,
-        stages,
+        tuple(layers[name] for name in names),
+        {name: index for index, name in enumerate(names) if name in stages},
         layers[CLASS_TOKEN],
         layers[POSITION_TABLE],
         blocks,
@@ -186,8 +174,5 @@ def _hint(layers: dict[str, keras.layers.Layer]) -> str:
 
 def require_head(parts: Parts) -> None:
     """Raises a ValueError where a model has no classifier."""
-    if parts.head is None:
-        raise ValueError(
-            "`model` must have its classifier; build it with include_top=True. "
-            f"Received: model={parts.model.name}"
-        )
+    expected = "a model with its classifier, built with include_top=True"
+    check(parts.head is not None, "model", parts.model.name, expected)

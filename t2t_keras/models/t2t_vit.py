@@ -1,5 +1,7 @@
 """Functional T2T-ViT graphs with random weights: stem, encoder, classifier."""
 
+from typing import Any
+
 import keras
 
 from t2t_keras.layers import (
@@ -7,16 +9,16 @@ from t2t_keras.layers import (
     DeepNarrowEncoder,
     DenseEncoder,
     PositionTable,
+    T2TBlock,
     TokenPooling,
 )
 from t2t_keras.layers.primitives import convolution_kernel, linear_kernel
 from t2t_keras.layers.soft_split import split_size
-from t2t_keras.layers.t2t_block import T2TBlock
 from t2t_keras.models import structure
 from t2t_keras.variants import Variant
 
 
-def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
+def grid_size(height: int, width: int, variant: Variant) -> tuple[int, ...]:
     """Rows and columns of tokens that the stem makes of an image of that size in pixels."""
     sizes = [height, width]
     for split in variant.soft_splits:
@@ -24,107 +26,99 @@ def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
     return tuple(sizes)
 
 
-def _convolution(feature_map, filters: int, split, kernel_initializer, name: str):
+def _convolution(
+    feature_map: keras.KerasTensor,
+    filters: int,
+    split: tuple[int, int, int],
+    kernel_initializer: keras.initializers.Initializer,
+    name: str,
+) -> keras.KerasTensor:
     kernel_size, strides, padding = split
-    padded = keras.layers.ZeroPadding2D(
-        padding, data_format="channels_last", name=structure.padding_name(name)
-    )(feature_map)
-    return keras.layers.Conv2D(
-        filters,
-        kernel_size,
-        strides,
-        data_format="channels_last",
-        kernel_initializer=kernel_initializer,
-        name=name,
-    )(padded)
+    layout = {"data_format": "channels_last"}
+    padded = keras.layers.ZeroPadding2D(padding, **layout, name=name + structure.PADDING)
+    convolution = keras.layers.Conv2D(
+        filters, kernel_size, strides, kernel_initializer=kernel_initializer, **layout, name=name
+    )
+    return convolution(padded(feature_map))
 
 
-def build_stem(images, variant: Variant):
+def build_stem(images: keras.KerasTensor, variant: Variant) -> keras.KerasTensor:
     """Applies the T2T module: (B, H, W, C) images -> (B, h, w, embed_dim) feature map.
 
     The last soft split and its linear layer are one convolution: no token layer follows it.
 
     Reference: arXiv:2101.11986, section 3.1; official `t2t_vit.T2T_module`.
     """
-    feature_map = images
-    first_splits, last_split = variant.soft_splits[:-1], variant.soft_splits[-1]
+    feature_map, token_dim = images, variant.token_dim
+    *first_splits, last_split = variant.soft_splits
     if variant.token_type == "convolution":
         for name, split in zip(structure.CONVOLUTIONS, first_splits, strict=True):
-            feature_map = _convolution(
-                feature_map, variant.token_dim, split, convolution_kernel(), name
-            )
-        project_kernel = convolution_kernel()
+            feature_map = _convolution(feature_map, token_dim, split, convolution_kernel(), name)
+        kernel = convolution_kernel()
     else:
         for name, split in zip(structure.T2T_BLOCKS, first_splits, strict=True):
-            feature_map = T2TBlock(
-                variant.token_dim, *split, token_type=variant.token_type, name=name
-            )(feature_map)
-        project_kernel = linear_kernel()
-    return _convolution(
-        feature_map, variant.embed_dim, last_split, project_kernel, structure.PROJECT
-    )
+            block = T2TBlock(token_dim, *split, token_type=variant.token_type, name=name)
+            feature_map = block(feature_map)
+        kernel = linear_kernel()
+    return _convolution(feature_map, variant.embed_dim, last_split, kernel, structure.PROJECT)
 
 
-def _encoder(variant: Variant, drop_rates: dict) -> keras.layers.Layer:
-    sizes = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio}
-    if variant.block_type == "dense":
-        return DenseEncoder(
-            variant.depth, variant.growth_rate, **sizes, **drop_rates, name=structure.ENCODER
-        )
-    return DeepNarrowEncoder(
-        variant.depth, **sizes, **drop_rates, block_type=variant.block_type, name=structure.ENCODER
-    )
-
-
-def build_tokens(images, variant: Variant, drop_rates: dict):
+def build_tokens(
+    images: keras.KerasTensor, variant: Variant, rates: dict[str, float]
+) -> keras.KerasTensor:
     """(B, H, W, C) normalized images -> (B, 1 + h * w, D) encoded tokens, the class token first."""
     feature_map = build_stem(images, variant)
     height, width = (side or variant.image_size for side in images.shape[1:3])
-    positions = PositionTable(grid_size(height, width, variant), name=structure.POSITION_TABLE)
-    tokens = positions(ClassToken(name=structure.CLASS_TOKEN)(feature_map), feature_map)
-    tokens = keras.layers.Dropout(drop_rates["drop_rate"], name="position_drop")(tokens)
-    return _encoder(variant, drop_rates).as_nodes(tokens)
+    table = PositionTable(grid_size(height, width, variant), name=structure.POSITION_TABLE)
+    tokens = table(ClassToken(name=structure.CLASS_TOKEN)(feature_map), feature_map)
+    tokens = keras.layers.Dropout(rates["drop_rate"], name="position_drop")(tokens)
+    sizes = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio, **rates}
+    if variant.block_type == "dense":
+        encoder = DenseEncoder(variant.depth, variant.growth_rate, **sizes, name=structure.ENCODER)
+    else:
+        encoder = DeepNarrowEncoder(
+            variant.depth, **sizes, block_type=variant.block_type, name=structure.ENCODER
+        )
+    return encoder.as_nodes(tokens)
 
 
 def build_model(
     variant: Variant,
-    images,
+    images: keras.KerasTensor,
     *,
-    inputs,
-    include_top: bool,
-    pooling: str | None,
-    classes: int,
-    classifier_activation,
-    name: str,
-    drop_rates: dict,
+    inputs: Any = None,
+    include_top: bool = True,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = None,
+    name: str = "t2t_vit",
+    drop_rate: float = 0.0,
+    attn_drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> keras.Model:
-    """The functional model from `inputs` through `images` to classes, a vector or tokens.
+    """A model from (B, H, W, C) normalized images to classes, a vector or tokens.
 
     Args:
         variant: The model's sizes.
-        images: (B, H, W, C) Keras tensor, the normalized images; H and W may be None.
-        inputs: What the model is called on; `images` or what it was computed from.
-        include_top: Whether the class token goes through the classifier.
-        pooling: Without the classifier: None (all tokens), "token", "avg" or "max".
-        classes: Number of classes.
-        classifier_activation: Keras activation of the classifier; None gives logits.
-        name: The model's name.
-        drop_rates: `drop_rate`, `attn_drop_rate` and `drop_path_rate`, each in [0, 1).
+        images: Keras tensor; H and W may be None.
+        inputs: The model's inputs, where `images` was computed from them.
+        include_top, pooling, classes, ...: As in `t2t_keras.T2TViT`, checked by the caller.
 
     Returns:
         A `keras.Model`; its last layer computes in float32 under any policy.
 
     Reference: arXiv:2101.11986, figure 5; official `t2t_vit.T2T_ViT`.
     """
-    outputs = build_tokens(images, variant, drop_rates)
+    rates = {"drop_rate": drop_rate, "attn_drop_rate": attn_drop_rate}
+    outputs = build_tokens(images, variant, {**rates, "drop_path_rate": drop_path_rate})
     if include_top:
-        vector = TokenPooling("token", name=structure.POOLING)(outputs)
-        logits = keras.layers.Dense(
-            classes, kernel_initializer=linear_kernel(), name=structure.HEAD
-        )(vector)
-        outputs = keras.layers.Activation(
-            classifier_activation, dtype="float32", name=structure.PREDICTIONS
-        )(logits)
-    elif pooling is not None:
+        pooling = "token"
+    if pooling is not None:
         outputs = TokenPooling(pooling, name=structure.POOLING)(outputs)
-    return keras.Model(inputs, outputs, name=name)
+    if include_top:
+        head = keras.layers.Dense(classes, kernel_initializer=linear_kernel(), name=structure.HEAD)
+        predictions = keras.layers.Activation(
+            classifier_activation, dtype="float32", name=structure.PREDICTIONS
+        )
+        outputs = predictions(head(outputs))
+    return keras.Model(images if inputs is None else inputs, outputs, name=name)

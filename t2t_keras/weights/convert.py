@@ -36,13 +36,10 @@ def classifier(
     return build_model(
         variant,
         images,
-        inputs=images,
         include_top=classes is not None,
         pooling="token",
         classes=classes,
-        classifier_activation=None,
         name=name,
-        drop_rates={"drop_rate": 0.0, "attn_drop_rate": 0.0, "drop_path_rate": 0.0},
     )
 
 
