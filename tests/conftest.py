@@ -1,4 +1,4 @@
-"""What every test may ask for: the authors' numbers, and quiet, repeatable runs."""
+"""Fixtures of all tests: the authors' numbers, and quiet, repeatable runs."""
 
 import os
 
@@ -17,13 +17,13 @@ import pytest
 DATA = Path(__file__).parent / "goldens"
 MEMORY = Path("/dev/shm")  # Linux's file system in memory
 
-# Checkpoints wait until the disk has them; where it is slow that takes minutes in all.
+# Checkpoints are flushed to disk, which takes minutes in all on a slow one.
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_configure(config):
-    """Each process that tests starts TensorFlow as `quick_graphs` has it, before a test does."""
+    """Starts TensorFlow with the settings of `quick_graphs` in each process that runs tests."""
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if not hands_out and importlib.import_module("keras").config.backend() == "tensorflow":
         importlib.import_module("tests.support.quick_graphs")
@@ -31,9 +31,9 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def _repeatable():
-    """Keras draws its seeds from Python's generator.
+    """Seeds Python's generator, which Keras draws its seeds from, and NumPy's.
 
-    `keras.utils.set_random_seed` would empty TensorFlow's caches too: half a second a test.
+    `keras.utils.set_random_seed` would also clear TensorFlow's caches, for half a second a test.
     """
     random.seed(0)
     np.random.seed(0)

@@ -1,6 +1,7 @@
 """The rooms of the package: who may import whom, read off the source."""
 
 import ast
+import graphlib
 import sys
 from pathlib import Path
 
@@ -148,20 +149,11 @@ def lines_of(folder: Path) -> int:
 
 def cycle(imports: Imports) -> list[str]:
     """The modules of a circle of imports, or nothing."""
-    done, path = set(), []
-
-    def visit(module: str) -> list[str]:
-        if module in path:
-            return [*path[path.index(module) :], module]
-        if module in done or module not in imports:
-            return []
-        path.append(module)
-        found = next(filter(None, map(visit, sorted(imports[module]))), [])
-        path.pop()
-        done.add(module)
-        return found
-
-    return next(filter(None, map(visit, sorted(imports))), [])
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1][::-1]
+    return []
 
 
 def outsiders(imports: Imports) -> dict[str, set[str]]:
@@ -284,12 +276,12 @@ def test_a_circle_through_a_stub_is_seen(tmp_path):
     (tmp_path / "__init__.pyi").write_text("from . import part as part\nfrom .other import x as x")
     (tmp_path / "part.py").write_text(f"from {tmp_path.name} import x")
     (tmp_path / "other.py").write_text("x = 1")
-    assert cycle(imports_of(tmp_path)) == [tmp_path.name, f"{tmp_path.name}.part", tmp_path.name]
+    assert set(cycle(imports_of(tmp_path))) == {tmp_path.name, f"{tmp_path.name}.part"}
 
 
 def test_a_circle_is_seen():
     circle = {"a": {"b", "keras"}, "b": {"c"}, "c": {"b"}}
-    assert cycle(circle) == ["b", "c", "b"]
+    assert cycle(circle) in (["b", "c", "b"], ["c", "b", "c"])
 
 
 def test_imports_inside_functions_count():

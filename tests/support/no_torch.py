@@ -1,10 +1,10 @@
-"""Importing this makes `import torch` fail in the process, whether it is installed or not."""
+"""Makes `import torch` fail in this process, even where torch is installed."""
 
 import sys
 
 
 class _NoTorch:
-    """A finder that is asked before all others."""
+    """The first finder that Python asks."""
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "torch":

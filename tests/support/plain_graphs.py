@@ -1,11 +1,11 @@
-"""TensorFlow's graphs, run as they were written."""
+"""TensorFlow runs graphs as they were written."""
 
 import tensorflow as tf
 
 
 def leave_graphs_alone(yes: bool = True) -> None:
-    """Whether TensorFlow leaves the rewriting of graphs out, in this process and from now on.
+    """Turns the rewriting of graphs off in this process, or on again.
 
-    It does not start TensorFlow. The functions inside datasets stay as that start finds them.
+    It does not start TensorFlow. Functions inside datasets keep the setting from that start.
     """
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": yes})

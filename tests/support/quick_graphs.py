@@ -14,8 +14,8 @@ leave_graphs_alone()
 tf.constant(0)
 leave_graphs_alone(False)
 
-# Keras gives its datasets no options, and an iterator of such a one, long forgotten, may keep a
-# later test's `gc.collect` waiting for a minute (see `plain_options`).
+# Keras gives its datasets no options, and an abandoned iterator of such a dataset may block a later
+# test's `gc.collect` for a minute (see `plain_options`).
 _tuned = tf.data.Dataset.__iter__
 tf.data.Dataset.__iter__ = lambda dataset: _tuned(dataset.with_options(plain_options()))
 
