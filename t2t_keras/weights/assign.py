@@ -2,13 +2,15 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import NoReturn
 
 import keras
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.models.structure import POSITION_TABLE
+from t2t_keras.weights.identify import identify
 from t2t_keras.weights.mapping import Entry, Shape, official_entries, resize_position_table
 from t2t_keras.weights.torch_reader import printable
 
@@ -101,16 +103,20 @@ def _resized_table(
     return resized, how
 
 
-def _refuse(source: str, missing: Sequence, surplus: Sequence, misshapen: Sequence) -> None:
+def _refuse(source: str, state: Mapping[str, np.ndarray], misfits: Mapping[str, list]) -> NoReturn:
+    """Lists the misfits and says which published model the state dict would fit."""
     lines = [f"{source}: does not fit the model, so nothing was loaded."]
-    for kind, names in (
-        ("- missing", missing),
-        ("+ surplus", surplus),
-        ("! of another shape", misshapen),
-    ):
+    for kind, names in misfits.items():
         lines += [f"  {kind}: {_shown(name)}" for name in names[:_SHOWN]]
         if len(names) > _SHOWN:
             lines.append(f"  {kind[0]} ... and {len(names) - _SHOWN} more {kind[2:]}")
+    try:
+        identity = identify(state)
+    except CheckpointError:
+        lines.append("Its keys and shapes are those of no published T2T-ViT.")
+    else:
+        top = f"classes={identity.classes}" if identity.classes else "include_top=False"
+        lines.append(f'It would fit create_model("{identity.name}", {top}).')
     raise CheckpointError("\n".join(lines))
 
 
@@ -175,7 +181,8 @@ def load_state_dict(
         rows.append(Row(key, array.shape, how, entry.variable.path, shape))
     missing = [f"{key} {each.official_shape}" for key, each in entries.items() if key not in state]
     if missing or surplus or misshapen:
-        _refuse(source, missing, surplus, misshapen)
+        misfits = {"- missing": missing, "+ surplus": surplus, "! of another shape": misshapen}
+        _refuse(source, state, misfits)
     for key, array in arrays.items():
         entries[key].variable.assign(array)
     fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in arrays)

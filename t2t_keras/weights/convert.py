@@ -43,26 +43,6 @@ def classifier(
     )
 
 
-def load_or_advise(
-    model: keras.Model,
-    state: Mapping[str, np.ndarray],
-    source: str,
-    table_grid: tuple[int, int] | None = None,
-) -> Report:
-    """Does what `load_state_dict` does, and names the model that would fit where this does not."""
-    try:
-        return load_state_dict(model, state, source, table_grid)
-    except CheckpointError as error:
-        try:
-            identity = identify(state, source=source)
-        except CheckpointError:
-            advice = "Its keys and shapes are those of no published T2T-ViT."
-        else:
-            top = f"classes={identity.classes}" if identity.classes else "include_top=False"
-            advice = f'It would fit create_model("{identity.name}", {top}).'
-        raise CheckpointError(f"{error}\n{advice}") from None
-
-
 def load_official_checkpoint(
     model: keras.Model, path: str | os.PathLike, key: str = "auto"
 ) -> Report:
@@ -86,7 +66,7 @@ def load_official_checkpoint(
     Reference: official `utils.load_for_transfer_learning`.
     """
     state = state_dict_of(read_torch_checkpoint(path), key, os.fspath(path))
-    return load_or_advise(model, state, os.fspath(path))
+    return load_state_dict(model, state, os.fspath(path))
 
 
 def target_suffix(target: str | os.PathLike) -> str:

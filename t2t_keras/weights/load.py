@@ -24,7 +24,6 @@ from t2t_keras.weights.convert import (
     classifier,
     convert,
     load_official_checkpoint,
-    load_or_advise,
 )
 from t2t_keras.weights.download import cached_conversion, fetch_release
 from t2t_keras.weights.formats import FILE_ERRORS, read_safetensors
@@ -39,7 +38,7 @@ logger = logging.getLogger(__name__)
 OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
 _SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *OFFICIAL_SUFFIXES)
-_TABLE, _HEAD = ("layers/position_table/vars", "layers/dense/vars/0")  # in a `.weights.h5`
+_TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"  # in a `.weights.h5`
 
 
 def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -> None:
@@ -217,5 +216,5 @@ def load_weights(
         return load_official_checkpoint(model, path)
     if path.endswith(".safetensors"):
         arrays, grid_size = read_safetensors(path)
-        return load_or_advise(model, state_dict_of(arrays, "", path), path, grid_size)
+        return load_state_dict(model, state_dict_of(arrays, "", path), path, grid_size)
     return _load_keras_file(model, Path(path), variant)

@@ -82,24 +82,16 @@ CONVOLUTION = Layout(
 # torch's Unfold is channel-major: its linear layer becomes a convolution's (ky, kx, c) kernel.
 UNFOLDED_LINEAR = Layout("unfolded linear", _unfold_to_keras, _keras_to_unfold)
 
+_NORMS = {"norm1": "norm1", "norm2": "norm2"}
+_MLP = {"mlp/fc1": "mlp.fc1", "mlp/fc2": "mlp.fc2"}
 _PERFORMER_PARTS = {
-    "norm1": "norm1",
-    "in_proj": "kqv",
-    "proj": "proj",
-    "norm2": "norm2",
-    "mlp/fc1": "mlp.0",
-    "mlp/fc2": "mlp.2",
+    **_NORMS,
+    **{"in_proj": "kqv", "proj": "proj", "mlp/fc1": "mlp.0", "mlp/fc2": "mlp.2"},
 }
-_TRANSFORMER_PARTS = {
-    "norm1": "norm1",
-    "in_proj": "attn.qkv",
-    "proj": "attn.proj",
-    "norm2": "norm2",
-    "mlp/fc1": "mlp.fc1",
-    "mlp/fc2": "mlp.fc2",
-}
+_TRANSFORMER_PARTS = {**_NORMS, **_MLP, "in_proj": "attn.qkv", "proj": "attn.proj"}
 _BLOCK_PARTS = {
-    "norm1": "norm1",
+    **_NORMS,
+    **_MLP,
     "attn/qkv": "attn.qkv",
     "attn/query": "attn.q",
     "attn/key": "attn.k",
@@ -107,9 +99,6 @@ _BLOCK_PARTS = {
     "attn/proj": "attn.proj",
     "squeeze_excite/squeeze": "attn.se_layer.fc.0",
     "squeeze_excite/excite": "attn.se_layer.fc.2",
-    "norm2": "norm2",
-    "mlp/fc1": "mlp.fc1",
-    "mlp/fc2": "mlp.fc2",
     "growth": "dense_linear",
     "linear": "linear",
 }

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError, create_model, load_official_checkpoint
-from t2t_keras.weights.assign import Report
-from t2t_keras.weights.convert import convert, load_or_advise
+from t2t_keras.weights.assign import Report, load_state_dict
+from t2t_keras.weights.convert import convert
 from t2t_keras.weights.state_dict import state_dict_of
 from t2t_keras.weights.torch_reader import read_torch_checkpoint
 from tests.conftest import DATA
@@ -129,7 +129,7 @@ def test_a_file_without_a_head_would_fit_a_model_without_one(golden, published):
     state = _zeros(golden, "t2t_vit_7")
     del state["head.weight"], state["head.bias"]
     with pytest.raises(CheckpointError, match=r'create_model\("t2t_vit_7", include_top=False\)'):
-        load_or_advise(published, state, "x.pth")
+        load_state_dict(published, state, "x.pth")
 
 
 def test_conversion_writes_nothing_of_a_bad_source(tmp_path):

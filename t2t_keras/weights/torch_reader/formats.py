@@ -65,7 +65,7 @@ def _require_readable(archive: StoredZip, folder: str) -> None:
         for name in archive.records
         if not name.startswith(f"{folder}data")
     }
-    order, version = (notes.get("byteorder", b"little"), notes.get("version", b"").strip())
+    order, version = notes.get("byteorder", b"little"), notes.get("version", b"").strip()
     require(
         order == b"little",
         f"its numbers have the byte order {printable(order)}, only little is read",

@@ -76,12 +76,9 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
     except InvalidCheckpoint as error:
         reason, fix = error.reason, error.fix
     except OSError as error:
-        reason, fix = (
-            f"it cannot be read ({error.strerror})",
-            "Check the path and its permissions.",
-        )
+        reason, fix = f"it cannot be read ({error.strerror})", "Check the path and its permissions."
     except MemoryError:
-        reason, fix = ("it needs more memory than there is", "Free memory, or use another machine.")
+        reason, fix = "it needs more memory than there is", "Free memory, or use another machine."
     name = os.fsdecode(path)
     raise CheckpointError(
         f"Checkpoint {name if name.isprintable() else ascii(name)}: {reason}. {fix}"
