@@ -174,15 +174,11 @@ def _small_originals(folder: Path) -> list[Original]:
     weights = rng.standard_normal(24).astype(np.float32)
     halves = rng.standard_normal(6).astype(np.float16)
     storages = {"0": weights, "1": halves, "2": np.arange(3), "3": halves.view("<u2")}
-    sized = {key: (data.size, data.tobytes()) for key, data in storages.items()}
-    raw = {key: data.tobytes() for key, data in storages.items()}
     path, originals = folder / "original.pth", []
-    for zipped in (True, False):
-        pickled = torch.whole(_small_pickle(legacy=not zipped))
-        write = torch.zip_checkpoint if zipped else torch.legacy_checkpoint
-        data = write(pickled, raw if zipped else sized)
+    for legacy in (False, True):
+        data = torch.container(torch.whole(_small_pickle(legacy)), storages, legacy)
         path.write_bytes(data)
-        originals.append(Original(data, digest(read_torch_checkpoint(path)), zipped))
+        originals.append(Original(data, digest(read_torch_checkpoint(path)), not legacy))
     return originals
 
 

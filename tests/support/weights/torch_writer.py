@@ -140,19 +140,23 @@ def legacy_checkpoint(
     return b"".join(map(whole, head)) + pickled + whole(keys) + data
 
 
+def container(pickled: bytes, storages: Mapping[str, np.ndarray], legacy: bool = False) -> bytes:
+    """A file of either format around a pickle and its storages."""
+    if legacy:
+        sized = {key: (data.size, data.tobytes()) for key, data in storages.items()}
+        return legacy_checkpoint(pickled, sized)
+    return zip_checkpoint(pickled, {key: data.tobytes() for key, data in storages.items()})
+
+
 def checkpoint(arrays: Mapping[str, np.ndarray], legacy: bool = False) -> bytes:
     """A file whose pickle is a dict of contiguous tensors, each with a storage of its own."""
     items, storages = {}, {}
     for index, (name, array) in enumerate(arrays.items()):
         key, kind = str(index), STORAGE_NAMES[array.dtype.name]
         strides = [step // array.itemsize for step in np.empty_like(array, order="C").strides]
-        source = storage(key, array.size, kind, legacy)
-        items[name] = tensor(source, array.shape, strides)
-        storages[key] = (array.size, array.tobytes())
-    pickled = whole(mapping(items))
-    if legacy:
-        return legacy_checkpoint(pickled, storages)
-    return zip_checkpoint(pickled, {key: raw for key, (_, raw) in storages.items()})
+        items[name] = tensor(storage(key, array.size, kind, legacy), array.shape, strides)
+        storages[key] = array
+    return container(whole(mapping(items)), storages, legacy)
 
 
 Vectors = Iterator[tuple[str, bytes]]
@@ -161,9 +165,9 @@ Vectors = Iterator[tuple[str, bytes]]
 def in_both_formats(name: str, pickled: bytes, numel: int = 4) -> Vectors:
     """The pickle as a zip file and as a stream, with the storage "0" if the pickle asks for it."""
     keys = ["0"] if text("storage") in pickled else []
-    data = np.arange(numel, dtype=np.float32).tobytes()
-    yield f"{name}-zip", zip_checkpoint(pickled, dict.fromkeys(keys, data))
-    yield f"{name}-legacy", legacy_checkpoint(pickled, dict.fromkeys(keys, (numel, data)))
+    storages = dict.fromkeys(keys, np.arange(numel, dtype=np.float32))
+    yield f"{name}-zip", container(pickled, storages)
+    yield f"{name}-legacy", container(pickled, storages, legacy=True)
 
 
 def in_either_format(name: str, pickled: bytes) -> Vectors:

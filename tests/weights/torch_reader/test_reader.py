@@ -3,7 +3,6 @@
 import hashlib
 import re
 import tracemalloc
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +23,10 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def file_of(
-    folder: Path,
-    items: Mapping[str, bytes],
-    storages: Mapping[str, np.ndarray] | None = None,
-    legacy: bool = False,
-) -> Path:
+def file_of(folder: Path, items, storages=(), legacy: bool = False) -> Path:
     """A checkpoint whose pickle holds `items`, given as opcodes."""
-    pickled, storages = torch.whole(torch.mapping(items)), storages or {}
-    if legacy:
-        sized = {key: (data.size, data.tobytes()) for key, data in storages.items()}
-        return write(folder / "a.pth", torch.legacy_checkpoint(pickled, sized))
-    raw = {key: data.tobytes() for key, data in storages.items()}
-    return write(folder / "a.pth", torch.zip_checkpoint(pickled, raw))
+    data = torch.container(torch.whole(torch.mapping(items)), dict(storages), legacy)
+    return write(folder / "a.pth", data)
 
 
 def digest(value: object) -> str:
