@@ -2,8 +2,9 @@
 
     python -m benchmarks.fuzz_torch_reader --n 100000 --seed 0 --jobs 2
 
-Exits with 1 if any file raised something other than CheckpointError, took over 2 s, or was a zip
-file (not zipped anew) that loaded with other contents, or if a process passed its memory limit.
+Exits with 1 if a file raised something other than CheckpointError, took over 2 s, or was a zip file
+(not zipped again after the damage) that loaded with other contents, or if a process used too much
+memory.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main() -> int:
 
 
 def _task(task: tuple[str, int]) -> tuple[Tally, int]:
-    """Runs some cases; also how many bytes this process' peak memory grew by."""
+    """Runs some cases; returns the growth of the process' peak memory in bytes beside the tally."""
     seed, cases = task
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What `read_torch_checkpoint` returns for files that are in order."""
+"""The values that `read_torch_checkpoint` returns, and the defects it names."""
 
 import hashlib
 import re
