@@ -44,8 +44,3 @@ def check(holds: bool, name: str, value: Any, expected: str) -> None:
     """Raises a ValueError unless `holds`: the argument `name` must be `expected`."""
     if not holds:
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
-
-
-def require(settings: Any, name: str, holds: bool, expected: str) -> None:
-    """Checks a field of `settings`; see `check`."""
-    check(holds, name, getattr(settings, name), expected)

@@ -106,6 +106,18 @@ def _remove_matching(folder: Path, pattern: str) -> None:
                 _remove(path)
 
 
+def acquire(lock: filelock.BaseFileLock, path: Path, timeout: float = -1) -> bool:
+    """Acquires a lock on `path`; False, with a warning, where the file system has no locks."""
+    try:
+        lock.acquire(timeout=timeout)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        logger.warning("Working on %s without a lock: %s", path, error)
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Holds the lock of `path` against other processes and threads; waits while one has it.
@@ -129,23 +141,6 @@ def locked(path: Path) -> Iterator[bool]:
         yield held
     finally:
         lock.release()
-
-
-def acquire(lock: filelock.BaseFileLock, path: Path, timeout: float = -1) -> bool:
-    """Acquires a lock on `path`; False, with a warning, where the file system has no locks.
-
-    Raises:
-        filelock.Timeout: Another process holds it for `timeout` seconds more; -1 waits for ever.
-        OSError: The lock file cannot be created.
-    """
-    try:
-        lock.acquire(timeout=timeout)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        logger.warning("Working on %s without a lock: %s", path, error)
-        return False
-    return True
 
 
 def _flush(path: Path) -> None:
