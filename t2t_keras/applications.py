@@ -183,11 +183,11 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
 
 
 def _published(
+    function: Callable[Concatenate[Variant, _Arguments], keras.Model],
     function_name: str,
     variant_name: str,
-    function: Callable[Concatenate[Variant, _Arguments], keras.Model] = T2TViT,
 ) -> Callable[_Arguments, keras.Model]:
-    """The model function of a published variant: `T2TViT`'s signature with other defaults."""
+    """Returns a published variant's model function: `function`'s signature, other defaults."""
     signature, defaults = inspect.signature(function), {"weights": "imagenet", "name": variant_name}
     _, *parameters = signature.parameters.values()
     signature = signature.replace(
@@ -196,9 +196,9 @@ def _published(
 
     def create(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> keras.Model:
         given = signature.bind(*args, **kwargs).arguments
-        return function(VARIANTS[variant_name], **{**defaults, **given})
+        return function(VARIANTS[variant_name], **{**defaults, **given})  # type: ignore[call-arg]
 
-    create.__signature__ = signature
+    create.__signature__ = signature  # type: ignore[attr-defined]
     create.__name__ = create.__qualname__ = function_name
     # Python 3.13 keeps docstrings without their indentation, and -OO keeps none.
     arguments = inspect.cleandoc(function.__doc__ or "").partition(_OWN_ARGUMENT)[2]
@@ -206,18 +206,18 @@ def _published(
     return create
 
 
-T2TViT7 = _published("T2TViT7", "t2t_vit_7")
-T2TViT10 = _published("T2TViT10", "t2t_vit_10")
-T2TViT12 = _published("T2TViT12", "t2t_vit_12")
-T2TViT14 = _published("T2TViT14", "t2t_vit_14")
-T2TViT19 = _published("T2TViT19", "t2t_vit_19")
-T2TViT24 = _published("T2TViT24", "t2t_vit_24")
-T2TViTt14 = _published("T2TViTt14", "t2t_vit_t_14")
-T2TViTt19 = _published("T2TViTt19", "t2t_vit_t_19")
-T2TViTt24 = _published("T2TViTt24", "t2t_vit_t_24")
-T2TViT14ResNeXt = _published("T2TViT14ResNeXt", "t2t_vit_14_resnext")
-T2TViT14Wide = _published("T2TViT14Wide", "t2t_vit_14_wide")
-T2TViT14SE = _published("T2TViT14SE", "t2t_vit_14_se")
-T2TViT16Ghost = _published("T2TViT16Ghost", "t2t_vit_16_ghost")
-T2TViTDense = _published("T2TViTDense", "t2t_vit_dense")
-T2TViTc14 = _published("T2TViTc14", "t2t_vit_c_14")
+T2TViT7 = _published(T2TViT, "T2TViT7", "t2t_vit_7")
+T2TViT10 = _published(T2TViT, "T2TViT10", "t2t_vit_10")
+T2TViT12 = _published(T2TViT, "T2TViT12", "t2t_vit_12")
+T2TViT14 = _published(T2TViT, "T2TViT14", "t2t_vit_14")
+T2TViT19 = _published(T2TViT, "T2TViT19", "t2t_vit_19")
+T2TViT24 = _published(T2TViT, "T2TViT24", "t2t_vit_24")
+T2TViTt14 = _published(T2TViT, "T2TViTt14", "t2t_vit_t_14")
+T2TViTt19 = _published(T2TViT, "T2TViTt19", "t2t_vit_t_19")
+T2TViTt24 = _published(T2TViT, "T2TViTt24", "t2t_vit_t_24")
+T2TViT14ResNeXt = _published(T2TViT, "T2TViT14ResNeXt", "t2t_vit_14_resnext")
+T2TViT14Wide = _published(T2TViT, "T2TViT14Wide", "t2t_vit_14_wide")
+T2TViT14SE = _published(T2TViT, "T2TViT14SE", "t2t_vit_14_se")
+T2TViT16Ghost = _published(T2TViT, "T2TViT16Ghost", "t2t_vit_16_ghost")
+T2TViTDense = _published(T2TViT, "T2TViTDense", "t2t_vit_dense")
+T2TViTc14 = _published(T2TViT, "T2TViTc14", "t2t_vit_c_14")
