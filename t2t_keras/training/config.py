@@ -13,8 +13,14 @@ import types
 import typing
 from typing import Any
 
-from t2t_keras.data.settings import parse_rand_augment
+from t2t_keras.data.settings import (
+    AUGMENTATIONS,
+    ERASING_MODES,
+    ON_BAD_IMAGE,
+    parse_rand_augment,
+)
 from t2t_keras.errors import check
+from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
 from t2t_keras.variants import Variant
 
 BACKBONE = "backbone"
@@ -23,23 +29,15 @@ NOT_USED = "none"
 FROM_RECIPE = dataclasses.MISSING  # no default: the dataset or the model decides
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
+_FRACTION = {"at_least": 0, "below": 1}
+_PROBABILITY = {"at_least": 0, "at_most": 1}
+_SHARE = {"above": 0, "at_most": 1}
 _NUMBERS = {int: (numbers.Integral, "a whole number"), float: (numbers.Real, "a number")}
 
 
-def setting(
-    default: Any,
-    help: str,
-    *,
-    choices: tuple[str, ...] = (),
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-) -> Any:
-    """A field of `TrainConfig` with its default, help, and choices or range."""
-    limits = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
-    metadata = {"help": help, "choices": choices, **limits}
-    return dataclasses.field(default=default, metadata=metadata)
+def setting(default: Any, help: str, **limits: Any) -> Any:
+    """A field of `TrainConfig`; `limits` are those of `Setting`."""
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,28 +127,25 @@ class TrainConfig:
     validation_split: float = setting(
         0.0,
         "Fraction of the training images to evaluate on, for a dataset without evaluation images.",
-        at_least=0,
-        below=1,
+        **_FRACTION,
     )
     held_out: float = setting(
         0.0,
         "Fraction of a TFDS dataset's training images to choose the best weights on, so that the "
         "test images stay unseen; 0 chooses them on the test images.",
-        at_least=0,
-        below=1,
+        **_FRACTION,
     )
     on_bad_image: str = setting(
         "stop",
         "stop ends the run before it begins where an image is unreadable; skip leaves the image "
         "out and lists it in skipped_files.txt.",
-        choices=("stop", "skip"),
+        choices=ON_BAD_IMAGE,
     )
     max_bad_fraction: float = setting(
         0.01,
         "Highest fraction of the training or evaluation images that `on_bad_image=skip` may leave "
         "out.",
-        at_least=0,
-        below=1,
+        **_FRACTION,
     )
 
     model: str | Variant = setting(
@@ -168,7 +163,7 @@ class TrainConfig:
         "not given.",
     )
     drop_path_rate: float = setting(
-        0.1, "Stochastic depth's rate in the deepest block.", at_least=0, below=1
+        0.1, "Stochastic depth's rate in the deepest block.", **_FRACTION
     )
 
     batch_size: int = setting(512, "Images per step, over all devices together.", at_least=1)
@@ -199,7 +194,7 @@ class TrainConfig:
         1.0, "Length of each cosine relative to the one before it.", at_least=1
     )
     lr_cycle_decay: float = setting(
-        0.1, "Learning rates of each cosine relative to the one before it.", above=0, at_most=1
+        0.1, "Learning rates of each cosine relative to the one before it.", **_SHARE
     )
     optimizer: str = setting(
         "adamw",
@@ -220,15 +215,14 @@ class TrainConfig:
         0.0,
         "Decay of the weights' moving average per step, such as 0.99996; the average is validated "
         "too and its best state is kept; 0 keeps no average.",
-        at_least=0,
-        below=1,
+        **_FRACTION,
     )
 
     augment: str = setting(
         "crop_flip",
         "Crops in training: none, light (small shifts and scales), pad_flip (shifts beyond the "
         "border, and flips) or crop_flip (random resized crops, and flips).",
-        choices=("none", "light", "pad_flip", "crop_flip"),
+        choices=tuple(AUGMENTATIONS),
     )
     rand_augment: str = setting(
         "rand-m9-mstd0.5-inc1",
@@ -239,28 +233,24 @@ class TrainConfig:
         "Range of the changes of brightness, contrast and saturation; used without RandAugment.",
         at_least=0,
     )
-    erasing: float = setting(0.25, "Probability of random erasing.", at_least=0, at_most=1)
+    erasing: float = setting(0.25, "Probability of random erasing.", **_PROBABILITY)
     erasing_mode: str = setting(
         "pixel",
         "Content of the erased boxes: const (the mean), rand (one color) or pixel (noise).",
-        choices=("const", "rand", "pixel"),
+        choices=ERASING_MODES,
     )
     mixup: float = setting(0.8, "Mixup's alpha; 0 turns it off.", at_least=0)
     cutmix: float = setting(1.0, "Cutmix's alpha; 0 turns it off.", at_least=0)
-    mixup_prob: float = setting(
-        1.0, "Probability that a batch is mixed at all.", at_least=0, at_most=1
-    )
+    mixup_prob: float = setting(1.0, "Probability that a batch is mixed at all.", **_PROBABILITY)
     mixup_switch_prob: float = setting(
         0.5,
         "Probability that a mixed batch gets cutmix rather than mixup, where both are on.",
-        at_least=0,
-        at_most=1,
+        **_PROBABILITY,
     )
     smoothing: float = setting(
         0.1,
         "Label smoothing: fraction of each label spread over all classes.",
-        at_least=0,
-        below=1,
+        **_FRACTION,
     )
     class_weight: str = setting(
         NOT_USED,
@@ -268,16 +258,15 @@ class TrainConfig:
         choices=(NOT_USED, "balanced"),
     )
     crop_pct: float = setting(
-        0.9,
+        DEFAULT_CROP_PCT,
         "Fraction of the resized side that the evaluation's center crop keeps.",
-        above=0,
-        at_most=1,
+        **_SHARE,
     )
     statistics: str = setting(
         "imagenet",
         "Channel means and deviations that images are normalized by: ImageNet's, or CIFAR's as for "
         "the authors' CIFAR models.",
-        choices=("imagenet", "cifar"),
+        choices=tuple(STATISTICS),
     )
 
     transfer: bool = setting(
@@ -293,7 +282,7 @@ class TrainConfig:
         1.0, "Learning rate of the backbone relative to the classifier's.", above=0
     )
     layer_decay: float = setting(
-        1.0, "Learning rate of a block relative to that of the next one.", above=0, at_most=1
+        1.0, "Learning rate of a block relative to that of the next one.", **_SHARE
     )
 
     monitor: str = setting(

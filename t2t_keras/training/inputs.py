@@ -96,14 +96,7 @@ def normalization(config: TrainConfig) -> dict[str, Color]:
 
 
 def image_inputs(config: TrainConfig, source: Source, epochs: int, shard: Shard) -> RunInputs:
-    """The batches of a run that trains on images.
-
-    Args:
-        config: The settings.
-        source: The images to train and to validate on.
-        epochs: Epochs of the whole run.
-        shard: This process' share of every batch.
-    """
+    """The batches of a run that trains on images."""
 
     @functools.cache  # the first batches are shown, and trained on
     def training(step: int) -> tf.data.Dataset:
@@ -188,9 +181,6 @@ def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
 
     Keras starts a validation set anew twice an epoch. A pipeline from files takes a second for
     each start, longer than training on so small a set.
-
-    Args:
-        batches: Batches of known number and equal, known shapes.
     """
     spec = batches.element_spec
     batch_bytes = sum(math.prod(part.shape) * part.dtype.size for part in spec)
@@ -202,11 +192,7 @@ def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def with_class_weights(inputs: RunInputs, config: TrainConfig, source: Source) -> RunInputs:
-    """Weights the training images by class, where the settings ask for it.
-
-    Raises:
-        DataError: A label cannot be read.
-    """
+    """Weights the training images by class, where the settings ask for it."""
     if config.class_weight == NOT_USED:
         return inputs
     with translate_errors():
@@ -229,13 +215,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 def weighted(
     batches: tf.data.Dataset, weights: np.ndarray, smoothing: float = 0.0
 ) -> tf.data.Dataset:
-    """Adds the weight of each image to batches; mixed images have a mixed weight.
-
-    Args:
-        batches: (inputs, (B, classes) targets).
-        weights: (classes,) weights.
-        smoothing: Fraction of every target that is spread over all classes, and belongs to none.
-    """
+    """Adds the weight of each image to batches; mixed images have a mixed weight."""
     known = tf.constant(weights)
 
     def with_weights(inputs, targets):

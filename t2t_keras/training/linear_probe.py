@@ -54,18 +54,7 @@ class Features:
 def cached_features(
     model: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
 ) -> Features:
-    """The features of a dataset, read from the run's folder if they are there.
-
-    Args:
-        model: The run's model.
-        config: The settings.
-        source: The images, which are preprocessed as for the evaluation.
-        folder: The run's; gets `features.npz`.
-        devices: The devices that compute them.
-
-    Raises:
-        DataError: An image cannot be read, or the file in the folder is damaged.
-    """
+    """The features of a dataset, read from the run's folder if they are there."""
     path, origin = folder / FEATURES_NAME, features_origin(config, source)
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept
@@ -101,12 +90,10 @@ def probe_inputs(
     )
 
 
-def feature_batches(features: Features, config: TrainConfig, classes: int, epochs: int, step: int):
-    """All training batches of a run from `step` on, as functions of (seed, epoch, step) alone.
-
-    Returns:
-        Batches (features, targets), (B, D) and (B, classes) float32.
-    """
+def feature_batches(
+    features: Features, config: TrainConfig, classes: int, epochs: int, step: int
+) -> tf.data.Dataset:
+    """All training batches of a run from `step` on, as functions of (seed, epoch, step) alone."""
     count, size = len(features.training), config.batch_size
     steps = count // size
     orders = [

@@ -24,15 +24,7 @@ from t2t_keras.weights.load import check_weights, load_weights
 
 
 def check_run(config: TrainConfig, parts: int = 1) -> Devices:
-    """Finds a run's devices and checks its settings against them and the model, before any work.
-
-    Args:
-        config: The settings.
-        parts: Number of parts in which each device computes its share of a batch.
-
-    Raises:
-        ValueError: A setting does not fit the model, this machine or Keras' backend.
-    """
+    """Finds a run's devices and checks its settings against them and the model, before any work."""
     variant = variant_of(config.model)
     check_weights(config.weights, published_name(variant))
     check_parts(parts)
@@ -61,16 +53,10 @@ def compiled_model(
     steps_per_epoch: int,
     devices: Devices,
 ) -> tuple[keras.Model, keras.Model]:
-    """Builds the model of a run on its devices, with the weights it starts from.
+    """Builds and compiles the model of a run on its devices, with the weights it starts from.
 
-    Returns:
-        The model to train, compiled, and the whole model from images to logits: the same one,
-        unless the classifier alone is trained, as a model on features.
-
-    Raises:
-        CheckpointError: The weights to start from are damaged or do not fit.
-        DownloadError: They cannot be fetched.
-        ValueError: A setting does not fit Keras' backend.
+    Returns it, and the whole model from images to logits: the same one, unless the classifier alone
+    is trained, as a model on features.
     """
     jit_compile = devices.compiles(config.jit_compile)
     with devices.building(), precision(config.precision):
@@ -133,15 +119,8 @@ def build_model(
 def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) -> None:
     """Loads the run's `weights`, if it has any.
 
-    Args:
-        model: A model of the run's sizes.
-        config: The settings.
-        complete: True to refuse a classifier for other classes. Otherwise it starts afresh, and
-            with `transfer` any classifier does.
-
-    Raises:
-        CheckpointError: The file is damaged or does not fit.
-        DownloadError: Released weights cannot be fetched or stored.
+    A classifier for other classes starts afresh, with `transfer` any does; where `complete` weights
+    are needed, to evaluate them, that is an error.
     """
     if config.weights is None:
         return
@@ -179,9 +158,6 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
     gradients and no weight decay; their dropout and stochastic depth stay on in training, as in
     torch, where `requires_grad_(False)` does not end training mode. The features of a frozen
     "backbone" are computed as in an evaluation, without either.
-
-    Raises:
-        ValueError: The model has fewer blocks.
     """
     if freeze == NOT_USED:
         return

@@ -19,12 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Throughput:
-    """Measures the speed of a run from the end of its first step, which compiles.
-
-    Args:
-        run_state: The run's state, one step ahead of each measurement.
-        batch_size: Images in a step.
-    """
+    """Measures the speed of a run from the end of its first step, which compiles."""
 
     def __init__(self, run_state: RunState, batch_size: int):
         self.run_state = run_state

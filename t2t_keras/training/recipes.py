@@ -116,50 +116,21 @@ def variant_of(model: str | Variant) -> Variant:
     return found
 
 
-def recipe(
+def _recipe(
     dataset: str,
     model: str | Variant,
-    *,
     transfer: bool = False,
     optimizer: str = "sgd",
     freeze: str = NOT_USED,
 ) -> Settings:
-    """Returns what a dataset, a model and a way to train change in the defaults of `TrainConfig`.
-
-    Args:
-        dataset: As in `TrainConfig`, like all of these.
-        model: Its name or sizes.
-        transfer: True for the authors' transfer recipe, over the dataset's.
-        optimizer: The optimizer of a transfer; "sgd" is the authors'.
-        freeze: "backbone" turns augmentation off.
-    """
+    """The settings that a dataset, a model and a way to train change."""
     model_settings = _BY_MODEL.get(published_name(variant_of(model)), {})
     changes = dict(_DIGITS if dataset == DIGITS else model_settings)
     if transfer:
         changes |= _TRANSFER | _TRANSFER_BY_OPTIMIZER.get(optimizer, {}) | {"optimizer": optimizer}
         if dataset == DIGITS:
-            changes["augment"] = _DIGITS["augment"]  # a mirrored digit is none
+            changes["augment"] = _DIGITS["augment"]  # mirrored digits are no digits
     return changes | (_LINEAR_PROBE if freeze == BACKBONE else {})
-
-
-def defaults_of(name: str) -> dict[str, Any]:
-    """Returns a setting's default under "", and below that every recipe's that differs from it.
-
-    The recipes are "digits", "transfer" (with sgd) and "transfer with adamw"; what a model changes
-    is left out.
-    """
-    default = next(each.default for each in settings() if each.name == name)
-    by_recipe = {
-        "digits": _DIGITS,
-        "transfer": {**_TRANSFER, **_TRANSFER_BY_OPTIMIZER["sgd"]},
-        "transfer with adamw": {**_TRANSFER, **_TRANSFER_BY_OPTIMIZER["adamw"], "optimizer": "sgd"},
-    }
-    values = {words: changes.get(name, default) for words, changes in by_recipe.items()}
-    base = {"digits": default, "transfer": default, "transfer with adamw": values["transfer"]}
-    return {
-        "": default,
-        **{words: value for words, value in values.items() if value != base[words]},
-    }
 
 
 _Parameters = ParamSpec("_Parameters")
@@ -191,7 +162,7 @@ def make_config(**given: Any) -> TrainConfig:
     given["image_size"] = _pair(given.get("image_size", variant_of(model).image_size))
     choice = {name: given[name] for name in ("transfer", "optimizer", "freeze") if name in given}
     defaults = {each.name: each.default for each in settings()}
-    made = {**defaults, **recipe(dataset, model, **choice), **given}
+    made = {**defaults, **_recipe(dataset, model, **choice), **given}
     # A short run, or a low rate, has no room for the recipe's warm-up, cool-down and lowest rates.
     fitting = {
         "warmup_epochs": min(made["warmup_epochs"], made["epochs"] // 2),

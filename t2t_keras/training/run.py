@@ -29,7 +29,6 @@ from t2t_keras.training.linear_probe import probe_inputs
 from t2t_keras.training.model import check_run, compiled_model, inference_copy, with_logits
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
-    CHECKPOINTS_NAME,
     TENSORBOARD_NAME,
     lock_run_directory,
     open_run,
@@ -107,9 +106,7 @@ def train(
         best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
         steps = steps_per_epoch(source, config.batch_size)
         state = RunState(steps, schedule.total_epochs, best, config.patience)
-        facts = run_facts(config, images)
-        checkpointer = Checkpointer(folder / CHECKPOINTS_NAME, state, facts, processes.first)
-
+        checkpointer = Checkpointer(folder, state, run_facts(config, images), processes.first)
         keras.utils.set_random_seed(config.seed)
         model, full_model = compiled_model(config, source.num_classes, schedule, steps, devices)
         if checkpoint is not None:
@@ -130,12 +127,13 @@ def train(
 
         best.restore(model)
         copy = inference_copy(full_model, config)
+        scores = _scores(full_model, copy, config, sources.test, verbose, devices)
         return TrainResult(
             model=copy,
             sources=sources,
-            history={name: [logs[name] for logs in state.history] for name in state.history[-1]},
+            history=state.columns(),
             best_epoch=best.epoch,
-            scores=_scores(full_model, copy, config, sources.test, verbose, devices),
+            scores=scores,
             fit_seconds=state.seconds,
             replicas=devices.replicas,
             fitted=checkpoint is None or checkpoint.step < state.step,
@@ -143,11 +141,7 @@ def train(
 
 
 def _announce(folder: Path, state: RunState) -> None:
-    """Logs the place from which a run resumes.
-
-    Raises:
-        ResumeError: It has trained longer than it is to train now.
-    """
+    """Logs the place from which a run resumes."""
     if state.step > state.epochs * state.steps_per_epoch:
         raise ResumeError(
             f"{folder}: {state.step / state.steps_per_epoch:.3g} epochs are trained already, and "

@@ -16,6 +16,7 @@ from t2t_keras.data.inspection import CheckedSplits
 from t2t_keras.errors import CheckpointError, ResumeError
 from t2t_keras.files import acquire, atomic_path, digest_of, remove_all_leftovers
 from t2t_keras.training.checkpoint.store import (
+    CHECKPOINTS_NAME,
     Checkpoint,
     checkpoint_path,
     newest_checkpoint,
@@ -27,7 +28,6 @@ from t2t_keras.training.recipes import settings_of
 
 _log = logging.getLogger(__name__)
 
-CHECKPOINTS_NAME = "checkpoints"
 LOCK_NAME = ".lock"
 HOLDER_NAME = ".lock-holder"  # a file of its own: taking the lock empties the lock's
 LOG_NAME = "log.csv"
@@ -49,10 +49,6 @@ def lock_run_directory(folder: Path, processes: Processes = ALONE) -> Iterator[N
 
     The first process holds the lock, and the others wait until it does. The lock belongs to the
     process, which may take it again inside; the system frees the lock of a killed process.
-
-    Raises:
-        ResumeError: Another process works there; the message names it.
-        OSError: The folder cannot be made.
     """
     with contextlib.ExitStack() as stack:
         processes.from_first(lambda: stack.enter_context(_locked(folder)))
@@ -124,7 +120,7 @@ def write_settings(folder: Path, config: TrainConfig) -> None:
 
 
 def run_facts(config: TrainConfig, images: CheckedSplits) -> dict[str, Any]:
-    """What a checkpoint says of its run, to recognize it when it resumes."""
+    """Facts of a run by which its checkpoints are recognized."""
     return {
         "settings": plain_settings(config),
         "images": images.summary(),
@@ -139,11 +135,7 @@ def backbone_digest(config: TrainConfig) -> str | None:
 
 
 def settings_in(folder: Path) -> dict[str, Any]:
-    """The settings of the run in a folder.
-
-    Raises:
-        ResumeError: They cannot be read.
-    """
+    """The settings of the run in a folder."""
     path = folder / SETTINGS_NAME
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -160,22 +152,7 @@ def open_run(
     override: Collection[str] = (),
     processes: Processes = ALONE,
 ) -> Checkpoint | None:
-    """Finds the checkpoint that a run resumes from, the same in every process.
-
-    Args:
-        folder: The run's, locked by `lock_run_directory`.
-        config: The settings.
-        resume: False to refuse a run that is there already.
-        override: Names of settings that may differ from the run's.
-        processes: Those that train together.
-
-    Returns:
-        Its newest checkpoint; None where a run starts from the beginning.
-
-    Raises:
-        ValueError: A run is there and may not resume, or something else is there.
-        ResumeError: The run has other settings or another frozen backbone, or no intact checkpoint.
-    """
+    """Finds the checkpoint to resume from, the same in every process; None for a new run."""
     opened: list[Checkpoint | None] = []
 
     def step_of_first() -> int | None:
@@ -279,13 +256,7 @@ def _check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
 
 
 def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) -> Path | None:
-    """Finds the newest run with the same settings that is neither finished nor at work.
-
-    Args:
-        output_dir: Folder of all runs.
-        config: The settings.
-        finished_name: Name of the file that marks a finished run.
-    """
+    """Finds the newest run with the same settings that is neither finished nor at work."""
     now = plain_settings(config)
     found = sorted(output_dir.glob(f"*/{SETTINGS_NAME}"), key=lambda path: path.stat().st_mtime)
     for folder in (path.parent for path in reversed(found)):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -109,10 +110,10 @@ class PerEpoch(keras.optimizers.schedules.LearningRateSchedule):
         self.rates = tuple(rates)
         self.steps_per_epoch = steps_per_epoch
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         epoch = ops.floor_divide(ops.convert_to_tensor(step), self.steps_per_epoch)
         last = ops.minimum(epoch, len(self.rates) - 1)
         return ops.take(ops.convert_to_tensor(self.rates, "float32"), last)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"rates": list(self.rates), "steps_per_epoch": self.steps_per_epoch}

@@ -30,12 +30,7 @@ class RunSources:
 
 
 def open_sources(config: TrainConfig) -> RunSources:
-    """Opens the dataset of a run.
-
-    Raises:
-        DataError: There is no such dataset, or it cannot be used.
-        ValueError: A setting does not fit it.
-    """
+    """Opens the dataset of a run."""
     if config.held_out:
         if is_folder(config.dataset, config.data_dir):
             raise ValueError(
@@ -70,19 +65,7 @@ def open_test_source(config: TrainConfig) -> Source:
 def check_sources(
     sources: RunSources, config: TrainConfig, inspected: Path | None = None
 ) -> tuple[RunSources, CheckedSplits]:
-    """Reads every image of a run once, before a bad one can stop it.
-
-    Args:
-        sources: The opened datasets.
-        config: The settings, with what to do about bad images.
-        inspected: The folder of a run that resumes, so that unchanged files are not read again.
-
-    Returns:
-        The sources without the images left out, and the inspection for the run's folder.
-
-    Raises:
-        DataError: An image cannot be used; when skipping, too many, or all of a class.
-    """
+    """Reads every image of a run once, before a bad one can stop it."""
     training, test = sources.training, sources.test
     splits = {"train": training.train_split, "evaluation": training.eval_split}
     if test is not training:
@@ -118,12 +101,7 @@ def sources_of_run(
     checkpoint: Checkpoint | None = None,
     processes: Processes = ALONE,
 ) -> tuple[RunSources, CheckedSplits]:
-    """Opens and checks a run's datasets, the same in all processes and as in its checkpoint.
-
-    Raises:
-        ResumeError: The run was started with other images.
-        DataError: As by the other functions, or the processes find different numbers of images.
-    """
+    """Opens and checks a run's datasets, the same in all processes and as in its checkpoint."""
     opened = processes.in_turn(lambda: open_sources(config))  # a dataset may be written first
     sources, checked = check_sources(opened, config, checkpoint and folder)
     sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]

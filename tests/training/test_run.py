@@ -83,7 +83,7 @@ def test_two_devices_train_and_evaluate_as_one(finished, images, tmp_path):
     assert two["confusion"] == one.scores.confusion.tolist()
     assert two["masks"][0] != two["masks"][1]
     assert two["same"]
-    # One device goes on with what both have summed up.
+    # One device resumes with the sums of both.
     assert {"metrics/loss/total", "metrics/loss/count"} <= two["sums"].keys()
     for key, (first, second, whole) in two["sums"].items():
         assert min(first, second) > 0 and whole == pytest.approx(first + second), key

@@ -33,7 +33,7 @@ def test_two_devices_step_as_one():
     skipped = report["two in float16, one skipped"]
     assert_same(skipped, one, 2e-5)
     assert np.isnan(skipped["history"]["loss"]).tolist() == [False, True, False]
-    # A transfer's optimizer goes on from a file: groups, momentum and count are all in it.
+    # A transfer's optimizer resumes from a file: groups, momentum and count are all in it.
     transfer = report["transfer"]
     assert transfer["loaded"] == transfer["model"]
     for before, after in zip(transfer["before"], transfer["model"], strict=True):

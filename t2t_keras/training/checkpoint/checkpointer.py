@@ -11,6 +11,7 @@ import numpy as np
 from t2t_keras.errors import TrainingError
 from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.checkpoint.store import (
+    CHECKPOINTS_NAME,
     Checkpoint,
     checkpoint_path,
     prune_checkpoints,
@@ -27,19 +28,12 @@ from t2t_keras.training.devices import decorrelate_dropout
 
 
 class Checkpointer:
-    """Writes checkpoints: the model, its optimizer, its metrics, the run's state and best weights.
-
-    Args:
-        folder: Folder of the checkpoints.
-        run_state: The run's state.
-        about: Further facts about the run for its checkpoints, such as "settings".
-        writes: False in the processes that only follow the first one.
-    """
+    """Writes a run's checkpoints, and restores them; only if it `writes`, to disk too."""
 
     def __init__(
         self, folder: Path, run_state: RunState, about: Mapping[str, Any], writes: bool = True
     ):
-        self.folder = folder
+        self.folder = folder / CHECKPOINTS_NAME
         self.run_state = run_state
         self.about = about
         self.writes = writes
@@ -76,11 +70,7 @@ class Checkpointer:
         self._started = time.monotonic()
 
     def write(self, model: keras.Model) -> None:
-        """Writes a checkpoint of this moment and drops the held one.
-
-        Raises:
-            TrainingError: A value is not finite, or the checkpoint cannot be written.
-        """
+        """Writes a checkpoint of this moment, if its numbers are finite; drops the held one."""
         self._held = None
         self._write(self._checkpoint(model))
 

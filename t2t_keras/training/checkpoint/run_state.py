@@ -109,6 +109,10 @@ class RunState:
         """True once nothing is left to train."""
         return self.ended_early or self.epoch >= self.epochs
 
+    def columns(self) -> dict[str, list[float]]:
+        """The history by the name of each logged quantity."""
+        return {name: [logs[name] for logs in self.history] for name in self.history[-1]}
+
     def progress(self) -> dict[str, Any]:
         """The part of the state that a checkpoint keeps as JSON, beside the step."""
         return {

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from t2t_keras.errors import RunInterrupted, T2TError
 
@@ -26,12 +27,7 @@ class StopSignals:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles signals inside; only the main thread can, and in others nothing changes.
-
-        Raises:
-            RunInterrupted: There was a signal. TensorFlow turns it into another error while it
-                builds a graph; that error becomes this one again.
-        """
+        """Handles signals inside; only the main thread can, and in others nothing changes."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -53,7 +49,7 @@ class StopSignals:
         if self.asked is not None:
             raise RunInterrupted(self.asked)
 
-    def _heard(self, number: int, frame) -> None:
+    def _heard(self, number: int, frame: Any) -> None:
         self.asked = number
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)

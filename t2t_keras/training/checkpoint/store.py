@@ -29,6 +29,7 @@ from t2t_keras.files import atomic_path
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+CHECKPOINTS_NAME = "checkpoints"  # in the run's folder
 _STATE, _BEST, _PROGRESS = "state.safetensors", "best.safetensors", "progress.json"
 _FILES = (_STATE, _BEST, _PROGRESS)
 _MANIFEST = "manifest.json"
@@ -68,18 +69,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint to disk, then renames it; one of the same step is replaced.
-
-    Args:
-        folder: Folder of the run's checkpoints, made if it is missing.
-        checkpoint: The checkpoint, with finite numbers only.
-
-    Returns:
-        The checkpoint's own folder.
-
-    Raises:
-        TrainingError: It cannot be written; earlier ones are untouched.
-    """
+    """Writes a checkpoint to disk, then renames it; one of the same step is replaced."""
     path = checkpoint_path(folder, checkpoint.step)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,11 +114,7 @@ def _canonical(manifest: Mapping[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Reads a checkpoint, after checking its manifest and every digest.
-
-    Raises:
-        CheckpointError: It is damaged, incomplete, or of another format.
-    """
+    """Reads a checkpoint, after checking its manifest and every digest."""
     try:
         _check_manifest(manifest := json.loads((path / _MANIFEST).read_bytes()))
         state, best, progress = (_checked(path / name, manifest) for name in _FILES)
@@ -163,17 +149,7 @@ def _checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Reads the newest intact checkpoint; warns of every newer one.
-
-    Args:
-        folder: Folder of a run's checkpoints, cleared of leftovers.
-
-    Returns:
-        None where nothing was ever written there.
-
-    Raises:
-        ResumeError: Nothing there is intact, or the newest is of another format.
-    """
+    """Reads the newest intact checkpoint, warning of newer ones; None if there never was one."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     for path in reversed(_by_step(folder).values()):

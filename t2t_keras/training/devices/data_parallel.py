@@ -11,14 +11,7 @@ from t2t_keras.training.devices.device_names import parsed_devices, too_late
 
 
 def prepare_jax(names: Sequence[str] = ()) -> None:
-    """Makes as many CPU devices as are named, and keeps TensorFlow, which only reads, off the GPUs.
-
-    Args:
-        names: Names such as "gpu:0" or "cpu:1"; checked later.
-
-    Raises:
-        ValueError: JAX is running already, with fewer CPU devices.
-    """
+    """Makes as many CPU devices as are named; TensorFlow, which only reads, gets no GPU."""
     tf.config.set_visible_devices([], "GPU")
     last = max((index for kind, index in parsed_devices(names) if kind == "cpu"), default=0)
     if not last:
@@ -32,14 +25,7 @@ def prepare_jax(names: Sequence[str] = ()) -> None:
 
 
 def chosen_devices(names: Sequence[str]) -> list[jax.Device]:
-    """Returns the devices of all processes, in the order of the processes' numbers.
-
-    Args:
-        names: Names of each process' own devices; none stands for all of the best kind.
-
-    Raises:
-        ValueError: A process has no such device.
-    """
+    """Returns the devices of all processes, in the order of the processes' numbers."""
     if not names:
         return jax.devices()
     chosen = []

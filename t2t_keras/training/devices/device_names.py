@@ -7,11 +7,7 @@ _DEVICE = re.compile(r"(cpu|gpu|tpu):(\d+)")
 
 
 def parsed_devices(devices: Sequence[str]) -> list[tuple[str, int]]:
-    """Returns the (kind, number from 0) of each name.
-
-    Raises:
-        ValueError: A name is invalid or given twice.
-    """
+    """Returns the (kind, number from 0) of each name."""
     found = [_DEVICE.fullmatch(device.strip().lower()) for device in devices]
     parsed = [(match[1], int(match[2])) for match in found if match]
     if len(set(parsed)) < len(devices):

@@ -90,10 +90,6 @@ def feed(
     drops it. An iterator that fetches ahead for its devices is then at work in a thread of its own,
     and in one of some hundred cases TensorFlow 2.21 crashes there (`MultiDeviceIterator`, SIGSEGV;
     no upstream report found).
-
-    Args:
-        strategy: The model's, with all devices on this machine.
-        batches: Batches over all devices, each of a size that they can share.
     """
     batches = batches.with_options(plain_options())
     if strategy.num_replicas_in_sync > 1:

@@ -49,11 +49,7 @@ class Processes:
         return self.number == 0
 
     def highest(self, number: int) -> int:
-        """Returns the highest of the processes' numbers; every process must call it.
-
-        Raises:
-            TrainingError: One of them has ended.
-        """
+        """Returns the highest of the processes' numbers; every process must call it."""
         if self.count == 1:
             return number
         from jax.experimental import multihost_utils
@@ -75,24 +71,19 @@ class Processes:
             return work()
         if not self.first:
             return _received()
-        value = _or_told(work)
-        _send({"value": value})
+        try:
+            value = work()
+        except (T2TError, ValueError, OSError) as error:
+            _broadcast({"error": str(error)})
+            raise
+        _broadcast({"value": value})
         return value
 
     def in_turn(self, work: Callable[[], Any]) -> Any:
-        """Returns each process' result of `work`; the first one finishes before the others start.
-
-        Raises:
-            TrainingError: In the others, as `from_first`.
-        """
-        if self.count == 1:
-            return work()
-        if not self.first:
-            _received()
-            return work()
-        value = _or_told(work)
-        _send({"value": None})
-        return value
+        """Returns each process' result of `work`; the others start after the first one."""
+        results: list[Any] = []
+        self.from_first(lambda: results.append(work()))
+        return results[0] if results else work()
 
 
 ALONE = Processes()
@@ -100,33 +91,21 @@ ALONE = Processes()
 
 def _received() -> Any:
     """Receives the first process' value in the others."""
-    answer = json.loads(_broadcast(b""))
+    answer = _broadcast({})
     if "error" in answer:
         raise TrainingError(f"Process 0 stopped: {answer['error']}")
     return answer["value"]
 
 
-def _or_told(work: Callable[[], Any]) -> Any:
-    """Calls `work` in the first process, and tells the others if it fails."""
-    try:
-        return work()
-    except (T2TError, ValueError, OSError) as error:
-        _send({"error": str(error)})
-        raise
-
-
-def _send(answer: dict[str, Any]) -> None:
-    _broadcast(json.dumps(answer).encode())
-
-
-def _broadcast(content: bytes) -> bytes:
-    """Sends the first process' content to all."""
+def _broadcast(answer: dict[str, Any]) -> dict[str, Any]:
+    """Returns the first process' answer in all of them."""
     from jax.experimental import multihost_utils
 
+    content = json.dumps(answer).encode()
     with lost_process():
         size = int(multihost_utils.broadcast_one_to_all(np.array(len(content), np.int32)))
-        padded = np.frombuffer(content.ljust(size), np.uint8)
-        return bytes(multihost_utils.broadcast_one_to_all(padded))
+        padded = np.frombuffer(content.ljust(size)[:size], np.uint8)
+        return json.loads(bytes(multihost_utils.broadcast_one_to_all(padded)))
 
 
 def present_processes() -> Processes:
@@ -225,11 +204,7 @@ def _check(coordinator: str | None, num_processes: int | None, process_id: int |
 
 @contextlib.contextmanager
 def lost_process() -> Iterator[None]:
-    """Names the cause where a step fails because another process has ended.
-
-    Raises:
-        TrainingError: Another process has ended.
-    """
+    """Names the cause where a step fails because another process has ended."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
@@ -248,10 +223,12 @@ class LeavingAtOnce:
     The others notice: a step fails, or JAX ends them after 60 s without a sign of life.
     """
 
-    def __enter__(self):
+    def __enter__(self) -> "LeavingAtOnce":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
         if error is not None and _joined():
             traceback.print_exception(error)
             self.leave(1)

@@ -1,5 +1,7 @@
 """Training on batches too large for a device: in parts, with one step for all of them."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -47,11 +49,11 @@ class AccumulatingModel(keras.Model):
             the batch.
     """
 
-    def __init__(self, *args, parts: int, **kwargs):
+    def __init__(self, *args: Any, parts: int, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.parts = parts
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         given = (values for values in (x, y, sample_weight) if values is not None)
         gradients, loss, y_pred = self._sums([self._in_parts(values) for values in given])
@@ -61,7 +63,7 @@ class AccumulatingModel(keras.Model):
         self.optimizer.apply(gradients, self.trainable_variables)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def _in_parts(self, values):
+    def _in_parts(self, values: Any) -> tf.Tensor:
         """(B, ...) as (parts, B / parts, ...)."""
         size = values.shape[0]
         if size is not None and size % self.parts:
@@ -71,7 +73,7 @@ class AccumulatingModel(keras.Model):
             )
         return tf.reshape(values, tf.concat([[self.parts, -1], tf.shape(values)[1:]], axis=0))
 
-    def _sums(self, in_parts):
+    def _sums(self, in_parts: list[Any]) -> tuple[list[Any], tf.Tensor, tf.Tensor]:
         """The whole batch's gradients, loss and predictions, one part after the other."""
 
         def add_part(part, gradients, loss, predictions):
@@ -92,7 +94,9 @@ class AccumulatingModel(keras.Model):
         shape = tf.concat([[-1], tf.shape(y_pred)[2:]], axis=0)
         return gradients, loss, tf.reshape(y_pred, shape)
 
-    def _of_part(self, x, y, sample_weight=None):
+    def _of_part(
+        self, x: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[list[Any], tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight) / self.parts

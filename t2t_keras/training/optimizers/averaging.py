@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
@@ -20,12 +21,12 @@ class EmaMixin:
     Reference: timm 0.3.4, `ModelEma`.
     """
 
-    def __init__(self, *args, ema_decay: float = 0.0, **kwargs):
+    def __init__(self, *args: Any, ema_decay: float = 0.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.ema_decay = ema_decay
         self.averages = []
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -38,14 +39,16 @@ class EmaMixin:
 
         return self.add_variable_from_reference(variable, name="average", initializer=start)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: list[Any], trainable_variables: list[keras.Variable] | None = None
+    ) -> None:
         super().apply(grads, trainable_variables)
         if self.averages:
             for variable, average in zip(self._trainable_variables, self.averages, strict=True):
                 # Not d * average + (1 - d) * variable: rounded, those factors do not add up to 1.
                 average.assign_add((variable - average) * (1 - self.ema_decay))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "ema_decay": self.ema_decay}
 
 

@@ -1,15 +1,13 @@
 """Gradients of all devices: their sum, its norm, and loss scaling by it."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 
 def sum_over_devices(gradients: list) -> list:
-    """Sums gradients over the devices of a `MirroredStrategy`, in a step that runs on each of them.
-
-    Args:
-        gradients: Those of this device; None where a variable has none.
-    """
+    """Sums gradients over a `MirroredStrategy`'s devices, in a step that runs on each of them."""
     context = None
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf  # files with an optimizer open on JAX without it
@@ -43,21 +41,23 @@ class SummedMixin:
         clip_grad: Highest norm over all gradients; None clips nothing.
     """
 
-    def __init__(self, *args, clip_grad: float | None = None, **kwargs):
+    def __init__(self, *args: Any, clip_grad: float | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.clip_grad = clip_grad
         self.sums_gradients = True
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: list[Any], trainable_variables: list[keras.Variable] | None = None
+    ) -> None:
         grads = sum_over_devices(grads) if self.sums_gradients else grads
         grads = grads if self.clip_grad is None else clipped(grads, self.clip_grad)
         super().apply(grads, trainable_variables)
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         """Replaces Keras' sum, which is done by then."""
         return grads_and_vars
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "clip_grad": self.clip_grad}
 
 
@@ -69,9 +69,11 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
     count and average included, does not see it.
     """
 
-    def __init__(self, inner_optimizer, **kwargs):
+    def __init__(self, inner_optimizer: keras.optimizers.Optimizer, **kwargs: Any):
         super().__init__(inner_optimizer, **kwargs)
         self.inner_optimizer.sums_gradients = False
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: list[Any], trainable_variables: list[keras.Variable] | None = None
+    ) -> None:
         super().apply(sum_over_devices(grads), trainable_variables)

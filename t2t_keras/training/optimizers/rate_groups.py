@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -102,17 +103,17 @@ class GroupedMixin:
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         rate_factors: Mapping[str, float] | None = None,
         undecayed: tuple[str, ...] = (),
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.rate_factors = dict(rate_factors or {})
         self.undecayed = tuple(undecayed)
         self._factors: list[float] = []
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         if self.undecayed:
@@ -120,11 +121,11 @@ class GroupedMixin:
         self._factors = [self.rate_factors.get(variable.path, 1.0) for variable in variables]
         super().build(variables)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         factor = self._factors[self._get_variable_index(variable)]
         rate = learning_rate if factor == 1.0 else learning_rate * factor
         super().update_step(gradient, variable, rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         groups = {"rate_factors": self.rate_factors, "undecayed": list(self.undecayed)}
         return {**super().get_config(), **groups}

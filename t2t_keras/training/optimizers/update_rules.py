@@ -1,5 +1,7 @@
 """Update rules that Keras implements with another meaning of weight decay."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,17 +9,17 @@ from keras import ops
 class _OwnDecay(keras.optimizers.Optimizer):
     """Leaves the weight decay to `update_step`; Keras shrinks the weights before it."""
 
-    def _apply_weight_decay(self, variables):
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         pass
 
-    def _decays(self, variable) -> bool:
+    def _decays(self, variable: keras.Variable) -> bool:
         return bool(self.weight_decay) and self._use_weight_decay(variable)
 
 
 class StepwiseAdamW(_OwnDecay, keras.optimizers.AdamW):
     """Keras' AdamW with each variable's own learning rate in its weight decay."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         if self._decays(variable):
             rate = ops.cast(learning_rate, variable.dtype)
             self.assign_sub(variable, variable * self.weight_decay * rate)
@@ -38,18 +40,20 @@ class TorchSGD(_OwnDecay):
     Reference: `torch.optim.SGD`; with Nesterov's momentum it is timm 0.3.4's "sgd".
     """
 
-    def __init__(self, learning_rate=0.01, momentum: float = 0.9, nesterov: bool = True, **kwargs):
+    def __init__(
+        self, learning_rate: Any = 0.01, momentum: float = 0.9, nesterov: bool = True, **kwargs: Any
+    ):
         super().__init__(learning_rate, **kwargs)
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self.accumulated = self.add_optimizer_variables(variables, "momentum")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         accumulated = self.accumulated[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
         if self._decays(variable):
@@ -58,7 +62,7 @@ class TorchSGD(_OwnDecay):
         step = gradient + self.momentum * accumulated if self.nesterov else accumulated
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
 
@@ -79,22 +83,22 @@ class PaperLamb(_OwnDecay):
 
     def __init__(
         self,
-        learning_rate=0.001,
+        learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self.means, self.squares = self.add_optimizer_variables(variables, ["mean", "square"])
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         mean, square = self.means[index], self.squares[index]
         gradient = ops.cast(gradient, variable.dtype)
@@ -108,12 +112,12 @@ class PaperLamb(_OwnDecay):
             step = step * _ratio(variable, step)
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         betas = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
         return {**super().get_config(), **betas}
 
 
-def _ratio(variable, step):
+def _ratio(variable: keras.Variable, step: Any) -> Any:
     """The variable's norm over the step's; 1 where either is 0."""
     lengths = [ops.sqrt(ops.sum(ops.square(values))) for values in (variable, step)]
     both = ops.logical_and(lengths[0] > 0, lengths[1] > 0)

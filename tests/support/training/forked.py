@@ -17,7 +17,7 @@ def forked(work: Callable[[int], Any]) -> tuple[int, int]:
     try:
         work(write)
         code = 0
-    except BaseException as error:  # noqa: BLE001 - a forked child must not go on as a test
+    except BaseException as error:  # noqa: BLE001 - a forked child must not continue as a test
         sys.stderr.write(f"{error!r}\n")
     finally:
         os._exit(code)

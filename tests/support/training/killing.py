@@ -1,4 +1,4 @@
-"""A small real run that is killed again and again, and has to end as if it never was.
+"""A small real run that is killed again and again, and must end as if it never had been.
 
 TensorFlow's import takes longer than such a run: one process imports it, touches nothing of it, and
 forks every life of a run.
@@ -31,7 +31,7 @@ LONGEST_LIFE = 300.0  # seconds
 
 @dataclasses.dataclass
 class Tally:
-    """What was done to the runs.
+    """Counts of what was done to the runs.
 
     Args:
         kills: SIGKILLs and SIGTERMs.
@@ -52,13 +52,13 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """How a life of a run ends.
+    """The end of one life of a run.
 
     Args:
         number: SIGKILL or SIGTERM.
         moment: "save" for the middle of a save, "early" for the first seconds, in which the run may
-            not have begun to go on, "any" for some moment of a step or a validation.
-        damage: Whether the newest checkpoint is damaged then.
+            not have resumed yet, "any" for some moment of a step or a validation.
+        damage: True to damage the newest checkpoint then.
     """
 
     number: signal.Signals
@@ -150,7 +150,7 @@ def fork(config: TrainConfig, folder: Path) -> int:
         code = 0
     except RunInterrupted as interrupted:
         code = 128 + interrupted.number
-    except BaseException:  # noqa: BLE001 - a forked child must not go on in its parent's code
+    except BaseException:  # noqa: BLE001 - a forked child must not continue in its parent's code
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -170,7 +170,7 @@ def _require_success(code: int, folder: Path) -> None:
 
 
 def live(config: TrainConfig, folder: Path) -> None:
-    """Lets a run go on to its end."""
+    """Lets a run continue to its end."""
     _require_success(ended(fork(config, folder), 0), folder)
 
 
@@ -181,7 +181,7 @@ def _half_written(checkpoints: Path) -> set[str]:
 
 
 def live_and_die(config: TrainConfig, folder: Path, kill: Kill, dice: random.Random) -> bool:
-    """Lets a run go on for a while and sends it a signal; False where it came to its end before."""
+    """Lets a run continue for a while, then signals it; False where it had ended before."""
     saves = dice.randint(1, 3)
     pause = dice.uniform(0.0, 0.008 if kill.moment == "save" else 0.1)
     early = dice.uniform(0.0, 4.0) if kill.moment == "early" else LONGEST_LIFE
@@ -212,7 +212,7 @@ def live_and_die(config: TrainConfig, folder: Path, kill: Kill, dice: random.Ran
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
-    """All that a run ended with, but for times."""
+    """Everything a run ended with, except times."""
     last = max((folder / "checkpoints").glob("step-*"))
     progress = json.loads((last / "progress.json").read_text())
     del progress["seconds"]
@@ -250,7 +250,7 @@ def kill_runs(
                 continue
             tally.in_save += kill.moment == "save"
             whole = sorted(path.parent for path in kept.glob("step-*/manifest.json"))
-            if due and len(whole) > 1:  # or there would be none to go on from
+            if due and len(whole) > 1:  # or there would be none to resume from
                 DAMAGES[dice.choice(sorted(DAMAGES))](whole[-1], dice)
                 tally.damaged += 1
                 due -= 1

@@ -86,9 +86,8 @@ class Toy:
         decorrelate_dropout(self.model)
         self.poison = poison
         self.run_state = RunState(STEPS, EPOCHS, BestWeights("val_loss"))
-        checkpoints = folder / "checkpoints"
-        self.checkpointer = Checkpointer(checkpoints, self.run_state, {"settings": {"lr": 0.1}})
-        if (checkpoint := newest_checkpoint(checkpoints)) is not None:
+        self.checkpointer = Checkpointer(folder, self.run_state, {"settings": {"lr": 0.1}})
+        if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
             self.checkpointer.restore(self.model, checkpoint)
         held_out = tf.data.Dataset.from_tensors((np.ones((2, 3)), np.ones((2, 1)))).repeat(2)
         config = make_config(batch_size=BATCH, save_every=every)
@@ -117,7 +116,7 @@ class Toy:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """All that a run ended with, but for times."""
+    """Everything a run ended with, except times."""
     last = newest_checkpoint(folder / "checkpoints")
     arrays = {**last.state, **{f"best {key}": value for key, value in last.best.items()}}
     return {

@@ -28,7 +28,7 @@ def strategy() -> tf.distribute.MirroredStrategy:
 
 
 def masks(toy: Toy) -> list[list[float]]:
-    """What the dropout of each device makes of the same ones."""
+    """The masks of each device's dropout."""
     devices, layer = toy.model.distribute_strategy, toy.model.layers[1]
 
     @tf.function
@@ -39,7 +39,7 @@ def masks(toy: Toy) -> list[list[float]]:
 
 
 def summed(toy: Toy, checkpoint: Checkpoint) -> dict[str, list[float]]:
-    """Of each running sum of two devices, their shares and what one device goes on with."""
+    """The shares of two devices in each running sum, and what one device resumes with."""
     found = {}
 
     def look():
@@ -54,15 +54,15 @@ def summed(toy: Toy, checkpoint: Checkpoint) -> dict[str, list[float]]:
 
 
 def stop(folder: Path, event: str, count: int) -> None:
-    """Lets a run go on, and stops it."""
+    """Lets a run continue, and stops it."""
     with contextlib.suppress(RunInterrupted):
         at = At(event, count, lambda: signal.raise_signal(signal.SIGTERM))
         Toy(folder, strategy=strategy()).run(at)
 
 
 def stopped_and_resumed(folder: Path) -> dict[str, Any]:
-    """Whether a run that is stopped in mid-epoch and in a validation ends alike, and what one
-    device takes over in mid-epoch.
+    """Compares a run stopped in mid-epoch and in a validation with one that was not, and reports
+    the sums that a single device resumes with.
     """
     Toy(folder / "undisturbed", strategy=strategy()).run()
     stopped = folder / "stopped"

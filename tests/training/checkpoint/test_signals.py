@@ -31,7 +31,7 @@ def test_a_second_signal_ends_a_process_at_once_that_waits_for_its_step(second):
             signals.deferred = True
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(second)
-        return "went on"
+        return "continued"
 
     assert result_of(work) == (-second, None)
 

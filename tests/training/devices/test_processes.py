@@ -1,4 +1,3 @@
-import json
 import os
 from unittest.mock import Mock
 
@@ -53,7 +52,7 @@ def second(monkeypatch):
     """This process is the second of two; what the first one says is to be put into it."""
     said = {}
     monkeypatch.setattr(module, "present_processes", lambda: Processes(1, 2))
-    monkeypatch.setattr(module, "_broadcast", lambda content: json.dumps(said).encode())
+    monkeypatch.setattr(module, "_broadcast", lambda answer: said)
     return said
 
 
@@ -90,7 +89,7 @@ def test_the_others_follow_the_first(second):
 
 def test_the_first_says_why_it_stops(monkeypatch):
     said = []
-    monkeypatch.setattr(module, "_broadcast", lambda content: said.append(json.loads(content)))
+    monkeypatch.setattr(module, "_broadcast", said.append)
     assert Processes(0, 2).in_turn(lambda: "own") == "own"
     with pytest.raises(DataError, match="no such folder"):
         Processes(0, 2).from_first(lambda: open_source("./nowhere"))
