@@ -112,6 +112,12 @@ def test_help_has_the_defaults_of_the_recipe(arguments, batch_size, lr, capsys):
     assert re.search(rf"--lr: [^-]* --transfer for 64 \(default: {lr}\)", text)
 
 
+def test_without_arguments_the_commands_are_listed(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["t2t-keras"])
+    assert main() == 0
+    assert "\n  evaluate   Measures a model's accuracy.\n" in capsys.readouterr().out
+
+
 def test_help_on_a_model_that_is_not_there_names_it(capsys):
     assert main(["train", "--model=t2t_vit_41", "--help"]) == 2
     assert "error: --model must be a model's name" in capsys.readouterr().err
