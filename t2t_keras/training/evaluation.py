@@ -59,7 +59,7 @@ class Scores:
         return int(self.confusion.sum())
 
     def per_class(self) -> dict[str, np.ndarray]:
-        """Returns "precision", "recall", "f1" in [0, 1] and the number of "images" of every class.
+        """Returns "precision", "recall", "f1" in [0, 1] and "support" (images) of every class.
 
         Where no image belongs to a class, or none was predicted to, its share of nothing is 0.
         """
@@ -73,8 +73,8 @@ class Scores:
             sample_weight=self.confusion.ravel(),
             zero_division=0,
         )
-        images = self.confusion.sum(axis=1)
-        return {"precision": precision, "recall": recall, "f1": f1, "images": images}
+        support = self.confusion.sum(axis=1)
+        return {"precision": precision, "recall": recall, "f1": f1, "support": support}
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:

@@ -63,7 +63,7 @@ def test_the_report_has_the_scores_of_each_class(finished):
     metrics = json.loads((finished.folder / "metrics.json").read_text())
     assert (finished.folder / "labels.txt").read_text() == "ash\nelm\noak\n"
     heading, *rows = (finished.folder / "per_class.csv").read_text().splitlines()
-    assert heading == "class,precision,recall,f1,images"
+    assert heading == "class,precision,recall,f1,support"
     assert [row.split(",")[0] for row in rows] == ["ash", "elm", "oak"]
     assert [row.split(",")[4] for row in rows] == ["2", "2", "2"]
     recalls = [float(row.split(",")[2]) for row in rows]

@@ -19,7 +19,7 @@ def test_of_every_class_how_much_was_found_and_how_much_of_it_was_right():
     np.testing.assert_allclose(classes["precision"], [1, 2 / 3, 0])
     np.testing.assert_allclose(classes["recall"], [3 / 4, 1, 0])
     np.testing.assert_allclose(classes["f1"], [6 / 7, 4 / 5, 0])
-    assert classes["images"].tolist() == [4, 2, 0]
+    assert classes["support"].tolist() == [4, 2, 0]
 
 
 def test_the_most_confident_mistakes_come_first():
