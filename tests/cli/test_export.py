@@ -61,31 +61,23 @@ def test_a_keras_file_of_unknown_classes_needs_labels(model, tmp_path, capsys):
     assert opened.folder is None
 
 
-def test_weights_are_read_with_their_variant(tmp_path):
+def test_weights_are_read_with_their_variant_and_the_labels_beside_them(tmp_path, monkeypatch):
     model = create_model("t2t_vit_7", weights=None, classes=2)
-    path = tmp_path / "mine.weights.h5"
-    model.save_weights(path)
-    (tmp_path / "labels.txt").write_text("a\nb\n")
-    labels = str(tmp_path / "labels.txt")
-    opened = open_model(str(path), model="t2t_vit_7", labels=labels)
+    model.save_weights(tmp_path / "mine.weights.h5")
+    (tmp_path / "labels.txt").write_text("\ufeffa\nb\n", encoding="utf-8")
+    (tmp_path / "three.txt").write_text("a\nb\nc\n")
+    monkeypatch.chdir(tmp_path)
+    opened = open_model("mine.weights.h5", model="t2t_vit_7")
+    assert opened.class_names == ("a", "b")
     keras.tree.map_structure(
         lambda mine, theirs: (mine == theirs).all() or pytest.fail("other weights"),
         opened.model.get_weights(),
         model.get_weights(),
     )
     assert opened.model.input_shape == (None, 224, 224, 3)
-    (tmp_path / "three.txt").write_text("a\nb\nc\n")
     with pytest.raises(ValueError, match="has no classifier for 3 classes.*`labels`"):
-        open_model("t2t_vit_7", weights=str(path), labels=str(tmp_path / "three.txt"))
-
-
-def test_labels_beside_weights_count_and_those_of_the_working_folder_do_not(tmp_path, monkeypatch):
-    model = create_model("t2t_vit_7", weights=None, classes=2)
-    model.save_weights(tmp_path / "mine.weights.h5")
-    (tmp_path / "labels.txt").write_text("\ufeffa\nb\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    opened = open_model("mine.weights.h5", model="t2t_vit_7")
-    assert opened.class_names == ("a", "b")
+        open_model("t2t_vit_7", weights="mine.weights.h5", labels="three.txt")
+    # Those in the working folder are not the labels of a release.
     monkeypatch.setattr(models, "load_weights", lambda *given: SimpleNamespace(fresh=()))
     assert open_model("t2t_vit_7").class_names[:2] == ("tench", "goldfish")
 

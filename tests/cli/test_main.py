@@ -1,13 +1,15 @@
 """The program itself: dispatch, help, errors of the command line, messages that name flags."""
 
 import json
+import os
 import re
+import sys
 
 import pytest
 
 from t2t_keras.cli import visualize
 from t2t_keras.cli.flags import COMMANDS
-from t2t_keras.cli.main import as_flags, main
+from t2t_keras.cli.main import as_flags, main, program
 from t2t_keras.export import exchange
 from t2t_keras.training.config import settings
 from tests.support.running import ROOT, script
@@ -121,3 +123,17 @@ def test_without_arguments_the_commands_are_listed(monkeypatch, capsys):
 def test_help_on_a_model_that_is_not_there_names_it(capsys):
     assert main(["train", "--model=t2t_vit_41", "--help"]) == 2
     assert "error: --model must be a model's name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("started", "words"),
+    [
+        ("train_keras.py", ["train_keras.py"]),
+        ("/here/t2t_keras/__main__.py", ["-m", "t2t_keras"]),
+        ("/venv/bin/t2t-keras", ["/venv/bin/t2t-keras"]),
+    ],
+)
+def test_the_program_can_be_started_again(started, words, monkeypatch):
+    monkeypatch.setattr("sys.argv", [started, "train"])
+    python = [] if "venv" in started else [os.path.relpath(sys.executable)]
+    assert program() == [*python, *words]

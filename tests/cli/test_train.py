@@ -21,67 +21,52 @@ from tests.support.images import make_folder
 from tests.support.running import ROOT, SETTINGS, train_line
 
 
-def test_the_output_has_the_results_and_next_steps(finished):
-    folder = finished.folder
-    assert folder.name.endswith("-little-16x24")
-    metrics = json.loads((folder / "metrics.json").read_text())
+@pytest.fixture
+def metrics(finished) -> dict:
+    return json.loads((finished.folder / "metrics.json").read_text())
+
+
+def test_the_output_has_the_results_and_next_steps(finished, metrics):
+    assert finished.folder.name.endswith("-little-16x24")
     assert f"6 test images: top-1 {metrics['test_accuracy']:.2%}, after " in finished.stdout
     assert "classified by the SavedModel" in finished.stdout
-    assert f"-m t2t_keras evaluate {folder}" in finished.stdout
+    assert f"-m t2t_keras evaluate {finished.folder}" in finished.stdout
     assert "INFO" not in finished.stderr
 
 
-def test_a_run_leaves_everything_it_should(finished):
+def test_a_run_leaves_all_its_files(finished):
+    plots = {"confusion_matrix.png", "curves.png", "mistakes.png", "per_class.png"}
     assert {path.name for path in finished.folder.iterdir()} == {
-        ".export.lock",
-        ".lock",
-        "1",
-        "checkpoints",
-        "confusion_matrix.png",
-        "curves.png",
-        "inspection.json",
-        "labels.txt",
-        "log.csv",
-        "metrics.json",
-        "mistakes.png",
-        "model.keras",
-        "per_class.csv",
-        "per_class.png",
-        "settings.json",
-        "tensorboard",
+        *plots,
+        *(".export.lock", ".lock", "1", "checkpoints", "inspection.json", "labels.txt", "log.csv"),
+        *("metrics.json", "model.keras", "per_class.csv", "settings.json", "tensorboard"),
     }
     readme = (ROOT / "README.md").read_text("utf-8")
     for path in finished.folder.iterdir():
         assert path.name.startswith(".") or f"`{path.name}" in readme
-    for name in ("confusion_matrix.png", "curves.png", "per_class.png", "mistakes.png"):
+    for name in plots:
         with Image.open(finished.folder / name) as image:
             assert len(image.getcolors(image.width * image.height)) > 10
     assert (finished.folder / "1" / "saved_model.pb").is_file()
-
-
-def test_the_report_has_the_scores_of_each_class(finished):
-    metrics = json.loads((finished.folder / "metrics.json").read_text())
-    assert (finished.folder / "labels.txt").read_text() == "ash\nelm\noak\n"
-    heading, *rows = (finished.folder / "per_class.csv").read_text().splitlines()
-    assert heading == "class,precision,recall,f1,support"
-    assert [row.split(",")[0] for row in rows] == ["ash", "elm", "oak"]
-    assert [row.split(",")[4] for row in rows] == ["2", "2", "2"]
-    recalls = [float(row.split(",")[2]) for row in rows]
-    assert np.mean(recalls) == pytest.approx(metrics["test_accuracy"])  # the classes are equal
-    assert metrics["per_class"]["recall"] == recalls
-    assert read_metadata(finished.folder / "model.keras") == ModelMetadata(
-        ("ash", "elm", "oak"), 0.8
-    )
-
-
-def test_tensorboard_has_the_report_s_plots(finished):
     (events,) = (finished.folder / "tensorboard" / "report").iterdir()
     shown = EventAccumulator(str(events), {"tensors": 0}).Reload().Tags()["tensors"]
     assert shown == ["curves", "confusion_matrix", "per_class", "mistakes"]
 
 
-def test_metrics_hold_the_result_and_every_setting(finished):
-    metrics = json.loads((finished.folder / "metrics.json").read_text())
+def test_the_report_has_the_scores_of_each_class(finished, metrics):
+    names = ("ash", "elm", "oak")
+    assert (finished.folder / "labels.txt").read_text() == "ash\nelm\noak\n"
+    heading, *rows = (finished.folder / "per_class.csv").read_text().splitlines()
+    assert heading == "class,precision,recall,f1,support"
+    columns = list(zip(*(row.split(",") for row in rows), strict=True))
+    assert (columns[0], columns[4]) == (names, ("2", "2", "2"))
+    recalls = [float(recall) for recall in columns[2]]
+    assert np.mean(recalls) == pytest.approx(metrics["test_accuracy"])  # the classes are equal
+    assert metrics["per_class"]["recall"] == recalls
+    assert read_metadata(finished.folder / "model.keras") == ModelMetadata(names, 0.8)
+
+
+def test_metrics_hold_the_result_and_every_setting(finished, metrics):
     assert 0 <= metrics["test_accuracy"] <= 1
     assert metrics["test_images"] == 6 and metrics["train_images"] == 18
     assert metrics["selected_on"] == "the 6 images that the test accuracy is measured on"
@@ -103,24 +88,22 @@ def test_a_run_that_exists_is_left_alone(finished, capsys):
     assert "--lr was 0.0005, now 0.0001" in capsys.readouterr().err
 
 
-def test_a_finished_run_writes_the_files_that_are_missing(finished, tmp_path, capsys):
-    shutil.copytree(finished.folder, tmp_path / "first")
-    assert main(again(tmp_path / "first", finished)) == 0
+def test_a_finished_run_writes_the_files_that_are_missing(finished, metrics, tmp_path, capsys):
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "first"))
+    assert main(again(folder, finished)) == 0
     assert "this run is finished, and nothing is missing" in capsys.readouterr().out
-    kept = (tmp_path / "first" / "model.keras").stat()
+    kept = (folder / "model.keras").stat()
     for name in ("curves.png", "metrics.json"):
-        (tmp_path / "first" / name).unlink()
+        (folder / name).unlink()
     # Without a name the run is found by its settings: it is not finished any more.
-    assert main(again(tmp_path / "first", finished, run_name=None)) == 0
-    assert {path.name for path in (tmp_path / "first").iterdir()} == {
+    assert main(again(folder, finished, run_name=None)) == 0
+    assert {path.name for path in folder.iterdir()} == {
         path.name for path in finished.folder.iterdir()
     }
-    assert (tmp_path / "first" / "model.keras").stat() == kept
-    old, new = (
-        json.loads((f / "metrics.json").read_text()) for f in (finished.folder, tmp_path / "first")
-    )
-    same = {"total_seconds": 0, "test_loss": pytest.approx(old["test_loss"], rel=1e-6)}
-    assert {**new, "total_seconds": 0} == {**old, **same}
+    assert (folder / "model.keras").stat() == kept
+    new = json.loads((folder / "metrics.json").read_text())
+    same = {"total_seconds": 0, "test_loss": pytest.approx(metrics["test_loss"], rel=1e-6)}
+    assert {**new, "total_seconds": 0} == {**metrics, **same}
 
 
 @pytest.mark.parametrize(
