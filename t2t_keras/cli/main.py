@@ -26,6 +26,65 @@ _ENVIRONMENT = {
 }
 
 
+def echo(text: str) -> None:
+    """Writes a line of a command's result to standard output."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def program() -> list[str]:
+    """Returns the words that start this program again, without arguments."""
+    started = sys.argv[0]
+    if os.path.basename(started) == "__main__.py":
+        return [os.path.relpath(sys.executable), "-m", __package__.partition(".")[0]]
+    return [os.path.relpath(sys.executable), started] if started.endswith(".py") else [started]
+
+
+def as_flags(message: str, spoken: Mapping[str, str]) -> str:
+    """Rewrites `name`, `name=value` and, after "Received: ", name=value as the command has them."""
+    names = "|".join(spoken)
+    text, received, values = message.partition("Received: ")
+    text = re.sub(rf"`({names})(=[^`]*)?`", lambda found: spoken[found[1]] + (found[2] or ""), text)
+    values = re.sub(rf"(^|, )({names})(?==)", lambda found: found[1] + spoken[found[2]], values)
+    return text + received + values
+
+
+def _show_log(stream: TextIO) -> None:
+    """Shows this package's messages, in the order of Keras' progress; of others only warnings."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("t2t_keras")
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
+
+
+def _exit_code(work: Callable[[], int], debug: bool, spoken: Mapping[str, str]) -> int:
+    """Turns an error that a user can mend into one line; `debug` lets it through."""
+    try:
+        return work()
+    except EXPECTED_ERRORS as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {as_flags(str(error), spoken)}\n(--debug shows where)\n")
+        return 1
+    except RunInterrupted as stopped:
+        sys.stderr.write(f"\n{stopped}\n")
+        return _SIGNALED + stopped.number
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.stderr.write("\ninterrupted: the work is not complete\n")
+        return _INTERRUPTED
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return _WRONG_USAGE
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
@@ -57,67 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f"t2t_keras.cli.{name}")
     from t2t_keras.training.devices import LeavingAtOnce
 
-    show_log(sys.stdout if name == "train" else sys.stderr)
+    _show_log(sys.stdout if name == "train" else sys.stderr)
     with LeavingAtOnce() as leaving:
         code = _exit_code(lambda: module.run(values, others), values.debug, spoken)
         leaving.leave(code)
     return code
-
-
-def echo(text: str) -> None:
-    """Writes a line of a command's result to standard output."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def show_log(stream: TextIO) -> None:
-    """Shows this package's messages, in the order of Keras' progress; of others only warnings."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("t2t_keras")
-    log.handlers = [handler]
-    log.propagate = False
-    log.setLevel(logging.INFO)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
-
-
-def program() -> list[str]:
-    """Returns the words that start this program again, without arguments."""
-    started = sys.argv[0]
-    if os.path.basename(started) == "__main__.py":
-        return [os.path.relpath(sys.executable), "-m", __package__.partition(".")[0]]
-    return [os.path.relpath(sys.executable), started] if started.endswith(".py") else [started]
-
-
-def as_flags(message: str, spoken: Mapping[str, str]) -> str:
-    """Rewrites `name`, `name=value` and, after "Received: ", name=value as the command has them."""
-    names = "|".join(spoken)
-    text, received, values = message.partition("Received: ")
-    text = re.sub(rf"`({names})(=[^`]*)?`", lambda found: spoken[found[1]] + (found[2] or ""), text)
-    values = re.sub(rf"(^|, )({names})(?==)", lambda found: found[1] + spoken[found[2]], values)
-    return text + received + values
-
-
-def _exit_code(work: Callable[[], int], debug: bool, spoken: Mapping[str, str]) -> int:
-    """Turns an error that a user can mend into one line; `debug` lets it through."""
-    try:
-        return work()
-    except EXPECTED_ERRORS as error:
-        if debug:
-            raise
-        sys.stderr.write(f"error: {as_flags(str(error), spoken)}\n(--debug shows where)\n")
-        return 1
-    except RunInterrupted as stopped:
-        sys.stderr.write(f"\n{stopped}\n")
-        return _SIGNALED + stopped.number
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        sys.stderr.write("\ninterrupted: the work is not complete\n")
-        return _INTERRUPTED
-
-
-def _refuse(message: str) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return _WRONG_USAGE
