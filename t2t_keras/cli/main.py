@@ -40,12 +40,12 @@ def program() -> list[str]:
     return [os.path.relpath(sys.executable), started] if started.endswith(".py") else [started]
 
 
-def as_flags(message: str, spoken: Mapping[str, str]) -> str:
+def as_flags(message: str, shown: Mapping[str, str]) -> str:
     """Rewrites `name`, `name=value` and, after "Received: ", name=value as the command has them."""
-    names = "|".join(spoken)
+    names = "|".join(shown)
     text, received, values = message.partition("Received: ")
-    text = re.sub(rf"`({names})(=[^`]*)?`", lambda found: spoken[found[1]] + (found[2] or ""), text)
-    values = re.sub(rf"(^|, )({names})(?==)", lambda found: found[1] + spoken[found[2]], values)
+    text = re.sub(rf"`({names})(=[^`]*)?`", lambda found: shown[found[1]] + (found[2] or ""), text)
+    values = re.sub(rf"(^|, )({names})(?==)", lambda found: found[1] + shown[found[2]], values)
     return text + received + values
 
 
@@ -61,14 +61,14 @@ def _show_log(stream: TextIO) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
 
 
-def _exit_code(work: Callable[[], int], debug: bool, spoken: Mapping[str, str]) -> int:
+def _exit_code(work: Callable[[], int], debug: bool, shown: Mapping[str, str]) -> int:
     """Turns an error that a user can mend into one line; `debug` lets it through."""
     try:
         return work()
     except EXPECTED_ERRORS as error:
         if debug:
             raise
-        sys.stderr.write(f"error: {as_flags(str(error), spoken)}\n(--debug shows where)\n")
+        sys.stderr.write(f"error: {as_flags(str(error), shown)}\n(--debug shows where)\n")
         return 1
     except RunInterrupted as stopped:
         sys.stderr.write(f"\n{stopped}\n")
@@ -101,15 +101,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _refuse(f"the command must be one of {', '.join(COMMANDS)}. Received: {name}")
     command = COMMANDS[name]
-    spoken = {"model_name": "--model", **{flag.name: f"--{flag.name}" for flag in command.flags}}
-    spoken |= {positional.lower(): positional for positional in command.positionals}
+    shown = {"model_name": "--model", **{flag.name: f"--{flag.name}" for flag in command.flags}}
+    shown |= {positional.lower(): positional for positional in command.positionals}
     try:
         if _HELP & {*rest}:
             echo(help_of(name, [each for each in rest if each not in _HELP]))
             return 0
         values, others = parse(name, rest)
     except (flags.Error, ValueError) as error:
-        return _refuse(f"{as_flags(str(error), spoken)}\n(t2t-keras {name} --help lists the flags)")
+        return _refuse(f"{as_flags(str(error), shown)}\n(t2t-keras {name} --help lists the flags)")
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
@@ -118,6 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     _show_log(sys.stdout if name == "train" else sys.stderr)
     with LeavingAtOnce() as leaving:
-        code = _exit_code(lambda: module.run(values, others), values.debug, spoken)
+        code = _exit_code(lambda: module.run(values, others), values.debug, shown)
         leaving.leave(code)
     return code

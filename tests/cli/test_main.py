@@ -88,12 +88,12 @@ def test_the_scripts_are_commands(name):
 
 
 def test_messages_name_flags_and_arguments():
-    spoken = {"lr": "--lr", "min_lr": "--min_lr", "freeze": "--freeze", "weights": "WEIGHTS"}
+    shown = {"lr": "--lr", "min_lr": "--min_lr", "freeze": "--freeze", "weights": "WEIGHTS"}
     message = "`min_lr` must be at most `lr` beside `freeze=backbone`. Received: min_lr=1, lr=0"
-    assert as_flags(message, spoken) == (
+    assert as_flags(message, shown) == (
         "--min_lr must be at most --lr beside --freeze=backbone. Received: --min_lr=1, --lr=0"
     )
-    assert as_flags("`weights` and `x`. Received: weights=a, x=1", spoken) == (
+    assert as_flags("`weights` and `x`. Received: weights=a, x=1", shown) == (
         "WEIGHTS and `x`. Received: WEIGHTS=a, x=1"
     )
 
