@@ -81,9 +81,9 @@ def _test_images(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.nda
     return pixels, labels.argmax(-1) if labels.ndim > 1 else labels
 
 
-def _exports(found: OpenedModel, folder: Path) -> dict[str, tuple[Path, Predict]]:
+def _exports(opened: OpenedModel, folder: Path) -> dict[str, tuple[Path, Predict]]:
     """Name -> where it was written, and what runs it."""
-    given, prepared = (found.model, found.class_names), found.preprocessing
+    given, prepared = (opened.model, opened.class_names), opened.preprocessing
     path = export_saved_model(*given, folder / "savedmodel", preprocessing=prepared)
     exports = {"savedmodel": (path, _saved_model(path))}
     for name, how in FILES:
@@ -120,15 +120,15 @@ def _report(runs: dict[str, Predict], sizes: dict[str, int], pixels, labels) -> 
 
 
 def main(_) -> None:
-    found = open_model(FLAGS.run)
-    pixels, labels = _test_images(FLAGS.run, found.model.input_shape[1:3])
-    in_graph = tf.function(found.model)
+    opened = open_model(FLAGS.run)
+    pixels, labels = _test_images(FLAGS.run, opened.model.input_shape[1:3])
+    in_graph = tf.function(opened.model)
 
     def keras_itself(batch: np.ndarray) -> np.ndarray:
         return in_graph(preprocess_input(batch), training=False).numpy()
 
     with tempfile.TemporaryDirectory() as folder:
-        exports = _exports(found, Path(folder))
+        exports = _exports(opened, Path(folder))
         runs = {"keras": keras_itself, **{name: run for name, (_, run) in exports.items()}}
         sizes = {name: _size(path) for name, (path, _) in exports.items()}
         sizes["keras"] = (Path(FLAGS.run) / "model.keras").stat().st_size

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -16,15 +16,15 @@ _WIDTH = 100
 
 
 class _Numbers(flags.ArgumentParser):
-    """Parses numbers with commas between them, any number of them or `count`."""
+    """Parses numbers with commas, or an x, between them: `count` of them, or any number."""
 
-    def __init__(self, kind: Callable[[str], float], count: int | None = None):
+    def __init__(self, kind: type, count: int | None = None, expected: str = ""):
         self._kind, self._count = kind, count
-        self.syntactic_help = f"{count or 'any number of'} numbers with commas between them"
+        self.syntactic_help = expected or f"{count or ''} numbers separated by commas".strip()
 
     def parse(self, argument: str) -> tuple[float, ...]:
         try:
-            numbers = tuple(map(self._kind, argument.split(",")))
+            numbers = tuple(map(self._kind, re.split("[,x]", argument)))
         except ValueError:
             numbers = ()
         if not numbers or len(numbers) != (self._count or len(numbers)):
@@ -32,18 +32,14 @@ class _Numbers(flags.ArgumentParser):
         return numbers
 
 
-class _ImageSize(flags.ArgumentParser):
+class _ImageSize(_Numbers):
     """Parses a side in pixels, or HEIGHTxWIDTH, to (height, width)."""
 
-    syntactic_help = "a side in pixels, or HEIGHTxWIDTH"
+    def __init__(self) -> None:
+        super().__init__(int, 2, "a side in pixels, or HEIGHTxWIDTH")
 
-    def parse(self, argument: str) -> tuple[int, int]:
-        sides = argument.replace(",", "x").split("x")
-        try:
-            height, width = map(int, sides * 2 if len(sides) == 1 else sides)
-        except ValueError:
-            raise ValueError(f"must be {self.syntactic_help}") from None
-        return height, width
+    def parse(self, argument: str) -> tuple[float, ...]:
+        return super().parse(f"{argument}x{argument}" if argument.isdecimal() else argument)
 
 
 _PARSERS: dict[type | str, flags.ArgumentParser] = {

@@ -57,7 +57,7 @@ def test_help_imports_neither_keras_nor_tensorflow(command):
             "export a --format=torch",
             "flag --format=torch: value should be one of <savedmodel|onnx|",
         ),
-        ("export a --std=1,2", "flag --std=1,2: must be 3 numbers with commas between them"),
+        ("export a --std=1,2", "flag --std=1,2: must be 3 numbers separated by commas"),
         ("visualize a b --at=1", "flag --at=1: must be 2 numbers"),
         ("visualize a b --channels=0", "--channels must be at least 1"),
         ("convert --num_heads=0", "--num_heads must be at least 1. Received: --num_heads=0"),
