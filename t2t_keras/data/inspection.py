@@ -60,35 +60,37 @@ class Inspection:
 
     Args:
         fingerprint: Of the files that were inspected.
-        contents: The same without times, and wherever the files lie.
-        whole: Whether every image was decoded.
+        content_fingerprint: The same without times, and wherever the files lie.
+        decoded: True where every image was decoded.
         size: Number of examples inspected.
-        bad: Images that cannot be used, in the split's order.
-        emptied: Labels of which nothing is left without `bad`, as far as its labels can be read.
+        bad_images: Images that cannot be used, in the split's order.
+        empty_classes: Labels of which nothing is left without `bad_images`, as far as labels can be
+            read.
     """
 
     fingerprint: str
-    contents: str
-    whole: bool
+    content_fingerprint: str
+    decoded: bool
     size: int
-    bad: tuple[BadImage, ...] = ()
-    emptied: tuple[int, ...] = ()
+    bad_images: tuple[BadImage, ...] = ()
+    empty_classes: tuple[int, ...] = ()
 
     @classmethod
     def from_json(cls, found: dict) -> "Inspection":
         """Rebuilds one from `dataclasses.asdict` after JSON."""
-        bad = tuple(BadImage(**image) for image in found["bad"])
-        return cls(**{**found, "bad": bad, "emptied": tuple(found["emptied"])})
+        bad = tuple(BadImage(**image) for image in found["bad_images"])
+        return cls(**{**found, "bad_images": bad, "empty_classes": tuple(found["empty_classes"])})
 
     @property
     def bad_places(self) -> list[int]:
-        """Places of `bad`, in the split's order."""
-        return [image.place for image in self.bad]
+        """Places of `bad_images`, in the split's order."""
+        return [image.place for image in self.bad_images]
 
     def summary(self) -> dict[str, Any]:
         """The number and names of the files and the ones left out: an order depends on these."""
-        digest = hashlib.sha256(f"{self.contents} {self.bad_places}".encode()).hexdigest()
-        return {"size": self.size, "used": self.size - len(self.bad), "digest": digest}
+        text = f"{self.content_fingerprint} {self.bad_places}"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return {"size": self.size, "used": self.size - len(self.bad_images), "digest": digest}
 
 
 def fingerprint(split: Split) -> str:
@@ -228,7 +230,7 @@ class CheckedSplits:
                     f"The run was started with {before['used']:,} images of the part {part!r}, "
                     f"of {before['size']:,}; now they are {now['used']:,} of {now['size']:,}, or "
                     "others. Restore the files it was started with, or start another run with "
-                    f"`run_name`.{_listed(inspection.bad)}"
+                    f"`run_name`.{_listed(inspection.bad_images)}"
                 )
 
     def write(self, folder: Path) -> None:
@@ -246,7 +248,7 @@ class CheckedSplits:
         lines = [
             "\t".join((part, bad.name.translate(_ESCAPES), bad.reason)) + "\n"
             for part, inspection in self.inspections.items()
-            for bad in inspection.bad
+            for bad in inspection.bad_images
         ]
         if not (self.skipping and lines):
             (folder / SKIPPED_NAME).unlink(missing_ok=True)
@@ -313,13 +315,13 @@ def _read(path: Path) -> dict[str, Inspection]:
 
 def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspection | None:
     """Returns an earlier inspection, if it was thorough enough and of the same files."""
-    if earlier is None or (whole and not earlier.whole):
+    if earlier is None or (whole and not earlier.decoded):
         return None
     return earlier if earlier.fingerprint == fingerprint(split) else None
 
 
 def _refuse(inspections: Mapping[str, Inspection]) -> None:
-    bad = [image for inspection in inspections.values() for image in inspection.bad]
+    bad = [image for inspection in inspections.values() for image in inspection.bad_images]
     if not bad:
         return
     total = sum(inspection.size for inspection in inspections.values())
@@ -332,27 +334,27 @@ def _refuse(inspections: Mapping[str, Inspection]) -> None:
 def _check_rest(
     part: str, inspection: Inspection, class_names: Sequence[str], max_fraction: float
 ) -> None:
-    lost = len(inspection.bad)
+    lost = len(inspection.bad_images)
     if lost > max_fraction * inspection.size or lost == inspection.size:
         raise DataError(
             f"`max_bad_fraction`={max_fraction:g} is exceeded: {lost:,} of the "
             f"{inspection.size:,} images of the part {part!r} cannot be used. {_ADVICE}, or raise "
-            f"it.{_listed(inspection.bad)}"
+            f"it.{_listed(inspection.bad_images)}"
         )
-    if inspection.emptied:
-        names = ", ".join(repr(class_names[label]) for label in inspection.emptied[:_SHOWN])
+    if inspection.empty_classes:
+        names = ", ".join(repr(class_names[label]) for label in inspection.empty_classes[:_SHOWN])
         raise DataError(
             f"`on_bad_image`=skip leaves no image in the part {part!r} of {names}. "
-            f"{_ADVICE}.{_listed(inspection.bad)}"
+            f"{_ADVICE}.{_listed(inspection.bad_images)}"
         )
 
 
 def _without(part: str, split: Split, inspection: Inspection) -> Split:
-    if not inspection.bad:
+    if not inspection.bad_images:
         return split
     message = "%d of %d images of the part %r are left out, see %s:%s"
-    counts = (len(inspection.bad), inspection.size, part, SKIPPED_NAME)
-    _log.warning(message, *counts, _listed(inspection.bad))
+    counts = (len(inspection.bad_images), inspection.size, part, SKIPPED_NAME)
+    _log.warning(message, *counts, _listed(inspection.bad_images))
     return split.without(inspection.bad_places)
 
 

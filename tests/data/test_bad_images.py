@@ -126,18 +126,18 @@ def test_what_was_found_is_kept_and_not_looked_for_again(split, tmp_path, monkey
     )
     os.utime(split.called(7), ns=(0, 0))
     assert (
-        usable(split, "skip", 0.2, kept=tmp_path).inspections["train"].bad
-        == again.inspections["train"].bad
+        usable(split, "skip", 0.2, kept=tmp_path).inspections["train"].bad_images
+        == again.inspections["train"].bad_images
     )
     assert len(looks) == 1
 
 
 def test_what_was_not_decoded_is_not_enough_to_skip(split, tmp_path):
     parts = usable(split)
-    hasty = dataclasses.replace(parts.inspections["train"], whole=False)
+    hasty = dataclasses.replace(parts.inspections["train"], decoded=False)
     dataclasses.replace(parts, inspections={"train": hasty}).write(tmp_path)
-    assert not usable(split, "stop", kept=tmp_path).inspections["train"].whole
-    assert usable(split, "skip", kept=tmp_path).inspections["train"].whole
+    assert not usable(split, "stop", kept=tmp_path).inspections["train"].decoded
+    assert usable(split, "skip", kept=tmp_path).inspections["train"].decoded
 
 
 def test_a_damaged_record_of_it_costs_another_look_and_no_more(split, tmp_path, caplog):

@@ -42,8 +42,8 @@ def test_of_every_kind_the_unreadable_ones_are_found(of_every_kind):
     for split, whole in itertools.product(of_every_kind.values(), (True, False)):
         found = inspect_split(split, 2, whole)
         assert split.size == found.size == len(KINDS) >= 40
-        assert found.emptied == () and found.whole == whole
-        reasons = {list(KINDS)[bad.place]: bad.reason for bad in found.bad}
+        assert found.empty_classes == () and found.decoded == whole
+        reasons = {list(KINDS)[bad.place]: bad.reason for bad in found.bad_images}
         assert list(reasons) == list(UNREADABLE)
         assert reasons["empty"] == "empty"
         for kind in ("text", "html", "tiff"):
@@ -60,7 +60,7 @@ def test_every_readable_kind_has_the_same_pixels_from_files_and_from_records(
     count = len(READABLE)
     names = {"files": f"{count:04d}.jpg", "records": f"record {count} of "}
     for way, split in of_every_kind.items():
-        bad = inspect_split(split, 2).bad
+        bad = inspect_split(split, 2).bad_images
         assert names[way] in bad[0].name
         rest = split.without([image.place for image in bad])
         read = [[part.numpy() for part in rest.read(key)] for key in rest.keys(None)]
@@ -81,7 +81,7 @@ def test_of_mutated_files_exactly_those_are_found_that_training_could_not_read(t
         end = len(data) if number % 3 else rng.integers(0, len(data) + 1)
         mutated.append(bytes(data[:end]))
     split = files(tmp_path, mutated)
-    bad = inspect_split(split, 2).bad
+    bad = inspect_split(split, 2).bad_images
     assert 100 < len(bad) < 450
     assert {image.name for image in bad} <= {str(path) for path in tmp_path.iterdir()}
     assert all(image.name == split.called(image.place) for image in bad)
@@ -96,23 +96,23 @@ def test_without_decoding_only_damage_in_the_middle_is_missed(tmp_path):
     holed = png[:500] + b"\0" * 400 + png[900:]
     behind = jpeg + b"further bytes"  # nothing wrong, and seen only by decoding
     split = files(tmp_path, [png, jpeg, holed, behind, png[:-1], jpeg[:-2]])
-    assert [bad.place for bad in inspect_split(split, 2, whole=True).bad] == [2, 4, 5]
-    assert [bad.place for bad in inspect_split(split, 2, whole=False).bad] == [4, 5]
+    assert [bad.place for bad in inspect_split(split, 2, whole=True).bad_images] == [2, 4, 5]
+    assert [bad.place for bad in inspect_split(split, 2, whole=False).bad_images] == [4, 5]
 
 
 def test_large_sets_are_not_decoded_whole(tmp_path, monkeypatch):
     split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 4)
-    assert inspect_split(split, 2).whole
+    assert inspect_split(split, 2).decoded
     monkeypatch.setattr(inspection, "WHOLE_LIMIT", 3)
-    assert not inspect_split(split, 2).whole
-    assert inspect_split(split, 2, whole=True).whole
+    assert not inspect_split(split, 2).decoded
+    assert inspect_split(split, 2, whole=True).decoded
 
 
 def test_a_label_out_of_range_is_found_with_its_value(tmp_path):
     split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 4)
     for label in (-1, 2, 2**30):
         wrong = FileSplit(split.paths, tf.constant([0, 1, label, 1]))
-        (bad,) = inspect_split(wrong, 2).bad
+        (bad,) = inspect_split(wrong, 2).bad_images
         assert (bad.place, bad.reason) == (2, f"label {label} is outside 0..1")
 
 
@@ -120,17 +120,17 @@ def test_a_file_that_vanished_is_found(tmp_path):
     split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 3)
     before = fingerprint(split)
     os.unlink(split.called(1))
-    (bad,) = inspect_split(split, 2).bad
+    (bad,) = inspect_split(split, 2).bad_images
     assert bad.place == 1 and bad.reason.startswith("cannot be read")
     assert fingerprint(split) != before
 
 
 def test_a_class_of_which_nothing_is_left_is_said(tmp_path):
     good = encode(noise(8, 8), "PNG")
-    assert inspect_split(files(tmp_path, [good, b"", good, b""]), 2).emptied == (1,)
-    assert inspect_split(files(tmp_path, [good, b"", good, good]), 2).emptied == ()
+    assert inspect_split(files(tmp_path, [good, b"", good, b""]), 2).empty_classes == (1,)
+    assert inspect_split(files(tmp_path, [good, b"", good, good]), 2).empty_classes == ()
     # A class that never had an image is none that was emptied.
-    assert inspect_split(files(tmp_path, [good, b"", good, good]), 3).emptied == ()
+    assert inspect_split(files(tmp_path, [good, b"", good, good]), 3).empty_classes == ()
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +156,9 @@ def test_of_a_damaged_shard_exactly_the_readable_records_are_left(shard, tmp_pat
         path.write_bytes(data[:at] if damage == "cut" else data)
         found = inspect_split(split, 2)
         readable = 0 if damage == "header" else 30
-        assert whole.bad == () and whole.fingerprint != found.fingerprint
+        assert whole.bad_images == () and whole.fingerprint != found.fingerprint
         assert found.bad_places == list(range(readable, 50))
-        assert all(f"record {bad.place} of {path}" == bad.name for bad in found.bad)
+        assert all(f"record {bad.place} of {path}" == bad.name for bad in found.bad_images)
         if readable:
             rest = split.without(found.bad_places)
             assert rest.size == readable
