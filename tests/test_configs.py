@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import Variant
-from t2t_keras.cli.evaluate import settings_of
+from t2t_keras.cli.evaluate import given_settings
 from t2t_keras.cli.flags import parse
 from t2t_keras.data.settings import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, make_config, model_names, train, variant_of
@@ -41,7 +41,7 @@ CIFAR = {
 @pytest.fixture(scope="module")
 def settings() -> dict[str, dict]:
     """The settings in each file, as `train_keras.py` reads them."""
-    return {path.stem: settings_of(parse("train", [f"--flagfile={path}"])[0]) for path in FILES}
+    return {path.stem: given_settings(parse("train", [f"--flagfile={path}"])[0]) for path in FILES}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ _OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
-def settings_of(values: flags.FlagValues) -> dict[str, Any]:
+def given_settings(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the fields of `TrainConfig` among flags; None where a flag is not given."""
     given = pick(values, settings())
     return {**given, "devices": tuple(given["devices"] or ())}
@@ -97,7 +97,7 @@ def _origin_in_run(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
     """Evaluates the weights of the first argument or, in `train`, of the flag."""
-    given = settings_of(values)
+    given = given_settings(values)
     weights = arguments[0] if arguments else given.get("weights")
     config, class_names = evaluation_config({**given, "weights": weights})
     scores = evaluate(config, class_names, verbosity(values))

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -117,16 +116,9 @@ def _show_in_tensorboard(folder: Path, plots: list[str]) -> None:
 
 def write_metrics(config: TrainConfig, result: TrainResult, folder: Path, seconds: float) -> None:
     """Writes `metrics.json`, the last file of a run: with it the run is finished."""
-    content = json.dumps(metrics(config, result, seconds), indent=2)
-    with atomic_path(folder / METRICS_NAME) as part:
-        part.write_text(f"{content}\n", encoding="utf-8")
-
-
-def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[str, Any]:
-    """Returns the content of `metrics.json`."""
     history, best, scores = result.history, result.best_epoch, result.scores
     accuracy = "val_ema_accuracy" if config.ema_decay else "val_accuracy"  # of the weights kept
-    return {
+    metrics = {
         "test_accuracy": scores.accuracy,
         "test_top5_accuracy": scores.top5_accuracy,
         "test_loss": scores.loss,
@@ -148,37 +140,36 @@ def metrics(config: TrainConfig, result: TrainResult, seconds: float) -> dict[st
         "keras_version": keras.version(),
         "settings": settings_of(config),
     }
+    with atomic_path(folder / METRICS_NAME) as part:
+        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def summary(config: TrainConfig, result: TrainResult, seconds: float) -> list[str]:
-    """Returns lines on how good the model is and how it was chosen."""
-    scores = result.scores
-    return [
-        "",
-        f"{config.model} on {config.dataset}, {scores.images} test images: "
-        f"{accuracies(scores)}, after {seconds:.0f} s",
-        f"Weights of epoch {result.best_epoch + 1}, the best on {result.sources.selected_on}.",
-    ]
-
-
-def samples(version: Path, result: TrainResult) -> list[str]:
-    """Loads the SavedModel and classifies a few test images with it."""
-    classify = load_saved_model(version)
-    names = result.sources.test.class_names
-    lines = ["", "Test images, classified by the SavedModel:"]
-    for example in result.sources.test.evaluation().take(_SAMPLES):
+def classify_samples(version: Path, source: Source) -> list[str]:
+    """Classifies a few test images with the SavedModel, and returns a line on each."""
+    classify, lines = load_saved_model(version), []
+    for example in source.evaluation().take(_SAMPLES):
         outputs = classify(np.asarray(decode_image(example["image"]))[None])
-        predicted, label = outputs["classes"][0, 0].decode(), names[int(example["label"])]
+        label = source.class_names[int(example["label"])]
+        predicted = outputs["classes"][0, 0].decode()
         verdict = "right" if predicted == label else f"wrong, the label is {label}"
         lines.append(f"  {predicted} ({outputs['probabilities'][0, 0]:.1%}), {verdict}")
     return lines
 
 
-def next_steps(folder: Path, config: TrainConfig) -> list[str]:
-    """Returns lines on where everything is, with commands to try next."""
-    python = os.path.relpath(sys.executable)
+def summary(
+    config: TrainConfig, result: TrainResult, folder: Path, samples: list[str], seconds: float
+) -> str:
+    """Returns lines on how good the model is, how it was chosen, and what to do next."""
+    scores, python = result.scores, os.path.relpath(sys.executable)
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return [
+    lines = [
+        "",
+        f"{config.model} on {config.dataset}, {scores.images} test images: "
+        f"{accuracies(scores)}, after {seconds:.0f} s",
+        f"Weights of epoch {result.best_epoch + 1}, the best on {result.sources.selected_on}.",
+        "",
+        "Test images, classified by the SavedModel:",
+        *samples,
         "",
         f"Everything is in {folder}: {', '.join(names)}",
         "Next:",
@@ -190,3 +181,4 @@ def next_steps(folder: Path, config: TrainConfig) -> list[str]:
         f"  {python} -m t2t_keras train --dataset=FOLDER_OF_IMAGES --validation_split=0.1 "
         "--model=t2t_vit_7 --weights=imagenet --transfer --epochs=10",
     ]
+    return "\n".join(lines)

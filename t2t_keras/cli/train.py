@@ -14,10 +14,10 @@ import keras
 from absl import flags
 
 from t2t_keras.cli import evaluate
-from t2t_keras.cli.evaluate import settings_of, verbosity, weights_file
+from t2t_keras.cli.evaluate import given_settings, verbosity, weights_file
 from t2t_keras.cli.main import echo, program
 from t2t_keras.cli.models import METRICS_NAME
-from t2t_keras.cli.report import FILES, next_steps, samples, summary, write_files, write_metrics
+from t2t_keras.cli.report import FILES, classify_samples, summary, write_files, write_metrics
 from t2t_keras.errors import ResumeError, RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, train
 from t2t_keras.training.devices import join_processes
@@ -91,7 +91,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
             )
         return evaluate.run(values, arguments)
     started = time.monotonic()
-    given = settings_of(values)
+    given = given_settings(values)
     given["weights"] = weights_file(given["weights"])
     given["transfer"] = True if values.mode == "transfer" else given["transfer"]
     config = make_config(**given)
@@ -115,9 +115,8 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         )
         if processes.first:
             version = write_files(config, result, folder)
-            lines = samples(version, result)
+            samples = classify_samples(version, result.sources.test)
             seconds = time.monotonic() - started
             write_metrics(config, result, folder, seconds)
-            lines = [*summary(config, result, seconds), *lines, *next_steps(folder, config)]
-            echo("\n".join(lines))
+            echo(summary(config, result, folder, samples, seconds))
     return 0
