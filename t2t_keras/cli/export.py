@@ -97,7 +97,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     _check(values)
     (source,) = arguments
     opened = open_model(source, **pick(values, (*MODEL, *WEIGHTS)))
-    if not opened.metadata.class_names:
+    if opened.class_names and not opened.metadata.class_names:
         raise ValueError(
             f"`labels` must name the {len(opened.class_names)} classes of {source}, one a line. "
             "Received: labels=None"

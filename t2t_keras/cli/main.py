@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"the command must be one of {', '.join(COMMANDS)}. Received: {name}")
     command = COMMANDS[name]
     shown = {"model_name": "--model", **{flag.name: f"--{flag.name}" for flag in command.flags}}
-    shown |= {positional.lower(): positional for positional in command.positionals}
+    shown |= {each.lower().rstrip("."): each.rstrip(".") for each in command.positionals}
     try:
         if _HELP & {*rest}:
             echo(help_of(name, [each for each in rest if each not in _HELP]))

@@ -61,6 +61,13 @@ def test_a_keras_file_of_unknown_classes_needs_labels(model, tmp_path, capsys):
     assert opened.folder is None
 
 
+def test_a_model_without_its_classifier_is_refused(tmp_path, capsys):
+    variant = tiny_variant(image_size=32, depth=1)
+    write_model(T2TViT(variant, weights=None, include_top=False), tmp_path / "features.keras")
+    assert main(line("export", tmp_path / "features.keras")) == 1
+    assert "error: MODEL must be a T2T-ViT of this package with its" in capsys.readouterr().err
+
+
 def test_weights_are_read_with_their_variant_and_the_labels_beside_them(tmp_path, monkeypatch):
     model = create_model("t2t_vit_7", weights=None, classes=2)
     model.save_weights(tmp_path / "mine.weights.h5")
