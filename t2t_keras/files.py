@@ -44,7 +44,7 @@ def record_digest(path: Path) -> None:
 
 def recorded_digest(path: Path) -> str | None:
     """Returns the SHA-256 kept beside `path`, or None where no readable one is."""
-    if not digest_record(path).is_file():  # opening a pipe would wait for ever
+    if not digest_record(path).is_file():  # opening a pipe would wait forever
         return None
     try:
         with open(digest_record(path), "rb") as record:

@@ -1,7 +1,7 @@
 """The weights cache: released files, downloaded once, and their conversions, kept.
 
 Pooch transfers the bytes; where its `retrieve` promises less than this cache does, the code is our
-own: a kill leaves no unnamed temporary file for ever, a file is on disk before it has its name, an
+own: a kill leaves no unnamed temporary file forever, a file is on disk before it has its name, an
 answer has a size limit and comes encrypted, several processes download once, and a file without a
 published digest is checked as a checkpoint and remembered by its own digest.
 """
@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from t2t_keras.errors import DownloadError
 from t2t_keras.files import (
@@ -155,9 +154,9 @@ def _cached_defect(release: Release, target: Path) -> str | None:
 
 
 def _replace(
-    release: Release, target: Path, url: str, timeout: float, progress: bool, defect: str
+    release: Release, target: Path, url: str, timeout: float, progress: bool, old_defect: str
 ) -> None:
-    """Puts a freshly downloaded file at `target`, where the present one has `defect`."""
+    """Puts a freshly downloaded file at `target`, where the present one has `old_defect`."""
     import requests
 
     recorded = recorded_digest(target)
@@ -165,8 +164,8 @@ def _replace(
     if recorded is not None:
         by_hand += f" (and delete {digest_record(target)})"
     if os.path.lexists(target):
-        logger.warning("Fetching %s again; the file there is refused: %s.", target, defect)
-        by_hand += f"; the file there now is refused: {defect}"
+        logger.warning("Fetching %s again; the file there is refused: %s.", target, old_defect)
+        by_hand += f"; the file there now is refused: {old_defect}"
     with atomic_path(target) as part:
         try:
             with _LimitedFile(part, release.size or _MOST_BYTES) as file:
@@ -176,10 +175,9 @@ def _replace(
                 f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
                 f"{by_hand}."
             ) from error
-        if urlsplit(url).scheme == "https" != urlsplit(final_url).scheme:
+        defect = _defect(release, part, recorded)
+        if url.lower().startswith("https:") and not final_url.startswith("https:"):
             defect = f"it came unencrypted, by way of {final_url}"
-        else:
-            defect = _defect(release, part, recorded)
         if defect is not None:
             raise DownloadError(
                 f"{release.filename} came wrong from {url} and was deleted: {defect}. {by_hand}."
