@@ -20,8 +20,7 @@ def target_size(image_size: int | Size) -> Size:
     Raises:
         ValueError: `image_size` is not one or two integers above 0.
     """
-    pair = isinstance(image_size, tuple | list)
-    sides = tuple(image_size) if pair else (image_size, image_size)
+    sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size,) * 2
     pixels = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
     if len(sides) != 2 or not pixels:
         raise ValueError(

@@ -117,7 +117,7 @@ class DenseEncoder(Encoder):
         self.growth_rate = growth_rate
 
     def make_blocks(self) -> list[keras.layers.Layer]:
-        blocks = []
+        blocks: list[keras.layers.Layer] = []
         for group, count in enumerate(self.depth):
             # The authors spread the rate over 12 steps, their default depth, and take one a group.
             rate = self.drop_path_rate * group / 11

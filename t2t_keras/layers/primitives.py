@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 Tensor = Any  # the backend's, or Keras' symbolic one
-Shape = tuple[int | None, ...]
+Shape = tuple[Any, ...]  # whole numbers, and None for a size that is not known yet
 
 
 def linear_kernel() -> keras.initializers.Initializer:

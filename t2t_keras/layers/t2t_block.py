@@ -84,6 +84,10 @@ class T2TBlock(keras.layers.Layer):
         return split_shape(input_shape, *split, self.token_dim)
 
     def get_config(self) -> dict:
-        own = {"kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding}
+        own: dict[str, Any] = {
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+        }
         own |= {"token_dim": self.token_dim, "token_type": self.token_type, "seed": self.seed}
         return {**super().get_config(), **own}

@@ -43,7 +43,7 @@ def features(model: keras.Model, blocks: Sequence[int | str] | None = None) -> k
     """
     parts = parts_of(model)
     names = _names(parts, blocks)
-    maps = {}
+    maps: dict[str, keras.KerasTensor] = {}
     for name in names:
         outputs = model.get_layer(name).output
         if name not in parts.stages and name not in maps:

@@ -6,6 +6,7 @@ nowhere else: they are keys of weight files.
 
 import dataclasses
 import re
+from typing import Any
 
 import keras
 
@@ -79,9 +80,9 @@ class Parts:
     position_table: keras.layers.Layer
     blocks: tuple[keras.layers.Layer, ...]
     norm: keras.layers.Layer
-    pooling: keras.layers.Layer | None
-    head: keras.layers.Layer | None
-    predictions: keras.layers.Layer | None
+    pooling: Any
+    head: Any
+    predictions: Any
 
     def block_names(self) -> list[str]:
         """Names of the encoder's blocks."""

@@ -18,12 +18,11 @@ from t2t_keras.models import structure
 from t2t_keras.variants import Variant
 
 
-def grid_size(height: int, width: int, variant: Variant) -> tuple[int, ...]:
+def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
     """Rows and columns of tokens that the stem makes of an image of that size in pixels."""
-    sizes = [height, width]
     for split in variant.soft_splits:
-        sizes = [split_size(size, *split) for size in sizes]
-    return tuple(sizes)
+        height, width = split_size(height, *split), split_size(width, *split)
+    return height, width
 
 
 def _convolution(
@@ -72,8 +71,9 @@ def build_tokens(
     table = PositionTable(grid_size(height, width, variant), name=structure.POSITION_TABLE)
     tokens = table(ClassToken(name=structure.CLASS_TOKEN)(feature_map), feature_map)
     tokens = keras.layers.Dropout(rates["drop_rate"], name="position_drop")(tokens)
-    sizes = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio, **rates}
-    if variant.block_type == "dense":
+    sizes: dict[str, Any] = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio}
+    sizes |= rates
+    if isinstance(variant.depth, tuple):
         encoder = DenseEncoder(variant.depth, variant.growth_rate, **sizes, name=structure.ENCODER)
     else:
         encoder = DeepNarrowEncoder(
@@ -89,7 +89,7 @@ def build_model(
     inputs: Any = None,
     include_top: bool = True,
     pooling: str | None = None,
-    classes: int = 1000,
+    classes: int | None = 1000,
     classifier_activation: Any = None,
     name: str = "t2t_vit",
     drop_rate: float = 0.0,

@@ -86,7 +86,7 @@ def token_attention(
     layer = model.get_layer(attending_name(parts, block))
     count = 1 + math.prod(map_size(parts, images, layer.name))
     wanted = np.arange(count) if queries is None else np.asarray(queries)
-    valid = wanted.size and np.all((0 <= wanted) & (wanted < count))
+    valid = wanted.size > 0 and bool(np.all((0 <= wanted) & (wanted < count)))
     check(valid, "queries", queries, f"numbers of tokens, 0 to {count - 1}")
     (inputs,) = run(parts, images, [layer.input])
     asking, weights_of = attention_inside(layer, inputs)

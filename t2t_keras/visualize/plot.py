@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,10 +22,15 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
 
 
 # Okabe and Ito's colors, which color-blind people tell apart; the lines' styles differ too.
-_TRAIN = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
-_VALIDATION = {"color": "#D55E00", "linestyle": "-", "marker": ".", "label": "validation"}
-_KEPT = {"color": "#555555", "linestyle": ":"}
-_CLASS_SCORES = {
+_TRAIN: dict[str, Any] = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
+_VALIDATION: dict[str, Any] = {
+    "color": "#D55E00",
+    "linestyle": "-",
+    "marker": ".",
+    "label": "validation",
+}
+_KEPT: dict[str, Any] = {"color": "#555555", "linestyle": ":"}
+_CLASS_SCORES: dict[str, dict[str, Any]] = {
     "precision": {"color": "#0072B2", "marker": "<", "label": "precision"},
     "recall": {"color": "#D55E00", "marker": ">", "label": "recall"},
     "f1": {"color": "black", "marker": "|", "s": 120, "label": "F1"},
@@ -174,7 +180,9 @@ def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None
     for row, column in zip(*np.nonzero(confusion), strict=True):
         dark = shares[row, column] ** _FAINT > 0.5
         axis.text(
-            *(column, row, int(confusion[row, column])),
+            column,
+            row,
+            str(confusion[row, column]),
             ha="center",
             va="center",
             fontsize=8,

@@ -111,7 +111,7 @@ def _download(url: str, file: _LimitedFile, timeout: float, progress: bool) -> s
 def _reason(error: Exception, timeout: float) -> str:
     import requests
 
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"no data came for {timeout:g} s"

@@ -209,7 +209,7 @@ def load_weights(
     model: keras.Model, weights: str | os.PathLike, variant: Variant, variant_name: str | None
 ) -> Report:
     """Loads weights into a model of a variant, whole or not at all."""
-    if weights == "imagenet":
+    if weights == "imagenet" and variant_name is not None:
         return _load_released(model, variant, variant_name)
     path = os.fspath(weights)
     if path.endswith(OFFICIAL_SUFFIXES):

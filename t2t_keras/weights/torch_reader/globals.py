@@ -143,6 +143,8 @@ def _scalar_type(_: Storages, arguments: tuple) -> ScalarType:
 
 
 def _scalar(_: Storages, arguments: tuple) -> np.generic:
+    kind: Any
+    raw: Any
     kind, raw = arguments if len(arguments) == 2 else (None, None)
     plain = type(kind) is ScalarType and type(raw) is bytes
     require(plain, "a NumPy scalar is not made from a number's bytes")
