@@ -9,7 +9,7 @@ from t2t_keras.errors import check
 from t2t_keras.layers.primitives import Shape, Tensor
 
 
-def split_size(size: int | None, kernel_size: int, strides: int, padding: int) -> int | None:
+def split_size(size: int | None, kernel_size: int, strides: int, padding: int) -> Any:
     """Windows along a side of `size` pixels; None where the side is not known."""
     return None if size is None else (size + 2 * padding - kernel_size) // strides + 1
 

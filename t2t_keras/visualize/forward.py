@@ -69,8 +69,8 @@ def map_of(parts: Parts, images: Any, name: str) -> Tensor:
     return ops.reshape(outputs[:, 1:], (-1, *map_size(parts, images, name), outputs.shape[-1]))
 
 
-def attention_of(block: keras.layers.Layer) -> EncoderBlock | None:
-    """The block with the attention in it: itself, or inside a dense block; None in a transition."""
+def attention_of(block: keras.layers.Layer) -> Any:
+    """The `EncoderBlock` with the attention: itself, or in a dense block; None in a transition."""
     inner = block.block if isinstance(block, DenseGrowthBlock) else block
     return inner if isinstance(inner, EncoderBlock) else None
 

@@ -22,15 +22,16 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
 
 
 # Okabe and Ito's colors, which color-blind people tell apart; the lines' styles differ too.
-_TRAIN: dict[str, Any] = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
-_VALIDATION: dict[str, Any] = {
+_Style = dict[str, Any]
+_TRAIN: _Style = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
+_VALIDATION: _Style = {
     "color": "#D55E00",
     "linestyle": "-",
     "marker": ".",
     "label": "validation",
 }
-_KEPT: dict[str, Any] = {"color": "#555555", "linestyle": ":"}
-_CLASS_SCORES: dict[str, dict[str, Any]] = {
+_KEPT: _Style = {"color": "#555555", "linestyle": ":"}
+_CLASS_SCORES: dict[str, _Style] = {
     "precision": {"color": "#0072B2", "marker": "<", "label": "precision"},
     "recall": {"color": "#D55E00", "marker": ">", "label": "recall"},
     "f1": {"color": "black", "marker": "|", "s": 120, "label": "F1"},
