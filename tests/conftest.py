@@ -22,6 +22,22 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+# Folders, files and tests that take seconds. The others are `-m "not slow"`: under a minute in all.
+SLOW = (
+    *("cli/", "data/", "examples/", "export/", "training/", "visualize/"),
+    *("applications/test_parity.py", "applications/test_precision.py"),
+    *("applications/test_saving.py", "test_configs.py", "test_import.py", "test_types.py"),
+    *("test_readme.py::test_python_examples_run", "test_readme.py::test_a_folder_of_images"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests in `SLOW`."""
+    for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_configure(config):
     """Starts TensorFlow with the settings of `quick_graphs` in each process that runs tests."""
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
