@@ -3,7 +3,7 @@
     python -m benchmarks.input_pipeline --images=1024 --rounds=5
 
 Both read the same 500 x 375 JPEGs, made of scikit-learn's photographs, in one process bound to one
-processor core, in turn, and their processor time is taken: what else the machine does counts less.
+processor core, in turn. Processor time is measured: other work on the machine counts less.
 """
 
 import os
@@ -57,7 +57,7 @@ def _write_images(root: Path) -> list[Path]:
 
 
 def _ours(root: str, steps: int) -> Callable[[], Iterator[object]]:
-    """Starts the pipeline anew; it ends after `steps` + 1 batches, and nothing runs on."""
+    """Starts the pipeline anew; it ends after `steps` + 1 batches, and no thread is left."""
     dataset = train_dataset(
         open_source(root),
         FLAGS.image_size,
@@ -90,12 +90,12 @@ def main(_) -> None:
     steps = -(-FLAGS.images // FLAGS.batch_size)
     with tempfile.TemporaryDirectory() as root:
         paths = _write_images(Path(root))
-        ours = _ours(root, steps)
-        pairs = [(_rate(_pillow(paths), steps), _rate(ours(), steps)) for _ in range(FLAGS.rounds)]
-    pillow, own = (statistics.median(rates) for rates in zip(*pairs, strict=True))
-    ratio = statistics.median(mine / other for other, mine in pairs)
+        start = _ours(root, steps)
+        pairs = [(_rate(_pillow(paths), steps), _rate(start(), steps)) for _ in range(FLAGS.rounds)]
+    pillow, ours = (statistics.median(rates) for rates in zip(*pairs, strict=True))
+    ratio = statistics.median(one / other for other, one in pairs)
     sys.stdout.write(
-        f"images per second and core: Pillow and NumPy {pillow:.0f}, ours {own:.0f}, "
+        f"images per second and core: Pillow and NumPy {pillow:.0f}, ours {ours:.0f}, "
         f"ratio {ratio:.2f}\n"
     )
 

@@ -58,9 +58,9 @@ def _mixed(images: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     height, width, _ = images[0].shape
     pairs = zip(made, images, reversed(images), strict=True)
     if rng.random() < 0.5:
-        own = np.float32(rng.beta(0.8, 0.8))
+        lam = np.float32(rng.beta(0.8, 0.8))
         for result, image, partner in pairs:
-            result[:] = np.rint(image.astype(np.float32) * own + partner * (1 - own))
+            result[:] = np.rint(image.astype(np.float32) * lam + partner * (1 - lam))
         return made
     side = math.sqrt(1 - rng.beta(1, 1))
     half = int(height * side) // 2, int(width * side) // 2

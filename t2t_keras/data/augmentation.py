@@ -37,14 +37,7 @@ class AugmentationParams(NamedTuple):
 def sample_augmentation(
     augmentation: Augmentation, seed: tf.Tensor, images: int, shard: Shard = SINGLE
 ) -> AugmentationParams:
-    """Samples what is random about each image of a batch, and returns a shard's rows of it.
-
-    Args:
-        augmentation: The settings.
-        seed: (2,) int64 of the whole batch.
-        images: Size of the whole batch.
-        shard: Rows of the batch to return.
-    """
+    """Samples what is random about each of a batch's images; returns a shard's rows of it."""
     crop_seed, flip_seed, color_seed = split_seed(seed, 3)
     if augmentation.crop == "random_resized":
         crop = sample_crops(crop_seed, images, augmentation.area, augmentation.ratio)
@@ -69,20 +62,9 @@ def crop_image(
     augmentation: Augmentation,
     params: AugmentationParams,
 ) -> tf.Tensor:
-    """Decodes one image, or the part that its crop keeps, and resizes it.
+    """Decodes one image, or the part that its crop keeps, and resizes it to uint8 of `target`.
 
-    Args:
-        contents: () string, the encoded image.
-        target: (height, width) of the result.
-        crop_pct: Of the evaluation's crop, which "none" and "light" build on.
-        augmentation: The settings.
-        params: One row of what `sample_augmentation` returned.
-
-    Returns:
-        (height, width, 3) uint8.
-
-    Raises:
-        tf.errors.InvalidArgumentError: The image cannot be read.
+    `params` is one row of what `sample_augmentation` returned.
     """
     if augmentation.crop == "random_resized":
         window = decode_window(contents, params.crop, augmentation.ratio)
@@ -118,19 +100,10 @@ def augment_batch(
     std: Color,
     shard: Shard = SINGLE,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes, normalizes and erases a batch, or a process' shard of it.
+    """Mixes, normalizes and erases a batch, or a process' shard of it; the seed is the batch's.
 
-    Args:
-        images: (B, H, W, 3) uint8; H and W static, B too where it is a shard. B may be odd.
-        targets: (B, classes) float32, smoothed already.
-        augmentation: The settings.
-        seed: (2,) int64 of the whole batch.
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
-        shard: Rows of the batch that these are.
-
-    Returns:
-        (B, H, W, 3) float32 and (B, classes) float32.
+    Images are (B, H, W, 3) uint8 of static H and W, and B of a shard, which may be odd; targets are
+    (B, classes) float32, smoothed already. Both are returned in float32.
     """
     mixing, erasing = augmentation.mixing, augmentation.erasing
     if mixing is None and erasing is None:

@@ -8,7 +8,7 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,39 +41,23 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class BadImage:
-    """An image that cannot be used.
+    """An image that cannot be used."""
 
-    Args:
-        place: Its place in its split.
-        name: The file, or the record and its file.
-        reason: The fault.
-    """
-
-    place: int
-    name: str
+    place: int  # in its split
+    name: str  # the file, or the record and its file
     reason: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """The result of inspecting a split.
+    """The result of inspecting a split."""
 
-    Args:
-        fingerprint: Of the files that were inspected.
-        content_fingerprint: The same without times, and wherever the files lie.
-        decoded: True where every image was decoded.
-        size: Number of examples inspected.
-        bad_images: Images that cannot be used, in the split's order.
-        empty_classes: Labels of which nothing is left without `bad_images`, as far as labels can be
-            read.
-    """
-
-    fingerprint: str
-    content_fingerprint: str
-    decoded: bool
-    size: int
-    bad_images: tuple[BadImage, ...] = ()
-    empty_classes: tuple[int, ...] = ()
+    fingerprint: str  # of names, sizes and times of change of the files
+    content_fingerprint: str  # of names below their folder and sizes: a copy has it too
+    decoded: bool  # true if every image was decoded
+    size: int  # number of examples inspected
+    bad_images: tuple[BadImage, ...] = ()  # in the split's order
+    empty_classes: tuple[int, ...] = ()  # labels of which only bad images were found
 
     @classmethod
     def from_json(cls, found: dict) -> "Inspection":
@@ -93,17 +77,16 @@ class Inspection:
         return {"size": self.size, "used": self.size - len(self.bad_images), "digest": digest}
 
 
-def fingerprint(split: Split) -> str:
-    """Digests the names, sizes and times of change of a split's files, and its size."""
-    return _digest(split.size, ((path, _state(path)) for path in split.files()))
-
-
-def contents_digest(split: Split) -> str:
-    """Digests the same without times and the common folder: a copy of a dataset has it too."""
+def digests(split: Split) -> tuple[str, str]:
+    """Computes both fingerprints of an inspection without reading an image."""
     files = split.files()
     root = len(os.path.dirname(os.path.commonprefix(files)))
-    sizes = ((path[root:], (state := _state(path)) and state[0]) for path in files)
-    return _digest(split.size, sizes)
+    whole, moved = (hashlib.sha256(str(split.size).encode()) for _ in range(2))
+    for path in files:
+        state = _state(path)
+        whole.update(os.fsencode(f"\n{path}\0{state}"))
+        moved.update(os.fsencode(f"\n{path[root:]}\0{state and state[0]}"))
+    return whole.hexdigest(), moved.hexdigest()
 
 
 def _state(path: str) -> tuple[int, int] | None:
@@ -117,13 +100,6 @@ def _state(path: str) -> tuple[int, int] | None:
         return None
 
 
-def _digest(size: int, described: Iterable[tuple[str, object]]) -> str:
-    digest = hashlib.sha256(str(size).encode())
-    for name, state in described:
-        digest.update(os.fsencode(f"\n{name}\0{state}"))
-    return digest.hexdigest()
-
-
 def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> Inspection:
     """Reads every image of a split once and finds those that cannot be trained on.
 
@@ -131,17 +107,13 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     files and records that cannot be read and labels out of range. Otherwise all are read, but of
     JPEG and PNG files only those are decoded that do not begin and end as such, or declare too
     many pixels: damage in the middle of a file is left to be met in training.
-
-    Args:
-        split: As `open_source` makes it, with nothing left out yet.
-        num_classes: Labels must be below it.
-        whole: Whether to decode all; None does it up to `WHOLE_LIMIT` images.
+    `whole` decides it; None decodes all of up to `WHOLE_LIMIT` images.
     """
     whole = split.size <= WHOLE_LIMIT if whole is None else whole
     started = time.monotonic()
     if split.size > WHOLE_LIMIT:
         _log.info("Checking %d images once before training.", split.size)
-    files, contents = fingerprint(split), contents_digest(split)
+    digest = digests(split)
     unread, bad = set(range(split.size)), []
     good_labels, bad_labels = set(), set()
     for place, label, reason in _verdicts(split, num_classes, whole):
@@ -153,7 +125,7 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     bad.sort(key=lambda image: image.place)
     emptied = sorted(bad_labels & set(range(num_classes)) - good_labels)
     _log.info("%d images checked in %.1f s", split.size, time.monotonic() - started)
-    return Inspection(files, contents, whole, split.size, tuple(bad), tuple(emptied))
+    return Inspection(*digest, whole, split.size, tuple(bad), tuple(emptied))
 
 
 def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int, int, str | None]]:
@@ -205,17 +177,11 @@ def _looks_whole(contents: bytes) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CheckedSplits:
-    """The parts of a dataset after their inspection.
+    """The parts of a dataset after their inspection."""
 
-    Args:
-        splits: Part, such as "train" -> its images that can be used.
-        inspections: Part -> its inspection.
-        skipping: Whether bad images are left out; there are none otherwise.
-    """
-
-    splits: Mapping[str, Split]
+    splits: Mapping[str, Split]  # part, such as "train" -> its images that can be used
     inspections: Mapping[str, Inspection]
-    skipping: bool
+    skipping: bool  # true if bad images are left out; there are none otherwise
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """The part of the inspections that a run's order depends on, as JSON, for `check_same`."""
@@ -273,7 +239,7 @@ def check_images(
 
     Args:
         splits: Part, such as "train" -> its images, with nothing left out yet.
-        class_names: In the order of the labels.
+        class_names: Names of the classes, in the order of the labels.
         on_bad_image: "stop" or "skip".
         max_bad_fraction: Fraction of a part that may be left out, in [0, 1).
         kept: The folder of a run that is resumed, where `CheckedSplits.write` left its inspections;
@@ -317,29 +283,27 @@ def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspec
     """Returns an earlier inspection, if it was thorough enough and of the same files."""
     if earlier is None or (whole and not earlier.decoded):
         return None
-    return earlier if earlier.fingerprint == fingerprint(split) else None
+    return earlier if earlier.fingerprint == digests(split)[0] else None
 
 
 def _refuse(inspections: Mapping[str, Inspection]) -> None:
     bad = [image for inspection in inspections.values() for image in inspection.bad_images]
-    if not bad:
-        return
-    total = sum(inspection.size for inspection in inspections.values())
-    raise DataError(
-        f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} images cannot be "
-        f"used. {_ADVICE}, or leave them out with `on_bad_image`=skip.{_listed(bad)}"
-    )
+    if bad:
+        total = sum(inspection.size for inspection in inspections.values())
+        raise DataError(
+            f"{_printable(bad[0].name)}: {bad[0].reason}. {len(bad):,} of {total:,} images cannot "
+            f"be used. {_ADVICE}, or leave them out with `on_bad_image`=skip.{_listed(bad)}"
+        )
 
 
 def _check_rest(
     part: str, inspection: Inspection, class_names: Sequence[str], max_fraction: float
 ) -> None:
-    lost = len(inspection.bad_images)
-    if lost > max_fraction * inspection.size or lost == inspection.size:
+    lost, size = len(inspection.bad_images), inspection.size
+    if lost > max_fraction * size or lost == size:
         raise DataError(
-            f"`max_bad_fraction`={max_fraction:g} is exceeded: {lost:,} of the "
-            f"{inspection.size:,} images of the part {part!r} cannot be used. {_ADVICE}, or raise "
-            f"it.{_listed(inspection.bad_images)}"
+            f"`max_bad_fraction`={max_fraction:g} is exceeded: {lost:,} of the {size:,} images of "
+            f"the part {part!r} cannot be used. {_ADVICE}, or raise it.{_listed(inspection.bad_images)}"
         )
     if inspection.empty_classes:
         names = ", ".join(repr(class_names[label]) for label in inspection.empty_classes[:_SHOWN])

@@ -122,13 +122,13 @@ def train_dataset(
         source: The dataset to train on.
         image_size: Side in pixels, or (height, width).
         batch_size: Images a batch, over all devices.
-        seed: Of the order and of everything random in `augmentation`.
+        seed: Seed of the order and of everything random in `augmentation`.
         epochs: Length of the whole run, not only of what is left after `start_step`.
         augmentation: Changes to images and labels.
         start_step: Batches already trained on, over all epochs.
-        crop_pct: Of the evaluation's crop, which "none" and "light" build on.
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
+        crop_pct: Fraction that the evaluation's crop keeps; "none" and "light" build on it.
+        mean: Mean of each channel, in 0..1.
+        std: Standard deviation of each channel, in 0..1.
         shard: Rows of every batch that this process takes, where several train together.
 
     Returns:
@@ -195,8 +195,8 @@ def eval_dataset(
         image_size: Side in pixels, or (height, width).
         batch_size: Images a batch; the last batch may hold fewer.
         crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
+        mean: Mean of each channel, in 0..1.
+        std: Standard deviation of each channel, in 0..1.
         shard: Rows of every batch that this process takes, where several evaluate together; one of
             them may have a batch fewer than another.
 
@@ -282,14 +282,8 @@ def _read_batches(
     An example that fails is dropped first, and found missing by its number in the batch: tf.data's
     own error would not say which file it was.
 
-    Args:
-        keys: Elements (epoch, place in the epoch, key).
-        names: As many elements (epoch, place, name for a message).
-        prepare: Graph code: (key, params) -> (height, width, 3) uint8 and () int32 label.
-        target: The images' (height, width).
-        num_classes: Labels must be below it.
-        batch_size: Of every batch but perhaps the last.
-        *params: What else `prepare` takes, an element a key.
+    Elements of `keys` and `names` are (epoch, place in the epoch, key or name for a message).
+    `prepare` is graph code: key and params -> (height, width, 3) uint8 and () int32 label.
     """
 
     def numbered(key, *params):

@@ -106,9 +106,9 @@ class MixupConfig:
     Args:
         mixup_alpha: Mixup's weight is sampled from Beta(alpha, alpha); 0 turns mixup off.
         cutmix_alpha: Cutmix's weight likewise; 0 turns cutmix off.
-        probability: That a batch is mixed at all, in [0, 1].
-        switch_probability: That a mixed batch gets cutmix, in [0, 1]; only used where neither alpha
-            is 0.
+        probability: Probability that a batch is mixed at all, in [0, 1].
+        switch_probability: Probability that a mixed batch gets cutmix, in [0, 1]; only used where
+            neither alpha is 0.
 
     Raises:
         ValueError: A setting is out of range, or both alphas are 0.
@@ -145,7 +145,7 @@ class RandomErasingConfig:
     """Frequency, shape and filling of random erasing; the defaults are the authors'.
 
     Args:
-        probability: That an image is erased, in [0, 1].
+        probability: Probability that an image is erased, in [0, 1].
         mode: "const" (0, the mean color), "rand" (one normal color a box) or "pixel" (normal
             noise).
         area: Fraction of the image's area that its boxes take together, within (0, 1].
@@ -178,7 +178,7 @@ class Augmentation:
         crop: "none" (the evaluation's), "light" (shifts and scales, for digits), "padded" (shifts
             beyond the border, as for CIFAR) or "random_resized", as for ImageNet.
         area: Fraction of the image's area that a random resized crop keeps, within (0, 1].
-        ratio: Its width over its height, above 0.
+        ratio: Width over height of a random resized crop, above 0.
         flip: Probability of mirroring left and right, in [0, 1].
         rand_augment: RandAugment's settings; None turns it off.
         color_jitter: Range of the changes of brightness, contrast and saturation, at least 0;

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from t2t_keras.errors import check
+
 CIFAR10_LABELS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 CIFAR100_LABELS = tuple(
     """
@@ -24,7 +26,7 @@ CIFAR100_LABELS = tuple(
 
 @functools.cache
 def imagenet_labels() -> tuple[tuple[str, str], ...]:
-    """The 1,000 classes in the order of the models' outputs, each as (wnid, name)."""
+    """Reads the 1,000 classes in the order of the models' outputs, each as (wnid, name)."""
     text = importlib.resources.files(__package__).joinpath("imagenet_labels.txt").read_text("utf-8")
     wnids_and_names = (line.split(" ") for line in text.splitlines())
     return tuple((wnid, name) for wnid, name in wnids_and_names)
@@ -35,7 +37,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
 
     Args:
         preds: (B, 1000) scores, an array or a tensor.
-        top: How many classes a row, 1 to 1000.
+        top: Number of classes a row, 1 to 1000.
 
     Returns:
         A list for each row, best first, of (wnid, name, score).
@@ -50,8 +52,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
             "`preds` must be a batch of scores for the 1000 ImageNet classes, (B, 1000). "
             f"Received: preds.shape={preds.shape}"
         )
-    if not 1 <= top <= len(labels):
-        raise ValueError(f"`top` must be 1 to {len(labels)}. Received: top={top}")
+    check(1 <= top <= len(labels), "top", top, f"1 to {len(labels)}")
     order = np.argsort(-preds, axis=1, kind="stable")[:, :top]
     return [
         [(*labels[index], float(row[index])) for index in best]

@@ -18,7 +18,7 @@ def load_image(
     """Reads one image with the evaluation preprocessing the published accuracies were made with.
 
     The image is resized (bicubic, antialiased, by Pillow) to cover `image_size / crop_pct`, and
-    its center is cut out. `read_rgb` says what becomes of gray, transparent or turned images.
+    its center is cut out. Gray, transparent and turned images are read as `read_rgb` says.
 
     Args:
         path: A JPEG, PNG, WebP, GIF or BMP file.
@@ -33,7 +33,7 @@ def load_image(
         ValueError: `image_size` or `crop_pct` is out of range.
     """
     target = target_size(image_size)
-    cover_size(target, crop_pct)  # a wrong argument is said before the file is touched
+    cover_size(target, crop_pct)  # a wrong argument is reported before the file is read
     return resize_and_crop(read_rgb(path), target, crop_pct)
 
 

@@ -9,54 +9,35 @@ from typing import Any
 
 import numpy as np
 
+from t2t_keras.errors import check
 from t2t_keras.images.constants import MAX_PIXELS
 
 Size = tuple[int, int]
 
 
 def target_size(image_size: int | Size) -> Size:
-    """Reads an image size given as one number or as (height, width).
-
-    Raises:
-        ValueError: `image_size` is not one or two integers above 0.
-    """
+    """Reads an image size given as one number or as (height, width)."""
     sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size,) * 2
     pixels = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
-    if len(sides) != 2 or not pixels:
-        raise ValueError(
-            "`image_size` must be an integer above 0, or two of them (height, width). "
-            f"Received: image_size={image_size}"
-        )
+    expected = "an integer above 0, or two of them (height, width)"
+    check(len(sides) == 2 and pixels, "image_size", image_size, expected)
     return int(sides[0]), int(sides[1])
 
 
 def cover_size(target: Size, crop_pct: float) -> Size:
-    """The size an image is resized to cover, of which `target` is then the center.
-
-    Raises:
-        ValueError: `crop_pct` is not in (0, 1].
-    """
-    if not 0 < crop_pct <= 1:
-        raise ValueError(f"`crop_pct` must be in (0, 1]. Received: crop_pct={crop_pct}")
+    """Computes the size that an image is resized to cover, of which `target` is the center."""
+    check(0 < crop_pct <= 1, "crop_pct", crop_pct, "in (0, 1]")
     return math.floor(target[0] / crop_pct), math.floor(target[1] / crop_pct)
 
 
 def resized_size(
     height: Any, width: Any, cover: tuple[Any, Any], maximum: Callable[[Any, Any], Any] = max
 ) -> tuple[Any, Any]:
-    """The smallest size of the image's own aspect that covers `cover`.
+    """Computes the smallest (height, width) of the image's aspect that covers `cover`.
 
     For a square `cover` this is torchvision's `Resize(side)`: the shorter side becomes `side`,
-    the longer one `int(side * long / short)`.
-
-    Args:
-        height: Of the source, in pixels; like every number here an integer or an integer tensor.
-        width: Of the source, in pixels.
-        cover: (height, width) to cover.
-        maximum: What takes the larger of two: `max`, or a backend's for tensors.
-
-    Returns:
-        (height, width), each at least `cover`'s.
+    the longer one `int(side * long / short)`. Sides are integers, or integer tensors with their
+    backend's `maximum`.
     """
     return (
         maximum(cover[0], cover[1] * height // width),
@@ -65,25 +46,19 @@ def resized_size(
 
 
 def crop_offset(resized: Any, target: Any) -> Any:
-    """Where the center crop of one side starts: torchvision's `int(round((resized - target) / 2))`.
-
-    Python rounds a half to the even number, hence the second term.
-    """
+    """Computes the start of a side's center crop: torchvision's `int(round(spare / 2))`."""
     spare = resized - target
     half = spare // 2
-    return half + (spare % 2) * (half % 2)
+    return half + (spare % 2) * (half % 2)  # Python rounds a half to the even number
 
 
 def resize_and_crop(image: np.ndarray, target: Size, crop_pct: float) -> np.ndarray:
-    """Resizes an image with Pillow's antialiased bicubic filter and takes its center.
+    """Resizes an (h, w, 3) uint8 image with Pillow's antialiased bicubic filter; takes its center.
 
     Args:
         image: (h, w, 3) uint8.
         target: (height, width) of the result.
         crop_pct: Fraction of the resized image's covered side that the crop keeps, in (0, 1].
-
-    Returns:
-        (height, width, 3) uint8.
     """
     height, width = image.shape[:2]
     resized = resized_size(height, width, cover_size(target, crop_pct))
@@ -96,7 +71,7 @@ def resize_and_crop(image: np.ndarray, target: Size, crop_pct: float) -> np.ndar
 
 
 def _resize_columns(image: np.ndarray, resized: int, offset: int, size: int) -> np.ndarray:
-    """Resizes the columns to `resized`; returns `size` of them from `offset` on."""
+    """Resizes the columns to `resized`; returns `size` of them from `offset`."""
     from PIL import Image
 
     rows, columns = image.shape[:2]

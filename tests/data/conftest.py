@@ -9,7 +9,7 @@ __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory):
-    """Where the digits are prepared, once for all tests."""
+    """Folder of the digits, prepared once for all tests."""
     return tmp_path_factory.mktemp("tfds")
 
 

@@ -1,13 +1,20 @@
-import dataclasses
 import math
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data.ops.mixup import mix_pixels, mix_targets, sample_mix
-from t2t_keras.data.ops.seeds import batch_seed, split_seed
-from t2t_keras.data.pipeline import eval_dataset, steps_per_epoch, train_dataset
+from t2t_keras.data.ops.seeds import Shard
+from t2t_keras.data.pipeline import (
+    batch_names,
+    eval_dataset,
+    image_errors,
+    steps_per_epoch,
+    train_dataset,
+)
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
     Augmentation,
@@ -15,9 +22,14 @@ from t2t_keras.data.settings import (
     RandomErasingConfig,
     parse_rand_augment,
 )
-from t2t_keras.data.sources.source import open_source
+from t2t_keras.data.sources.source import Source, open_source
+from t2t_keras.data.sources.splits import FileSplit
+from t2t_keras.errors import DataError
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
+from t2t_keras.training.inputs import padded
+from tests.support.images import encode, pillow_kinds, unreadable_kinds
 
+UNREADABLE, PILLOWS = unreadable_kinds(), pillow_kinds()
 EVERYTHING = Augmentation(
     rand_augment=parse_rand_augment("rand-m9-mstd0.5-inc1"),
     mixing=MixupConfig(probability=0.8),
@@ -28,6 +40,7 @@ EVERY = AUGMENTATIONS | {
     "jitter": Augmentation(color_jitter=0.4),
     "everything": EVERYTHING,
 }
+STEP = {"batch_size": 12, "seed": 3, "epochs": 2, "augmentation": EVERYTHING, "start_step": 1}
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +77,12 @@ def test_a_run_continues_as_if_never_interrupted(name, augment, source, digits_d
     assert _same(_batches(left), whole[start:])
 
 
-def test_of_a_run_that_is_through_nothing_is_left(source):
+def test_of_a_finished_run_nothing_is_left(source):
     left = train_dataset(source, 16, 5, 7, epochs=3, start_step=9)
     assert left.cardinality() == 0 and not _batches(left)
 
 
-def test_batches_do_not_hang_on_the_number_of_epochs_or_the_global_seed(source):
+def test_batches_do_not_depend_on_the_number_of_epochs_or_the_global_seed(source):
     short = _batches(train_dataset(source, 16, 4, 7, epochs=1))
     tf.random.set_seed(4321)
     long = _batches(train_dataset(source, 16, 4, 7, epochs=2))
@@ -108,7 +121,7 @@ def _singles(source):
 def test_labels_stay_with_their_images(source):
     expected = {}
     for name in source.class_names:
-        for path in sorted((open_path(source) / "train" / name).iterdir()):
+        for path in sorted((Path(source.name) / "train" / name).iterdir()):
             image = preprocess_input(load_image(path, 16))
             expected[np.round(image * 50).astype(int).tobytes()] = name
     found = [
@@ -117,12 +130,6 @@ def test_labels_stay_with_their_images(source):
         if np.round(image * 50).astype(int).tobytes() in expected
     ]
     assert len(found) > 8 and all(found)
-
-
-def open_path(source):
-    from pathlib import Path
-
-    return Path(source.name)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
@@ -186,41 +193,6 @@ def test_arguments_are_checked_before_any_work(source, change, message):
         train_dataset(source, **settings)
 
 
-def test_batches_are_mixed_as_their_step_says(source):
-    """Pixels are mixed before they are normalized, labels after they are smoothed."""
-    plain = dataclasses.replace(AUGMENTATIONS["none"], smoothing=0.1)
-    mixing = MixupConfig(probability=0.75)
-    settings = {"epochs": 2, "mean": (0, 0, 0), "std": (1 / 255,) * 3}  # gives pixels
-    pure = train_dataset(source, 16, 5, 7, augmentation=plain, **settings)
-    mixed = train_dataset(
-        source, 16, 5, 7, augmentation=dataclasses.replace(plain, mixing=mixing), **settings
-    )
-    alike = 0
-    for step, ((images, targets), got) in enumerate(zip(pure, mixed, strict=True)):
-        _, drawn = split_seed(batch_seed(7, step // 3, step % 3), 2)
-        seed, _ = split_seed(drawn, 2)
-        mix = sample_mix(mixing, 16, 16, seed)
-        pixels = tf.cast(tf.round(images), tf.uint8)
-        expected = mix_pixels(pixels, tf.reverse(pixels, (0,)), mix)
-        np.testing.assert_allclose(got[0], expected, atol=1e-3)
-        np.testing.assert_allclose(got[1], mix_targets(targets, mix), atol=1e-6)
-        alike += np.array_equal(expected, pixels)
-    assert alike < 4
-
-
-def test_erasing_is_on_normalized_values(source):
-    plain = AUGMENTATIONS["none"]
-    erasing = RandomErasingConfig(probability=1.0, mode="const")
-    pure = train_dataset(source, 16, 5, 7, epochs=1, augmentation=plain)
-    erased = train_dataset(
-        source, 16, 5, 7, epochs=1, augmentation=dataclasses.replace(plain, erasing=erasing)
-    )
-    for (before, _), (after, _) in zip(pure, erased, strict=True):
-        gone = (before != after).numpy()
-        assert gone.any(axis=(1, 2, 3)).all() and not gone.all(axis=(1, 2, 3)).any()
-        assert not after.numpy()[gone].any()
-
-
 def test_evaluations_arguments_are_checked_too(source):
     for change, message in (
         ({"batch_size": 0}, "batch_size=0"),
@@ -234,3 +206,209 @@ def test_evaluations_arguments_are_checked_too(source):
 def test_training_needs_training_images(folder):
     with pytest.raises(ValueError, match="0 training images"):
         train_dataset(open_source(folder, evaluation_only=True), 16, 1, 0, epochs=1)
+
+
+def test_the_names_are_those_of_the_batch_s_images(tmp_path):
+    """Every image is one gray of its own, and its file is called so."""
+    for part, step in (("train", 20), ("val", 100)):
+        for name in ("ash", "elm"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for gray in range(40 if name == "ash" else 45, 250, step):
+                image = encode(np.full((8, 8, 3), gray, np.uint8), "PNG")
+                (tmp_path / part / name / f"{gray}.png").write_bytes(image)
+    source = open_source(tmp_path)
+    steps = steps_per_epoch(source, 6)
+    still = AUGMENTATIONS["none"]
+    zero_one = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    batches = train_dataset(source, 8, 6, seed=3, epochs=2, augmentation=still, **zero_one)
+    for number, (images, _) in enumerate(batches.as_numpy_iterator()):
+        epoch, step = divmod(number, steps)
+        names = batch_names(source, 6, 3, epoch, step)
+        grays = [int(name.split("/")[-1].removesuffix(".png")) for name in names]
+        assert grays == np.rint(images[:, 4, 4, 0] * 255).astype(int).tolist()
+
+
+def test_records_say_which_places_they_had(digits):
+    (line,) = batch_names(digits, 32, 0, 1, 2)
+    assert line.endswith("places 64 to 95 of the order of epoch 2, from 0")
+    assert "digits" in line
+
+
+def test_the_shards_of_a_training_batch_are_the_batch(source):
+    (images, targets), *_ = train_dataset(source, 16, **STEP).as_numpy_iterator()
+    for shard in (Shard(0, 3), Shard(2, 3)):
+        (part, part_targets), *_ = train_dataset(
+            source, 16, **STEP, shard=shard
+        ).as_numpy_iterator()
+        rows = shard.rows(12)
+        np.testing.assert_array_equal(part, images[rows])
+        np.testing.assert_array_equal(part_targets, targets[rows])
+
+
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_the_shards_of_an_evaluation_hold_each_image_once(batch_size, source):
+    whole = np.concatenate([images for images, _ in eval_dataset(source, 16, 8)])
+    found, weights, steps = [], 0.0, -(-len(whole) // batch_size)
+    for shard in (Shard(0, 2), Shard(1, 2)):
+        batches = eval_dataset(source, 16, batch_size, shard=shard)
+        full = list(padded(batches, batch_size, len(whole), shard).as_numpy_iterator())
+        assert [len(images) for images, *_ in full] == [batch_size // 2] * steps
+        for images, _, counted in full:
+            found.extend(images[counted > 0])
+            weights += counted.sum()
+    assert len(found) == len(whole) == 5
+    for image in whole:
+        assert any(np.array_equal(image, other) for other in found)
+    assert weights == pytest.approx(steps * batch_size)
+
+
+def test_a_batch_that_has_no_pairs_for_all_is_refused(source):
+    with pytest.raises(ValueError, match="multiple of 4, twice the number.*batch_size=6"):
+        train_dataset(source, 16, 6, 3, epochs=1, shard=Shard(0, 2))
+
+
+@pytest.fixture
+def root(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "images é")
+
+
+@pytest.fixture(scope="module")
+def evaluated(folder, tmp_path_factory):
+    """A folder, and its evaluation batches by their size: they read the files anew each time."""
+    root = shutil.copytree(folder, tmp_path_factory.mktemp("evaluated") / "images é")
+    source = open_source(root)
+    return root, {size: eval_dataset(source, 16, size) for size in (2, 5)}
+
+
+def _run(dataset):
+    with image_errors():
+        return sum(len(labels) for _, labels in dataset)
+
+
+def _message(path, content, dataset):
+    """The error about an image with other content; None is an image that vanished."""
+    whole = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    try:
+        with pytest.raises(DataError) as caught:
+            _run(dataset)
+    finally:
+        path.write_bytes(whole)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", sorted(UNREADABLE))
+def test_a_bad_file_is_named(evaluated, kind):
+    root, batches = evaluated
+    path = root / "val/plum/001.jpg"
+    said = _message(path, UNREADABLE[kind], batches[2])
+    assert re.fullmatch(rf"{re.escape(str(path))}: .*(Formats read|pixels).*", said, re.DOTALL)
+
+
+def test_a_bad_file_is_named_in_training(root):
+    (root / "train/pear/003.jpg").write_bytes(UNREADABLE["cut_jpeg"])
+    with pytest.raises(DataError, match=r"train/pear/003.jpg: .*Formats read"):
+        _run(train_dataset(open_source(root), 16, 5, 0, epochs=1))
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+@pytest.mark.parametrize("place", range(5))
+def test_a_bad_file_is_named_wherever_it_stands(evaluated, place, batch_size):
+    root, batches = evaluated
+    paths = sorted((root / "val").glob("*/*"))
+    assert len(paths) == 5
+    path = paths[place]
+    assert _message(path, path.read_bytes()[:30], batches[batch_size]).startswith(f"{path}: ")
+
+
+def test_a_file_that_vanished_is_named(evaluated):
+    root, batches = evaluated
+    path = root / "val" / "pear" / "000.jpg"
+    said = _message(path, None, batches[2])
+    assert said.startswith(f"{path}: cannot be read. It is damaged, or no JPEG, PNG, WebP, GIF or")
+
+
+def test_of_several_bad_files_the_first_is_named(root):
+    for name in ("apple/001.jpg", "pear/000.jpg", "plum/001.jpg"):
+        (root / "val" / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"val/apple/001.jpg: "):
+        _run(eval_dataset(open_source(root), 16, 3))
+
+
+def test_names_with_newlines_are_named_whole(root):
+    path = root / "val" / "pear" / "new\nline <x> 猫.jpg"
+    path.write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        _run(eval_dataset(open_source(root), 16, 2))
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("kind", sorted(PILLOWS))
+def test_what_only_pillow_reads_is_trained_and_evaluated_on(root, kind):
+    paths = [root / "val" / "plum" / "001.jpg", root / "train" / "plum" / "003.jpg"]
+    for path in paths:
+        path.write_bytes(PILLOWS[kind])
+    source = open_source(root)
+    (shown, _), *_ = eval_dataset(source, 16, 5).as_numpy_iterator()
+    expected = preprocess_input(load_image(paths[0], 16))
+    assert np.abs(shown[-1] - expected).max() < 1.01 / 255 / 0.224  # a level
+    assert _run(train_dataset(source, 16, 5, 0, epochs=1)) == 15
+    plain = train_dataset(source, 16, 15, 0, epochs=1, augmentation=AUGMENTATIONS["none"])
+    (images, _), *_ = plain.as_numpy_iterator()
+    assert np.abs(images - expected).max(axis=(1, 2, 3)).min() < 1.01 / 255 / 0.224
+
+
+def test_iterators_that_are_deleted_while_pillow_reads_come_to_an_end(root):
+    for path in (root / "train").glob("*/*"):
+        path.write_bytes(PILLOWS["webp_exif_turned"])
+    batches = train_dataset(open_source(root), 16, 5, 0, epochs=50)
+    for _ in range(5):
+        iterator = iter(batches)
+        next(iterator)
+        del iterator
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**30])
+def test_a_label_out_of_range_is_named_with_its_value(root, label):
+    source = open_source(root)
+    labels = tf.tensor_scatter_nd_update(source.eval_split.labels, [[3]], [label])
+    split = FileSplit(source.eval_split.paths, labels)
+    bad = Source("mine", source.class_names, split, split)
+    for dataset in (eval_dataset(bad, 16, 2), train_dataset(bad, 16, 5, 0, epochs=1)):
+        with pytest.raises(DataError, match=rf"plum/000.jpg: label {label} is outside 0..2"):
+            _run(dataset)
+
+
+def test_a_damaged_record_file_is_no_silent_loss(tmp_path, digits_dir, digits):
+    copied = shutil.copytree(digits_dir, tmp_path / "tfds")
+    (records,) = copied.glob("digits/1.0.0/digits-train*")
+    data = bytearray(records.read_bytes())
+    data[len(data) // 2] ^= 1
+    records.write_bytes(data)
+    source = open_source("digits", copied)
+    with pytest.raises(DataError, match=r"a record of the split 'train' of 'digits' in .*tfds"):
+        _run(train_dataset(source, 16, 100, 0, epochs=2, augmentation=AUGMENTATIONS["none"]))
+
+
+def test_other_errors_pass_through():
+    with pytest.raises(tf.errors.InvalidArgumentError), image_errors():
+        tf.reshape(tf.zeros(3), (2, 2))
+
+
+def test_an_error_comes_out_of_fit(root):
+    import keras
+
+    (root / "train" / "pear" / "003.jpg").write_bytes(b"")
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    model.compile("sgd", "mse")
+    dataset = train_dataset(open_source(root), 16, 5, 0, epochs=1)
+    with pytest.raises(DataError, match=r"pear/003.jpg: "), image_errors():
+        model.fit(dataset, verbose=0)
+
+
+def test_all_good_is_no_error(root):
+    source = open_source(root)
+    assert _run(eval_dataset(source, 16, 2)) == 5
+    assert _run(train_dataset(source, 16, 5, 0, epochs=2)) == 30

@@ -42,7 +42,7 @@ def turned(orientation: int, **options) -> bytes:
 
 
 def readable_kinds() -> dict[str, bytes]:
-    """What both paths read, and must read alike."""
+    """Images that every path reads, and must read alike."""
     rgb = Image.fromarray(ramp())
     gray, palette = rgb.convert("L"), rgb.quantize(64)
     alpha = Image.fromarray(noise(60, 80)[..., 0])
@@ -87,7 +87,7 @@ def pillow_kinds() -> dict[str, bytes]:
     exif = exif_block("<")
     jpeg, empty = turned(6), b"\xff\xe1\x00\x08Exif\0\0"
     second = {"save_all": True, "append_images": [rgb.rotate(90)]}
-    xmp = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='6' tiff:Orientation=\"6\"/>"
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
     xmp_segment = b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp
     plain = encode(rgb, "JPEG")
     return {
@@ -112,10 +112,8 @@ def exif_block(
     mark = b"II" if order == "<" else b"MM"
     header = mark + struct.pack(order + "HI", 42, start)
     entries = struct.pack(order + "HHIHH", 0x010F, 3, 1, 1, 0)
-    number = struct.pack(
-        order + ("I" if kind == 4 else "HH"), *([value] if kind == 4 else [value, 0])
-    )
-    entries += struct.pack(order + "HHI", tag, kind, count) + number
+    form, numbers = ("I", (value,)) if kind == 4 else ("HH", (value, 0))
+    entries += struct.pack(f"{order}HHI{form}", tag, kind, count, *numbers)
     return b"Exif\0\0" + header + struct.pack(order + "H", 2) + entries
 
 
@@ -126,7 +124,7 @@ def without_adobe(jpeg: bytes) -> bytes:
 
 
 def unreadable_kinds() -> dict[str, bytes]:
-    """What neither path may take for an image."""
+    """Bytes that no path may take for an image."""
     jpeg, png = encode(noise(60, 80), "JPEG"), encode(noise(60, 80), "PNG")
     return {
         "empty": b"",

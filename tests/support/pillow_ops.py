@@ -1,4 +1,4 @@
-"""What the augmentation must equal: Pillow's operations, and images to try them on."""
+"""Pillow's operations, which the augmentation must equal, and images to try them on."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def _filter(bicubic: bool) -> Image.Resampling:
 
 
 def levels_off(mine, theirs, image: np.ndarray) -> np.ndarray:
-    """How many levels an op of ours and one of Pillow's are apart, in every value."""
+    """Levels between an op of ours and one of Pillow's, in every value."""
     made = mine(tf.constant(image)).numpy()
     wanted = np.asarray(theirs(Image.fromarray(image)))
     assert made.dtype == np.uint8 and made.shape == wanted.shape

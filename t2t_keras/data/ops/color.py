@@ -8,8 +8,6 @@ from t2t_keras.data.ops.graph import compiled, traced
 from t2t_keras.data.ops.seeds import split_seed
 from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD, Color
 
-Strengths = tuple[float, float, float]
-
 _IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 _INTEGER = tf.TensorSpec((), tf.int32)
 _FACTOR = tf.TensorSpec((), tf.float32)
@@ -135,39 +133,19 @@ def _places(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(image, tf.int32) * 3 + tf.range(3)
 
 
-def sample_jitter(strength: float | Strengths, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples the jitter of one image from its stateless seed.
+def sample_jitter(strength: float, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Samples the order of brightness (0), contrast (1) and saturation (2), and their factors.
 
-    Returns:
-        The order of brightness (0), contrast (1) and saturation (2), (3,) int32; and the factor of
-        each, float32 (3,), uniform in [max(0, 1 - strength), 1 + strength].
+    The order is (3,) int32, the factors (3,) float32 in [max(0, 1 - strength), 1 + strength].
     """
-    strengths = (strength,) * 3 if isinstance(strength, int | float) else tuple(strength)
-    if len(strengths) != 3 or not all(value >= 0 for value in strengths):
-        raise ValueError(
-            "`strength` must be one number from 0, or three: of brightness, contrast and "
-            f"saturation; hue is not offered. Received: strength={strength}"
-        )
     order_seed, factor_seed = split_seed(seed, 2)
     order = tf.argsort(tf.random.stateless_uniform((3,), order_seed))
-    lowest = [max(0.0, 1.0 - value) for value in strengths]
-    highest = [1.0 + value for value in strengths]
+    lowest, highest = max(0.0, 1.0 - strength), 1.0 + strength
     return order, tf.random.stateless_uniform((3,), factor_seed, lowest, highest)
 
 
-def color_jitter(image: tf.Tensor, strength: float | Strengths, seed: tf.Tensor) -> tf.Tensor:
-    """Changes brightness, contrast and saturation, each by a random factor, in random order.
-
-    Args:
-        image: (h, w, 3) uint8.
-        strength: Of all three, or of each; 0.4 is timm's.
-        seed: Stateless seed of this image.
-
-    Returns:
-        uint8 of the same shape.
-
-    Raises:
-        ValueError: `strength` is out of range.
+def color_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Changes brightness, contrast and saturation of a uint8 image, in random order.
 
     Reference: torchvision's `ColorJitter` on Pillow's images; timm 0.3.4 uses it where neither
     RandAugment nor AutoAugment is on.
@@ -188,16 +166,7 @@ def _jitter_op(image: tf.Tensor, op: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 def normalize(
     images: tf.Tensor, mean: Color = IMAGENET_MEAN, std: Color = IMAGENET_STD
 ) -> tf.Tensor:
-    """Does what `images.preprocess_input` does, in TensorFlow whatever Keras' backend is.
-
-    Args:
-        images: (..., W, 3) RGB in 0..255, of any type.
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
-
-    Returns:
-        float32 of the same shape.
-    """
+    """Does what `images.preprocess_input` does, in TensorFlow whatever Keras' backend is."""
     width = tf.shape(images)[-2]
     means, deviations = (
         tf.tile(255 * tf.convert_to_tensor(color, tf.float32), (width,)) for color in (mean, std)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.graph import round_to_levels
 from t2t_keras.data.ops.seeds import split_seed
-from t2t_keras.data.settings import CROP_AREA, CROP_RATIO, Range
+from t2t_keras.data.settings import Range
 from t2t_keras.images.resize import Size, cover_size, crop_offset, resized_size
 
 Sides = Sequence[Any]  # two integers, or integer tensors: of rows and of columns
@@ -74,7 +74,7 @@ class CropParams(NamedTuple):
 
 
 def sample_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> CropParams:
-    """Samples the crops of so many images."""
+    """Samples random area and aspect of the crops of so many images."""
     draws = tf.random.stateless_uniform((images, 2 * _CROP_TRIES + 3), seed)
     fractions, logs, place, filters = tf.split(draws, (_CROP_TRIES, _CROP_TRIES, 2, 1), axis=1)
     narrow, wide = map(math.log, ratio)
@@ -85,7 +85,11 @@ def sample_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> Cro
 
 
 def window_of(size: tf.Tensor, params: CropParams, ratio: Range | tf.Tensor) -> Window:
-    """Finds the window of an image of the size (height, width); `params` are of one image."""
+    """Finds the window of one image of the size (height, width).
+
+    It is the first of ten samples that fits the image, else the largest centered one whose aspect
+    is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`).
+    """
     full = tf.cast(size, tf.float32)
     tries = tf.round(params.sides * tf.sqrt(tf.reduce_prod(full)))
     largest = tf.round(tf.reverse(full, (0,)) * tf.pow(ratio, (-1.0, 1.0)))
@@ -98,26 +102,11 @@ def window_of(size: tf.Tensor, params: CropParams, ratio: Range | tf.Tensor) -> 
     return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)), params.bicubic)
 
 
-def random_resized_crop(
-    image: tf.Tensor,
-    target: Size,
-    seed: tf.Tensor,
-    area: Range = CROP_AREA,
-    ratio: Range = CROP_RATIO,
-) -> tf.Tensor:
-    """Resizes a random window of random area and aspect, bilinearly or bicubically at random.
-
-    The window is the first of ten samples that fits the image, else the largest centered one whose
-    aspect is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`). Pixels are Pillow's, as
-    `evaluation_crop`'s are, but for some 2% of a bilinear image's values, a level off.
-    """
-    params = CropParams(*(field[0] for field in sample_crops(seed, 1, area, ratio)))
-    window = window_of(tf.shape(image)[:2], params, ratio)
-    return resized_crop(image[window.rows, window.columns], target, window.bicubic)
-
-
 def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
-    """Resizes an (h, w, 3) uint8 window of an image as `random_resized_crop` does."""
+    """Resizes an (h, w, 3) uint8 window bicubically, or bilinearly where `bicubic` is false.
+
+    Pixels are Pillow's, but for some 2% of a bilinear image's values, a level off.
+    """
     return _resized_window(window, target, (0, 0), target, bicubic)
 
 
@@ -140,11 +129,6 @@ def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
 def flip_if(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
     """Mirrors left and right where that () bool is true."""
     return tf.cond(mirrored, lambda: tf.reverse(image, (1,)), lambda: image)
-
-
-def random_flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
-    """Mirrors left and right with that probability."""
-    return flip_if(image, tf.random.stateless_uniform((), seed) < probability)
 
 
 def _random_offset(seed: tf.Tensor, full: Sides, window: Sides) -> list[tf.Tensor]:

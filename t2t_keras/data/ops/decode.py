@@ -21,26 +21,17 @@ _MARK, _APP1, _SCAN, _END = 0xFF, 0xE1, 0xDA, 0xD9
 _EXIF = b"Exif\x00\x00"
 _ENTRY = 12  # bytes of a directory's entry: tag, type, count, value
 _TRANSPOSED, _MIRRORED, _FLIPPED = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)  # orientations
-# Where a JPEG or a PNG may say how it is turned. Looked for in the whole file, which costs little;
-# by replacing it, which is quicker than matching the file.
-_JPEG_TURN = rb"Exif\x00\x00|tiff:Orientation"
-_PNG_TURN = rb"eXIf|iTXt|zTXt|Raw profile type|acTL"
+# Where a JPEG or a PNG may say how it is turned, or animated.
+_JPEG_MARKS = (rb"Exif\x00\x00", b"tiff:Orientation")
+_PNG_MARKS = (b"eXIf", b"iTXt", b"zTXt", b"Raw profile type", b"acTL")
 
 
 @traced(input_signature=_CONTENTS)
 def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """Decodes an image of any kind that `images.read_rgb` reads, to the same pixels.
 
-    An image that declares more than `MAX_PIXELS` pixels is refused before anything is decoded.
-
-    Args:
-        contents: () string.
-
-    Returns:
-        (h, w, 3) uint8.
-
-    Raises:
-        tf.errors.InvalidArgumentError: The bytes are no such image, or damaged, or too large.
+    Raises a `tf.errors.InvalidArgumentError` if `contents`, a () string, is no such image, damaged,
+    or declares more than `MAX_PIXELS` pixels; then nothing is decoded.
     """
     size, orientation = plain_jpeg(contents)
     image = tf.cond(
@@ -87,14 +78,20 @@ def decode_png(contents: tf.Tensor) -> tf.Tensor:
 def _not_plain_jpeg(contents: tf.Tensor) -> tf.Tensor:
     is_png = tf.strings.substr(contents, 0, 16) == b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
     return tf.cond(
-        is_png & ~_contains(contents, _PNG_TURN),
+        is_png & ~contains(contents, _PNG_MARKS),
         lambda: decode_png(contents),
         lambda: tf.numpy_function(decode_rgb, [contents], tf.uint8, stateful=False),
     )
 
 
-def _contains(contents: tf.Tensor, pattern: bytes) -> tf.Tensor:
-    rest = tf.strings.regex_replace(contents, pattern, b"", replace_global=False)
+def contains(contents: tf.Tensor, marks: tuple[bytes, ...]) -> tf.Tensor:
+    """Tells whether one of the marks is anywhere in a file, which costs little.
+
+    Replacing is quicker than matching the file, and one mark at a time than alternatives.
+    """
+    rest = contents
+    for mark in marks:
+        rest = tf.strings.regex_replace(rest, mark, b"", replace_global=False)
     return tf.strings.length(rest) < tf.strings.length(contents)
 
 
@@ -133,9 +130,8 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 def jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
     """Finds a JPEG's orientation, () int32: 1 to 8, or 0 where it is not plainly said."""
-    return tf.cond(
-        _contains(contents, _JPEG_TURN), lambda: _exif_orientation(contents), lambda: UNTURNED
-    )
+    marked = contains(contents, _JPEG_MARKS)
+    return tf.cond(marked, lambda: _exif_orientation(contents), lambda: UNTURNED)
 
 
 @single_op(input_signature=_CONTENTS)

@@ -10,7 +10,7 @@ again for every neighbor.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,11 +27,7 @@ _BORDER = 2  # pixels a side that the wider filter may reach over
 def rotate(image: tf.Tensor, degrees: Any, bicubic: Any, fill: Any) -> tf.Tensor:
     """Rotates as `Image.rotate`: counter-clockwise around the center.
 
-    Args:
-        image: (h, w, 3) uint8.
-        degrees: () float.
-        bicubic: () bool; bilinear where false.
-        fill: (3,) uint8, the color of what comes from outside.
+    Interpolation is bilinear where `bicubic` is false; `fill` colors what comes from outside.
     """
     radians = tf.cast(degrees, tf.float64) * (math.pi / 180.0)
     pixels, place, *rest = _turned_places(image, tf.cos(radians), tf.sin(radians))
@@ -97,7 +93,9 @@ def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
 
 
 @compiled(input_signature=[_IMAGE, _SHIFTS, _FLAG, _FILL])
-def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor):
+def _on_rows(
+    pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
+) -> tf.Tensor:
     """Interpolates what `_from_columns` made."""
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1] - 3
     values = tf.cast(tf.reshape(pixels, (height, -1)), tf.float32)
@@ -116,7 +114,7 @@ def _on_rows(pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.
 
 
 @compiled(input_signature=[_IMAGE, *[tf.TensorSpec((), tf.float64)] * 2])
-def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor):
+def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Finds the point that every pixel of a turned image comes from.
 
     Returns:
@@ -157,20 +155,26 @@ def _taps(pixels: tf.Tensor, place: tf.Tensor, around: tf.Tensor) -> tf.Tensor:
     return tf.gather(pixels, place + around[..., None])
 
 
-def _on_plane(mix, taps, right, down, inside, fill):
+def _on_plane(
+    mix: Callable,
+    taps: tf.Tensor,
+    right: tf.Tensor,
+    down: tf.Tensor,
+    inside: tf.Tensor,
+    fill: tf.Tensor,
+) -> tf.Tensor:
     """Interpolates between the `_taps` of `_turned_places`; (h * w, 3) uint8."""
     # A channel after the other, each of all pixels: XLA is faster on a long last axis.
     shifts = tf.constant([0, 8, 16], tf.uint32)[:, None]
     rows = [
-        mix([tf.cast(_channel(tap, shifts), tf.float32) for tap in tf.unstack(row)], right)
-        for row in tf.unstack(taps)
+        mix([_channels(tap, shifts) for tap in tf.unstack(row)], right) for row in tf.unstack(taps)
     ]
     return _cut(mix(rows, down), inside, fill[:, None])
 
 
-def _channel(pixels, shifts):
+def _channels(pixels: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
     bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(pixels, shifts), 255)
-    return tf.cast(bits, tf.int32)
+    return tf.cast(tf.cast(bits, tf.int32), tf.float32)
 
 
 def _linear(taps: Sequence[tf.Tensor], offset: tf.Tensor) -> tf.Tensor:

@@ -33,22 +33,11 @@ _CONTENTS, _SIZE = tf.TensorSpec((), tf.string), tf.TensorSpec((2,), tf.int32)
 
 @traced(input_signature=[_CONTENTS, *_PARAMS])
 def decode_window(contents: tf.Tensor, params: CropParams, ratio: tf.Tensor) -> tf.Tensor:
-    """Decodes the window that `random_resized_crop` resizes, with the pixels of `decode_image`.
+    """Decodes the window of a random resized crop, with the pixels of `decode_image`.
 
     Of an upright JPEG the window alone is decoded, so damage below it, or right of it, is met in an
     epoch whose window reaches it. A file that does not end as a JPEG is decoded whole: one that
     was cut off always fails.
-
-    Args:
-        contents: () string, of any format that `decode_image` reads.
-        params: One row of what `sample_crops` returned.
-        ratio: (2,) width over height, as it was sampled with.
-
-    Returns:
-        (h, w, 3) uint8.
-
-    Raises:
-        tf.errors.InvalidArgumentError: As `decode_image`, in what is decoded.
     """
     size, orientation = plain_jpeg(contents)
     complete = tf.strings.substr(contents, -len(_END), len(_END)) == _END
@@ -78,7 +67,9 @@ def _of_upright_jpeg(
 
 
 @compiled(input_signature=[_SIZE, *_PARAMS])  # one op instead of some fifty small ones
-def _places(size: tf.Tensor, params: CropParams, ratio: tf.Tensor):
+def _places(
+    size: tf.Tensor, params: CropParams, ratio: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(top, left, height, width) to decode; the window's start and size in its rows of values."""
     window = window_of(size, params, ratio)
     left = tf.maximum(window.left - _MARGIN, 0) // _BLOCK * _BLOCK

@@ -14,22 +14,13 @@ from t2t_keras.data.settings import MixupConfig
 
 
 def soft_targets(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
-    """Makes class probabilities of labels.
-
-    Args:
-        labels: (B,) integers below `classes`.
-        classes: Number of classes.
-        smoothing: Fraction of each target that is spread evenly over all classes, in [0, 1).
-
-    Returns:
-        (B, classes) float32; each row sums to 1.
-    """
+    """Makes (B, classes) float32 probabilities of labels, partly spread over all classes."""
     off = smoothing / classes
     return tf.one_hot(labels, classes, on_value=1.0 - smoothing + off, off_value=off)
 
 
 class Mix(NamedTuple):
-    """How one batch is mixed."""
+    """Mixing of one batch."""
 
     lam: tf.Tensor  # () float64, the weight of each image and its label; 1 where nothing is mixed
     cut: tf.Tensor  # () bool, true for cutmix
@@ -61,13 +52,11 @@ def symmetric_beta(alpha: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.sigmoid(logs[0] - logs[1])
 
 
-def mix_pixels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
-    """Mixes (..., H, W, 3) uint8 images with their partners; ties are rounded to even levels."""
-    return tf.cast(mix_levels(images, partners, mix), tf.uint8)
-
-
 def mix_levels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
-    """Does `mix_pixels` in float32: XLA is slow at making bytes that become floats again."""
+    """Mixes (..., H, W, 3) uint8 images with their partners, rounded to levels, halves to even.
+
+    The levels are float32: XLA is slow at making bytes that become floats again.
+    """
     height, width = tf.unstack(tf.shape(images)[-3:-1])
     rows, partner_rows = (tf.reshape(x, (-1, height, 3 * width)) for x in (images, partners))
     lam, other = tf.cast(mix.lam, tf.float32), tf.cast(1 - mix.lam, tf.float32)

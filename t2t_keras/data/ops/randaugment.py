@@ -74,15 +74,9 @@ def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Te
 def rand_augment(
     image: tf.Tensor, params: RandAugmentParams, fill: tuple[int, int, int] = MEAN_COLOR
 ) -> tf.Tensor:
-    """Applies the sampled ops to an image, one after the other.
+    """Applies one row of sampled ops to an (h, w, 3) uint8 image, one after the other.
 
-    Args:
-        image: (h, w, 3) uint8.
-        params: One row of what `sample_ops` returned.
-        fill: Color of what a geometric op brings in from outside.
-
-    Returns:
-        uint8 of the same shape.
+    `fill` is the color of what a geometric op brings in from outside.
 
     Reference: arXiv:1909.13719; timm 0.3.4, `rand_augment_transform`.
     """

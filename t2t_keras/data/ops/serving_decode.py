@@ -1,7 +1,8 @@
 """`decode_image` without Python, for graphs that are served: GIF, WebP and BMP in TensorFlow's ops.
 
-What only Pillow reads as it is meant, such as an orientation outside of a JPEG's first EXIF block,
-CMYK without Adobe's mark and BMP with a palette, is shown otherwise here, or refused.
+Files that TensorFlow's decoders show wrong or crash on are refused: CMYK without Adobe's mark,
+animated WebP without alpha, BMP that is not 24-bit. An orientation is read from a JPEG's first EXIF
+block alone.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.decode import (
     UNTURNED,
+    contains,
     decode_jpeg,
     decode_png,
     is_jpeg,
@@ -17,7 +19,7 @@ from t2t_keras.data.ops.decode import (
     small_enough,
     without_alpha,
 )
-from t2t_keras.data.ops.graph import single_op, traced
+from t2t_keras.data.ops.graph import assert_op, single_op, traced
 
 _CONTENTS = [tf.TensorSpec((), tf.string)]
 _HEADER = 32  # bytes; all sizes lie in them but that of a GIF's frame
@@ -29,25 +31,18 @@ _STEPS = 4096  # no GIF needs more; a file made to need them would cost seconds
 
 @traced(input_signature=_CONTENTS)
 def decode_in_graph(contents: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP.
-
-    Args:
-        contents: () string.
-
-    Returns:
-        (h, w, 3) uint8.
-
-    Raises:
-        tf.errors.InvalidArgumentError: The bytes are no such image, or damaged, or too large, in
-            the header or in a GIF's first frame.
-    """
+    """Decodes a JPEG, PNG, WebP, GIF (first frame) or 24-bit BMP; refuses as `decode_image`."""
     image = tf.cond(is_jpeg(contents), lambda: _jpeg(contents), lambda: _not_jpeg(contents))
     return tf.ensure_shape(image, (None, None, 3))
 
 
 def _jpeg(contents: tf.Tensor) -> tf.Tensor:
-    size = tf.image.extract_jpeg_shape(contents)[:2]
-    return decode_jpeg(contents, size, tf.maximum(jpeg_orientation(contents), UNTURNED))
+    shape = tf.image.extract_jpeg_shape(contents)
+    # TensorFlow shows other CMYK as black.
+    known = (shape[2] != 4) | contains(contents, (b"Adobe",))
+    with tf.control_dependencies([assert_op(known, "CMYK without Adobe's mark")]):
+        orientation = tf.maximum(jpeg_orientation(contents), UNTURNED)
+        return decode_jpeg(contents, shape[:2], orientation)
 
 
 @single_op(input_signature=_CONTENTS)
@@ -82,7 +77,11 @@ def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
             _little_endian(header[26:28]) % 16384,
         ),
     )
-    with small_enough(height, width):
+    # TensorFlow writes four channels of such an animation into memory for three.
+    animated, alpha = header[20] // 2 % 2 > 0, header[20] // 16 % 2 > 0
+    unsafe = _begins(header[12:], b"VP8X") & animated & ~alpha
+    safe = assert_op(~unsafe, "an animated WebP without alpha")
+    with tf.control_dependencies([safe]), small_enough(height, width):
         return without_alpha(_decode_any(contents))
 
 
@@ -125,24 +124,14 @@ def _little_endian(values: tf.Tensor) -> tf.Tensor:
 
 
 class FirstFrame(NamedTuple):
-    """A GIF's first frame alone, with its place on the canvas.
+    """A GIF's first frame alone, with its place on the canvas; sizes are (rows, columns)."""
 
-    Attributes:
-        contents: () string, a GIF whose upper left corner is the frame's.
-        whole: () bool; where it is false, only the header's size is known, and is `canvas`.
-        size: (2,) int32, height and width.
-        offset: (2,) int32, the rows above it and the columns left of it.
-        canvas: (2,) int32, height and width of the image that it lies on.
-        background: (3,) uint8, the color around it: black where the frame has transparent pixels,
-            as they are themselves.
-    """
-
-    contents: tf.Tensor
-    whole: tf.Tensor
-    size: tf.Tensor
-    offset: tf.Tensor
-    canvas: tf.Tensor
-    background: tf.Tensor
+    contents: tf.Tensor  # () string, a GIF whose upper left corner is the frame's
+    whole: tf.Tensor  # () bool; where it is false, only the header's size is known, as `canvas`
+    size: tf.Tensor  # (2,) int32
+    offset: tf.Tensor  # (2,) int32, of its upper left corner
+    canvas: tf.Tensor  # (2,) int32, of the image that it lies on
+    background: tf.Tensor  # (3,) uint8 around it; black, as what is transparent in the frame
 
 
 def first_frame(contents: tf.Tensor) -> FirstFrame:

@@ -47,7 +47,12 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
     if evaluation is None:
         evaluation = _flat_evaluation(root, TRAIN_FOLDER in folders and not validation_split)
     if TRAIN_FOLDER not in folders and evaluation is None:
-        return _scan_classes_only(root, validation_split, evaluation_only)
+        classes = _scan_classes(root)
+        return (
+            FolderImages({}, classes)
+            if evaluation_only
+            else _split(root, classes, validation_split)
+        )
     single = evaluation is None or not validation_split
     expected = f"0 where {evaluation} holds evaluation images"
     check(single, "validation_split", validation_split, expected)
@@ -139,11 +144,6 @@ def _scan_flat(folder: Path) -> Images:
     return {name: found for name, found in classes.items() if found}
 
 
-def _scan_classes_only(root: Path, fraction: float, evaluation_only: bool) -> FolderImages:
-    classes = _scan_classes(root)
-    return FolderImages({}, classes) if evaluation_only else _split(root, classes, fraction)
-
-
 def _scan_classes(folder: Path) -> Images:
     names = _subfolders(folder)
     if not names:
@@ -231,14 +231,15 @@ def _split(folder: Path, classes: Images, fraction: float) -> FolderImages:
                 "evaluated on. Add more, or remove the class."
             )
         count = min(max(round(len(paths) * fraction), 1), len(paths) - 1)
-        chosen = set(sorted(paths, key=_name_hash)[:count])
+        by_hash = sorted(paths, key=lambda path: hashlib.sha256(_name(path)).digest())
+        chosen = set(by_hash[:count])
         evaluation[name] = [path for path in paths if path in chosen]
         train[name] = [path for path in paths if path not in chosen]
     return FolderImages(train, evaluation)
 
 
-def _name_hash(path: str) -> bytes:
-    return hashlib.sha256(os.fsencode(os.path.basename(path))).digest()
+def _name(path: str) -> bytes:
+    return os.fsencode(os.path.basename(path))
 
 
 def _check_same_classes(train: Path, evaluation: Path, images: FolderImages) -> None:

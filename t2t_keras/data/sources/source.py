@@ -32,7 +32,7 @@ class Source:
 
     Args:
         name: The name or folder it was opened by.
-        class_names: In the order of the labels.
+        class_names: Names of the classes, in the order of the labels.
         train_split: Training images; None where only evaluation was asked for.
         eval_split: Evaluation images.
 

@@ -55,15 +55,10 @@ class Split(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FileSplit:
-    """Image files; a key is an index.
+    """Image files; a key is an index."""
 
-    Args:
-        paths: (size,) strings, as bytes: a file's name need not be valid text.
-        labels: (size,) int32 class indices.
-    """
-
-    paths: tf.Tensor
-    labels: tf.Tensor
+    paths: tf.Tensor  # (size,) strings, as bytes: a file's name need not be valid text
+    labels: tf.Tensor  # (size,) int32 class indices
     unread: ClassVar[str] = "cannot be read: missing, or no right to"
 
     @property
@@ -106,22 +101,14 @@ class RecordSplit:
     thousand of a large one, whose records TFDS has shuffled over the shards when it wrote them.
     After a damaged record nothing of its shard can be read. A record's place counts those of
     `shards` in their order.
-
-    Args:
-        title: Name of the split in messages.
-        size: Number of records in all.
-        shards: (path, first record, number of records) of each shard.
-        parse: Graph code: a serialized record -> encoded image, label.
-        window: Number of records held in memory to be permuted.
-        kept: True at each place whose record belongs to the split; None for all.
     """
 
-    title: str
+    title: str  # name in messages
     size: int
-    shards: tuple[tuple[str, int, int], ...]
-    parse: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-    window: int
-    kept: np.ndarray | None = None
+    shards: tuple[tuple[str, int, int], ...]  # (path, first record, number of records) of each
+    parse: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # record -> encoded image, label
+    window: int  # number of records kept in memory to be permuted
+    kept: np.ndarray | None = None  # true at each place that belongs to the split; None for all
     unread: ClassVar[str] = "cannot be read: here or before it, the file is damaged or ends"
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:

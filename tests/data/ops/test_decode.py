@@ -49,6 +49,12 @@ def test_what_only_pillow_shows_as_it_is_meant_is_read_by_pillow(tmp_path, kind)
     assert plain_jpeg(PILLOWS[kind])[1] == 0
 
 
+@pytest.mark.parametrize("kind", [kind for kind in sorted(PILLOWS) if not kind.endswith("turned")])
+def test_what_tensorflow_misreads_is_refused_in_a_served_graph(kind):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="CMYK|without alpha|24-bit BMP"):
+        decode_in_graph(PILLOWS[kind])
+
+
 @EVERYWHERE
 @pytest.mark.parametrize("kind", sorted(UNREADABLE))
 def test_what_is_no_image_is_refused(kind, decode):

@@ -26,17 +26,17 @@ def across(jpeg: bytes, sampling: int, wider: float) -> bytes:
     return bytes(data)
 
 
-def drawn_crops(count: int, area=(0.01, 0.05), ratio=RATIO) -> list[CropParams]:
-    drawn = sample_crops(batch_seed(1, 2, 0), count, area, ratio)
-    return [CropParams(*row) for row in zip(*drawn, strict=True)]
+def sampled_crops(count: int, area=(0.01, 0.05), ratio=RATIO) -> list[CropParams]:
+    params = sample_crops(batch_seed(1, 2, 0), count, area, ratio)
+    return [CropParams(*row) for row in zip(*params, strict=True)]
 
 
 def assert_windows_are_the_image_s(jpeg: bytes, count: int) -> None:
     whole = decode_image(jpeg)
-    for drawn in drawn_crops(count, AREA):
-        window = window_of(whole.shape[:2], drawn, RATIO)
+    for params in sampled_crops(count, AREA):
+        window = window_of(whole.shape[:2], params, RATIO)
         np.testing.assert_array_equal(
-            decode_window(jpeg, drawn, RATIO), whole[window.rows, window.columns]
+            decode_window(jpeg, params, RATIO), whole[window.rows, window.columns]
         )
 
 
@@ -68,24 +68,24 @@ def test_every_kind_of_image_is_read(kind):
 
 @pytest.mark.parametrize("kind", sorted(UNREADABLE))
 def test_what_is_no_image_is_refused(kind):
-    for drawn in drawn_crops(6):
+    for params in sampled_crops(6):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            decode_window(UNREADABLE[kind], drawn, RATIO)
+            decode_window(UNREADABLE[kind], params, RATIO)
 
 
 def test_a_file_that_was_cut_off_fails_wherever_the_window_lies():
     jpeg = encode(noise(200, 300), "JPEG")
     for share in (0.3, 0.6, 0.9, 0.99):
-        for drawn in drawn_crops(8):
+        for params in sampled_crops(8):
             with pytest.raises(tf.errors.InvalidArgumentError):
-                decode_window(jpeg[: int(share * len(jpeg))], drawn, RATIO)
+                decode_window(jpeg[: int(share * len(jpeg))], params, RATIO)
 
 
-def test_a_file_that_only_goes_on_after_its_end_is_read():
+def test_a_file_with_bytes_after_its_end_is_read():
     assert_windows_are_the_image_s(encode(ramp(), "JPEG") + b"\0" * 9, 3)
 
 
 def test_a_turned_image_is_windowed_upright():
-    (drawn,) = drawn_crops(1, (1.0, 1.0), (0.75, 0.75))
-    window = decode_window(turned(6), drawn, (0.75, 0.75))
+    (params,) = sampled_crops(1, (1.0, 1.0), (0.75, 0.75))
+    window = decode_window(turned(6), params, (0.75, 0.75))
     np.testing.assert_array_equal(window, decode_image(turned(6)))

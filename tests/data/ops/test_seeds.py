@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from t2t_keras.data.ops.seeds import batch_seed, order_seed, split_seed
+from t2t_keras.data.ops.seeds import Shard, batch_seed, order_seed, split_seed
 
 
 def test_seeds_differ_by_every_argument_and_by_purpose():
@@ -34,3 +35,18 @@ def test_a_split_seed_is_as_many_new_ones():
     parent = batch_seed(1, 2, 3)
     children = split_seed(parent, 3)
     assert len({tuple(seed.numpy()) for seed in (*children, parent)}) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_rows_are_divided_in_pairs_that_mirror_each_other(count):
+    shards = [Shard(index, count).rows(12) for index in range(count)]
+    assert sorted(np.concatenate(shards).tolist()) == list(range(12))
+    for rows in shards:
+        assert len(rows) == 12 // count
+        np.testing.assert_array_equal(rows[::-1], 11 - rows)
+
+
+@pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 1)])
+def test_a_shard_out_of_range_is_refused(index, count):
+    with pytest.raises(ValueError, match=f"Received: index={index}"):
+        Shard(index, count)

@@ -1,4 +1,4 @@
-"""What is cut out of a GIF, byte by byte."""
+"""The first frame of a GIF, cut out byte by byte."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_of_many_frames_one_is_left():
 def test_sub_blocks_of_any_length_are_passed_over(length):
     """Each encoder has its own."""
     image = encode(Image.fromarray(noise(200, 200)).quantize(256), "GIF")
-    start = 13 + 3 * 256 + 11  # behind the colors and what says where the frame lies
+    start = 13 + 3 * 256 + 11  # after the colors and the frame's place
     data, at = b"", start
     while size := image[at]:
         data += image[at + 1 : at + 1 + size]

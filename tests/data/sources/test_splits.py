@@ -71,7 +71,7 @@ def test_an_order_is_its_seeds_own(split):
     assert _contents(split, None) not in [list(order) for order in orders]
 
 
-def test_an_order_does_not_hang_on_the_global_seed(split):
+def test_an_order_does_not_depend_on_the_global_seed(split):
     first = _contents(split, (0, 0))
     tf.random.set_seed(999)
     assert _contents(split, (0, 0)) == first
@@ -89,7 +89,7 @@ def test_there_is_a_name_for_every_key(split):
         assert next(iter(split.names(None))) == b"record 0 of the split"
 
 
-def test_orders_are_drawn_inside_a_graph(split):
+def test_orders_are_made_inside_a_graph(split):
     epochs = tf.data.Dataset.range(2).flat_map(lambda epoch: split.keys(order_seed(0, epoch)))
     contents = [split.read(key)[0].numpy() for key in epochs]
     assert contents == _contents(split, (0, 0)) + _contents(split, (0, 1))

@@ -23,7 +23,7 @@ def good():
 
 
 class _Info:
-    """What is asked of a TFDS builder, with splits and features of one's own."""
+    """The used part of a TFDS builder, with given splits and features."""
 
     def __init__(self, builder, names, keys=("image", "label")):
         self.name, self.info = "flowers", self

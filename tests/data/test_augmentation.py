@@ -1,0 +1,65 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t_keras.data.augmentation import augment_image, sample_augmentation
+from t2t_keras.data.ops.mixup import mix_levels, mix_targets, sample_mix
+from t2t_keras.data.ops.seeds import batch_seed, split_seed
+from t2t_keras.data.pipeline import train_dataset
+from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, MixupConfig, RandomErasingConfig
+from t2t_keras.data.sources.source import open_source
+from t2t_keras.images import IMAGENET_MEAN
+from tests.support.images import ramp
+
+PLAIN = AUGMENTATIONS["none"]
+
+
+@pytest.fixture(scope="module")
+def source(folder):
+    return open_source(folder)
+
+
+def test_half_are_mirrored():
+    params = sample_augmentation(Augmentation(), batch_seed(0, 1, 0), 400)
+    assert 0.42 < np.mean(params.mirrored) < 0.58
+    for mirrored in (True, False):
+        one = params._replace(mirrored=tf.constant(mirrored))
+        image = augment_image(tf.constant(ramp(8, 8)), Augmentation(), one, IMAGENET_MEAN)
+        np.testing.assert_array_equal(image, ramp(8, 8)[:, :: -1 if mirrored else 1])
+
+
+def test_batches_are_mixed_as_their_step_says(source):
+    """Pixels are mixed before they are normalized, labels after they are smoothed."""
+    plain = dataclasses.replace(PLAIN, smoothing=0.1)
+    mixing = MixupConfig(probability=0.75)
+    settings = {"epochs": 2, "mean": (0, 0, 0), "std": (1 / 255,) * 3}  # gives pixels
+    pure = train_dataset(source, 16, 5, 7, augmentation=plain, **settings)
+    mixed = train_dataset(
+        source, 16, 5, 7, augmentation=dataclasses.replace(plain, mixing=mixing), **settings
+    )
+    alike = 0
+    for step, ((images, targets), got) in enumerate(zip(pure, mixed, strict=True)):
+        _, drawn = split_seed(batch_seed(7, step // 3, step % 3), 2)
+        seed, _ = split_seed(drawn, 2)
+        mix = sample_mix(mixing, 16, 16, seed)
+        pixels = tf.cast(tf.round(images), tf.uint8)
+        expected = mix_levels(pixels, tf.reverse(pixels, (0,)), mix)
+        np.testing.assert_allclose(got[0], expected, atol=1e-3)
+        np.testing.assert_allclose(got[1], mix_targets(targets, mix), atol=1e-6)
+        alike += np.array_equal(expected, pixels)
+    assert alike < 4
+
+
+def test_erasing_is_on_normalized_values(source):
+    plain = AUGMENTATIONS["none"]
+    erasing = RandomErasingConfig(probability=1.0, mode="const")
+    pure = train_dataset(source, 16, 5, 7, epochs=1, augmentation=plain)
+    erased = train_dataset(
+        source, 16, 5, 7, epochs=1, augmentation=dataclasses.replace(plain, erasing=erasing)
+    )
+    for (before, _), (after, _) in zip(pure, erased, strict=True):
+        gone = (before != after).numpy()
+        assert gone.any(axis=(1, 2, 3)).all() and not gone.all(axis=(1, 2, 3)).any()
+        assert not after.numpy()[gone].any()
