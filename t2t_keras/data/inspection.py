@@ -303,7 +303,8 @@ def _check_rest(
     if lost > max_fraction * size or lost == size:
         raise DataError(
             f"`max_bad_fraction`={max_fraction:g} is exceeded: {lost:,} of the {size:,} images of "
-            f"the part {part!r} cannot be used. {_ADVICE}, or raise it.{_listed(inspection.bad_images)}"
+            f"the part {part!r} cannot be used. {_ADVICE}, or raise it."
+            f"{_listed(inspection.bad_images)}"
         )
     if inspection.empty_classes:
         names = ", ".join(repr(class_names[label]) for label in inspection.empty_classes[:_SHOWN])
