@@ -24,9 +24,12 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
 
 # Folders, files and tests that take seconds. The others are `-m "not slow"`: under a minute in all.
 SLOW = (
-    *("cli/", "data/", "examples/", "export/", "training/", "visualize/"),
-    *("applications/test_parity.py", "applications/test_precision.py"),
-    *("applications/test_saving.py", "test_configs.py", "test_import.py", "test_types.py"),
+    *("applications/", "cli/", "data/", "examples/", "export/", "training/", "visualize/"),
+    "layers/test_encoder.py::test_encoder_layer",
+    *("weights/test_convert.py", "weights/test_download.py", "weights/test_formats.py"),
+    *("weights/test_identify.py", "weights/test_load.py", "weights/test_mapping.py"),
+    *("weights/torch_reader/test_fuzz.py", "weights/torch_reader/test_security.py"),
+    *("test_configs.py", "test_import.py", "test_types.py"),
     *("test_readme.py::test_python_examples_run", "test_readme.py::test_a_folder_of_images"),
 )
 

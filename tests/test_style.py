@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SLOW
+
 ROOT = Path(__file__).parent.parent
 PACKAGE_FILES = sorted((ROOT / "t2t_keras").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
@@ -199,6 +201,13 @@ def test_a_banned_word_is_seen_with_its_replacement(line, replacement):
 
 def test_words_that_only_look_banned_are_not():
     assert banned_words("--dataset=pictures/ centered normalize realistic promise") == []
+
+
+@pytest.mark.parametrize("place", SLOW)
+def test_every_slow_place_exists(place):
+    path, _, name = place.partition("::")
+    assert (ROOT / "tests" / path).exists()
+    assert f"def {name}" in (ROOT / "tests" / path).read_text() if name else True
 
 
 def test_there_are_files_to_test():
