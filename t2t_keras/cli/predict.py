@@ -202,7 +202,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         echo(f"wrote {output}: {len(predictions)} images")
     else:
         for file, classes in predictions:
-            echo(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in classes))
+            echo(f"{file}: " + ", ".join(f"{name} {value:.1%}" for name, value in classes))
     if skipped:
         _log.error("%d of %d skipped", len(skipped), total)
     return 1 if skipped else 0
