@@ -42,7 +42,7 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One field of `TrainConfig`, for what derives from it.
+    """One field of `TrainConfig`, from which checks, flags and documentation derive.
 
     Args:
         name: The field's name, which is the flag's too.
@@ -346,7 +346,7 @@ class TrainConfig:
 
     def _check_splits(self) -> None:
         given = self.train_split or self.eval_split or self.validation_split
-        expected = "0 beside `train_split`, `eval_split` or `validation_split`"
+        expected = "0 with `train_split`, `eval_split` or `validation_split`"
         check(not (self.held_out and given), "held_out", self.held_out, expected)
 
     def _check_transfer(self) -> None:
@@ -357,7 +357,7 @@ class TrainConfig:
         for name in ("transfer", "freeze"):
             if getattr(self, name) not in (False, NOT_USED) and self.weights is None:
                 raise ValueError(
-                    f"`weights` must be given beside `{name}`: imagenet or a file, to start from. "
+                    f"`weights` must be given with `{name}`: imagenet or a file, to start from. "
                     f"Received: {name}={getattr(self, name)}"
                 )
         augmented = {self.augment, self.rand_augment} != {NOT_USED} or any(
@@ -366,14 +366,14 @@ class TrainConfig:
         if self.freeze == BACKBONE and augmented:
             raise ValueError(
                 "`augment` and `rand_augment` must be none, and `color_jitter`, `erasing`, `mixup` "
-                "and `cutmix` 0, beside `freeze=backbone`: features are computed once. Received: "
+                "and `cutmix` 0, with `freeze=backbone`: features are computed once. Received: "
                 f"augment={self.augment}"
             )
 
 
 @functools.cache
 def settings() -> tuple[Setting, ...]:
-    """Every field of `TrainConfig`, in its order, for what derives from it."""
+    """Returns every field of `TrainConfig`, in order."""
     return tuple(_setting_of(field) for field in dataclasses.fields(TrainConfig))
 
 

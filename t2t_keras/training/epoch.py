@@ -67,17 +67,17 @@ class EpochCallback(keras.callbacks.Callback):
                 folder, self.run_state, schedule, config.batch_size, verbose, config.log_every
             )
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+    def on_train_begin(self, logs: Any = None) -> None:
         self.checkpointer.start_clock()
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Until a step's weights are in a checkpoint, a signal waits.
         self.signals.deferred = self.run_state.steps_left > 0
         self.checkpointer.restore_metrics(self.model)
         if self.progress:
             self.progress.begin_epoch()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         state = self.run_state
         self._check_finite("loss", logs["loss"], state.step_in_epoch)
         state.step += 1
@@ -96,7 +96,7 @@ class EpochCallback(keras.callbacks.Callback):
             self.signals.deferred = False  # the validation can be stopped anywhere
         self.signals.raise_if_asked()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         state = self.run_state
         self._check_finite("validation loss", logs["val_loss"], None)
         logs["learning_rate"] = self.schedule.at(epoch)
@@ -115,7 +115,7 @@ class EpochCallback(keras.callbacks.Callback):
             _log.info("No better weights for %d epochs: the run ends early.", state.patience)
         self.signals.raise_if_asked()
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+    def on_train_end(self, logs: Any = None) -> None:
         self.signals.deferred = False
 
     def _check_finite(self, name: str, value: Any, step: int | None) -> None:

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -49,7 +50,7 @@ class RunInputs:
 
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
-    """Names the unreadable image, the lost process, the full disk, or what to do about memory."""
+    """Names the unreadable image, the lost process or the full disk; advises about memory."""
     try:
         with image_errors(), lost_process():
             yield
@@ -179,7 +180,7 @@ def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor
 def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Reads a dataset of a few MB once and keeps it.
 
-    Keras starts a validation set anew twice an epoch. A pipeline from files takes a second for
+    Keras restarts a validation set twice an epoch. A pipeline from files takes a second for
     each start, longer than training on so small a set.
     """
     spec = batches.element_spec
@@ -195,8 +196,9 @@ def with_class_weights(inputs: RunInputs, config: TrainConfig, source: Source) -
     """Weights the training images by class, where the settings ask for it."""
     if config.class_weight == NOT_USED:
         return inputs
+    train_split: Any = source.train_split  # a run's source has one
     with translate_errors():
-        weights = balanced_weights(source.train_split.every_label(), source.num_classes)
+        weights = balanced_weights(train_split.every_label(), source.num_classes)
     return dataclasses.replace(
         inputs, training=lambda step: weighted(inputs.training(step), weights, config.smoothing)
     )

@@ -5,6 +5,7 @@ import json
 import logging
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +15,10 @@ from t2t_keras.data.ops.mixup import soft_targets
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
 from t2t_keras.files import atomic_path
-from t2t_keras.models.structure import parts_of
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Devices
 from t2t_keras.training.inputs import RunInputs, padded, translate_errors, validation_batches
+from t2t_keras.training.model import classifier_parts
 from t2t_keras.training.run_directory import backbone_digest
 
 FEATURES_NAME = "features.npz"
@@ -59,17 +60,18 @@ def cached_features(
     if path.exists() and (kept := _read(path, origin)) is not None:
         return kept
     with devices.building():
-        backbone = keras.Model(model.input, parts_of(model).pooling.output)
+        backbone = keras.Model(model.input, classifier_parts(model).pooling.output)
         backbone.compile(jit_compile=devices.compiles(config.jit_compile))
-    training = dataclasses.replace(source, eval_split=source.train_split)
-    made = {}
+    train_split: Any = source.train_split  # a run's source has one
+    training = dataclasses.replace(source, eval_split=train_split)
+    made: dict[str, Any] = {}
     with translate_errors(), devices.fitting():
         for name, part in (("training", training), ("evaluation", source)):
             _log.info("Computing the features of %d images, once: %s", part.num_eval, name)
             outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)
             made[name] = outputs[: part.num_eval].astype(np.float32)
             made[f"{name}_labels"] = part.eval_split.every_label()
-    with atomic_path(path) as part, open(part, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, origin=np.array(origin), **made)
     return Features(**made)
 
@@ -116,7 +118,7 @@ def validation_features(features: Features, batch_size: int, classes: int) -> tf
 
 def features_origin(config: TrainConfig, source: Source) -> str:
     """The settings and files that a run's features depend on, as one line of text."""
-    settings = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
+    settings: dict[str, Any] = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
     settings["backbone"] = backbone_digest(config)  # another file may lie under that name
     return json.dumps({**settings, "images": [source.num_train, source.num_eval]})
 

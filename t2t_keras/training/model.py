@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError
-from t2t_keras.models.structure import parts_of
+from t2t_keras.models.structure import parts_of, require_head
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
 from t2t_keras.training.devices import (
     Devices,
@@ -19,7 +20,7 @@ from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
 from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.recipes import variant_of
 from t2t_keras.training.schedule import EpochSchedule, PerEpoch
-from t2t_keras.variants import published_name
+from t2t_keras.variants import Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
 
@@ -30,9 +31,22 @@ def check_run(config: TrainConfig, parts: int = 1) -> Devices:
     check_parts(parts)
     devices = make_devices(config.devices)
     processes = devices.processes.count
-    check_freeze(config.freeze, variant.depth, processes)
+    check_freeze(config.freeze, block_count(variant), processes)
     check_global_batch(config.batch_size, devices.replicas, parts, processes)
     return devices
+
+
+def block_count(variant: Variant) -> int:
+    """Number of encoder blocks; a dense encoder has a transition between two groups."""
+    depth = variant.depth
+    return depth if isinstance(depth, int) else sum(depth) + len(depth) - 1
+
+
+def classifier_parts(model: keras.Model) -> Any:
+    """The parts of a model with a classifier, none of which is None."""
+    parts = parts_of(model)
+    require_head(parts)
+    return parts
 
 
 @contextlib.contextmanager
@@ -124,7 +138,7 @@ def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) ->
     """
     if config.weights is None:
         return
-    variant, head = variant_of(config.model), parts_of(model).head
+    variant, head = variant_of(config.model), classifier_parts(model).head
     fresh = head.get_weights()
     report = load_weights(model, config.weights, variant, published_name(variant))
     if config.transfer and not complete:
@@ -161,7 +175,7 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
     """
     if freeze == NOT_USED:
         return
-    parts = parts_of(model)
+    parts = classifier_parts(model)
     check_freeze(freeze, len(parts.blocks))
     trained = [parts.head]
     if freeze != BACKBONE:
@@ -172,7 +186,7 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
 
 def probe_of(model: keras.Model) -> keras.Model:
     """The classifier of a model as a model on features; the two share its weights."""
-    parts = parts_of(model)
+    parts = classifier_parts(model)
     vector = keras.Input(parts.pooling.output.shape[1:], name="features")
     outputs = parts.predictions(parts.head(vector))
     return keras.Model(vector, outputs, name="probe")
@@ -189,4 +203,4 @@ def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
 
 def with_logits(model: keras.Model) -> keras.Model:
     """The same model without its last activation."""
-    return keras.Model(model.input, parts_of(model).head.output)
+    return keras.Model(model.input, classifier_parts(model).head.output)

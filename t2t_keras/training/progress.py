@@ -146,12 +146,12 @@ class Progress:
             self.run_state.epochs,
             *best.scores(logs),
             best.monitor.removeprefix("val_"),
-            best.epoch + 1,
+            (best.epoch or 0) + 1,
             left and f"; {left}",
         )
 
     def _write_events(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Writes what Keras' `TensorBoard` writes of an epoch, with the epoch's own rate."""
+        """Writes the scalars of Keras' `TensorBoard`, which logs the next epoch's rate, though."""
         for name, value in logs.items():
             part = "validation" if name.startswith("val_") else "train"
             if part not in self._writers:

@@ -1,6 +1,6 @@
-"""The recipes: settings that a run takes where nothing else is asked for, as data.
+"""The recipes: the settings of a run that are not given, as data.
 
-The fields of `TrainConfig` hold the authors' values for T2T-ViT-14; here stands only what differs.
+The fields of `TrainConfig` hold the authors' values for T2T-ViT-14; a recipe holds the differences.
 Importing this module loads neither Keras nor TensorFlow.
 """
 
@@ -63,7 +63,7 @@ _DIGITS: Settings = {
     "jit_compile": True,  # on a CPU twice as fast, after a longer first epoch
     "monitor": "val_loss",  # the accuracy of 144 images is too coarse to choose by
 }
-# The authors' for CIFAR. Their lowest rate lies above the backbone's own; here it is multiplied by
+# The authors' for CIFAR. Their lowest rate is above the backbone's own; here it is multiplied by
 # the backbone's ratio as every rate is.
 _TRANSFER: Settings = {
     **_NOT_AUGMENTED,

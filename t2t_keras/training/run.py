@@ -132,7 +132,7 @@ def train(
             model=copy,
             sources=sources,
             history=state.columns(),
-            best_epoch=best.epoch,
+            best_epoch=best.epoch or 0,
             scores=scores,
             fit_seconds=state.seconds,
             replicas=devices.replicas,

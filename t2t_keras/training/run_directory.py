@@ -130,8 +130,10 @@ def run_facts(config: TrainConfig, images: CheckedSplits) -> dict[str, Any]:
 
 def backbone_digest(config: TrainConfig) -> str | None:
     """Digest of a frozen backbone's file, which no checkpoint holds; None without one."""
-    frozen = config.freeze == BACKBONE and os.path.isfile(config.weights)
-    return digest_of(Path(config.weights)) if frozen else None
+    weights = config.weights
+    if config.freeze != BACKBONE or weights is None or not os.path.isfile(weights):
+        return None
+    return digest_of(Path(weights))
 
 
 def settings_in(folder: Path) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from t2t_keras.data.inspection import CheckedSplits, check_images
 from t2t_keras.data.sources.source import Source, is_folder, open_source
-from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError
 from t2t_keras.training.checkpoint.store import Checkpoint
 from t2t_keras.training.config import TrainConfig
@@ -88,7 +88,7 @@ def check_test_source(source: Source, config: TrainConfig) -> Source:
 
 
 def _check(
-    splits: Mapping[str, Split], source: Source, config: TrainConfig, inspected: Path | None
+    splits: Mapping[str, Any], source: Source, config: TrainConfig, inspected: Path | None
 ) -> CheckedSplits:
     return check_images(
         splits, source.class_names, config.on_bad_image, config.max_bad_fraction, inspected
@@ -103,7 +103,7 @@ def sources_of_run(
 ) -> tuple[RunSources, CheckedSplits]:
     """Opens and checks a run's datasets, the same in all processes and as in its checkpoint."""
     opened = processes.in_turn(lambda: open_sources(config))  # a dataset may be written first
-    sources, checked = check_sources(opened, config, checkpoint and folder)
+    sources, checked = check_sources(opened, config, None if checkpoint is None else folder)
     sizes = [sources.training.num_train, sources.training.num_eval, sources.test.num_eval]
     most = [processes.highest(size) for size in sizes]
     if processes.highest(int(sizes != most)):

@@ -52,7 +52,7 @@ def test_a_setting_out_of_range_is_named(name, value):
 
 
 def test_held_out_images_need_the_own_splits_of_a_dataset():
-    with pytest.raises(ValueError, match="`held_out` must be 0 beside"):
+    with pytest.raises(ValueError, match="`held_out` must be 0 with"):
         dataclasses.replace(GOOD, validation_split=0.1)
 
 
@@ -78,14 +78,14 @@ def test_the_augmentation_is_what_the_settings_say():
 
 def test_a_transfer_starts_from_weights():
     for given in ({"transfer": True}, {"freeze": "2"}, {"freeze": "backbone"}):
-        with pytest.raises(ValueError, match="`weights` must be given beside"):
+        with pytest.raises(ValueError, match="`weights` must be given with"):
             make_config(dataset="cifar10", **given)
 
 
 def test_features_that_are_computed_once_are_not_augmented():
     probe = {"dataset": "cifar10", "weights": "imagenet", "freeze": "backbone"}
     assert augmentation_of(make_config(**probe, model="t2t_vit_7")).crop == "none"
-    with pytest.raises(ValueError, match="beside `freeze=backbone`"):
+    with pytest.raises(ValueError, match="with `freeze=backbone`"):
         make_config(**probe, model="t2t_vit_7", mixup=0.2)
 
 

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from t2t_keras.training.model import precision
-from tests.support.tiny import tiny_model
+from t2t_keras import T2TViT
+from t2t_keras.models.structure import parts_of
+from t2t_keras.training.model import block_count, freeze_parts, precision
+from tests.support.tiny import tiny_model, tiny_variant
 
 
 def by_hand(targets, logits) -> float:
@@ -31,3 +33,13 @@ def test_a_float16_model_gives_float32_logits():
         model = tiny_model()
     assert model.get_layer("head").compute_dtype == "float16"
     assert model.outputs[0].dtype == "float32"
+
+
+def test_the_blocks_that_freeze_counts_are_those_of_the_model():
+    dense = tiny_variant(block_type="dense", embed_dim=16, depth=(1, 2), growth_rate=8)
+    model = T2TViT(dense, weights=None, classes=3)
+    assert block_count(dense) == len(parts_of(model).blocks) == 4
+    assert block_count(tiny_variant()) == 3
+    freeze_parts(model, "3")
+    starts = ("dense_growth_block_3/", "encoder_norm/", "head/")
+    assert all(variable.path.startswith(starts) for variable in model.trainable_variables)

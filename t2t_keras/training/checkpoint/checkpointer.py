@@ -28,7 +28,7 @@ from t2t_keras.training.devices import decorrelate_dropout
 
 
 class Checkpointer:
-    """Writes a run's checkpoints, and restores them; only if it `writes`, to disk too."""
+    """Writes a run's checkpoints and restores them; `writes` is False in all but one process."""
 
     def __init__(
         self, folder: Path, run_state: RunState, about: Mapping[str, Any], writes: bool = True

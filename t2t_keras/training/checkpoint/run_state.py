@@ -1,4 +1,4 @@
-"""The progress of a run: the state that changes while it trains, beside the model's variables."""
+"""The progress of a run: the state that changes while it trains, except for variables."""
 
 import contextlib
 import dataclasses
@@ -114,7 +114,7 @@ class RunState:
         return {name: [logs[name] for logs in self.history] for name in self.history[-1]}
 
     def progress(self) -> dict[str, Any]:
-        """The part of the state that a checkpoint keeps as JSON, beside the step."""
+        """The part of the state that a checkpoint keeps as JSON, without the step."""
         return {
             "history": list(self.history),
             "epoch_logs": self.epoch_logs,

@@ -21,7 +21,7 @@ class StopSignals:
         deferred: While True, a signal is only remembered, for the last steps are not on disk yet.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked: int | None = None
         self.deferred = False
 

@@ -108,7 +108,7 @@ def _assign(variable: keras.Variable, arrays: list[np.ndarray], sums: bool) -> N
     copies = _copies(variable)
     sums = _is_shared_sum(variable) or (sums and len(arrays) > 1)
     if len(arrays) != len(copies) and sums:
-        arrays = [sum(arrays), *[np.zeros_like(arrays[0])] * (len(copies) - 1)]
+        arrays = [sum(arrays[1:], start=arrays[0]), *[np.zeros_like(arrays[0])] * (len(copies) - 1)]
     if len(arrays) != len(copies):
         arrays = [arrays[0]] * len(copies)
     for copy, array in zip(copies, arrays, strict=True):

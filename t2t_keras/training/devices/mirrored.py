@@ -54,7 +54,7 @@ def _split_cpu(count: int) -> None:
 
 
 def make_strategy(devices: Sequence[str] = ()) -> tf.distribute.MirroredStrategy:
-    """Makes the strategy for devices named as for `make_devices`, and raises what that raises."""
+    """Makes the strategy for devices named as for `make_devices`, with the same errors."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Training here needs Keras' TensorFlow or JAX backend: set KERAS_BACKEND=tensorflow. "
@@ -84,7 +84,7 @@ def make_strategy(devices: Sequence[str] = ()) -> tf.distribute.MirroredStrategy
 def feed(
     strategy: tf.distribute.Strategy, batches: tf.data.Dataset
 ) -> tf.distribute.DistributedDataset:
-    """Makes of `batches` what `fit`, `evaluate` and `predict` are given instead.
+    """Distributes batches for `fit`, `evaluate` and `predict` without crashing TensorFlow.
 
     Before each `fit` and `evaluate` under a strategy, Keras takes one batch from an iterator and
     drops it. An iterator that fetches ahead for its devices is then at work in a thread of its own,
@@ -107,14 +107,15 @@ def hold_iterators(dataset: tf.distribute.DistributedDataset) -> tf.distribute.D
     By the time one is dropped, the next but one has begun and the dropped one is idle: its few
     buffers are full, or it has no batch left.
     """
-    kind, held = type(dataset), collections.deque(maxlen=2)
+    kind = type(dataset)
+    held: collections.deque[Iterator] = collections.deque(maxlen=2)
 
     def begin(self) -> Iterator:
         with _untuned():
             held.append(kind.__iter__(self))
         return held[-1]
 
-    # Keras takes nothing but TensorFlow's own class and what inherits from it.
+    # Keras accepts TensorFlow's own class and its subclasses only.
     dataset.__class__ = type(f"Held{kind.__name__}", (kind,), {"__iter__": begin})
     return dataset
 

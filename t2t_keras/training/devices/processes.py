@@ -152,7 +152,7 @@ def join_processes(
     prepare_jax(devices)
     if coordinator == FROM_CLUSTER:
         _log.info("Waiting up to %d s for the other processes of this cluster.", _START)
-        where = {}
+        where: dict[str, Any] = {}
     else:
         text = "Process %d of %d: waiting up to %d s for the others at %s."
         _log.info(text, process_id, num_processes, _START, coordinator)
@@ -192,9 +192,10 @@ def _check(coordinator: str | None, num_processes: int | None, process_id: int |
     received = f"{coordinator=!s}, {num_processes=}, {process_id=}"
     if coordinator == FROM_CLUSTER:
         fits = (num_processes, process_id) == (None, None)
+    elif coordinator is None or num_processes is None or process_id is None:
+        fits = False
     else:
-        fits = None not in (coordinator, num_processes, process_id)
-        fits = fits and _ADDRESS.fullmatch(coordinator) and 0 <= process_id < num_processes
+        fits = bool(_ADDRESS.fullmatch(coordinator)) and 0 <= process_id < num_processes
     if not fits:
         raise ValueError(
             "`coordinator` must be HOST:PORT, with `process_id` in 0..`num_processes` - 1, or "

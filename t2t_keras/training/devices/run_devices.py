@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -17,7 +18,7 @@ from t2t_keras.training.devices.processes import ALONE, Processes, present_proce
 
 _log = logging.getLogger(__name__)
 
-Batches = tf.data.Dataset | tf.distribute.DistributedDataset
+Batches: TypeAlias = "tf.data.Dataset | tf.distribute.DistributedDataset"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Devices:
         replicas: Number of devices that share each batch, those of all processes together.
         building: Makes the context in which the run's model is built and compiled.
         fitting: Makes the context in which its `fit`, `evaluate` and `predict` are called.
-        feed: Makes of a dataset what these are given.
+        feed: Distributes a dataset for these.
         always_compiled: True where everything runs compiled by XLA.
         processes: The processes that train together, each with as many devices.
     """

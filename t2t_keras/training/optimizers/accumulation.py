@@ -87,7 +87,7 @@ class AccumulatingModel(keras.Model):
             lambda part, *_: part < self.parts,
             add_part,
             (tf.constant(0), zeros, tf.constant(0.0), predictions),
-            parallel_iterations=1,  # memory is what this is about
+            parallel_iterations=1,  # several would need the memory of several
             maximum_iterations=self.parts,
         )
         y_pred = predictions.stack()

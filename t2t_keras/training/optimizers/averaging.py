@@ -1,4 +1,4 @@
-"""A moving average of the weights, kept by the optimizer beside its other variables."""
+"""A moving average of the weights, kept by the optimizer with its other variables."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 
-class EmaMixin:
+class EmaMixin(keras.optimizers.Optimizer):
     """Moves an average of the trained variables toward them after every step.
 
     It starts from the weights at the time the optimizer is built: before the first step, and after
@@ -24,7 +24,7 @@ class EmaMixin:
     def __init__(self, *args: Any, ema_decay: float = 0.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.ema_decay = ema_decay
-        self.averages = []
+        self.averages: list[keras.Variable] = []
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:

@@ -30,7 +30,7 @@ def clipped(gradients: list, limit: float) -> list:
     return [None if gradient is None else gradient * factor for gradient in gradients]
 
 
-class SummedMixin:
+class SummedMixin(keras.optimizers.Optimizer):
     """Sums the gradients over all devices before anything else, and clips the sum.
 
     Keras sums last, and so would clip each device's gradients alone (tensorflow/tensorflow issue

@@ -89,12 +89,12 @@ def _steps_below_the_norm(path: str, depth: int) -> int | None:
     return 0 if layer == NORM else None
 
 
-class GroupedMixin:
+class GroupedMixin(keras.optimizers.Optimizer):
     """Gives variables learning rates of their own, and remembers which ones do not decay.
 
     Keras' `MultiOptimizer` has an optimizer for each group instead: each of them clips its
     gradients by its own norm and counts its own steps, and there is no one learning rate to show.
-    A saved model keeps `undecayed`, but not what Keras' `exclude_from_weight_decay` was told.
+    A saved model keeps `undecayed`, but not Keras' own `exclude_from_weight_decay`.
 
     Args:
         rate_factors: Path of a variable -> factor of its learning rate; 1 elsewhere.
