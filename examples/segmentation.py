@@ -3,7 +3,7 @@
     python examples/segmentation.py
 
 The images are synthetic shapes, 48 x 80 pixels. With `t2t_keras.T2TViT14()` in place of
-`small_model()` the head stands on pretrained maps, of images of any size.
+`small_model()` the head uses pretrained maps, of images of any size.
 """
 
 import logging
@@ -43,7 +43,7 @@ def segmenter(model: keras.Model) -> keras.Model:
         narrow = keras.layers.Conv2D(16, 1)(feature_map)
         maps.append(keras.layers.UpSampling2D(stride // finest, interpolation="bilinear")(narrow))
     merged = keras.layers.Activation("relu")(keras.layers.Add()(maps))
-    # Every cell of the finest map answers for `finest` x `finest` pixels around its center.
+    # Every cell of the finest map predicts the `finest` x `finest` pixels around its center.
     answers = keras.layers.Conv2D(finest * finest, 3, padding="same")(merged)
     height, width = (side // finest for side in SIZE)
     answers = keras.layers.Reshape((height, width, finest, finest))(answers)

@@ -4,7 +4,7 @@
     python examples/serving_client.py cat.jpg dog.png --model=digits --grpc
 
 It needs nothing of t2t_keras. REST needs Python alone; gRPC needs `pip install
-tensorflow-serving-api`. All images go in one request; one that cannot be read costs its own line.
+tensorflow-serving-api`. All images go in one request; an unreadable one only costs its own line.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def over_grpc(host: str, model: str, files: list[bytes]) -> list[dict]:
 
 
 def lines(names: list[str], rows: list[dict]) -> list[str]:
-    """What is said of each image."""
+    """A line of text for each image."""
     try:
         return [
             f"{name}: {row['classes'][0]} ({row['probabilities'][0]:.1%})"

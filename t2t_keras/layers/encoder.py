@@ -46,15 +46,10 @@ class BlockLayer(keras.layers.Layer):
 
     def block_config(self) -> dict:
         """The shared arguments, as given."""
-        return {
-            "num_heads": self.num_heads,
-            "mlp_ratio": self.mlp_ratio,
-            "drop_rate": self.drop_rate,
-            "attn_drop_rate": self.attn_drop_rate,
-            "drop_path_rate": self.drop_path_rate,
-            "block_type": self.block_type,
-            "seed": self.seed,
-        }
+        sizes = {"num_heads": self.num_heads, "mlp_ratio": self.mlp_ratio}
+        rates = {"drop_rate": self.drop_rate, "attn_drop_rate": self.attn_drop_rate}
+        rates["drop_path_rate"] = self.drop_path_rate
+        return {**sizes, **rates, "block_type": self.block_type, "seed": self.seed}
 
     def child_config(self, name: str, seed_of: str | int, drop_path_rate: float) -> dict:
         """The shared arguments for a block inside this one, with its own seed and rate."""

@@ -48,13 +48,9 @@ class TokenLayer(keras.layers.Layer):
         """(B, N, 3 * token_dim) -> queries, keys and values, each (B, N, token_dim)."""
         return ops.split(projected, 3, axis=-1)
 
-    def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights."""
-        raise NotImplementedError  # the two token layers differ here and in `attention`
-
     def attention(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, 3 * token_dim) -> values and their mixture, each (B, N, token_dim)."""
-        raise NotImplementedError  # as above
+        raise NotImplementedError  # the two token layers differ here
 
     def attend(self, projected: Tensor, training: bool | None = None) -> Tensor:
         """All that follows `in_proj`: (B, N, 3 * token_dim) -> (B, N, token_dim) tokens."""
@@ -136,7 +132,7 @@ class TokenPerformer(TokenLayer):
         return [queries, keys, values]
 
     def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """The matrix that `attention` never builds: phi(q) phi(k)^T over its row sums, float32."""
+        """The (B, n, N) weights that `attention` never builds: phi(q) phi(k)^T over its row sums."""
         queries, keys = self.feature_map(queries), self.feature_map(keys)
         total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
         return ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) / (total + 1e-8)
@@ -174,6 +170,7 @@ class TokenTransformer(TokenLayer):
     """
 
     def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """(B, n, token_dim) queries, (B, N, token_dim) keys -> (B, n, N) weights."""
         # The authors scale by the width of the windows coming in, not of the queries.
         scores = ops.matmul(queries * self.window_dim**-0.5, ops.transpose(keys, (0, 2, 1)))
         return softmax_in_float32(scores)

@@ -1,4 +1,4 @@
-"""Functional graphs made of the layers, with random weights, and what is read off them."""
+"""Functional graphs made of the layers, their parts by name, feature maps and operation counts."""
 
 from t2t_keras.models.features import feature_strides, features
 from t2t_keras.models.macs import count_macs

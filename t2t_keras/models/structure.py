@@ -43,7 +43,7 @@ def t2t_block_number(path: str) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Where the cells of a map lie on the image, in pixels.
+    """The places of a map's cells on the image, in pixels.
 
     Args:
         stride: Distance between the centers of two neighbors.
@@ -109,7 +109,7 @@ class Parts:
         )
 
     def grid_of(self, name: str) -> Grid:
-        """Where the cells of a stage's map lie; those of every block are the last stage's."""
+        """The places of the cells of a stage's map; those of every block are the last stage's."""
         grid, padding = Grid(1, 0.0), 0
         last = self.stages.get(name, len(self.stem) - 1)
         for layer in self.stem[: last + 1]:

@@ -107,7 +107,7 @@ def stage_attention(
         model: A model of this package with performers or transformers in its stem.
         images: (B, H, W, C) preprocessed images.
         stage: "t2t_block_0" or "t2t_block_1".
-        points: (y, x) in pixels; each stands for the window whose center is nearest.
+        points: (y, x) in pixels; each selects the window whose center is nearest.
 
     Returns:
         (B, Q, h, w) float32; those of a point sum to 1, or to less in a performer

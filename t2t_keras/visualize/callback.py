@@ -1,4 +1,4 @@
-"""What a model looks at while it learns, in TensorBoard."""
+"""Attention of a model while it learns, in TensorBoard."""
 
 import os
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from t2t_keras.errors import check
 from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize.attention import class_attention
@@ -17,22 +18,20 @@ _GAP = 4  # white pixels between an image and its overlay
 
 
 class AttentionImages(keras.callbacks.Callback):
-    """Writes a few images and the class token's attention over them, an event an epoch.
+    """Writes a few images and the class token's attention over them after an epoch.
 
     Args:
-        images: (B, H, W, 3) uint8, RGB: a few images that are not trained on. They may have
-            another size than those the model is trained on.
-        log_dir: TensorBoard's folder; "attention" in it is written to.
-        block: Name or number of the encoder block; its heads' mean is shown.
+        images: (B, H, W, 3) uint8, RGB: a few images that are not trained on, of any size.
+        log_dir: TensorBoard's folder; events go into "attention" in it.
+        block: Name or number of the encoder block; the mean of its heads is shown.
         every: Epochs from one event to the next; at least 1. The first epoch has one.
-        mean: Of each channel, in 0..1, as the model's own images are normalized; default
+        mean: Mean of each channel, in 0..1, that the model's images are normalized by; default
             ImageNet's. `t2t_keras.images` has CIFAR's too.
-        std: Of each channel, in 0..1, above 0.
+        std: Standard deviation of each channel, in 0..1, above 0.
 
     Raises:
-        ValueError: `images` are no such images, `every` is below 1, or `mean` and `std` are not
-            of three channels; when training begins: the model is not of this package, or the block
-            has no attention.
+        ValueError: An argument is none of these; when training begins: the model is not of this
+            package, or the block has no attention.
     """
 
     def __init__(
@@ -47,18 +46,12 @@ class AttentionImages(keras.callbacks.Callback):
     ):
         super().__init__()
         images = np.asarray(images)
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
-            raise ValueError(
-                "`images` must be RGB images as bytes, (B, H, W, 3) uint8. "
-                f"Received: {images.dtype} of shape {images.shape}"
-            )
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}")
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ValueError(
-                "`mean` and `std` must be three numbers each, the deviations above 0. "
-                f"Received: mean={mean}, std={std}"
-            )
+        rgb = images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8
+        received = f"{images.dtype} of shape {images.shape}"
+        check(rgb and len(images) > 0, "images", received, "RGB as bytes, (B, H, W, 3) uint8")
+        check(every >= 1, "every", every, "at least 1")
+        check(len(mean) == 3, "mean", mean, "three numbers")
+        check(len(std) == 3 and min(std) > 0, "std", std, "three numbers above 0")
         self.images = images
         self.log_dir = os.path.join(os.fspath(log_dir), "attention")
         self.block = block
@@ -67,13 +60,13 @@ class AttentionImages(keras.callbacks.Callback):
         self.std = np.asarray(std, np.float32)
         self._writer = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         import tensorflow as tf  # writes the events, whatever backend trains
 
         attending_name(parts_of(self.model), self.block)
         self._writer = tf.summary.create_file_writer(self.log_dir)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if epoch % self.every:
             return
         import tensorflow as tf
@@ -82,7 +75,7 @@ class AttentionImages(keras.callbacks.Callback):
             tf.summary.image("attention", self._images(), step=epoch, max_outputs=len(self.images))
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._writer.close()
 
     def _images(self) -> np.ndarray:
@@ -91,10 +84,6 @@ class AttentionImages(keras.callbacks.Callback):
         weights = class_attention(self.model, pixels, [self.block])
         size = self.images.shape[1:3]
         heats = to_pixels(self.model, weights[:, 0].mean(axis=1), self.block, size)
-        gap = np.full((size[0], _GAP, 3), 255, np.uint8)
-        return np.stack(
-            [
-                np.concatenate([image, gap, overlay(image, heat)], axis=1)
-                for image, heat in zip(self.images, heats, strict=True)
-            ]
-        )
+        overlays = np.stack(list(map(overlay, self.images, heats)))
+        gaps = np.full((len(heats), size[0], _GAP, 3), 255, np.uint8)
+        return np.concatenate([self.images, gaps, overlays], axis=2)

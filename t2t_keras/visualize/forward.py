@@ -28,11 +28,10 @@ def in_policy_of(layer: keras.layers.Layer, function: Callable, inputs: Any) -> 
 def check_images(parts: Parts, images: Any) -> None:
     """Raises a ValueError where images are not (B, H, W, C), or smaller than a model takes."""
     shape, channels = tuple(getattr(images, "shape", ())), parts.model.input_shape[-1]
-    if len(shape) != 4 or shape[-1] != channels or min(shape[1:3]) < MIN_SIDE:
-        raise ValueError(
-            f"`images` must be a batch of preprocessed images, (B, H, W, {channels}), each side "
-            f"at least {MIN_SIDE} pixels. Received: images of shape {shape}"
-        )
+    fit = len(shape) == 4 and shape[-1] == channels and min(shape[1:3]) >= MIN_SIDE
+    expected = f"a batch of preprocessed images, (B, H, W, {channels}), "
+    expected += f"each side at least {MIN_SIDE} pixels"
+    check(fit, "images", f"an array of shape {shape}", expected)
 
 
 def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
@@ -94,13 +93,8 @@ def attention_inside(
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """A block's queries, and the function from n of them to their attention weights.
 
-    Args:
-        block: An encoder block with attention, or a T2T block.
-        inputs: The block's: (B, N, D) tokens, or a feature map.
-
-    Returns:
-        (B, N, D) queries; (B, n, D) queries -> (B, heads, n, N) weights, as the block itself
-        computes them, without the axis of heads in a T2T block.
+    Of an encoder block: (B, N, D) inputs; (B, n, D) queries -> (B, heads, n, N) weights. Of a T2T
+    block: a map; (B, n, D) queries -> (B, n, N) weights. The block itself computes the same.
     """
     if isinstance(block, T2TBlock):
         layer, attention = block, block.token_layer

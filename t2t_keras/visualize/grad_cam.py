@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from t2t_keras.errors import check
 from t2t_keras.layers import DenseGrowthBlock
 from t2t_keras.models.structure import Parts, parts_of, require_head
 from t2t_keras.visualize.forward import (
@@ -72,11 +73,9 @@ def grad_cam(
 def _check_classes(class_index: int | Sequence[int], classes: int, images: int) -> None:
     numbers = np.asarray(class_index)
     fits = numbers.shape in ((), (images,)) and np.issubdtype(numbers.dtype, np.integer)
-    if not fits or not np.all((0 <= numbers) & (numbers < classes)):
-        raise ValueError(
-            f"`class_index` must be a whole number from 0 to {classes - 1}, or one for each of "
-            f"the {images} images. Received: class_index={class_index}"
-        )
+    expected = f"a whole number from 0 to {classes - 1}, or one for each of the {images} images"
+    inside = np.all((0 <= numbers) & (numbers < classes))
+    check(fits and inside, "class_index", class_index, expected)
 
 
 def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -124,7 +123,5 @@ def _gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
             tape.watch(at)
             value = function(at)
         return tape.gradient(value, at)
-    raise ValueError(
-        "Grad-CAM needs the TensorFlow or JAX backend of Keras. "
-        f"Received: KERAS_BACKEND={keras.backend.backend()}"
-    )
+    backend = keras.backend.backend()
+    raise ValueError(f"Grad-CAM needs TensorFlow or JAX. Received: KERAS_BACKEND={backend}")

@@ -17,13 +17,7 @@ def cells_at(
     grid: Grid,
     cells: tuple[int, int],
 ) -> list[tuple[int, int]]:
-    """The cells whose centers are nearest to points.
-
-    Args:
-        points: (y, x) in pixels.
-        size: (height, width) of the image in pixels.
-        grid: Where the cells lie.
-        cells: Rows and columns of them.
+    """The cells whose centers are nearest to (y, x) points in an image of `size` pixels.
 
     Raises:
         ValueError: There is no point, or one lies outside the image.
@@ -31,11 +25,9 @@ def cells_at(
     check(len(points) > 0, "points", points, "a list of at least one (y, x) in pixels")
     found = []
     for point in points:
-        if len(point) != 2 or not all(0 <= at < side for at, side in zip(point, size, strict=True)):
-            raise ValueError(
-                f"`points` must be (y, x) inside the image, {size[0]} x {size[1]} pixels. "
-                f"Received: {point}"
-            )
+        inside = len(point) == 2 and 0 <= point[0] < size[0] and 0 <= point[1] < size[1]
+        expected = f"(y, x) inside the image, {size[0]} x {size[1]} pixels"
+        check(inside, "points", point, expected)
         nearest = [round((at - grid.first) / grid.stride) for at in point]
         row, column = (min(max(n, 0), c - 1) for n, c in zip(nearest, cells, strict=True))
         found.append((row, column))
@@ -68,11 +60,9 @@ def to_pixels(
     parts = parts_of(model)
     grid = parts.grid_of(parts.name_of(block))
     maps = np.asarray(maps, np.float32)
-    if any(abs(n - s / grid.stride) >= 1 for n, s in zip(maps.shape[-2:], size, strict=True)):
-        raise ValueError(
-            f"`maps` must be of an image of {size[0]} x {size[1]} pixels, with a cell every "
-            f"{grid.stride}. Received: maps of shape {maps.shape}"
-        )
+    fit = all(abs(n - s / grid.stride) < 1 for n, s in zip(maps.shape[-2:], size, strict=True))
+    expected = f"of an image of {size[0]} x {size[1]} pixels, with a cell every {grid.stride}"
+    check(fit, "maps", f"an array of shape {maps.shape}", expected)
     rows, columns = (_interpolation(s, n, grid) for s, n in zip(size, maps.shape[-2:], strict=True))
     return (rows @ maps @ columns.T).astype(np.float32)
 
@@ -128,7 +118,7 @@ def token_similarity(
     Args:
         model: A model of this package.
         images: (B, H, W, C) preprocessed images.
-        points: (y, x) in pixels; each stands for the patch whose center is nearest.
+        points: (y, x) in pixels; each selects the patch whose center is nearest.
         block: Stage or block whose outputs are compared.
 
     Returns:

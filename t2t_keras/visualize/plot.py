@@ -39,7 +39,7 @@ _CLASS_SCORES: dict[str, _Style] = {
 
 _SHEET_COLUMNS = 6
 _NAMED_CLASSES = 60  # more names than that cannot be read
-_COUNTED_CLASSES = 25  # nor the counts of more cells
+_COUNTED_CLASSES = 25  # nor can the counts of more classes
 _LONGEST_NAME = 24
 _FAINT = 0.5  # exponent of the colors: a few confusions in a hundred must still show
 
@@ -53,8 +53,8 @@ def plot_curves(
         history: The values of every epoch: "loss", "accuracy", "val_loss", "val_accuracy" and
             "learning_rate".
         path: The PNG file; replaced whole or not at all.
-        title: Stands above.
-        best_epoch: Epoch, from 0, whose weights were kept.
+        title: Title of the plot.
+        best_epoch: Epoch, counted from 0, whose weights were kept.
     """
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     figure.suptitle(title, parse_math=False)
@@ -81,27 +81,27 @@ def plot_curves(
 def plot_confusion(
     confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Plots which classes are taken for which.
+    """Plots a confusion matrix.
 
     Args:
         confusion: (C, C) counts; a row a true class, a column a predicted one.
         class_names: The C classes' names.
         path: The PNG file; replaced whole or not at all.
-        title: Stands above.
+        title: Title of the plot.
     """
     classes = len(class_names)
     side = float(np.clip(0.45 * classes, 5, 16))
     figure = Figure(figsize=(side + 1.5, side + 1), layout="constrained")
     axis = figure.add_subplot()
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    image = axis.imshow(shares, cmap="Blues", norm=PowerNorm(_FAINT, 0, 1))
+    fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    image = axis.imshow(fractions, cmap="Blues", norm=PowerNorm(_FAINT, 0, 1))
     bar = figure.colorbar(image, ax=axis, shrink=0.8, format=PercentFormatter(1.0))
-    bar.set_label("share of the true class")
+    bar.set_label("fraction of the true class")
     axis.set_title(title, parse_math=False)
     axis.set(xlabel="Predicted class", ylabel="True class")
     _name_classes(axis, class_names)
     if classes <= _COUNTED_CLASSES:
-        _write_counts(axis, confusion, shares)
+        _write_counts(axis, confusion, fractions)
     save(figure, path)
 
 
@@ -111,13 +111,13 @@ def plot_classes(
     path: str | os.PathLike,
     title: str,
 ) -> None:
-    """Plots precision, recall and F1 of every class, the worst below; of many classes the worst.
+    """Plots precision, recall and F1 of every class, the worst at the bottom; at most 60 classes.
 
     Args:
         scores: "precision", "recall" and "f1", each (C,) in [0, 1].
         class_names: The C classes' names.
         path: The PNG file; replaced whole or not at all.
-        title: Stands above.
+        title: Title of the plot.
     """
     shown = np.argsort(scores["f1"], kind="stable")[:_NAMED_CLASSES]
     places = np.arange(len(shown))
@@ -130,25 +130,22 @@ def plot_classes(
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.7, len(shown) - 0.3))
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     left_out = len(class_names) - len(shown)
-    axis.set_title(f"{title}\n{left_out} better classes left out" if left_out else title,
-                   parse_math=False)  # fmt: skip
+    note = f"\n{left_out} better classes left out" if left_out else ""
+    axis.set_title(f"{title}{note}", parse_math=False)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save(figure, path)
 
 
 def plot_mistakes(
-    images: Sequence[np.ndarray],
-    captions: Sequence[str],
-    path: str | os.PathLike,
-    title: str,
+    images: Sequence[np.ndarray], captions: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Samples a sheet of images, each with what was wrong about it.
+    """Plots a sheet of misclassified images, each with its caption.
 
     Args:
-        images: (h, w, 3) uint8 each, of any sizes; none makes a sheet that says so.
-        captions: One an image, of a few lines.
+        images: (h, w, 3) uint8 each, of any sizes; an empty list makes a sheet that says so.
+        captions: A caption of a few lines for each image.
         path: The PNG file; replaced whole or not at all.
-        title: Stands above.
+        title: Title of the plot.
     """
     columns = max(min(len(images), _SHEET_COLUMNS), 3)
     rows = max(-(-len(images) // columns), 1)
@@ -176,16 +173,9 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def _write_counts(axis: Axes, confusion: np.ndarray, shares: np.ndarray) -> None:
+def _write_counts(axis: Axes, confusion: np.ndarray, fractions: np.ndarray) -> None:
     """Writes each count but 0 into its cell, white where the cell is dark."""
     for row, column in zip(*np.nonzero(confusion), strict=True):
-        dark = shares[row, column] ** _FAINT > 0.5
-        axis.text(
-            column,
-            row,
-            str(confusion[row, column]),
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if dark else "black",
-        )
+        color = "white" if fractions[row, column] ** _FAINT > 0.5 else "black"
+        text = str(confusion[row, column])
+        axis.text(column, row, text, ha="center", va="center", fontsize=8, color=color)

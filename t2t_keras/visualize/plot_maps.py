@@ -1,4 +1,4 @@
-"""Plots of what a model sees, as PNG files: overlays on the image, and grids of channels."""
+"""Plots of attention and feature maps as PNG files: overlays on the image, grids of channels."""
 
 import math
 import os
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from t2t_keras.errors import check
 from t2t_keras.visualize.plot import save
 
 _COLORS = "viridis"  # even steps of lightness, which the color-blind see as well
@@ -20,7 +21,7 @@ _COLUMNS = 8
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """From where to where colors go: a lone extreme, such as a corner's token, hides no rest."""
+    """The range of the colors; a lone extreme, such as a corner's token, does not stretch it."""
     low, high = np.percentile(values, (1, 99))
     if low == high:
         low, high = values.min(), values.max()
@@ -28,9 +29,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a map over an image, from dark blue (where it is low) to yellow (where it is high).
-
-    The image is gray beneath: colors are the map's alone.
+    """Lays a map over a gray version of an image, from dark blue (low) to yellow (high).
 
     Args:
         image: (H, W, 3) uint8.
@@ -42,11 +41,8 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: The map has another size than the image.
     """
-    if image.shape != (*heat.shape, 3):
-        raise ValueError(
-            f"`heat` must have the height and width of the image, {image.shape[:2]}; `to_pixels` "
-            f"gives it. Received: heat of shape {heat.shape}"
-        )
+    expected = f"of the image's height and width, {image.shape[:2]}, as `to_pixels` gives it"
+    check(image.shape == (*heat.shape, 3), "heat", f"an array of shape {heat.shape}", expected)
     low, high = _limits(heat)
     colors = matplotlib.colormaps[_COLORS]((heat - low) / (high - low))[..., :3] * 255
     gray = (image @ _LUMA)[..., None]
@@ -62,15 +58,15 @@ def plot_overlays(
     column_names: Sequence[str] = ("",),
     points: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Samples an image and, beside it, rows and columns of maps over it.
+    """Plots an image and, beside it, rows and columns of maps over it.
 
     Args:
         image: (H, W, 3) uint8.
         heats: (rows, columns, H, W), as `to_pixels` gives them; each has its own range of colors.
         path: The PNG file; replaced whole or not at all.
-        title: Stands above.
-        row_names: A name a row, such as the block's.
-        column_names: A name a column, such as the head's.
+        title: Title of the plot.
+        row_names: A name for each row, such as the block's.
+        column_names: A name for each column, such as the head's.
         points: (y, x) in pixels, marked on the image.
 
     Raises:
@@ -78,11 +74,11 @@ def plot_overlays(
             than the image.
     """
     rows, columns = heats.shape[:2]
-    if (len(row_names), len(column_names)) != (rows, columns):
-        raise ValueError(
-            f"`row_names` and `column_names` must name the {rows} rows and {columns} columns of "
-            f"`heats`. Received: {len(row_names)} and {len(column_names)} names"
-        )
+    for name, names, count in (
+        ("row_names", row_names, rows),
+        ("column_names", column_names, columns),
+    ):
+        check(len(names) == count, name, names, f"{count} names, as many as `heats` has")
     width = min(4.0, _WIDTH / (columns + 1))
     height = width * image.shape[0] / image.shape[1]
     size = ((columns + 1) * width + 1, rows * (height + 0.06) + 0.8)
@@ -115,20 +111,17 @@ def plot_channels(
 
     Args:
         channels: (K, h, w), at least one map.
-        names: A name a map.
+        names: A name for each map.
         path: The PNG file; replaced whole or not at all.
-        title: Stands above.
+        title: Title of the plot.
 
     Raises:
         ValueError: There are not as many names as maps.
 
     Reference: arXiv:2101.11986, figure 2.
     """
-    if not len(channels) or len(names) != len(channels):
-        raise ValueError(
-            "`names` must be a name for each of `channels`, of which there is at least one. "
-            f"Received: {len(names)} names, {len(channels)} channels"
-        )
+    expected = f"a name for each of the {len(channels)} channels, of which there is at least one"
+    check(0 < len(channels) == len(names), "names", names, expected)
     columns = min(_COLUMNS, len(channels))
     rows = math.ceil(len(channels) / columns)
     width = min(4.0, _WIDTH / columns)

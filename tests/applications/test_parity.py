@@ -1,5 +1,7 @@
 """The authors' numbers: full-size logits, tiny intermediates, ten steps of training."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -19,27 +21,11 @@ from tests.conftest import DATA, official_weights
 from tests.support.macs_by_hand import macs_by_hand
 from tests.support.tiny import tiny_model
 
-FULL_SIZE = [
-    "t2t_vit_7",
-    "t2t_vit_10",
-    "t2t_vit_12",
-    "t2t_vit_14",
-    "t2t_vit_14_384",
-    "t2t_vit_19",
-    "t2t_vit_24",
-    "t2t_vit_t_14",
-    "t2t_vit_t_19",
-    "t2t_vit_t_24",
-    "t2t_vit_14_resnext",
-    "t2t_vit_14_wide",
-    "t2t_vit_14_se",
-    "t2t_vit_16_ghost",
-    "t2t_vit_dense",
-]
+FULL_SIZE = sorted(json.loads((DATA / "full_size.json").read_text()))
 
 
-def test_every_golden_is_tested(golden):
-    assert sorted(FULL_SIZE) == sorted(golden)
+def test_every_variant_but_one_has_official_numbers():
+    assert len(FULL_SIZE) == 15
     assert VARIANTS.keys() - set(FULL_SIZE) == {"t2t_vit_c_14"}
 
 

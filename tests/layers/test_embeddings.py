@@ -3,18 +3,9 @@ import numpy as np
 import pytest
 
 from t2t_keras.layers import ClassToken, PositionTable
-from t2t_keras.layers.embeddings import sinusoid_table
-from tests.support.check_layer import check_layer, numpy, random
-
-
-def test_class_token_layer(tmp_path):
-    check_layer(ClassToken(), random(2, 3, 5, 8), tmp_path=tmp_path)
-
-
-@pytest.mark.parametrize("grid_size", [(3, 5), (4, 4)])
-def test_position_table_layer(grid_size, tmp_path):
-    layer = PositionTable(grid_size)
-    check_layer(layer, random(2, 16, 8), random(2, 3, 5, 8), tmp_path=tmp_path)
+from t2t_keras.layers.embeddings import interpolation_matrix, resize_grid, sinusoid_table
+from tests.conftest import DATA
+from tests.support.check_layer import numpy, random
 
 
 def test_class_token_stands_first():
@@ -56,7 +47,19 @@ def test_a_saved_table_of_another_grid_is_refused(tmp_path):
         model((4, 4)).load_weights(tmp_path / "table.weights.h5")
 
 
-@pytest.mark.parametrize("grid_size", [(0, 3), (3,)])
-def test_wrong_grid_is_refused(grid_size):
-    with pytest.raises(ValueError, match="`grid_size`"):
-        PositionTable(grid_size)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("grid_7", (7, 7)), ("grid_12", (12, 12)), ("grid_24", (24, 24)), ("grid_10x20", (10, 20))],
+)
+def test_a_resized_table_equals_torch_s(name, size):
+    with np.load(DATA / "pos_embed_resize.npz") as arrays:
+        old, expected = arrays["old"], arrays[name]
+    resized = numpy(resize_grid(old[0, 1:].reshape(14, 14, -1), *size))
+    np.testing.assert_allclose(
+        resized.reshape(expected[0, 1:].shape), expected[0, 1:], rtol=0, atol=1e-5 * old.std()
+    )
+
+
+def test_rows_sum_to_one_and_same_size_is_identity():
+    np.testing.assert_allclose(numpy(interpolation_matrix(9, 4)).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(numpy(interpolation_matrix(4, 4)), np.eye(4), atol=1e-6)

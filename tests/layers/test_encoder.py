@@ -1,20 +1,7 @@
 import numpy as np
-import pytest
 
-from t2t_keras.layers import DeepNarrowEncoder, EncoderBlock
-from tests.support.check_layer import check_layer, numpy, random
-
-
-@pytest.mark.parametrize("block_type", ["standard", "squeeze_excite", "ghost"])
-def test_block_layer(block_type, tmp_path):
-    block = EncoderBlock(4, 3.0, block_type=block_type)
-    check_layer(block, random(2, 5, 32), tmp_path=tmp_path)
-
-
-@pytest.mark.parametrize("block_type", ["standard", "squeeze_excite", "ghost"])
-def test_encoder_layer(block_type, tmp_path):
-    encoder = DeepNarrowEncoder(3, 4, 3.0, block_type=block_type, drop_path_rate=0.1)
-    check_layer(encoder, random(2, 5, 32), tmp_path=tmp_path)
+from t2t_keras.layers import DeepNarrowEncoder
+from tests.support.check_layer import numpy, random
 
 
 def test_norms_have_their_statistics_in_float32():
@@ -45,11 +32,11 @@ def test_rates_reach_every_block():
     assert len(set(seeds)) == len(seeds)
 
 
-@pytest.mark.parametrize("depth", [1, 5])
-def test_rates_grow_evenly_from_zero(depth):
-    blocks = DeepNarrowEncoder(depth, 2, 2.0, drop_path_rate=0.1).make_blocks()
-    rates = [block.drop_path_rate for block in blocks]
-    np.testing.assert_allclose(rates, np.linspace(0, 0.1, depth))
+def test_rates_grow_evenly_from_zero():
+    for depth in (1, 5):
+        blocks = DeepNarrowEncoder(depth, 2, 2.0, drop_path_rate=0.1).make_blocks()
+        rates = [block.drop_path_rate for block in blocks]
+        np.testing.assert_allclose(rates, np.linspace(0, 0.1, depth))
 
 
 def test_same_seed_same_draws():
@@ -68,10 +55,3 @@ def test_same_seed_same_draws():
         )
         outputs.append(numpy(encoder(tokens, training=True)))
     np.testing.assert_array_equal(*outputs)
-
-
-def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="`depth` must be at least 1"):
-        DeepNarrowEncoder(0, 2, 2.0)
-    with pytest.raises(ValueError, match="`block_type` must be one of"):
-        EncoderBlock(2, 2.0, block_type="dense")

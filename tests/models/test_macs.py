@@ -31,10 +31,12 @@ def test_equals_a_count_by_hand():
 
 def test_any_size_model_is_counted_at_a_size():
     model = tiny_model(input_shape=(None, None, 3))
+    before = model.to_json()
     assert count_macs(model, (64, 64, 3)) == count_macs(tiny_model())
     assert count_macs(model, (96, 64, 3)) > count_macs(model, (64, 64, 3))
     with pytest.raises(ValueError, match="`input_shape` must be"):
         count_macs(model)
+    assert model.to_json() == before
 
 
 def test_model_inside_a_model_is_counted():

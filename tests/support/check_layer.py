@@ -1,4 +1,4 @@
-"""What every layer of this package must hold, whatever it computes."""
+"""Checks that every layer of this package must pass, whatever it computes."""
 
 import keras
 import numpy as np

@@ -9,6 +9,7 @@ from t2t_keras.visualize import (
     attention_rollout,
     class_attention,
     class_logits,
+    grad_cam,
     stage_attention,
     token_attention,
     token_similarity,
@@ -102,6 +103,7 @@ def test_a_model_is_not_changed_and_takes_images_of_another_size():
     before, weights = model.to_json(), model.get_weights()
     wide = random(1, 16, 96, 3)
     assert class_attention(model, wide).shape == (1, 2, 2, 1, 6)
+    assert grad_cam(model, wide).shape == grad_cam(model, wide, block="project").shape == (1, 1, 6)
     assert model.to_json() == before
     for old, new in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
