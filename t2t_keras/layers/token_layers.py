@@ -132,7 +132,7 @@ class TokenPerformer(TokenLayer):
         return [queries, keys, values]
 
     def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """The (B, n, N) weights that `attention` never builds: phi(q) phi(k)^T over its row sums."""
+        """The (B, n, N) weights that `attention` never builds: phi(q) phi(k)^T over row sums."""
         queries, keys = self.feature_map(queries), self.feature_map(keys)
         total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
         return ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) / (total + 1e-8)

@@ -35,11 +35,7 @@ def check_images(parts: Parts, images: Any) -> None:
 
 
 def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
-    """Rows and columns of a stage's or block's map, known before anything is computed.
-
-    Raises:
-        ValueError: The images do not fit.
-    """
+    """Rows and columns of a stage's or block's map, known before anything is computed."""
     check_images(parts, images)
     shape = tuple(images.shape)
     for layer in parts.stem[: parts.stages.get(name, len(parts.stem) - 1) + 1]:
@@ -75,11 +71,7 @@ def attention_of(block: keras.layers.Layer) -> Any:
 
 
 def attending_name(parts: Parts, block: int | str) -> str:
-    """The name of an encoder block that has attention.
-
-    Raises:
-        ValueError: It has none.
-    """
+    """The name of an encoder block, which must have attention."""
     name = parts.name_of(block)
     attending = [each.name for each in parts.blocks if attention_of(each) is not None]
     stem = "; `stage_attention` is for the stem" if name in parts.stages else ""

@@ -79,11 +79,7 @@ def _check_classes(class_index: int | Sequence[int], classes: int, images: int) 
 
 
 def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """A block's activations, and the function from there to the float32 logits.
-
-    Raises:
-        ValueError: The block has no attention.
-    """
+    """A block's activations, and the function from there to the float32 logits."""
     layer = parts.model.get_layer(attending_name(parts, name) if name not in parts.stages else name)
     rest = keras.Model(layer.output, parts.head.output)
 
@@ -107,11 +103,7 @@ def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor
 
 
 def _gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
-    """The gradient of a function with a single number as its value, which Keras has no op for.
-
-    Raises:
-        ValueError: Keras' backend is another than these two.
-    """
+    """The gradient of a function with a single number as its value, which Keras has no op for."""
     if keras.backend.backend() == "jax":
         import jax
 
