@@ -89,7 +89,7 @@ def pillow_kinds() -> dict[str, bytes]:
     second = {"save_all": True, "append_images": [rgb.rotate(90)]}
     xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
     xmp_segment = b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp
-    plain = encode(rgb, "JPEG")
+    plain, animated = encode(rgb, "JPEG"), encode(rgb, "WEBP", lossless=True, **second)
     return {
         "jpeg_cmyk_unmarked": without_adobe(encode(rgb.convert("CMYK"), "JPEG")),
         "jpeg_exif_after_an_empty_one_turned": jpeg[:2] + empty + jpeg[2:],
@@ -97,7 +97,7 @@ def pillow_kinds() -> dict[str, bytes]:
         "jpeg_xmp_turned": plain[:2] + xmp_segment + plain[2:],
         "png_exif_turned": encode(rgb, "PNG", exif=exif),
         "webp_exif_turned": encode(rgb, "WEBP", exif=exif),
-        "webp_animated_opaque": encode(rgb, "WEBP", lossless=True, **second),
+        "webp_animated_opaque": animated[:20] + b"\x02" + animated[21:],  # no flag of alpha
         "bmp_gray": encode(rgb.convert("L"), "BMP"),
         "bmp_one_bit": encode(rgb.convert("1"), "BMP"),
         "bmp_palette": encode(rgb.quantize(16), "BMP"),
