@@ -93,7 +93,7 @@ print(json.dumps({"added": added, "in_all": [*sys.modules]}))
 """
     modules = child(code, backend="jax")
     assert not tops(modules["added"]) & HEAVY
-    assert not {*modules["added"]} & {"t2t_keras.data", "t2t_keras.training.run"}
+    assert not {*modules["added"]} & {"t2t_keras.data.pipeline", "t2t_keras.training.run"}
     assert "t2t_keras.visualize.plot" in modules["in_all"]
     assert "tensorflow" not in modules["in_all"]
 
