@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,7 +59,7 @@ class AttentionImages(keras.callbacks.Callback):
         self.every = every
         self.mean = np.asarray(mean, np.float32)
         self.std = np.asarray(std, np.float32)
-        self._writer = None
+        self._writer: Any = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         import tensorflow as tf  # writes the events, whatever backend trains

@@ -74,7 +74,7 @@ def _check_classes(class_index: int | Sequence[int], classes: int, images: int) 
     numbers = np.asarray(class_index)
     fits = numbers.shape in ((), (images,)) and np.issubdtype(numbers.dtype, np.integer)
     expected = f"a whole number from 0 to {classes - 1}, or one for each of the {images} images"
-    inside = np.all((0 <= numbers) & (numbers < classes))
+    inside = bool(np.all((0 <= numbers) & (numbers < classes)))
     check(fits and inside, "class_index", class_index, expected)
 
 
