@@ -17,7 +17,7 @@ from t2t_keras.training import PerEpoch, transfer_optimizer
 ROOT = Path(__file__).parent.parent
 OLD = ROOT / "tests" / "goldens" / "before_moves"
 KINDS = ("performer", "ghost_transformer", "dense", "squeeze_excite_convolution")
-HEAVY = {"matplotlib", "pooch", "requests", "sklearn", "tensorflow", "tensorflow_datasets"}
+HEAVY = {"matplotlib", "requests", "sklearn", "tensorflow", "tensorflow_datasets"}
 MAX_SECONDS = 0.3
 TRIES = 5  # the machine may be busy with something else
 NEEDS_JAX = pytest.mark.skipif(

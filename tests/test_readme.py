@@ -18,7 +18,6 @@ from t2t_keras.cli.flags import COMMANDS, Command
 from t2t_keras.cli.main import main
 from t2t_keras.training.recipes import DIGITS_MODEL, SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.download import weights_dir
 from t2t_keras.weights.releases import RELEASES, Release
 from tests.conftest import official_weights
 from tests.support.images import encode, make_folder, ramp
@@ -54,7 +53,7 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
     """
     keys = golden["t2t_vit_7"]["state_dict"]
     content = checkpoint({key: official_weights(key, shape) for key, shape in keys})
-    kept = weights_dir(tmp_path / "keras") / RELEASED
+    kept = tmp_path / "keras/models/t2t_keras" / RELEASED
     kept.parent.mkdir(parents=True)
     for path in (kept, tmp_path / RELEASED):
         path.write_bytes(content)

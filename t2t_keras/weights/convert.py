@@ -22,9 +22,6 @@ from t2t_keras.weights.torch_reader import read_torch_checkpoint
 
 logger = logging.getLogger(__name__)
 
-# Changed whenever the same checkpoint would be converted differently: kept conversions go by it.
-CONVERTER_VERSION = "2"
-
 TARGET_SUFFIXES = (".weights.h5", ".keras", ".safetensors")
 
 

@@ -3,7 +3,6 @@
 A file is not trusted: of a Keras file the arrays are taken, never the architecture.
 """
 
-import logging
 import math
 import os
 import tempfile
@@ -19,21 +18,14 @@ from t2t_keras.files import digest_record
 from t2t_keras.models.structure import parts_of
 from t2t_keras.variants import VARIANTS, Variant
 from t2t_keras.weights.assign import Report, load_state_dict, position_grid
-from t2t_keras.weights.convert import (
-    CONVERTER_VERSION,
-    classifier,
-    convert,
-    load_official_checkpoint,
-)
-from t2t_keras.weights.download import cached_conversion, fetch_release
+from t2t_keras.weights.convert import classifier, load_official_checkpoint
+from t2t_keras.weights.download import fetch_release
 from t2t_keras.weights.formats import FILE_ERRORS, read_safetensors
-from t2t_keras.weights.identify import shape_fits, sizes_of
+from t2t_keras.weights.identify import identify, shape_fits, sizes_of
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.releases import RELEASES_URL, Release, imagenet_release
+from t2t_keras.weights.releases import RELEASES_URL, imagenet_release
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader import printable
-
-logger = logging.getLogger(__name__)
+from t2t_keras.weights.torch_reader import printable, read_torch_checkpoint
 
 OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
@@ -62,10 +54,14 @@ def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -
         )
 
 
-def _image_size(grid_size: tuple[int, int], variant: Variant) -> tuple[int, int]:
-    """Returns height and width in pixels of an image that gives that grid of tokens."""
-    strides = math.prod(split[1] for split in variant.soft_splits)
-    return grid_size[0] * strides, grid_size[1] * strides
+def _smallest_image(grid_size: tuple[int, int], variant: Variant) -> tuple[int, int]:
+    """Returns height and width in pixels of the smallest image that gives that grid of tokens."""
+    height, width = grid_size
+    for kernel_size, strides, padding in reversed(variant.soft_splits):
+        height, width = (
+            (side - 1) * strides + kernel_size - 2 * padding for side in (height, width)
+        )
+    return height, width
 
 
 def _weights_file(path: Path, folder: Path) -> Path:
@@ -157,7 +153,7 @@ def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report
             weights = _weights_file(path, Path(folder))
             with h5py.File(weights, "r") as file:
                 classes, grid_size = _sizes_in(file, model, path)
-            twin = classifier(variant, classes, _image_size(grid_size, variant), "file")
+            twin = classifier(variant, classes, _smallest_image(grid_size, variant), "file")
             twin.load_weights(weights)
     except CheckpointError:
         raise
@@ -171,32 +167,20 @@ def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report
     return load_state_dict(model, state, os.fspath(path), grid_size)
 
 
-def _converted(release: Release, source: Path, folder: Path) -> Path:
-    """Returns the release as `.weights.h5`: in the cache, or in `folder` if that is read-only."""
-
-    def build(target: Path) -> None:
-        identity = convert(source, target, model_name=release.variant).identity
-        if (identity.image_size, identity.classes) != (release.image_size, release.classes):
-            raise CheckpointError(
-                f"{source}: is for {identity.image_size} pixels and {identity.classes} classes."
-            )
-
-    name = f"{release.variant}_imagenet_{release.image_size}"
-    try:
-        return cached_conversion(source, name, build, CONVERTER_VERSION)
-    except DownloadError as error:
-        logger.warning("The converted weights are not kept: %s", error)
-    build(folder / "released.weights.h5")
-    return folder / "released.weights.h5"
-
-
 def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> Report:
-    """Loads the release for the model's image size: fetches, converts and keeps it."""
-    release = imagenet_release(variant_name, _image_size(position_grid(model), variant))
+    """Loads the release for the model's image size, fetching it if it is not in the cache."""
+    strides = math.prod(split[1] for split in variant.soft_splits)
+    height, width = position_grid(model)
+    release = imagenet_release(variant_name, (height * strides, width * strides))
     source = fetch_release(release)
+    path = os.fspath(source)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return _load_keras_file(model, _converted(release, source, Path(folder)), variant)
+        state = state_dict_of(read_torch_checkpoint(source), source=path)
+        identity = identify(state, variant.num_heads, path)
+        sizes = (identity.name, identity.image_size, identity.classes)
+        if sizes != (release.variant, release.image_size, release.classes):
+            raise CheckpointError(f"{path}: is of other sizes: {', '.join(map(str, sizes))}.")
+        return load_state_dict(model, state, path)
     except CheckpointError as error:
         raise DownloadError(
             f"{source}: is not the {release.variant} for {release.image_size} pixels and "

@@ -3,20 +3,20 @@
 import contextlib
 import errno
 import hashlib
+import os
 import resource
 import socket
 import tempfile
-import time
 from pathlib import Path
 
 import filelock
 import numpy as np
 import pytest
 
-from t2t_keras.errors import CheckpointError, DownloadError
+from t2t_keras.errors import DownloadError
 from t2t_keras.files import digest_of, digest_record
 from t2t_keras.weights import download
-from t2t_keras.weights.download import cached_conversion, fetch_release, weights_dir
+from t2t_keras.weights.download import fetch_release, weights_dir
 from t2t_keras.weights.releases import Release
 from tests.conftest import DATA
 from tests.support.weights.processes import drop_root, kill_after, pool, run_alone
@@ -32,26 +32,32 @@ PINNED = Release("t2t_vit_14", NAME, 81.5, size=len(BODY), sha384=SHA384)
 
 
 def fetch(release, home, base_url, timeout=5.0):
-    return fetch_release(release, home, base_url, timeout=timeout, progress=False)
+    os.environ["KERAS_HOME"] = str(home)
+    return fetch_release(release, base_url, timeout)
 
 
-def names(home, locks=False):
-    files = weights_dir(home).iterdir()
-    return sorted(path.name for path in files if locks or path.suffix != ".lock")
+def target_in(home):
+    return home / "models" / "t2t_keras" / NAME
+
+
+def names(home):
+    files = target_in(home).parent.iterdir()
+    return sorted(path.name for path in files if path.suffix != ".lock")
 
 
 def place(home, content):
     """Puts a file where a user would by hand."""
-    target = weights_dir(home) / NAME
+    target = target_in(home)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return target
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    """Reaches the local server where downloads otherwise go by way of a proxy."""
+def environment(monkeypatch):
+    """Reaches the local server without a proxy, and takes `fetch`'s folder back."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
 
 
 @pytest.fixture
@@ -69,14 +75,12 @@ def release(request):
 @pytest.mark.parametrize("manner", ["whole", "chunked", "unmeasured", "zipped", "redirect"])
 def test_the_file_arrives(server, release, tmp_path, manner):
     path = fetch(release, tmp_path, server.url(manner))
-    assert path == tmp_path / "models" / "t2t_keras" / NAME
+    assert path == target_in(tmp_path)
     assert path.read_bytes() == BODY
 
 
-def test_a_progress_bar_is_drawn_unless_it_is_not_wanted(server, tmp_path, capfd):
-    fetch_release(UNPINNED, tmp_path / "1", server.url("whole"), progress=False)
-    assert "%" not in capfd.readouterr().err
-    fetch_release(UNPINNED, tmp_path / "2", server.url("whole"))
+def test_a_progress_bar_is_drawn(server, tmp_path, capfd):
+    fetch(UNPINNED, tmp_path, server.url("whole"))
     assert "100%" in capfd.readouterr().err
 
 
@@ -108,7 +112,7 @@ def test_a_bad_answer_is_an_error_with_the_way_out_and_leaves_nothing(
     message, reason = str(caught.value), BAD_ANSWERS[manner]
     assert (reason if isinstance(reason, str) else reason[release is PINNED]) in message
     assert message.startswith(NAME)
-    assert url + NAME in message and str(weights_dir(tmp_path) / NAME) in message
+    assert url + NAME in message and str(target_in(tmp_path)) in message
     assert names(tmp_path) == []
     # The next call works as the first would have.
     assert fetch(release, tmp_path, server.url("whole")).read_bytes() == BODY
@@ -140,7 +144,7 @@ def test_an_unencrypted_detour_is_refused(server, tmp_path, monkeypatch):
 def test_offline_names_the_address_and_the_path(tmp_path):
     with pytest.raises(DownloadError, match="download http://127.0.0.1:9/81.5.* place it at") as e:
         fetch(UNPINNED, tmp_path, NOWHERE)
-    assert str(weights_dir(tmp_path) / NAME) in str(e.value)
+    assert str(target_in(tmp_path)) in str(e.value)
 
 
 def test_a_warm_cache_opens_no_connection(server, release, tmp_path, monkeypatch):
@@ -155,20 +159,33 @@ def test_a_warm_cache_opens_no_connection(server, release, tmp_path, monkeypatch
     assert server.requests == ["whole"]
 
 
+DAMAGES = {
+    "cut": BODY[:-1],
+    "flipped": BODY[:70_000] + b"?" + BODY[70_001:],
+    "planted": OTHER,
+    "html": HTML,
+    "empty": b"",
+}
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [BODY[:-1], BODY[:70_000] + b"?" + BODY[70_001:], OTHER, HTML, b""],
-    ids=["cut", "flipped", "planted", "html", "empty"],
+    ("fetched", "damage"),
+    [
+        *((True, name) for name in DAMAGES),
+        *((False, name) for name in DAMAGES if name != "planted"),
+    ],
 )
-def test_a_damaged_or_planted_file_is_refused_and_fetched_again(
-    server, release, tmp_path, damage, caplog
+def test_a_wrong_file_in_the_cache_is_refused_and_fetched_again(
+    server, release, tmp_path, fetched, damage, caplog
 ):
-    path = fetch(release, tmp_path, server.url("whole"))
-    path.write_bytes(damage)
+    if fetched:
+        fetch(release, tmp_path, server.url("whole"))
+    path = place(tmp_path, DAMAGES[damage])
     with pytest.raises(DownloadError, match="the file there now is refused"):
         fetch(release, tmp_path, NOWHERE)
+    assert path.read_bytes() == DAMAGES[damage]
     assert fetch(release, tmp_path, server.url("whole")).read_bytes() == BODY
-    assert len(server.requests) == 2
+    assert server.requests == ["whole"] * (1 + fetched)
     assert "the file there is refused" in caplog.text
 
 
@@ -194,15 +211,6 @@ def test_a_file_placed_by_hand_is_taken_and_remembered(release, tmp_path):
         fetch(release, tmp_path, NOWHERE)
 
 
-@pytest.mark.parametrize("content", [HTML, BODY[:-1], b""], ids=["html", "cut", "empty"])
-def test_a_wrong_file_placed_by_hand_is_refused_but_not_deleted(server, tmp_path, content):
-    path = place(tmp_path, content)
-    with pytest.raises(DownloadError, match="the file there now is refused"):
-        fetch(UNPINNED, tmp_path, NOWHERE)
-    assert path.read_bytes() == content
-    assert fetch(UNPINNED, tmp_path, server.url("whole")).read_bytes() == BODY
-
-
 def test_the_default_folder_is_keras_home_or_the_one_in_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "k"))
     assert weights_dir() == tmp_path / "k" / "models" / "t2t_keras"
@@ -212,15 +220,11 @@ def test_the_default_folder_is_keras_home_or_the_one_in_the_home_folder(monkeypa
     assert not (tmp_path / "k").exists() and not (tmp_path / "h").exists()
 
 
-def test_a_cache_that_is_a_file_is_named(server, source, tmp_path):
+def test_a_cache_that_is_a_file_is_named(server, tmp_path):
     (tmp_path / "home").write_text("a file")
-    for fill in (
-        lambda: fetch(UNPINNED, tmp_path / "home", server.url("whole")),
-        lambda: kept(source, tmp_path / "home"),
-    ):
-        with pytest.raises(DownloadError, match="KERAS_HOME") as caught:
-            fill()
-        assert str(tmp_path / "home") in str(caught.value)
+    with pytest.raises(DownloadError, match="KERAS_HOME") as caught:
+        fetch(UNPINNED, tmp_path / "home", server.url("whole"))
+    assert str(tmp_path / "home") in str(caught.value)
 
 
 # Processes without rights, without room and without locks.
@@ -303,151 +307,9 @@ def test_a_killed_download_leaves_no_file_at_the_final_name(server, release, tmp
         home, begun = tmp_path / str(life), tmp_path / f"begun-{life}"
         job = (begin_and_fetch, release, home, server.url("slow"), begun)
         killed += kill_after(seconds, begun, *job)
-        target = weights_dir(home) / NAME
+        target = target_in(home)
         assert not target.exists() or target.read_bytes() == BODY
         assert fetch(release, home, server.url("whole")).read_bytes() == BODY
         assert names(home) == ([NAME] if release is PINNED else [NAME, f"{NAME}.sha256"])
         assert digest_of(target, "sha384") == SHA384
-    assert killed >= 4
-
-
-# Kept conversions.
-
-CONTENT = bytes(range(256)) * 400
-
-
-@pytest.fixture
-def source(tmp_path):
-    path = tmp_path / "official.pth.tar"
-    path.write_bytes(b"official")
-    return path
-
-
-@pytest.fixture
-def home(tmp_path):
-    return tmp_path / "home"
-
-
-class Builder:
-    """Writes CONTENT and counts how often it had to."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def __call__(self, path):
-        self.calls += 1
-        path.write_bytes(CONTENT)
-
-
-def kept(source, home, build=None, name="t2t_vit_14", version="1"):
-    return cached_conversion(source, name, build or Builder(), version, home)
-
-
-def files_of(path):
-    return [path.name, f"{path.name}.lock", f"{path.name}.sha256"]
-
-
-def test_converts_once(source, home):
-    build = Builder()
-    path = kept(source, home, build)
-    assert path.read_bytes() == CONTENT
-    assert path == kept(source, home, build)
-    assert build.calls == 1
-    assert path.name == f"t2t_vit_14-{digest_of(source)[:16]}-1.weights.h5"
-    assert names(home, locks=True) == files_of(path)
-
-
-def test_the_default_folder_of_conversions_is_keras_home(source, tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "elsewhere"))
-    assert kept(source, None).parent == tmp_path / "elsewhere" / "models" / "t2t_keras"
-
-
-def test_another_source_name_or_converter_is_another_file(source, home, tmp_path):
-    build = Builder()
-    other = tmp_path / "other"
-    other.write_bytes(b"OFFICIAL")
-    paths = {
-        kept(source, home, build),
-        kept(other, home, build),
-        kept(source, home, build, version="2"),
-        kept(source, home, build, name="t2t_vit_19"),
-    }
-    assert len(paths) == build.calls == 4
-
-
-DAMAGES = {
-    "flip": lambda path: path.write_bytes(
-        CONTENT[:1000] + bytes([CONTENT[1000] ^ 4]) + CONTENT[1001:]
-    ),
-    "cut": lambda path: path.write_bytes(CONTENT[:-1]),
-    "plant": lambda path: path.write_bytes(b"\x89HDF planted"),
-    "no record": lambda path: digest_record(path).unlink(),
-    "damaged record": lambda path: digest_record(path).write_text("0" * 64),
-    "gone": lambda path: path.unlink(),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_planted_conversion_is_built_again(source, home, damage, caplog):
-    build = Builder()
-    path = kept(source, home, build)
-    if damage == "no record":
-        path.write_bytes(b"\x89HDF planted")
-    DAMAGES[damage](path)
-    path = kept(source, home, build)
-    assert (build.calls, path.read_bytes()) == (2, CONTENT)
-    assert ("does not have its recorded digest" in caplog.text) == (damage != "gone")
-    kept(source, home, build)
-    assert build.calls == 2
-
-
-def test_a_failing_conversion_leaves_nothing_and_passes_its_error_on(source, home):
-    def fail(path):
-        path.write_bytes(b"half")
-        raise CheckpointError("no such variant")
-
-    with pytest.raises(CheckpointError, match="no such variant"):
-        kept(source, home, fail)
-    assert names(home) == []
-
-
-def test_a_missing_source_is_that_error(tmp_path, home):
-    with pytest.raises(FileNotFoundError):
-        kept(tmp_path / "none", home)
-
-
-def build_slowly(path):
-    with open(path.parent / "builds.log", "a") as log:
-        log.write("built\n")
-    with open(path, "wb") as file:
-        for at in range(0, len(CONTENT), 5120):
-            file.write(CONTENT[at : at + 5120])
-            file.flush()
-            time.sleep(0.025)
-
-
-def begin_and_convert(source, home, begun):
-    begun.touch()
-    return kept(source, home, build_slowly)
-
-
-def test_eight_processes_build_once_and_all_get_the_file(source, home, tmp_path):
-    with pool(8) as executor:
-        begun = [tmp_path / str(number) for number in range(8)]
-        jobs = [executor.submit(begin_and_convert, source, home, each) for each in begun]
-        (path,) = {job.result(60) for job in jobs}
-    assert path.read_bytes() == CONTENT
-    assert (weights_dir(home) / "builds.log").read_text() == "built\n"
-
-
-def test_a_killed_conversion_leaves_no_file_at_the_final_name(source, home, tmp_path):
-    killed = 0
-    for life, seconds in enumerate(np.random.default_rng(0).uniform(0, 0.2, 5)):
-        cache, begun = home / str(life), tmp_path / f"begun-{life}"
-        killed += kill_after(seconds, begun, begin_and_convert, source, cache, begun)
-        done = list(weights_dir(cache).glob("t2t_vit_14-*.weights.h5"))
-        assert all(path.read_bytes() == CONTENT for path in done)
-        path = kept(source, cache)
-        assert path.read_bytes() == CONTENT
-        assert {*names(cache, locks=True)} - {"builds.log"} == {*files_of(path)}
     assert killed >= 4

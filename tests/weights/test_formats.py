@@ -16,62 +16,44 @@ from tests.support.tiny import tiny_model
 METADATA = ModelMetadata(("Ahorn", "été", "木"), crop_pct=1.0, statistics="cifar")
 
 
-def same(one, other):
-    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
-    return all(np.array_equal(a, b) for a, b in pairs)
-
-
-def small(seed):
-    keras.utils.set_random_seed(seed)
+def small():
     layers = [keras.layers.Input((8,)), keras.layers.Dense(16), keras.layers.LayerNormalization()]
     return keras.Sequential(layers)
 
 
 def test_keras_loads_what_was_saved(tmp_path):
-    saved, loaded = small(0), small(1)
-    assert not same(saved, loaded)
+    saved, loaded = small(), small()
+    assert not np.array_equal(saved.weights[0], loaded.weights[0])
     save_weights(saved, tmp_path / "m.weights.h5")
     loaded.load_weights(tmp_path / "m.weights.h5")
-    assert same(saved, loaded)
+    np.testing.assert_equal(loaded.get_weights(), saved.get_weights())
 
 
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`path` must be a file that ends.*Received: path=.*m.h5"):
-        save_weights(small(0), tmp_path / "m.h5")
+        save_weights(small(), tmp_path / "m.h5")
     assert os.listdir(tmp_path) == []
 
 
 FULL_DISK = """
 import pathlib, resource, sys
 import keras
-from t2t_keras.errors import DownloadError
-from t2t_keras.weights.download import cached_conversion
 from t2t_keras.weights.formats import save_weights
 
-folder = pathlib.Path(sys.argv[1])
+path = pathlib.Path(sys.argv[1]) / "m.weights.h5"
 model = keras.Sequential([keras.layers.Input((32,)), keras.layers.Dense(2048)])
-path = folder / "m.weights.h5"
 save_weights(model, path)
 old = path.read_bytes()
-source = folder / "source"
-source.write_bytes(b"official")
-failures = 0
 for part in range(20):
     limit = len(old) * part // 20
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
         save_weights(model, path)
     except OSError:
-        failures += 1
-    try:
-        cached_conversion(source, "m", lambda p: save_weights(model, p), "1", folder / "home")
-    except DownloadError as error:
-        failures += "KERAS_HOME" in str(error)
-    kept = sorted(p.name for p in folder.iterdir())
-    cached = [p.name for p in (folder / "home").rglob("*") if p.suffix != ".lock" and p.is_file()]
-    if path.read_bytes() != old or kept != ["home", "m.weights.h5", "source"] or cached:
-        raise SystemExit(f"at {limit}: {kept} {cached}")
-raise SystemExit(0 if failures == 40 else f"{failures} of 40")
+        kept = [each.name for each in path.parent.iterdir()]
+        if path.read_bytes() == old and kept == [path.name]:
+            continue
+    raise SystemExit(f"at {limit} bytes")
 """
 
 
@@ -88,7 +70,7 @@ def test_metadata_comes_back_and_keras_loads_the_file_all_the_same(tmp_path):
     assert read_metadata(path) is None
     write_model(model, path, METADATA)
     assert read_metadata(path) == METADATA
-    assert same(model, keras.saving.load_model(path))
+    np.testing.assert_equal(keras.saving.load_model(path).get_weights(), model.get_weights())
     with zipfile.ZipFile(path) as archive:
         assert "keras_version" in json.loads(archive.read("metadata.json"))
         assert archive.getinfo("model.weights.h5").compress_type == zipfile.ZIP_STORED
