@@ -11,7 +11,7 @@ from absl import flags
 from t2t_keras.cli.flags import pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
-from t2t_keras.errors import DataError
+from t2t_keras.errors import DataError, check
 from t2t_keras.training import Scores, TrainConfig, evaluate, make_config
 from t2t_keras.training.config import settings
 from t2t_keras.weights.formats import read_metadata
@@ -41,12 +41,9 @@ def accuracies(scores: Scores) -> str:
 def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str, ...]]:
     """Completes settings, and adds class names, by the run or release of the weights."""
     given = {name: value for name, value in given.items() if value is not None}
-    weights = weights_file(given.get("weights"))
-    if weights is None:
-        raise ValueError(
-            "`weights` must be given to evaluate: a file of weights, a run's folder, or imagenet. "
-            "Received: weights=None"
-        )
+    weights = weights_file(given.get("weights")) or ""
+    expected = "given to evaluate: a file of weights, a run's folder, or imagenet"
+    check(bool(weights), "weights", weights, expected)
     known, class_names = origin_of(weights)
     same_data = given.get("dataset", known.get("dataset")) == known.get("dataset")
     names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
@@ -60,11 +57,9 @@ def weights_file(weights: str | None) -> str | None:
     """Returns the model file of a run's folder, and anything else that exists as it is."""
     if weights and (Path(weights) / MODEL_NAME).is_file():
         return str(Path(weights) / MODEL_NAME)
-    if weights and weights != "imagenet" and not Path(weights).is_file():
-        raise ValueError(
-            "`weights` must be imagenet, an existing file of weights or a run's folder. "
-            f"Received: weights={weights}"
-        )
+    known = not weights or weights == "imagenet" or Path(weights).is_file()
+    expected = "imagenet, an existing file of weights or a run's folder"
+    check(known, "weights", weights, expected)
     return weights or None
 
 

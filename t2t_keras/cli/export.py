@@ -11,8 +11,8 @@ from absl import flags
 
 from t2t_keras.cli.flags import FORMATS, MODEL, WEIGHTS, pick
 from t2t_keras.cli.main import echo
-from t2t_keras.cli.models import OpenedModel, open_model
-from t2t_keras.errors import ExportError
+from t2t_keras.cli.models import OpenedModel, check_names, open_model
+from t2t_keras.errors import ExportError, check
 from t2t_keras.export import export_model, export_saved_model
 from t2t_keras.weights.formats import ModelMetadata, read_metadata
 
@@ -21,21 +21,16 @@ OUTPUT_DIR = "saved_models"
 
 
 def _check(values: flags.FlagValues) -> None:
-    if values.statistics and (values.mean or values.std):
-        raise ValueError(
-            "`statistics` must be left out with `mean` and `std`, which say the same in numbers. "
-            f"Received: statistics={values.statistics}"
-        )
-    if values.format == SAVED_MODEL and values.quantize:
-        raise ValueError(
-            "`quantize` must be left out with `format=savedmodel`, which TensorFlow Serving runs "
-            f"in float32; onnx, litert and openvino take it. Received: quantize={values.quantize}"
-        )
-    if values.format != SAVED_MODEL and (values.top is not None or values.warm_up_batches):
-        raise ValueError(
-            "`top` and `warm_up_batches` must be left out except with `format=savedmodel`: other "
-            f"formats give all classes. Received: format={values.format}"
-        )
+    numbers = values.mean or values.std
+    expected = "left out with `mean` and `std`, which say the same in numbers"
+    check(not (values.statistics and numbers), "statistics", values.statistics, expected)
+    saved_model, quantize = values.format == SAVED_MODEL, values.quantize
+    expected = "left out with `format=savedmodel`, which TensorFlow Serving runs in float32"
+    check(not (saved_model and quantize), "quantize", quantize, expected)
+    for name in ("top", "warm_up_batches"):
+        value = values[name].value
+        expected = "left out except with `format=savedmodel`"
+        check(saved_model or value is None, name, value, expected)
 
 
 def _write(values: flags.FlagValues, opened: OpenedModel) -> Path:
@@ -60,15 +55,9 @@ def _write(values: flags.FlagValues, opened: OpenedModel) -> Path:
 
 
 def export_run(model: keras.Model, path: Path, version: int | None) -> Path:
-    """Writes a SavedModel beside a run's model; on other backends a process with TensorFlow does.
+    """Writes a run's model, and its `.keras` file at `path`, as a SavedModel beside that file.
 
-    Args:
-        model: The run's model.
-        path: The same model as a `.keras` file, with its metadata.
-        version: The number, at least 1; None for the next free one.
-
-    Returns:
-        The folder of the version.
+    On other backends a process with TensorFlow does it, from the file.
     """
     if keras.backend.backend() == "tensorflow":
         metadata = read_metadata(path) or ModelMetadata(())
@@ -97,10 +86,6 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     _check(values)
     (source,) = arguments
     opened = open_model(source, **pick(values, (*MODEL, *WEIGHTS)))
-    if opened.class_names and not opened.metadata.class_names:
-        raise ValueError(
-            f"`labels` must name the {len(opened.class_names)} classes of {source}, one a line. "
-            "Received: labels=None"
-        )
+    check_names(opened.metadata.class_names, len(opened.class_names), source)
     echo(f"wrote {_write(values, opened)}")
     return 0

@@ -86,14 +86,7 @@ def _refuse(message: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
-
-    Args:
-        arguments: The command and its arguments; default those of this process.
-
-    Returns:
-        The exit code.
-    """
+    """Runs a command, by default that of this process, and returns its exit code."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in _HELP:
         echo(overview())

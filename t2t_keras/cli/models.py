@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from t2t_keras.errors import CheckpointError, DataError
+from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.images import imagenet_labels
@@ -78,13 +78,11 @@ def open_model(
     path, names = Path(source), read_labels(labels)
     if (path / MODEL_NAME).is_file():
         path = path / MODEL_NAME
-    if not path.is_file() and source in model_names():
+    is_variant = not path.is_file() and source in model_names()
+    expected = "left out unless MODEL is the name of a variant, such as t2t_vit_14"
+    check(is_variant or weights is None, "weights", weights, expected)
+    if is_variant:
         opened = _of_variant(source, weights or "imagenet", names, image_size)
-    elif weights is not None:
-        raise ValueError(
-            "`weights` must be left out unless MODEL is the name of a variant, such as "
-            f"t2t_vit_14. Received: weights={weights}, MODEL={source}"
-        )
     elif not path.is_file():
         raise ValueError(
             "MODEL must be a run's folder, a .keras file, a file of weights, or one of "
@@ -102,18 +100,26 @@ def open_model(
 
 
 def read_labels(path: str | None) -> Names:
-    """Reads a file with a class name a line; without a file there are no names."""
+    """Reads a file with one class name per line; without a file there are no names."""
     if path is None:
         return ()
+    mend = "Give a text file with one class name per line."
     try:
         names = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}). Give a text file with a class name a line."
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error}). {mend}") from error
     if not names:
-        raise DataError(f"{path}: is empty. Give a text file with a class name a line.")
+        raise DataError(f"{path}: is empty. {mend}")
     return tuple(names)
+
+
+def check_names(names: Names, classes: int, source: str | Path) -> None:
+    """Raises a ValueError unless there are as many class names as classes."""
+    if len(names) != classes:
+        raise ValueError(
+            f"`labels` must name the {classes} classes of {source}, one a line. "
+            f"Received: {len(names)} names"
+        )
 
 
 def _of_keras_file(path: Path, names: Names) -> OpenedModel:
@@ -165,11 +171,8 @@ def _opened(
     known = names or metadata.class_names or _names_beside(path)
     if not known and count == len(imagenet_labels()):
         known = tuple(name for _, name in imagenet_labels())
-    if known and len(known) != count:
-        raise ValueError(
-            f"`labels` must name the {count} classes of {path}, one a line. "
-            f"Received: {len(known)} names"
-        )
+    if known:
+        check_names(known, count, path)
     return OpenedModel(model, dataclasses.replace(metadata, class_names=known), run)
 
 
@@ -180,8 +183,7 @@ def _names_beside(path: Path) -> Names:
 
 
 def _class_count(model: keras.Model) -> int:
-    heads = [layer.units for layer in model.layers if layer.name == HEAD]
-    return heads[0] if heads else 0
+    return next((layer.units for layer in model.layers if layer.name == HEAD), 0)
 
 
 def _variant_name(path: Path, model: str | None) -> str:

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from t2t_keras.cli.flags import MODEL, pick
 from t2t_keras.cli.main import echo
-from t2t_keras.cli.models import MODEL_NAME, OpenedModel, open_model, read_labels
+from t2t_keras.cli.models import MODEL_NAME, OpenedModel, check_names, open_model, read_labels
 from t2t_keras.data.ops.color import normalize
 from t2t_keras.data.sources.folder import SUFFIXES
 from t2t_keras.errors import CheckpointError, DataError, check
@@ -53,11 +53,9 @@ def open_classifier(
     given: dict[str, Any] = {"crop_pct": crop_pct, "statistics": statistics}
     if (Path(source) / MODEL_NAME).is_file() or (version := _saved_model(Path(source))) is None:
         return _of_model(open_model(source, labels=labels, num_heads=num_heads, **given), source)
-    if received := ", ".join(f"{name}={value}" for name, value in given.items() if value):
-        raise ValueError(
-            "`crop_pct` and `statistics` must be left out with a SavedModel, which prepares its "
-            f"images itself. Received: {received}, MODEL={source}"
-        )
+    for name, value in given.items():
+        expected = "left out with a SavedModel, which prepares its images itself"
+        check(value is None, name, value, expected)
     return _of_saved_model(version, labels)
 
 
@@ -100,15 +98,11 @@ def _of_saved_model(version: Path, labels: str | None) -> Classifier:
     kept = version / "assets" / LABELS_NAME
     if labels is None and not kept.is_file():
         raise CheckpointError(
-            f"{kept}: is missing. Give the class names as `labels`, a file with one a line, or "
+            f"{kept}: is missing. Give the class names as `labels`, a file with one per line, or "
             "export the model again."
         )
     names = read_labels(labels or str(kept))
-    if len(names) != classes:
-        raise ValueError(
-            f"`labels` must name the {classes} classes of {version}, one a line. "
-            f"Received: {len(names)} names"
-        )
+    check_names(names, classes, version)
 
     def probabilities(images: list[np.ndarray]) -> np.ndarray:
         # One at a time: each has its own size.
@@ -130,12 +124,7 @@ def find_images(paths: list[str]) -> tuple[list[str], list[str]]:
     for path in paths:
         if os.path.isdir(path):
             errors: list[OSError] = []
-            found = [
-                os.path.join(folder, name)
-                for folder, names in _walk(path, errors)
-                for name in names
-                if name.lower().endswith(SUFFIXES)
-            ]
+            found = list(_images_below(path, errors))
             files += found
             wrong += [f"{error.filename}: cannot be read ({error.strerror})." for error in errors]
             if not found and not errors:
@@ -149,11 +138,13 @@ def find_images(paths: list[str]) -> tuple[list[str], list[str]]:
     return files, wrong
 
 
-def _walk(root: str, errors: list[OSError]) -> Iterator[tuple[str, list[str]]]:
-    """Yields folders and their files in order, without hidden ones."""
+def _images_below(root: str, errors: list[OSError]) -> Iterator[str]:
+    """Yields the images of a folder and all below it in order, without hidden ones."""
     for folder, folders, names in os.walk(root, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield folder, sorted(name for name in names if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.join(folder, name)
 
 
 def _predict(

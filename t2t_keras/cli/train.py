@@ -18,7 +18,7 @@ from t2t_keras.cli.evaluate import given_settings, verbosity, weights_file
 from t2t_keras.cli.main import echo, program
 from t2t_keras.cli.models import METRICS_NAME
 from t2t_keras.cli.report import FILES, classify_samples, summary, write_files, write_metrics
-from t2t_keras.errors import ResumeError, RunInterrupted
+from t2t_keras.errors import ResumeError, RunInterrupted, check
 from t2t_keras.training import TrainConfig, make_config, train
 from t2t_keras.training.devices import join_processes
 from t2t_keras.training.run_directory import (
@@ -37,10 +37,8 @@ def _run_folder(values: flags.FlagValues, config: TrainConfig) -> Path:
     """Returns the folder of the run: the one named, that of an unfinished run, or a new one."""
     output_dir, name = Path(values.output_dir), values.run_name
     if name is not None:
-        if name in ("", "..") or Path(name).name != name:
-            raise ValueError(
-                f"`run_name` must be the plain name of a folder. Received: run_name={name}"
-            )
+        plain = name not in ("", "..") and Path(name).name == name
+        check(plain, "run_name", name, "the plain name of a folder")
         return output_dir / name
     unfinished = unfinished_run(output_dir, config, METRICS_NAME) if values.resume else None
     if unfinished is not None:
@@ -70,7 +68,7 @@ def _is_complete(folder: Path, config: TrainConfig) -> bool:
 
 @contextlib.contextmanager
 def _say_how_to_resume(folder: Path) -> Iterator[None]:
-    """Prints the command that resumes a run that is stopped inside."""
+    """Prints the command that resumes a run which is stopped inside."""
     try:
         yield
     except RunInterrupted:
@@ -84,11 +82,8 @@ def _say_how_to_resume(folder: Path) -> Iterator[None]:
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
     """Trains a model, resumes a run, or evaluates."""
     if values.mode == "evaluate":
-        if values.coordinator is not None:
-            raise ValueError(
-                "`coordinator` must be left out with `mode=evaluate`, which uses a single process "
-                f"with all its devices. Received: coordinator={values.coordinator}"
-            )
+        expected = "left out with `mode=evaluate`, which uses one process with all its devices"
+        check(values.coordinator is None, "coordinator", values.coordinator, expected)
         return evaluate.run(values, arguments)
     started = time.monotonic()
     given = given_settings(values)

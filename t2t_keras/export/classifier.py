@@ -24,16 +24,9 @@ _IMAGE_BYTES = tf.TensorSpec((None,), tf.string, name="image_bytes")  # REST dec
 
 
 def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes, resizes and crops a batch of files, each on its own.
+    """Returns the (B, height, width, 3) uint8 pixels of files, and (B,) bool, False for bad ones.
 
-    Args:
-        contents: (B,) string; B may be 0.
-        target: (height, width) in pixels.
-        crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
-
-    Returns:
-        (B, height, width, 3) uint8, and (B,) bool, True for images that could be read. The row of
-        one that could not is black.
+    The row of a file that cannot be read is black.
     """
     count = tf.size(contents, tf.int64)
 
@@ -65,22 +58,15 @@ def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.
 def check_classifier(model: keras.Model, class_names: Sequence[str]) -> None:
     """Raises a ValueError where a model is no classifier of this package for these classes."""
     layers = {layer.name for layer in model.layers}
-    if not {POOLING, HEAD, PREDICTIONS} <= layers or len(model.output_shape) != 2:
-        raise ValueError(
-            "`model` must be a T2T-ViT of this package with its classifier (include_top=True). "
-            f"Received: model={model.name} with the outputs {model.output_shape}"
-        )
-    if (activation := _own_activation(model)) not in _ACTIVATIONS:
-        raise ValueError(
-            "`model` must have classifier_activation softmax, sigmoid or None to be exported. "
-            f"Received: classifier_activation={activation}"
-        )
-    classes = model.output_shape[-1]
-    if len(class_names) != classes:
-        raise ValueError(
-            f"`class_names` must hold the names of the model's {classes} classes. "
-            f"Received: {len(class_names)} names"
-        )
+    complete = {POOLING, HEAD, PREDICTIONS} <= layers and len(model.output_shape) == 2
+    given = f"{model.name} with the outputs {model.output_shape}"
+    expected = "a T2T-ViT of this package with its classifier (include_top=True)"
+    check(complete, "model", given, expected)
+    activation, expected = _own_activation(model), "softmax, sigmoid or None in an exported model"
+    check(activation in _ACTIVATIONS, "classifier_activation", activation, expected)
+    count, classes = len(class_names), model.output_shape[-1]
+    expected = f"the names of the model's {classes} classes"
+    check(count == classes, "class_names", f"{count} names", expected)
     for name in class_names:
         one_line = bool(name) and len(name.splitlines()) == 1
         check(one_line, "class_names", f"[..., {name!r}, ...]", "one line of text each")
@@ -98,23 +84,16 @@ def _own_activation(model: keras.Model) -> str:
 
 def features_and_logits(model: keras.Model) -> keras.Model:
     """Returns a model, in float32, from normalized images to class tokens and logits."""
-    model = _in_float32(model)
+    if any(layer.compute_dtype != "float32" for layer in model.layers):
+        copy = keras.models.clone_model(model, clone_function=_in_float32)
+        copy.set_weights(model.get_weights())
+        model = copy
     outputs = [model.get_layer(name).output for name in (POOLING, HEAD)]
     return keras.Model(model.input, outputs)
 
 
-def _in_float32(model: keras.Model) -> keras.Model:
-    """Returns the model itself, or one with its weights that computes without half precision."""
-    policies = [layer.dtype_policy for layer in model.layers]
-    half = {policy.name for policy in policies if policy.compute_dtype in ("float16", "bfloat16")}
-    if not half:
-        return model
-    architecture = model.to_json()
-    for name in half:
-        architecture = architecture.replace(f'"{name}"', '"float32"')
-    copy = keras.models.model_from_json(architecture)
-    copy.set_weights(model.get_weights())
-    return copy
+def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 
 class Classifier(tf.Module):

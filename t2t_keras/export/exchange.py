@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,8 +19,8 @@ from t2t_keras.export.preprocessing import Preprocessing
 from t2t_keras.export.saved_model import (
     LABELS_NAME,
     check_backend,
+    check_version,
     new_version,
-    refuse_existing,
     write_labels,
 )
 
@@ -34,11 +33,6 @@ QUANTIZED = ("float16", "int8")
 # Packages to install, and those for int8; TensorFlow itself writes LiteRT.
 _PACKAGES = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("openvino",)}
 _PACKAGES_OF_INT8 = {"onnx": ("onnxruntime",), "litert": (), "openvino": ("nncf",)}
-# Errors of the converters for a model that they do not support; tf2onnx passes on any error that
-# one of its rules meets.
-_CONVERTER_ERRORS = (
-    RuntimeError, ValueError, TypeError, LookupError, AttributeError, tf.errors.OpError,
-)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -85,15 +79,12 @@ def convert_to_litert(graph: Path, folder: Path, quantize: str | None) -> None:
     "float16" stores weights in 16 bits and computes in 32; "int8" stores them in 8 bits and rounds
     what they are multiplied with, to its own range.
     """
-    try:
-        converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(graph))
-        if quantize is not None:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        (folder / LITERT_NAME).write_bytes(converter.convert())
-    except ConverterError as error:
-        raise RuntimeError(str(error)) from error
+    converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(graph))
+    if quantize is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    (folder / LITERT_NAME).write_bytes(converter.convert())
 
 
 def convert_to_openvino(graph: Path, folder: Path, quantize: str | None) -> None:
@@ -103,30 +94,13 @@ def convert_to_openvino(graph: Path, folder: Path, quantize: str | None) -> None
     itself chooses what each device computes in.
     """
     import openvino
-    from openvino import frontend
 
-    try:
-        model = openvino.Core().read_model(graph)
-    except (
-        frontend.GeneralFailure,
-        frontend.InitializationFailure,
-        frontend.NotImplementedFailure,
-        frontend.OpConversionFailure,
-        frontend.OpValidationFailure,
-    ) as error:
-        raise RuntimeError(str(error)) from error
+    model = openvino.Core().read_model(graph)
     if quantize == "int8":
-        model = _openvino_in_int8(model)
+        import nncf
+
+        model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
     openvino.save_model(model, folder / OPENVINO_NAME, compress_to_fp16=quantize is not None)
-
-
-def _openvino_in_int8(model: Any) -> Any:
-    import nncf
-
-    try:
-        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
-    except (nncf.InternalError, nncf.UnsupportedModelError, nncf.ValidationError) as error:
-        raise RuntimeError(str(error)) from error
 
 
 def write_onnx(model: keras.Model, target: Path) -> None:
@@ -142,15 +116,13 @@ def quantize_onnx(source: Path, target: Path, quantize: str) -> None:
     "float16" stores weights in 16 bits and computes in 32; "int8" stores those of matrix products
     in 8 bits and rounds what they are multiplied with, to its own range.
     """
-    from onnx.shape_inference import InferenceError
+    if quantize == "float16":
+        _onnx_in_float16(source, target)
+        return
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    try:
-        if quantize == "float16":
-            _onnx_in_float16(source, target)
-        else:
-            _onnx_in_int8(source, target)
-    except InferenceError as error:
-        raise RuntimeError(str(error)) from error
+    # Convolutions stay: ONNX Runtime is slower with the stem's in integers.
+    quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8)
 
 
 def _onnx_in_float16(source: Path, target: Path) -> None:
@@ -174,13 +146,6 @@ def _onnx_in_float16(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def _onnx_in_int8(source: Path, target: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    # Convolutions stay: ONNX Runtime is slower with the stem's in integers.
-    quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8)
-
-
 def _write(model: keras.Model, folder: Path, format: str, quantize: str | None) -> None:
     """Writes the files of a plain model in one of the formats."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -193,6 +158,29 @@ def _write(model: keras.Model, folder: Path, format: str, quantize: str | None) 
         save_graph(model, Path(scratch))
         convert = convert_to_litert if format == "litert" else convert_to_openvino
         convert(Path(scratch), folder, quantize)
+
+
+def _converter_errors(format: str, quantize: str | None) -> tuple[type[Exception], ...]:
+    """Returns the errors of a converter for a model that it does not support."""
+    # tf2onnx passes on any error that one of its rules meets.
+    errors = [RuntimeError, ValueError, TypeError, LookupError, AttributeError, tf.errors.OpError]
+    if format == "litert":
+        errors += [ConverterError]
+    if format == "openvino":
+        from openvino import frontend
+
+        errors += [frontend.GeneralFailure, frontend.InitializationFailure]
+        errors += [frontend.NotImplementedFailure]
+        errors += [frontend.OpConversionFailure, frontend.OpValidationFailure]
+    if format == "openvino" and quantize == "int8":
+        import nncf
+
+        errors += [nncf.InternalError, nncf.UnsupportedModelError, nncf.ValidationError]
+    if format == "onnx" and quantize is not None:
+        from onnx.shape_inference import InferenceError
+
+        errors += [InferenceError]
+    return tuple(errors)
 
 
 def _require_packages(format: str, quantize: str | None) -> None:
@@ -253,13 +241,10 @@ def export_model(
     check(quantize in (None, *QUANTIZED), "quantize", quantize, expected)
     _require_packages(format, quantize)
     check_classifier(model, class_names)
-    if None in model.input_shape[1:]:
-        raise ValueError(
-            "`model` must take images of a fixed size to be exported to this format. "
-            f"Received: input_shape={model.input_shape}"
-        )
+    fixed = None not in model.input_shape[1:]
+    check(fixed, "model", model.input_shape, f"one for images of a fixed size for {format}")
     preprocessing = (preprocessing or Preprocessing()).for_model(model)
-    refuse_existing(Path(folder), version)
+    check_version(Path(folder), version)
     plain = plain_model(model, preprocessing)
     with new_version(Path(folder), version) as (part, target):
         part.mkdir()
@@ -267,7 +252,7 @@ def export_model(
         (part / PREPROCESSING_NAME).write_text(_description(preprocessing), encoding="ascii")
         try:
             _write(plain, part, format, quantize)
-        except _CONVERTER_ERRORS as error:
+        except _converter_errors(format, quantize) as error:
             raise ExportError(
                 f"{target}: cannot be converted to {format}; another `format` may do. "
                 f"({type(error).__name__}: {error})"

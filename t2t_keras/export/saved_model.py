@@ -38,8 +38,9 @@ def check_backend() -> None:
 
 
 def write_labels(path: Path, class_names: Sequence[str]) -> None:
-    """Writes a name a line, in the order of the model's outputs."""
-    path.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+    """Writes one name per line, in the order of the model's outputs; whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
 
 
 def next_version(folder: Path) -> int:
@@ -52,7 +53,7 @@ def next_version(folder: Path) -> int:
     return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
 
 
-def refuse_existing(folder: Path, version: int | None) -> None:
+def check_version(folder: Path, version: int | None) -> None:
     """Raises an ExportError where that version is there already."""
     check(version is None or version >= 1, "version", version, "at least 1")
     if version is not None and (folder / str(version)).exists():
@@ -68,12 +69,11 @@ def new_version(folder: Path, version: int | None) -> Iterator[tuple[Path, Path]
 
     Exports into one folder wait for each other. What a killed one left of this version is removed.
     """
-    refuse_existing(folder, version)
     target = folder / (str(version) if version is not None else "VERSION")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / _LOCK_NAME) as held:
-            refuse_existing(folder, version)  # another export may have come before
+            check_version(folder, version)  # another export may have come before
             target = folder / str(next_version(folder) if version is None else version)
             if held:
                 remove_leftovers(target)
@@ -167,7 +167,7 @@ def export_saved_model(
     top, batches = min(_TOP, len(class_names)) if top is None else top, tuple(warm_up_batches)
     check(1 <= top <= len(class_names), "top", top, f"1 to {len(class_names)}")
     check(all(size >= 1 for size in batches), "warm_up_batches", batches, "at least 1 each")
-    refuse_existing(Path(folder), version)
+    check_version(Path(folder), version)
     with tempfile.TemporaryDirectory() as scratch:
         labels = Path(scratch) / LABELS_NAME
         write_labels(labels, class_names)

@@ -63,19 +63,3 @@ def test_a_dataset_of_other_classes_cannot_be_evaluated(finished, tmp_path, caps
     others = make_folder(tmp_path, {"ash": 3, "elm": 3, "fir": 3})
     assert main(line("evaluate", finished.folder, dataset=others, batch_size=4)) == 1
     assert "its classes are 3 (ash, elm, fir, ...)" in capsys.readouterr().err
-
-
-def test_a_damaged_metrics_file_is_named(tmp_path, capsys):
-    (tmp_path / "metrics.json").write_text('{"settings": 3}')
-    (tmp_path / "model.keras").write_bytes(b"")
-    assert main(line("evaluate", tmp_path)) == 1
-    error = capsys.readouterr().err
-    assert f"{tmp_path / 'metrics.json'}: is not what a run writes" in error
-    assert "Remove it and give --model and --image_size." in error
-
-
-def test_weights_that_are_not_there_are_named(capsys):
-    assert main(line("evaluate", "nowhere.keras")) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: WEIGHTS must be imagenet, an existing file")
-    assert "Received: WEIGHTS=nowhere.keras" in error

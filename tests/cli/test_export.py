@@ -109,39 +109,6 @@ def test_flags_change_what_is_known_of_a_checkpoint(tmp_path, monkeypatch, capsy
     assert (folder, version, named) == (tmp_path, 4, {"top": 3, "warm_up_batches": (1, 2)})
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"source": "missing"}, "MODEL must be a run's folder"),
-        ({"source": "t2t_vit_7", "weights": "missing.pth"}, "The --weights argument should be"),
-        ({"weights": "imagenet"}, "--weights must be left out unless MODEL is the name of a"),
-        ({"quantize": "int8"}, "--quantize must be left out with --format=savedmodel"),
-        ({"format": "litert", "top": 3}, "--top and --warm_up_batches must be left out"),
-        ({"labels": "missing.txt"}, "missing.txt: cannot be read"),
-        ({"image_size": "64x64"}, "the model's own, 32x32"),
-        ({"statistics": "cifar", "std": "1,1,1"}, "--statistics must be left out with --mean"),
-        ({"top": 4}, "--top must be 1 to 3"),
-    ],
-)
-def test_an_error_is_one_clear_message_and_writes_nothing(changes, message, finished_run, capsys):
-    before = sorted(finished_run.rglob("*"))
-    given = {"source": finished_run, **changes}
-    assert main(line("export", given.pop("source"), **given)) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert sorted(finished_run.rglob("*")) == before
-
-
-def test_a_file_of_weights_without_its_variant_and_a_damaged_model_are_refused(tmp_path, capsys):
-    (tmp_path / "mine.weights.h5").write_bytes(b"x")
-    (tmp_path / "mine.keras").write_bytes(b"x")
-    assert main(line("export", tmp_path / "mine.weights.h5")) == 1
-    assert "--model must name the variant" in capsys.readouterr().err
-    assert main(line("export", tmp_path / "mine.keras")) == 1
-    assert "cannot be loaded" in capsys.readouterr().err
-
-
 def test_on_another_backend_a_process_with_tensorflow_exports_the_run(
     finished_run, tmp_path, monkeypatch, capsys
 ):

@@ -3,16 +3,23 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import sys
 
 import pytest
 
+from t2t_keras import T2TViT
 from t2t_keras.cli import visualize
-from t2t_keras.cli.flags import COMMANDS
+from t2t_keras.cli.flags import COMMANDS, settings_page
 from t2t_keras.cli.main import as_flags, main, program
 from t2t_keras.export import exchange
 from t2t_keras.training.config import settings
+from t2t_keras.weights.convert import write_model
+from t2t_keras.weights.formats import ModelMetadata
+from tests.support.images import encode, make_folder, ramp
 from tests.support.running import ROOT, script
+from tests.support.tiny import DATA, tiny_variant
 
 # Prints the modules that are loaded at the end of a command.
 LOADED = """
@@ -25,7 +32,8 @@ runpy.run_module("t2t_keras", run_name="__main__")
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_help_imports_neither_keras_nor_tensorflow(command):
-    done = script(*filter(None, [command]), "--help", start=("-c", LOADED))
+    """Without arguments the program lists the commands."""
+    done = script(*([command, "--help"] if command else []), start=("-c", LOADED))
     assert done.returncode == 0, done.stderr
     text, _, loaded = done.stdout.rstrip().rpartition("\n")
     assert {"keras", "tensorflow", "jax", "numpy"}.isdisjoint(json.loads(loaded))
@@ -98,6 +106,144 @@ def test_messages_name_flags_and_arguments():
     )
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a run, images, checkpoints and what is none."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "run").mkdir()
+    model = T2TViT(tiny_variant(image_size=32, depth=1), weights=None, classes=3)
+    write_model(model, folder / "run" / "model.keras", ModelMetadata(("ash", "elm", "oak")))
+    (folder / "run" / "metrics.json").write_text('{"settings": 3}')
+    (folder / "torn.keras").write_bytes((folder / "run" / "model.keras").read_bytes()[:500])
+    (folder / "served").mkdir()
+    (folder / "served" / "saved_model.pb").touch()
+    for name in ("tiny_performer.pth.tar", "full_size.json"):
+        shutil.copy(DATA / name, folder)
+    make_folder(folder / "images", {"ash": 2, "elm": 2})
+    (folder / "cat.png").write_bytes(encode(ramp(60, 90), "PNG"))
+    (folder / "empty").mkdir()
+    (folder / "four.txt").write_text("a\nb\nc\nd\n")
+    (folder / "none.txt").touch()
+    return folder
+
+
+CONVERT = "convert --source=tiny_performer.pth.tar --target=new.keras"
+VISUALIZE = "visualize run cat.png --output=new.png"
+TRAIN = "train --output_dir=runs --run_name=new --batch_size=1 --dataset=images "
+TRAIN += "--validation_split=0.5"
+    "train --output_dir=runs --run_name=new --dataset=images --validation_split=0.5 --batch_size=1"
+)
+PRETRAINED = "--model=t2t_vit_14 --weights=imagenet"
+ERRORS = [
+    (f"{CONVERT} --source=no.pth", "--source must be an existing checkpoint"),
+    ("convert --target=new.keras", "--source must be an existing checkpoint"),
+    (f"{CONVERT} --target=x.h5", "--target must end in .weights.h5, .keras, .safetensors"),
+    (f"{CONVERT} --target=no/such/x.keras", "--target must be a file in an existing folder"),
+    ("convert --source=tiny_performer.pth.tar", "--target must be a file in an existing folder"),
+    (CONVERT, "--num_heads"),
+    (f"{CONVERT} --num_heads=3", "num_heads"),
+    (f"{CONVERT} --model=t2t_vit_15", "--model must be one of"),
+    (f"{CONVERT} --model=t2t_vit_14", "is not of t2t_vit_14"),
+    (f"{CONVERT} --num_heads=2 --key=weights", "no state dict called 'weights'"),
+    (f"{CONVERT} --num_heads=2 --sha256={'0' * 64}", "SHA-256"),
+    (f"{CONVERT} --source=full_size.json", "not a PyTorch checkpoint"),
+    ("export missing", "MODEL must be a run's folder"),
+    ("export t2t_vit_7 --weights=missing.pth", "The --weights argument should be"),
+    ("export run --weights=imagenet", "--weights must be left out unless MODEL is the name of a"),
+    ("export run --quantize=int8", "--quantize must be left out with --format=savedmodel"),
+    ("export run --format=litert --top=3", "--top must be left out except with --format=saved"),
+    ("export run --format=onnx --warm_up_batches=2", "--warm_up_batches must be left out except"),
+    ("export run --labels=missing.txt", "missing.txt: cannot be read"),
+    ("export run --labels=none.txt", "none.txt: is empty. Give a text file"),
+    ("export run --image_size=64x64", "the model's own, 32x32"),
+    ("export run --statistics=cifar --std=1,1,1", "--statistics must be left out with --mean"),
+    ("export run --top=4", "--top must be 1 to 3"),
+    ("export full_size.json", "--model must name the variant"),
+    ("export torn.keras", "torn.keras: cannot be loaded"),
+    ("predict torn.keras cat.png", "torn.keras: cannot be loaded"),
+    ("predict run empty", "no images there"),
+    ("predict nowhere.keras cat.png", "MODEL must be a run's folder"),
+    ("predict run cat.png --output=no/there.csv", "--output must be a file in an existing folder"),
+    ("predict run cat.png --labels=four.txt", "--labels must name the 3 classes of"),
+    ("predict served cat.png --crop_pct=1", "--crop_pct must be left out with a SavedModel"),
+    ("predict served cat.png --statistics=cifar", "itself. Received: --statistics=cifar"),
+    ("evaluate nowhere.keras", "WEIGHTS must be imagenet, an existing file.*: WEIGHTS=nowhere"),
+    (
+        "evaluate run",
+        "metrics.json: is not what a run writes .* Remove it and give --model",
+    ),
+    ("visualize no_such_model cat.png --output=new.png", "MODEL must be a run's folder"),
+    ("visualize full_size.json cat.png --output=new.png", "--model must name the variant"),
+    ("visualize full_size.json cat.png --output=x.png --model=t2t_vit_7", "--weights argument"),
+    ("visualize run no.png --output=new.png", "no.png: no such image"),
+    (f"{VISUALIZE} --output=no/such/x.png", "--output must be a file in an existing folder"),
+    (f"{VISUALIZE} --output=x.jpg", "--output must be a file that ends in .png"),
+    (f"{VISUALIZE} --block=block_9", "--block must be one of t2t_block_0"),
+    (f"{VISUALIZE} --what=gradcam --class_index=3", "0 to 2"),
+    (f"{VISUALIZE} --what=gradcam --class_index=cat", "--class_index must be a class name or"),
+    (f"{VISUALIZE} --what=tokens --at=40,1", "inside the image"),
+    (f"{VISUALIZE} --weights=imagenet", "--weights must be left out unless MODEL is the name"),
+    (f"{TRAIN} --dataset=mnits", "'mnits'.*mnist"),
+    (f"{TRAIN} --dataset=./nowhere", "nowhere: no such folder"),
+    (f"{TRAIN} --model=t2t_vit_41", "--model must be a model's name, such as .*t2t_vit_14"),
+    (f"{TRAIN} --image_size=8", "at least 16 pixels"),
+    (
+        f"{TRAIN} --freeze=backbone --weights=imagenet --mixup=0.5",
+        "--augment and --rand_augment must be none, .* with --freeze=backbone: ",
+    ),
+    (f"{TRAIN} --devices=gpu:7", "--devices may name"),
+    (f"{TRAIN} --weights=nowhere.keras", "--weights must be imagenet, .* a run's folder"),
+    (f"{TRAIN} --run_name=a/b", "--run_name must be the plain name"),
+    (f"{TRAIN} --run_name=..", r"--run_name must be the plain name .*--run_name=\.\.$"),
+    (f"{TRAIN} --run_name=.", "--run_name must be the plain name"),
+    (f"{TRAIN} --run_name=", "--run_name must be the plain name"),
+    (f"{TRAIN} {PRETRAINED} --freeze=15", "--freeze must be at most 14, .*--freeze=15"),
+    (
+        f"{TRAIN} --lr=0.001 --min_lr=0.01",
+        "--min_lr must be at most --lr, 0.001. Received: --min_lr=0.01",
+    ),
+    (f"{TRAIN} --mode=evaluate", "--weights must be given to evaluate"),
+    (
+        f"{TRAIN} --mode=evaluate --coordinator=auto",
+        "--coordinator must be left out with --mode=evaluate.*Received: --coordinator=auto",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), ERRORS)
+def test_an_error_is_one_line_that_names_flags_and_writes_nothing(
+    words, message, place, monkeypatch, capsys
+):
+    monkeypatch.chdir(place)
+    before = sorted(place.rglob("*"))
+    assert main(shlex.split(words)) == 1
+    *_, error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ") and hint == "(--debug shows where)"
+    assert re.search(message, error)
+    assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(f"{CONVERT} --num_heads=2", "target"), (f"{VISUALIZE} --what=rollout", "output")],
+)
+def test_a_file_is_replaced_only_if_asked(words, name, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    file = tmp_path / ("mine.keras" if name == "target" else "mine.png")
+    file.write_text("mine")
+    command = [*words.split(), f"--{name}={file}"]
+    assert main(command) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+    assert main([*command, "--overwrite"]) == 0
+    assert file.read_bytes() != b"mine"
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="`model` must be .*t2t_vit_41"):
+        main(["train", "--model=t2t_vit_41", "--debug"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "batch_size", "lr"),
     [
@@ -116,8 +262,13 @@ def test_help_has_the_defaults_of_the_recipe(arguments, batch_size, lr, capsys):
 
 def test_without_arguments_the_commands_are_listed(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["t2t-keras"])
-    assert main() == 0
-    assert "\n  evaluate   Measures a model's accuracy.\n" in capsys.readouterr().out
+    for arguments in (None, [], ["-h"]):
+        assert main(arguments) == 0
+        assert "\n  evaluate   Measures a model's accuracy.\n" in capsys.readouterr().out
+
+
+def test_the_settings_page_is_that_of_the_settings():
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == settings_page()
 
 
 def test_help_on_a_model_that_is_not_there_names_it(capsys):

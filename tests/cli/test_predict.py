@@ -136,33 +136,6 @@ def _image(folder: Path) -> Path:
     return folder / "image.png"
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"model": "nowhere.keras"}, "MODEL must be a run's folder"),
-        ({"output": "nowhere/there.csv"}, "--output must be a file in an existing folder"),
-        ({"labels": __file__}, "--labels must name the 3 classes of"),
-        ({"model": "served", "crop_pct": 1.0}, "--crop_pct and --statistics must be left out"),
-        ({"model": "served", "statistics": "cifar"}, "--statistics=cifar, MODEL=served"),
-    ],
-)
-def test_an_error_is_reported_before_anything_is_classified(
-    given, message, kept, images, monkeypatch, capsys
-):
-    monkeypatch.chdir(kept)
-    given = {"model": kept / "model.keras", **given}
-    assert main(line("predict", given.pop("model"), images, **given)) == 1
-    assert message in capsys.readouterr().err
-
-
-def test_a_folder_without_images_and_a_damaged_model_are_named(kept, tmp_path, capsys):
-    assert main(line("predict", kept, tmp_path)) == 1
-    assert "no images there" in capsys.readouterr().err
-    (tmp_path / "torn.keras").write_bytes((kept / "model.keras").read_bytes()[:500])
-    with pytest.raises(CheckpointError, match=r"torn\.keras"):
-        open_classifier(str(tmp_path / "torn.keras"))
-
-
 def test_folders_that_are_empty_or_cannot_be_read_are_reported(images, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "some").mkdir()

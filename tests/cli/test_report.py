@@ -75,9 +75,9 @@ def fake_writers(monkeypatch):
         write(path.parent / "1")
 
     plots = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
-    for name in ("write_model", "_write_labels", "_write_table", *plots):
+    for name in ("write_model", "write_labels", "_write_table", *plots):
         monkeypatch.setattr(report, name, write)
-    monkeypatch.setattr(report, "_images_at", lambda places, source: dict.fromkeys(places))
+    monkeypatch.setattr(report, "_images_at", lambda places, source: places)
     monkeypatch.setattr(report, "_show_in_tensorboard", lambda folder, plots: None)
     monkeypatch.setattr(report, "export_run", export)
     return victim

@@ -1,5 +1,4 @@
 import json
-import re
 import shlex
 import shutil
 import signal
@@ -17,7 +16,6 @@ from t2t_keras.cli.main import main
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata, read_metadata
-from tests.support.images import make_folder
 from tests.support.running import ROOT, SETTINGS, train_line
 
 
@@ -132,51 +130,6 @@ def test_a_signal_ends_with_how_to_resume(number, code, given, tmp_path, monkeyp
     assert f"Stopped by {number.name}" in output.err
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return make_folder(tmp_path_factory.mktemp("images"), {"ash": 2, "elm": 2})
-
-
-PRETRAINED = {"model": "t2t_vit_14", "weights": "imagenet"}
-ERRORS = {
-    "dataset": ({"dataset": "mnits"}, "'mnits'.*mnist"),
-    "folder": ({"dataset": "./nowhere"}, "nowhere: no such folder"),
-    "model": ({"model": "t2t_vit_41"}, "--model must be a model's name, such as .*t2t_vit_14"),
-    "size": ({"image_size": "8"}, "at least 16 pixels"),
-    "freeze": (
-        {"freeze": "backbone", "weights": "imagenet", "mixup": 0.5},
-        "--augment and --rand_augment must be none, .* beside --freeze=backbone: ",
-    ),
-    "devices": ({"devices": "gpu:7"}, "--devices may name"),
-    "weights": ({"weights": "nowhere.keras"}, "--weights must be imagenet, .* a run's folder"),
-    "run_name": ({"run_name": "a/b"}, "--run_name must be the plain name"),
-    "above": ({"run_name": ".."}, "--run_name must be the plain name .*--run_name=..$"),
-    "here": ({"run_name": "."}, "--run_name must be the plain name"),
-    "nameless": ({"run_name": ""}, "--run_name must be the plain name"),
-    "blocks": ({"freeze": "15", **PRETRAINED}, "--freeze must be at most 14, .*--freeze=15"),
-    "min_lr": (
-        {"lr": 1e-3, "min_lr": 1e-2},
-        "--min_lr must be at most --lr, 0.001. Received: --min_lr=0.01",
-    ),
-    "weightless": ({"mode": "evaluate"}, "--weights must be given to evaluate"),
-    "processes": (
-        {"mode": "evaluate", "coordinator": "auto"},
-        "--coordinator must be left out with --mode=evaluate.*Received: --coordinator=auto",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", ERRORS)
-def test_an_error_is_one_line_that_names_flags(case, images, tmp_path, capsys):
-    settings, message = ERRORS[case]
-    fields = {"dataset": str(images), "validation_split": 0.5, "batch_size": 1, **settings}
-    assert main(train_line(tmp_path / "runs", **fields)) == 1
-    error, hint = capsys.readouterr().err.splitlines()[-2:]
-    assert error.startswith("error: ") and hint == "(--debug shows where)"
-    assert re.search(message, error)
-    assert not (tmp_path / "runs").exists()
-
-
 def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     begun = []
 
@@ -190,11 +143,6 @@ def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path, monke
     for _ in range(3):
         main(train_line(tmp_path, None, dataset="digits"))
     assert begun == [f"20260101-000000-t2t_vit_digits-16{end}" for end in ("", "-2", "-3")]
-
-
-def test_debug_shows_the_traceback(tmp_path):
-    with pytest.raises(ValueError, match="t2t_vit_41"):
-        main([*train_line(tmp_path, model="t2t_vit_41"), "--debug"])
 
 
 def test_ctrl_c_ends_with_a_line_and_no_half_written_file(finished, tmp_path, monkeypatch, capsys):

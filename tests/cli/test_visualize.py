@@ -6,7 +6,6 @@ from t2t_keras.cli import visualize
 from t2t_keras.cli.main import main
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
 from t2t_keras.weights.convert import write_model
-from tests.conftest import DATA
 from tests.support.images import encode, ramp
 from tests.support.running import line
 from tests.support.visualize_models import small_model
@@ -81,37 +80,6 @@ def test_each_kind_is_drawn(changes, title, shape, draw, titles, tmp_path, capsy
     assert capsys.readouterr().out == f"wrote {tmp_path / 'out.png'}\n"
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model": "no_such_model"}, "MODEL must be a run's folder"),
-        ({"model": DATA / "full_size.json"}, "--model must name the variant"),
-        ({"model": DATA / "full_size.json", "variant": "t2t_vit_7"}, "--weights argument"),
-        ({"image": "no.png"}, "no.png: no such image"),
-        ({"output": "no/such/folder/x.png"}, "--output must be a file in an existing folder"),
-        ({"output": "x.jpg"}, "--output must be a file that ends in .png"),
-        ({"block": "block_9"}, "--block must be one of t2t_block_0"),
-        ({"what": "gradcam", "class_index": "5"}, "0 to 4"),
-        ({"what": "gradcam", "class_index": "cat"}, "--class_index must be a class name or"),
-        ({"what": "tokens", "at": "40,1"}, "inside the image"),
-        ({"weights": "imagenet"}, "--weights must be left out unless MODEL is the name"),
-    ],
-)
-def test_an_error_is_one_clear_line_and_nothing_is_written(
-    changes, message, draw, capsys, tmp_path
-):
-    assert draw(**changes) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and message in error and "Traceback" not in error
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_is_no_model_is_named(draw, capsys, tmp_path):
-    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 nothing")
-    assert draw(model=tmp_path / "broken.keras") == 1
-    assert "broken.keras: cannot be loaded" in capsys.readouterr().err
-
-
 def test_images_are_normalized_by_the_statistics_asked_for(draw, folder, monkeypatch):
     seen = []
     rollout = visualize.attention_rollout
@@ -124,11 +92,3 @@ def test_images_are_normalized_by_the_statistics_asked_for(draw, folder, monkeyp
     np.testing.assert_allclose(seen[0][0], preprocess_input(image), rtol=1e-4, atol=1e-5)
     cifar = (image / 255 - CIFAR_MEAN) / CIFAR_STD
     np.testing.assert_allclose(seen[1][0], cifar, rtol=1e-4, atol=1e-5)
-
-
-def test_an_output_is_replaced_only_if_asked(draw, capsys, tmp_path):
-    (tmp_path / "out.png").write_text("mine")
-    assert draw(what="rollout") == 1
-    assert "--overwrite" in capsys.readouterr().err
-    assert (tmp_path / "out.png").read_text() == "mine"
-    assert draw("--overwrite", what="rollout") == 0

@@ -237,7 +237,7 @@ def test_a_converter_s_error_is_reported_and_leaves_nothing(
     [
         ({"format": "torch"}, "`format` must be one of onnx, litert, openvino"),
         ({"quantize": "int4"}, "`quantize` must be None or one of float16, int8"),
-        ({"class_names": NAMES[:9]}, "10 classes. Received: 9 names"),
+        ({"class_names": NAMES[:9]}, "10 classes. Received: class_names=9 names"),
         ({"version": 0}, "`version` must be at least 1"),
     ],
 )
