@@ -129,10 +129,8 @@ def place(tmp_path_factory):
 
 CONVERT = "convert --source=tiny_performer.pth.tar --target=new.keras"
 VISUALIZE = "visualize run cat.png --output=new.png"
-TRAIN = "train --output_dir=runs --run_name=new --batch_size=1 --dataset=images "
-TRAIN += "--validation_split=0.5"
-    "train --output_dir=runs --run_name=new --dataset=images --validation_split=0.5 --batch_size=1"
-)
+IMAGES = "--dataset=images --validation_split=0.5 --batch_size=1"
+TRAIN = f"train --output_dir=runs --run_name=new {IMAGES}"
 PRETRAINED = "--model=t2t_vit_14 --weights=imagenet"
 ERRORS = [
     (f"{CONVERT} --source=no.pth", "--source must be an existing checkpoint"),
