@@ -34,13 +34,19 @@ this page.
 
 
 class _Numbers(flags.ArgumentParser):
-    """Parses numbers with commas, or an x, between them: `count` of them, or any number."""
+    """Parses numbers with commas, or an x, between them: `count` of them, or any number.
 
-    def __init__(self, kind: type, count: int | None = None, expected: str = ""):
-        self._kind, self._count = kind, count
-        self.syntactic_help = expected or f"{count or ''} numbers separated by commas".strip()
+    An image's size may be a single side.
+    """
+
+    def __init__(self, kind: type, count: int | None = None, is_size: bool = False):
+        self._kind, self._count, self._is_size = kind, count, is_size
+        numbers = f"{count or ''} numbers separated by commas".strip()
+        self.syntactic_help = "a side in pixels, or HEIGHTxWIDTH" if is_size else numbers
 
     def parse(self, argument: str) -> tuple[float, ...]:
+        if self._is_size and argument.isdecimal():
+            argument = f"{argument}x{argument}"
         try:
             numbers = tuple(map(self._kind, re.split("[,x]", argument)))
         except ValueError:
@@ -48,16 +54,6 @@ class _Numbers(flags.ArgumentParser):
         if not numbers or len(numbers) != (self._count or len(numbers)):
             raise ValueError(f"must be {self.syntactic_help}")
         return numbers
-
-
-class _ImageSize(_Numbers):
-    """Parses a side in pixels, or HEIGHTxWIDTH, to (height, width)."""
-
-    def __init__(self) -> None:
-        super().__init__(int, 2, "a side in pixels, or HEIGHTxWIDTH")
-
-    def parse(self, argument: str) -> tuple[float, ...]:
-        return super().parse(f"{argument}x{argument}" if argument.isdecimal() else argument)
 
 
 _PARSERS: dict[type | str, flags.ArgumentParser] = {
@@ -68,7 +64,7 @@ _PARSERS: dict[type | str, flags.ArgumentParser] = {
     **{name: _Numbers(float, 3) for name in ("mean", "std")},
     "at": _Numbers(int, 2),
     "warm_up_batches": _Numbers(int),
-    "image_size": _ImageSize(),
+    "image_size": _Numbers(int, 2, is_size=True),
 }
 
 
@@ -92,7 +88,7 @@ _NUM_HEADS = _flag(
     "num_heads", "Attention heads of a checkpoint of unpublished sizes.", int, at_least=1
 )
 MODEL = (  # of every command that opens a MODEL
-    _flag("labels", "File of class names, one a line; the model's, or ImageNet's, if not given."),
+    _flag("labels", "File of class names, one per line; the model's, or ImageNet's, if not given."),
     _NUM_HEADS,
     *(setting for setting in settings() if setting.name in ("crop_pct", "statistics")),
 )
@@ -182,7 +178,7 @@ _RUN = (
 )
 _VERBOSE = _flag(
     "verbose",
-    "0: a line an epoch; 1: Keras' bar too; 2: a line every `log_every` steps; if not given 1 on a "
+    "0: one line per epoch; 1: Keras' bar too; 2: one every `log_every` steps; if not given 1 on a "
     "terminal, else 2.",
     int,
     at_least=0,
@@ -278,10 +274,8 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     for flag in command.flags:
         if values[flag.name].value is not None and flag.type in (int, float):
             flag.check(values[flag.name].value)
-    wanted = len(command.positionals)
-    several = command.positionals[-1:] and command.positionals[-1].endswith("...")
-    if len(others) < wanted or len(others) > wanted and not several:
-        expected = " ".join(command.positionals) or "nothing"
+    wanted, expected = len(command.positionals), " ".join(command.positionals) or "nothing"
+    if len(others) < wanted or len(others) > wanted and not expected.endswith("..."):
         given = " ".join(others) or "nothing"
         raise flags.Error(f"expected {expected} beside flags. Received: {given}")
     return values, others
@@ -298,15 +292,11 @@ def help_of(name: str, arguments: Sequence[str]) -> str:
     defaults = {flag.name: command.default(flag) for flag in command.flags}
     defaults |= _recipe(arguments) if name == "train" else {}
     usage = " ".join(["usage: t2t-keras", name, *command.positionals, "[--FLAG=VALUE ...]"])
-    return "\n".join(
-        [
-            *(usage, "", textwrap.fill(command.about, _WIDTH), ""),
-            *(f"  t2t-keras {name} {example}" for example in command.examples),
-            "",
-            *(_help_of_flag(flag, defaults[flag.name]) for flag in command.flags),
-            *("", "--flagfile=FILE reads flags from a file, one a line."),
-        ]
-    )
+    examples = [f"  t2t-keras {name} {example}" for example in command.examples]
+    helps = [_help_of_flag(flag, defaults[flag.name]) for flag in command.flags]
+    about = textwrap.fill(command.about, _WIDTH)
+    last = "--flagfile=FILE reads flags from a file, one per line."
+    return "\n".join([usage, "", about, "", *examples, "", *helps, "", last])
 
 
 def _help_of_flag(flag: Setting, default: Any) -> str:
@@ -323,11 +313,15 @@ def _help_of_flag(flag: Setting, default: Any) -> str:
 def _recipe(arguments: Sequence[str]) -> dict[str, Any]:
     """Returns the settings of a run as the recipe has them for its dataset, model and transfer."""
     values, _ = parse("train", arguments)
-    names = ("dataset", "model", "optimizer", "freeze")
-    chosen: dict[str, Any] = {name: values[name].value for name in names}
-    transfer = values.transfer or values.mode == "transfer"
-    config = make_config(**chosen, transfer=transfer, weights="imagenet")
-    return {**dataclasses.asdict(config), "weights": None}
+    config = make_config(
+        dataset=values.dataset,
+        model=values.model,
+        optimizer=values.optimizer,
+        freeze=values.freeze,
+        transfer=values.transfer or values.mode == "transfer",
+        weights="imagenet",
+    )
+    return {**vars(config), "weights": None}
 
 
 def settings_page() -> str:
@@ -370,6 +364,6 @@ def _shown(value: Any) -> str:
 
 
 def overview() -> str:
-    """Returns a line on each command."""
+    """Returns one line per command."""
     lines = [f"  {name:10} {each.about.partition('. ')[0]}." for name, each in COMMANDS.items()]
     return "\n".join(["usage: t2t-keras COMMAND ...", "", *lines, "", "COMMAND --help lists more."])

@@ -117,7 +117,7 @@ def check_names(names: Names, classes: int, source: str | Path) -> None:
     """Raises a ValueError unless there are as many class names as classes."""
     if len(names) != classes:
         raise ValueError(
-            f"`labels` must name the {classes} classes of {source}, one a line. "
+            f"`labels` must name the {classes} classes of {source}, one per line. "
             f"Received: {len(names)} names"
         )
 
@@ -158,7 +158,7 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
     if load_weights(model, weights, variant, published).fresh:
         raise CheckpointError(
             f"{weights}: has no classifier for {count} classes. Give its class names as `labels`, "
-            "a file with one a line."
+            "a file with one per line."
         )
     return _opened(model, metadata, names, Path(weights))
 

@@ -42,20 +42,12 @@ class Classifier:
     probabilities: Callable[[list[np.ndarray]], np.ndarray]
 
 
-def open_classifier(
-    source: str,
-    labels: str | None = None,
-    num_heads: int | None = None,
-    crop_pct: float | None = None,
-    statistics: str | None = None,
-) -> Classifier:
+def open_classifier(source: str, labels: str | None = None, **given: Any) -> Classifier:
     """Opens a SavedModel, the folder of its versions, or what `open_model` takes."""
-    given: dict[str, Any] = {"crop_pct": crop_pct, "statistics": statistics}
     if (Path(source) / MODEL_NAME).is_file() or (version := _saved_model(Path(source))) is None:
-        return _of_model(open_model(source, labels=labels, num_heads=num_heads, **given), source)
+        return _of_model(open_model(source, labels=labels, **given), source)
     for name, value in given.items():
-        expected = "left out with a SavedModel, which prepares its images itself"
-        check(value is None, name, value, expected)
+        check(value is None, name, value, "left out with a SavedModel, whose graph decides it")
     return _of_saved_model(version, labels)
 
 

@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 
-from t2t_keras.cli import evaluate
 from t2t_keras.cli.evaluate import evaluation_config
 from t2t_keras.cli.main import main
 from tests.support.images import make_folder
@@ -33,22 +32,14 @@ def test_evaluation_takes_the_settings_of_the_run_and_finds_its_accuracy(how, fi
     assert "top-5" not in out  # of three classes it is always right
 
 
-def test_the_metrics_of_a_run_are_read_once(finished, monkeypatch):
-    read = []
-    loads = json.loads
-    monkeypatch.setattr(evaluate.json, "loads", lambda text: read.append(text) or loads(text))
-    config, class_names = evaluation_config({"weights": str(finished.folder)})
-    assert (config.model, class_names) == (MODEL, ("ash", "elm", "oak"))
-    assert len(read) == 1
-
-
-@pytest.mark.parametrize(("other", "fraction"), [(False, 0.2), (True, 0.0)])
-def test_another_dataset_keeps_only_the_settings_of_the_model(other, fraction, finished, tmp_path):
-    dataset = str(tmp_path if other else finished.images)
-    given = {"weights": str(finished.folder / "model.keras"), "dataset": dataset}
-    config, _ = evaluation_config(given)
-    assert (config.model, config.image_size, config.crop_pct) == (MODEL, (16, 24), 0.8)
-    assert (config.dataset, config.validation_split) == (dataset, fraction)
+def test_another_dataset_keeps_only_the_settings_of_the_model(finished, tmp_path):
+    own, other = str(finished.images), str(tmp_path)
+    for weights in (finished.folder, finished.folder / "model.keras"):
+        for dataset, fraction in ((None, 0.2), (own, 0.2), (other, 0.0)):
+            config, names = evaluation_config({"weights": str(weights), "dataset": dataset})
+            assert (config.model, config.image_size, config.crop_pct) == (MODEL, (16, 24), 0.8)
+            assert (config.dataset, config.validation_split) == (dataset or own, fraction)
+            assert names == ("ash", "elm", "oak")
 
 
 def test_a_model_that_was_moved_away_knows_its_classes_and_settings(finished, tmp_path):

@@ -164,7 +164,7 @@ ERRORS = [
     ("predict run cat.png --output=no/there.csv", "--output must be a file in an existing folder"),
     ("predict run cat.png --labels=four.txt", "--labels must name the 3 classes of"),
     ("predict served cat.png --crop_pct=1", "--crop_pct must be left out with a SavedModel"),
-    ("predict served cat.png --statistics=cifar", "itself. Received: --statistics=cifar"),
+    ("predict served cat.png --statistics=cifar", "decides it. Received: --statistics=cifar"),
     ("evaluate nowhere.keras", "WEIGHTS must be imagenet, an existing file.*: WEIGHTS=nowhere"),
     (
         "evaluate run",

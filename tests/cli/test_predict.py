@@ -107,26 +107,30 @@ def test_an_official_checkpoint_needs_no_other_file(images, tmp_path):
     np.testing.assert_allclose([float(row[3]) for row in rows], expected.max(axis=1), atol=2e-6)
 
 
-def test_crop_and_statistics_can_be_given(kept, tmp_path, monkeypatch):
+@pytest.fixture
+def normalized_by(monkeypatch):
+    """The means and deviations that images are normalized by."""
     seen = []
     monkeypatch.setattr(predict, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
+    return seen
+
+
+def test_crop_and_statistics_can_be_given(kept, tmp_path, normalized_by):
     classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
     image = _image(tmp_path)
     read = classifier.read(str(image))
     np.testing.assert_array_equal(read, load_image(image, 64, 0.5))
     classifier.probabilities([read])
-    assert seen == [(CIFAR_MEAN, CIFAR_STD)]
+    assert normalized_by == [(CIFAR_MEAN, CIFAR_STD)]
 
 
-def test_the_authors_cifar_models_know_their_classes_and_colors(tmp_path, monkeypatch):
+def test_the_authors_cifar_models_know_their_classes_and_colors(tmp_path, normalized_by):
     path = shutil.copy(DATA / "tiny_cifar_layout.pth", tmp_path / "cifar10_t2t-vit_14_98.3.pth")
-    seen = []
-    monkeypatch.setattr(predict, "normalize", lambda x, *by: seen.append(by) or x / 255.0)
     classifier = open_classifier(path, num_heads=2)
     assert classifier.class_names[:2] == ("airplane", "automobile")
     shape = classifier.read(str(_image(tmp_path))).shape
     shares = classifier.probabilities([np.zeros(shape, np.uint8)] * 2)
-    assert seen == [(CIFAR_MEAN, CIFAR_STD)]
+    assert normalized_by == [(CIFAR_MEAN, CIFAR_STD)]
     assert shares.shape == (2, 10)
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
 
@@ -167,10 +171,7 @@ def _saved_by_others(version: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (
-            lambda folder: _cut(folder / "saved_model.pb", 0),
-            "damaged, or no SavedModel",
-        ),
+        (lambda folder: _cut(folder / "saved_model.pb", 0), "damaged, or no SavedModel"),
         (lambda folder: _cut(folder / "saved_model.pb", 5000), ".*OSError"),
         (lambda folder: shutil.rmtree(folder / "variables"), ".*NotFound"),
         (lambda folder: _cut(next((folder / "variables").glob("*.data-*")), 500), ""),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from t2t_keras.cli import report
@@ -131,16 +130,3 @@ def test_without_mistakes_their_plot_is_empty_and_no_image_is_read(source, resul
     perfect = dataclasses.replace(SCORES, mistakes=())
     draw(source, dataclasses.replace(result, scores=perfect), tmp_path)
     assert drawn["plot_mistakes"][:2] == ([], [])
-
-
-def test_tensorboard_shows_the_plots_as_they_are(tmp_path):
-    for number, name in enumerate(report.PLOTS):
-        Image.new("RGB", (5, 4), color(number)).save(tmp_path / name)
-    report._show_in_tensorboard(tmp_path, list(report.PLOTS))
-    (events,) = (tmp_path / "tensorboard" / "report").iterdir()
-    shown = [
-        tf.io.decode_png(value.tensor.string_val[2]).numpy()[0, 0].tolist()
-        for event in tf.compat.v1.train.summary_iterator(str(events))
-        for value in event.summary.value
-    ]
-    assert shown == [list(color(number)) for number in range(4)]

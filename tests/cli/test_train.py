@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 from keras.saving import load_model
 from PIL import Image
@@ -42,13 +43,16 @@ def test_a_run_leaves_all_its_files(finished):
     readme = (ROOT / "README.md").read_text("utf-8")
     for path in finished.folder.iterdir():
         assert path.name.startswith(".") or f"`{path.name}" in readme
+    assert (finished.folder / "1" / "saved_model.pb").is_file()
+    (events,) = (finished.folder / "tensorboard" / "report").iterdir()
+    shown = EventAccumulator(str(events), {"tensors": 0}).Reload()
+    assert shown.Tags()["tensors"] == ["curves", "confusion_matrix", "per_class", "mistakes"]
     for name in plots:
         with Image.open(finished.folder / name) as image:
             assert len(image.getcolors(image.width * image.height)) > 10
-    assert (finished.folder / "1" / "saved_model.pb").is_file()
-    (events,) = (finished.folder / "tensorboard" / "report").iterdir()
-    shown = EventAccumulator(str(events), {"tensors": 0}).Reload().Tags()["tensors"]
-    assert shown == ["curves", "confusion_matrix", "per_class", "mistakes"]
+            (event,) = shown.Tensors(name.removesuffix(".png"))
+            pixels = tf.io.decode_png(event.tensor_proto.string_val[2])
+            np.testing.assert_array_equal(pixels, image.convert("RGB"))
 
 
 def test_the_report_has_the_scores_of_each_class(finished, metrics):

@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.error
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,13 +22,13 @@ PATH = Path(__file__).parents[2] / "examples" / "serving_client.py"
 GOOD = [encode(noise(40, 50, seed=seed), kind) for seed, kind in enumerate(("JPEG", "PNG", "BMP"))]
 FILES = [*GOOD[:2], b"no image", *GOOD[2:]]
 REASON = 'needs pip install -e ".[serving]"'
-OTHER_ANSWERS = {
-    "missing": b'{"error": "Servable not found"}',
-    "page": b"<html>a proxy</html>",
-    "empty": b"{}",
-    "list": b"[]",
-    "vectors": b'{"predictions": [[0.1, 0.9]]}',
-    "short": b'{"predictions": []}',
+OTHER_ANSWERS = {  # a model -> the body, and the error
+    "missing": (b'{"error": "no such model"}', "predict: HTTP Error 404.*no such model"),
+    "page": (b"<html>a proxy</html>", "page:predict: an answer without predictions"),
+    "empty": (b"{}", "an answer without predictions"),
+    "list": (b"[]", "an answer without predictions"),
+    "vectors": (b'{"predictions": [[0.1, 0.9]]}', "an answer of another model"),
+    "short": (b'{"predictions": []}', "an answer of another model"),
 }
 
 
@@ -52,7 +53,7 @@ def rest_port(served, monkeypatch, client):
             if name != "digits":
                 self.send_response(404 if name == "missing" else 200)
                 self.end_headers()
-                self.wfile.write(OTHER_ANSWERS[name])
+                self.wfile.write(OTHER_ANSWERS[name][0])
                 return
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             files = [base64.b64decode(one["image_bytes"]["b64"]) for one in asked["instances"]]
@@ -68,9 +69,6 @@ def rest_port(served, monkeypatch, client):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     urlopen = client.urllib.request.urlopen
 
     def elsewhere(request, timeout):
@@ -78,10 +76,10 @@ def rest_port(served, monkeypatch, client):
         return urlopen(request, timeout=timeout)
 
     monkeypatch.setattr(client.urllib.request, "urlopen", elsewhere)
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -101,19 +99,10 @@ def test_over_rest_each_image_has_its_line(client, rest_port, images, capsys):
         assert re.fullmatch(rf"{name}: ({'|'.join(NAMES)}) \(\d+\.\d%\)", line)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("missing", "missing:predict: HTTP Error 404.*Servable not found"),
-        ("page", "page:predict: an answer without predictions"),
-        ("empty", "an answer without predictions"),
-        ("list", "an answer without predictions"),
-        ("vectors", "an answer of another model"),
-        ("short", "an answer of another model"),
-    ],
-)
-def test_another_answer_is_one_line(name, message, client, rest_port, images, capsys):
+@pytest.mark.parametrize("name", OTHER_ANSWERS)
+def test_another_answer_is_one_line(name, client, rest_port, images, capsys):
     assert client.main([images[0], f"--model={name}", "--host=127.0.0.1"]) == 1
+    message = OTHER_ANSWERS[name][1]
     assert re.fullmatch(f"error: .*{message}.*\n", capsys.readouterr().err)
 
 
@@ -122,13 +111,10 @@ def test_a_missing_image_or_server_is_one_line(client, images, capsys, monkeypat
     assert re.fullmatch("error: .*missing.jpg.*\n", capsys.readouterr().err)
     assert client.main([images[0], "--model=digits", "--host=no host"]) == 1
     assert re.fullmatch("error: http://no host:8501.*\n", capsys.readouterr().err)
+    refused = mock.Mock(side_effect=urllib.error.URLError("Connection refused"))
     monkeypatch.setattr(client.urllib.request, "urlopen", refused)
     assert client.main([images[0], "--model=digits"]) == 1
     assert "Connection refused>. Is the server running?" in capsys.readouterr().err
-
-
-def refused(*_, **__):
-    raise urllib.error.URLError("Connection refused")
 
 
 def test_over_grpc_an_error_is_one_line(client, images, capsys):

@@ -25,21 +25,11 @@ from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.support.tiny import tiny_variant
 
 # Each kind of token and of block; the performer with squeeze-excite reads digits below.
-MODELS = {
-    "transformer, ghost": {
-        "activation": "sigmoid",
-        "token_type": "transformer",
-        "block_type": "ghost",
-        "depth": 1,
-    },
-    "convolution, dense": {
-        "policy": "mixed_float16",
-        "token_type": "convolution",
-        "block_type": "dense",
-        "depth": (1, 1),
-        "growth_rate": 16,
-        "mlp_ratio": 2.0,
-    },
+GHOST = {"token_type": "transformer", "block_type": "ghost", "depth": 1}
+DENSE = {"token_type": "convolution", "block_type": "dense", "depth": (1, 1), "growth_rate": 16}
+MODELS = {  # sizes, activation, policy
+    "transformer, ghost": (GHOST, "sigmoid", None),
+    "convolution, dense": ({**DENSE, "mlp_ratio": 2.0}, "softmax", "mixed_float16"),
 }
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 NEEDED = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("nncf",)}
@@ -90,8 +80,7 @@ def written(plain, graph, format, folder, how=None):
 @pytest.fixture(params=MODELS, scope="module")
 def other(request, tmp_path_factory):
     """A plain model, its graph, images and Keras' probabilities in float32."""
-    fields = {"activation": "softmax", "policy": None, **MODELS[request.param]}
-    activation, policy = fields.pop("activation"), fields.pop("policy")
+    fields, activation, policy = MODELS[request.param]
 
     def build():
         variant = tiny_variant(image_size=32, **fields)
@@ -162,10 +151,6 @@ def in_float32(request, digits, tmp_path_factory):
     return request.param, export_model(digits[0], NAMES, folder, request.param)
 
 
-def size_of(folder):
-    return sum(path.stat().st_size for path in folder.iterdir())
-
-
 def disagreement(folder, format, digits):
     """The fraction of digits that are read otherwise than by Keras."""
     _, images, expected = digits
@@ -192,7 +177,8 @@ def test_quantized_digits_are_read_as_keras_reads_them(
     else:
         written(None, digits_graph, format, tmp_path, how)
     assert disagreement(tmp_path, format, digits) <= MAX_DISAGREEMENT[how]
-    assert size_of(tmp_path) < MAX_SIZE[how] * size_of(folder)
+    small, full = (sum(f.stat().st_size for f in each.iterdir()) for each in (tmp_path, folder))
+    assert small < MAX_SIZE[how] * full
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(model, tmp_path, monkeypatch):
@@ -203,15 +189,15 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(model, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+LITE = "tensorflow.lite"
+CONVERTER = f"{LITE}.TFLiteConverter.from_saved_model"
+
+
 @pytest.mark.parametrize(
     ("format", "place", "error"),
     [
         ("onnx", "keras.Model.export", "builtins.KeyError"),  # tf2onnx' rules raise anything
-        (
-            "litert",
-            "tensorflow.lite.TFLiteConverter.from_saved_model",
-            "tensorflow.lite.python.convert.ConverterError",
-        ),
+        ("litert", CONVERTER, f"{LITE}.python.convert.ConverterError"),
         ("openvino", "openvino.Core", "openvino.frontend.OpConversionFailure"),
         ("openvino", "openvino.Core", "builtins.RuntimeError"),
     ],
