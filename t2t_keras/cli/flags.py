@@ -73,29 +73,33 @@ def _flag(name: str, help: str, type: type = str, default: Any = None, **limits:
     return Setting(name=name, type=type, optional=False, default=default, help=help, **limits)
 
 
-def _define(flag: Setting, values: flags.FlagValues, default: Any) -> None:
+def _settings(*names: str) -> tuple[Setting, ...]:
+    """Settings of a run as flags, without defaults, which recipes or models decide."""
+    chosen = (setting for setting in settings() if setting.name in names or not names)
+    return tuple(dataclasses.replace(setting, default=None) for setting in chosen)
+
+
+def _define(flag: Setting, values: flags.FlagValues) -> None:
     if flag.type is bool:
-        flags.DEFINE_boolean(flag.name, default, flag.help, values)
+        flags.DEFINE_boolean(flag.name, flag.default, flag.help, values)
     else:
         parser = _PARSERS.get(flag.name) or _PARSERS[flag.type]
         parser = flags.EnumParser(list(flag.choices)) if flag.choices else parser
-        flags.DEFINE(parser, flag.name, default, flag.help, values)
+        flags.DEFINE(parser, flag.name, flag.default, flag.help, values)
 
 
 _DEBUG = _flag("debug", "Show the traceback of an error.", bool, False)
 _OVERWRITE = _flag("overwrite", "Replace an existing file.", bool, False)
-_NUM_HEADS = _flag(
-    "num_heads", "Attention heads of a checkpoint of unpublished sizes.", int, at_least=1
-)
+_NUM_HEADS = _flag("num_heads", "Attention heads, for sizes nobody published.", int, at_least=1)
 MODEL = (  # of every command that opens a MODEL
     _flag("labels", "File of class names, one per line; the model's, or ImageNet's, if not given."),
     _NUM_HEADS,
-    *(setting for setting in settings() if setting.name in ("crop_pct", "statistics")),
+    *_settings("crop_pct", "statistics"),
 )
 WEIGHTS = (  # of the commands that can also build a MODEL
     _flag("model", "Variant of a file of weights, such as t2t_vit_14."),
     _flag("weights", "Weights of a variant given by its name: imagenet (the default) or a file."),
-    *(setting for setting in settings() if setting.name == "image_size"),
+    *_settings("image_size"),
 )
 _PREDICT = (
     _flag("top", "Most probable classes of each image.", int, 5, at_least=1),
@@ -184,12 +188,11 @@ _VERBOSE = _flag(
     at_least=0,
     at_most=2,
 )
-_OF_EVALUATION = (
+_EVALUATE = _settings(
     *("dataset", "data_dir", "eval_split", "validation_split", "model", "image_size", "crop_pct"),
     *("statistics", "batch_size", "devices", "precision", "jit_compile", "on_bad_image"),
     "max_bad_fraction",
 )
-_EVALUATE = tuple(setting for setting in settings() if setting.name in _OF_EVALUATION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,10 +206,6 @@ class Command:
     examples: tuple[str, ...]
     flags: tuple[Setting, ...]
     positionals: tuple[str, ...] = ()
-
-    def default(self, flag: Setting) -> Any:
-        """Returns the default of a flag; None for settings, which recipes or models decide."""
-        return None if flag in settings() else flag.default
 
 
 _ANY_MODEL = (
@@ -222,7 +221,7 @@ COMMANDS = {
             "--dataset=images/ --weights=imagenet --model=t2t_vit_14 --transfer --epochs=10",
             "--flagfile=configs/t2t_vit_14.flags --data_dir=DATASETS",
         ),
-        (*_RUN, _VERBOSE, _DEBUG, *settings()),
+        (*_RUN, _VERBOSE, _DEBUG, *_settings()),
     ),
     "evaluate": Command(
         "Measures a model's accuracy. WEIGHTS are a run's folder, a file of weights, or imagenet "
@@ -268,7 +267,7 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     """
     command, values = COMMANDS[name], flags.FlagValues()
     for flag in command.flags:
-        _define(flag, values, command.default(flag))
+        _define(flag, values)
     values.set_gnu_getopt(True)
     _, *others = values([name, *arguments])
     for flag in command.flags:
@@ -289,7 +288,7 @@ def pick(values: flags.FlagValues, chosen: Iterable[Setting]) -> dict[str, Any]:
 def help_of(name: str, arguments: Sequence[str]) -> str:
     """Returns the help of a command, with the defaults that its recipe has for the arguments."""
     command = COMMANDS[name]
-    defaults = {flag.name: command.default(flag) for flag in command.flags}
+    defaults = {flag.name: flag.default for flag in command.flags}
     defaults |= _recipe(arguments) if name == "train" else {}
     usage = " ".join(["usage: t2t-keras", name, *command.positionals, "[--FLAG=VALUE ...]"])
     examples = [f"  t2t-keras {name} {example}" for example in command.examples]

@@ -15,6 +15,7 @@ from t2t_keras.training.sources import RunSources
 from tests.support.training.forked import result_of
 
 NAMES = ("ash", "elm")
+PLOTS = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
 SCORES = Scores(
     accuracy=0.5,
     top5_accuracy=1.0,
@@ -45,7 +46,7 @@ def source(tmp_path_factory):
 def drawn(monkeypatch):
     """The arguments of each plot."""
     calls = {}
-    for name in ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes"):
+    for name in PLOTS:
         monkeypatch.setattr(report, name, lambda *given, name=name: calls.update({name: given}))
     return calls
 
@@ -73,8 +74,7 @@ def fake_writers(monkeypatch):
     def export(model, path, version):
         write(path.parent / "1")
 
-    plots = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
-    for name in ("write_model", "write_labels", "_write_table", *plots):
+    for name in ("write_model", "write_labels", "_write_table", *PLOTS):
         monkeypatch.setattr(report, name, write)
     monkeypatch.setattr(report, "_images_at", lambda places, source: places)
     monkeypatch.setattr(report, "_show_in_tensorboard", lambda folder, plots: None)
@@ -124,9 +124,6 @@ def test_each_plot_gets_its_part_of_the_result(source, result, drawn, tmp_path):
     assert [image.shape for image in images] == [(18, 20 + n, 3) for n in (4, 1, 3)]
     assert [tuple(image[0, 0]) for image in images] == [color(n) for n in (4, 1, 3)]
     assert captions == ["98.7% ash\nlabel: elm", "75.0% elm\nlabel: ash", "50.0% ash\nlabel: elm"]
-
-
-def test_without_mistakes_their_plot_is_empty_and_no_image_is_read(source, result, drawn, tmp_path):
     perfect = dataclasses.replace(SCORES, mistakes=())
     draw(source, dataclasses.replace(result, scores=perfect), tmp_path)
     assert drawn["plot_mistakes"][:2] == ([], [])

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 from keras.saving import load_model
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from t2t_keras.cli import train as module
+from t2t_keras.cli.flags import parse
 from t2t_keras.cli.main import main
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.weights.convert import write_model
@@ -23,14 +23,6 @@ from tests.support.running import ROOT, SETTINGS, train_line
 @pytest.fixture
 def metrics(finished) -> dict:
     return json.loads((finished.folder / "metrics.json").read_text())
-
-
-def test_the_output_has_the_results_and_next_steps(finished, metrics):
-    assert finished.folder.name.endswith("-little-16x24")
-    assert f"6 test images: top-1 {metrics['test_accuracy']:.2%}, after " in finished.stdout
-    assert "classified by the SavedModel" in finished.stdout
-    assert f"-m t2t_keras evaluate {finished.folder}" in finished.stdout
-    assert "INFO" not in finished.stderr
 
 
 def test_a_run_leaves_all_its_files(finished):
@@ -69,6 +61,12 @@ def test_the_report_has_the_scores_of_each_class(finished, metrics):
 
 
 def test_metrics_hold_the_result_and_every_setting(finished, metrics):
+    """The output repeats the result, and has the next steps."""
+    assert finished.folder.name.endswith("-little-16x24")
+    assert f"6 test images: top-1 {metrics['test_accuracy']:.2%}, after " in finished.stdout
+    assert "classified by the SavedModel" in finished.stdout
+    assert f"-m t2t_keras evaluate {finished.folder}" in finished.stdout
+    assert "INFO" not in finished.stderr
     assert 0 <= metrics["test_accuracy"] <= 1
     assert metrics["test_images"] == 6 and metrics["train_images"] == 18
     assert metrics["selected_on"] == "the 6 images that the test accuracy is measured on"
@@ -124,12 +122,9 @@ def test_a_signal_ends_with_how_to_resume(number, code, given, tmp_path, monkeyp
     monkeypatch.setattr("sys.argv", ["train_keras.py", *given])
     assert main(train_line(tmp_path, "that", dataset="digits")) == code
     output = capsys.readouterr()
-    _, *command = shlex.split(output.out.splitlines()[-1])
-    read = flags.FlagValues()
-    flags.DEFINE_string("run_name", None, "", flag_values=read)
-    flags.DEFINE_bool("resume", True, "", flag_values=read)
-    flags.DEFINE_integer("epochs", None, "", flag_values=read)
-    assert read(command) == ["train_keras.py"]
+    _, script, *arguments = shlex.split(output.out.splitlines()[-1])
+    read, others = parse("train", arguments)
+    assert (script, others) == ("train_keras.py", [])
     assert (read.run_name, read.resume, read.epochs) == ("that", True, 3)
     assert f"Stopped by {number.name}" in output.err
 
