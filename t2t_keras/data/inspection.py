@@ -59,12 +59,6 @@ class Inspection:
     bad_images: tuple[BadImage, ...] = ()  # in the split's order
     empty_classes: tuple[int, ...] = ()  # labels of which only bad images were found
 
-    @classmethod
-    def from_json(cls, found: dict) -> "Inspection":
-        """Rebuilds one from `dataclasses.asdict` after JSON."""
-        bad = tuple(BadImage(**image) for image in found["bad_images"])
-        return cls(**{**found, "bad_images": bad, "empty_classes": tuple(found["empty_classes"])})
-
     @property
     def bad_places(self) -> list[int]:
         """Places of `bad_images`, in the split's order."""
@@ -103,11 +97,8 @@ def _state(path: str) -> tuple[int, int] | None:
 def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> Inspection:
     """Reads every image of a split once and finds those that cannot be trained on.
 
-    Where all are decoded, exactly those are found that `decode_image` refuses, together with
-    files and records that cannot be read and labels out of range. Otherwise all are read, but of
-    JPEG and PNG files only those are decoded that do not begin and end as such, or declare too
-    many pixels: damage in the middle of a file is left to be met in training.
-    `whole` decides it; None decodes all of up to `WHOLE_LIMIT` images.
+    `whole` decodes all of them; otherwise JPEG and PNG files are decoded only where they do not end
+    as such or declare too many pixels. None stands for `split.size <= WHOLE_LIMIT`.
     """
     whole = split.size <= WHOLE_LIMIT if whole is None else whole
     started = time.monotonic()
@@ -261,17 +252,22 @@ def check_images(
     }
     if not skipping:
         _refuse(found)
-    for part, inspection in found.items():
-        _check_rest(part, inspection, class_names, max_bad_fraction)
-    usable = {part: _without(part, split, found[part]) for part, split in splits.items()}
+    usable = {
+        part: _without_bad(part, split, found[part], class_names, max_bad_fraction)
+        for part, split in splits.items()
+    }
     return CheckedSplits(usable, found, skipping)
 
 
 def _read(path: Path) -> dict[str, Inspection]:
     """Reads what `CheckedSplits.write` wrote; nothing where it cannot be read."""
+    found = {}
     try:
-        found = json.loads(path.read_bytes())
-        return {part: Inspection.from_json(one) for part, one in found.items()}
+        for part, fields in json.loads(path.read_bytes()).items():
+            fields["bad_images"] = tuple(BadImage(**image) for image in fields["bad_images"])
+            fields["empty_classes"] = tuple(fields["empty_classes"])
+            found[part] = Inspection(**fields)
+        return found
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -296,30 +292,26 @@ def _refuse(inspections: Mapping[str, Inspection]) -> None:
         )
 
 
-def _check_rest(
-    part: str, inspection: Inspection, class_names: Sequence[str], max_fraction: float
-) -> None:
-    lost, size = len(inspection.bad_images), inspection.size
-    if lost > max_fraction * size or lost == size:
+def _without_bad(
+    part: str, split: Split, inspection: Inspection, class_names: Sequence[str], most: float
+) -> Split:
+    """Leaves a part's bad images out; refuses more than that fraction, or all of a class."""
+    lost, size, listed = len(inspection.bad_images), split.size, _listed(inspection.bad_images)
+    if lost > most * size or lost == size:
         raise DataError(
-            f"`max_bad_fraction`={max_fraction:g} is exceeded: {lost:,} of the {size:,} images of "
-            f"the part {part!r} cannot be used. {_ADVICE}, or raise it."
-            f"{_listed(inspection.bad_images)}"
+            f"`max_bad_fraction`={most:g} is exceeded: {lost:,} of the {size:,} images of "
+            f"the part {part!r} cannot be used. {_ADVICE}, or raise it.{listed}"
         )
     if inspection.empty_classes:
         names = ", ".join(repr(class_names[label]) for label in inspection.empty_classes[:_SHOWN])
         raise DataError(
             f"`on_bad_image`=skip leaves no image in the part {part!r} of {names}. "
-            f"{_ADVICE}.{_listed(inspection.bad_images)}"
+            f"{_ADVICE}.{listed}"
         )
-
-
-def _without(part: str, split: Split, inspection: Inspection) -> Split:
-    if not inspection.bad_images:
+    if not lost:
         return split
     message = "%d of %d images of the part %r are left out, see %s:%s"
-    counts = (len(inspection.bad_images), inspection.size, part, SKIPPED_NAME)
-    _log.warning(message, *counts, _listed(inspection.bad_images))
+    _log.warning(message, lost, size, part, SKIPPED_NAME, listed)
     return split.without(inspection.bad_places)
 
 

@@ -35,7 +35,6 @@ from t2t_keras.images.resize import Size, cover_size, target_size
 _UNREADABLE = "t2t_keras: cannot read <"
 _LABEL = "t2t_keras: bad label <"
 _CLOSE = "> of the dataset"
-_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 @contextlib.contextmanager
@@ -48,17 +47,15 @@ def image_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        explained = _explain(error.message)
-        if explained is None:
+        found = re.search(f"({_UNREADABLE}|{_LABEL})(.*?){_CLOSE}", error.message, re.DOTALL)
+        if found is None:
             raise
-        raise DataError(explained) from error
+        # TensorFlow escapes the strings in an assertion's message, byte by byte.
+        name = os.fsencode(found[2]).decode("unicode_escape").encode("latin-1")
+        raise DataError(_explain(found[1], os.fsdecode(name))) from error
 
 
-def _explain(message: str) -> str | None:
-    found = re.search(f"({_UNREADABLE}|{_LABEL})(.*?){_CLOSE}", message, re.DOTALL)
-    if found is None:
-        return None
-    kind, name = found[1], _unescaped(found[2])
+def _explain(kind: str, name: str) -> str:
     if kind == _LABEL:
         return f"{name}. Correct the labels, or choose a labeled split."
     if os.path.isfile(name):
@@ -70,17 +67,6 @@ def _explain(message: str) -> str | None:
         f"{name}: cannot be read. It is damaged, or no JPEG, PNG, WebP, GIF or BMP; convert, "
         "replace or remove it."
     )
-
-
-def _unescaped(text: str) -> str:
-    """Undoes what TensorFlow does to the strings in an assertion's message."""
-
-    def plain(match):
-        code = match[1]
-        octal = len(code) == 3
-        return bytes([int(code, 8)]) if octal else _ESCAPED.get(code, code)
-
-    return os.fsdecode(re.sub(rb"\\([0-7]{3}|.)", plain, os.fsencode(text)))
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
@@ -230,10 +216,9 @@ def eval_dataset(
 
 
 def batch_names(source: Source, batch_size: int, seed: int, epoch: int, step: int) -> list[str]:
-    """Names the images of a batch of `train_dataset`, in its order, for messages.
+    """Names the images of a batch of `train_dataset`, in its order; `step` counts in its epoch.
 
-    For records, which do not say where they were stored, it is one line with the places in the
-    epoch's order. Epochs and steps count from 0, steps within their epoch.
+    Records do not say where they were stored: they get one line, with the places in the order.
     """
     names = source.train_split.names(order_seed(seed, epoch))
     first = step * batch_size
@@ -277,13 +262,10 @@ def _read_batches(
     batch_size: int,
     *params: tf.data.Dataset,
 ) -> tf.data.Dataset:
-    """Makes an image and a label of every numbered key, in order and in batches.
+    """Makes an image and a label of every (epoch, place, key), in order and in batches.
 
-    An example that fails is dropped first, and found missing by its number in the batch: tf.data's
-    own error would not say which file it was.
-
-    Elements of `keys` and `names` are (epoch, place in the epoch, key or name for a message).
-    `prepare` is graph code: key and params -> (height, width, 3) uint8 and () int32 label.
+    An example that fails is dropped first, and found missing by its place: tf.data's error would
+    not name the file, as `names` does. `prepare` makes uint8 and int32 of a key and its params.
     """
 
     def numbered(key, *params):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from t2t_keras.errors import check
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD
 from t2t_keras.images.decode import read_rgb
 from t2t_keras.images.resize import Size, cover_size, resize_and_crop, target_size
@@ -53,11 +54,8 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
         ValueError: `data_format` is neither of the two, or the channel axis is not 3 long.
     """
     data_format = data_format or keras.config.image_data_format()
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            "`data_format` must be 'channels_last' or 'channels_first'. "
-            f"Received: data_format={data_format}"
-        )
+    known = data_format in ("channels_last", "channels_first")
+    check(known, "data_format", data_format, "'channels_last' or 'channels_first'")
     tensor = ops.is_tensor(x) or isinstance(x, keras.KerasTensor)
     x = ops.cast(x, "float32") if tensor else np.asarray(x, dtype="float32")
     axis = -1 if data_format == "channels_last" else -3

@@ -36,8 +36,7 @@ def resized_size(
     """Computes the smallest (height, width) of the image's aspect that covers `cover`.
 
     For a square `cover` this is torchvision's `Resize(side)`: the shorter side becomes `side`,
-    the longer one `int(side * long / short)`. Sides are integers, or integer tensors with their
-    backend's `maximum`.
+    the longer one `int(side * long / short)`. Tensors need their backend's `maximum`.
     """
     return (
         maximum(cover[0], cover[1] * height // width),
@@ -53,13 +52,7 @@ def crop_offset(resized: Any, target: Any) -> Any:
 
 
 def resize_and_crop(image: np.ndarray, target: Size, crop_pct: float) -> np.ndarray:
-    """Resizes an (h, w, 3) uint8 image with Pillow's antialiased bicubic filter; takes its center.
-
-    Args:
-        image: (h, w, 3) uint8.
-        target: (height, width) of the result.
-        crop_pct: Fraction of the resized image's covered side that the crop keeps, in (0, 1].
-    """
+    """Resizes an (h, w, 3) uint8 image with Pillow's antialiased bicubic filter, to its center."""
     height, width = image.shape[:2]
     resized = resized_size(height, width, cover_size(target, crop_pct))
     top, left = (crop_offset(resized[i], target[i]) for i in (0, 1))

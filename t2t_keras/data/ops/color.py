@@ -134,10 +134,7 @@ def _places(image: tf.Tensor) -> tf.Tensor:
 
 
 def sample_jitter(strength: float, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples the order of brightness (0), contrast (1) and saturation (2), and their factors.
-
-    The order is (3,) int32, the factors (3,) float32 in [max(0, 1 - strength), 1 + strength].
-    """
+    """Samples the order of brightness (0), contrast (1) and saturation (2), and their factors."""
     order_seed, factor_seed = split_seed(seed, 2)
     order = tf.argsort(tf.random.stateless_uniform((3,), order_seed))
     lowest, highest = max(0.0, 1.0 - strength), 1.0 + strength
@@ -145,11 +142,7 @@ def sample_jitter(strength: float, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
 
 
 def color_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    """Changes brightness, contrast and saturation of a uint8 image, in random order.
-
-    Reference: torchvision's `ColorJitter` on Pillow's images; timm 0.3.4 uses it where neither
-    RandAugment nor AutoAugment is on.
-    """
+    """Changes brightness, contrast and saturation in random order: torchvision's `ColorJitter`."""
     order, factors = sample_jitter(strength, seed)
     shape = image.shape
     for op in tf.unstack(order):

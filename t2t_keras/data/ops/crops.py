@@ -34,10 +34,7 @@ def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tenso
 
 
 def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor) -> tf.Tensor:
-    """Resizes as the evaluation does, a little larger at random, and crops a window anywhere.
-
-    Shifts and scales small images such as digits without turning, mirroring or squeezing them.
-    """
+    """Resizes as the evaluation does, a little larger at random, and crops a window anywhere."""
     zoom, place = split_seed(seed, 2)
     kept = crop_pct * tf.random.stateless_uniform((), zoom, _LIGHT_ZOOM, 1.0)
     cover = [tf.cast(tf.cast(side, tf.float32) / kept, tf.int32) for side in target]
@@ -50,11 +47,10 @@ def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor)
 class Window(NamedTuple):
     """The part of an image that a random resized crop keeps."""
 
-    top: tf.Tensor  # () int32, as the next three
+    top: tf.Tensor  # () int32, as the others
     left: tf.Tensor
     height: tf.Tensor  # at least 1, as the width
     width: tf.Tensor
-    bicubic: tf.Tensor  # () bool; bilinear where false
 
     @property
     def rows(self) -> slice:
@@ -85,10 +81,9 @@ def sample_crops(seed: tf.Tensor, images: int, area: Range, ratio: Range) -> Cro
 
 
 def window_of(size: tf.Tensor, params: CropParams, ratio: Range | tf.Tensor) -> Window:
-    """Finds the window of one image of the size (height, width).
+    """Finds the first of ten samples that fits an image, else the largest centered one in `ratio`.
 
-    It is the first of ten samples that fits the image, else the largest centered one whose aspect
-    is in `ratio` (timm 0.3.4, `RandomResizedCropAndInterpolation`).
+    Reference: timm 0.3.4, `RandomResizedCropAndInterpolation`.
     """
     full = tf.cast(size, tf.float32)
     tries = tf.round(params.sides * tf.sqrt(tf.reduce_prod(full)))
@@ -99,14 +94,11 @@ def window_of(size: tf.Tensor, params: CropParams, ratio: Range | tf.Tensor) -> 
     spare = full - kept
     inside = tf.minimum(tf.floor(params.place * (spare + 1.0)), spare)
     offset = tf.where(first < _CROP_TRIES, inside, tf.floor(spare / 2.0))
-    return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)), params.bicubic)
+    return Window(*tf.unstack(tf.cast(tf.concat([offset, kept], 0), tf.int32)))
 
 
 def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tensor:
-    """Resizes an (h, w, 3) uint8 window bicubically, or bilinearly where `bicubic` is false.
-
-    Pixels are Pillow's, but for some 2% of a bilinear image's values, a level off.
-    """
+    """Resizes a window, bilinearly if not `bicubic`: then 2% of the values are a level off."""
     return _resized_window(window, target, (0, 0), target, bicubic)
 
 

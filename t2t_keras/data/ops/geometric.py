@@ -25,12 +25,9 @@ _BORDER = 2  # pixels a side that the wider filter may reach over
 
 
 def rotate(image: tf.Tensor, degrees: Any, bicubic: Any, fill: Any) -> tf.Tensor:
-    """Rotates as `Image.rotate`: counter-clockwise around the center.
-
-    Interpolation is bilinear where `bicubic` is false; `fill` colors what comes from outside.
-    """
+    """Rotates as `Image.rotate`: counter-clockwise, bilinearly where `bicubic` is false."""
     radians = tf.cast(degrees, tf.float64) * (math.pi / 180.0)
-    pixels, place, *rest = _turned_places(image, tf.cos(radians), tf.sin(radians))
+    pixels, place, *rest = _source_points(image, tf.cos(radians), tf.sin(radians))
 
     def mixed(mix, first, end):
         reach = tf.range(first, end)
@@ -54,7 +51,7 @@ def shear_x(image: tf.Tensor, factor: Any, bicubic: Any, fill: Any) -> tf.Tensor
 
 def shear_y(image: tf.Tensor, factor: Any, bicubic: Any, fill: Any) -> tf.Tensor:
     """Takes column x from `factor` * (x + 1/2) pixels further down; the rest as `rotate`."""
-    return _turned_over(shear_x(_turned_over(image), factor, bicubic, fill))
+    return _transpose(shear_x(_transpose(image), factor, bicubic, fill))
 
 
 def translate_x(image: tf.Tensor, pixels: Any, bicubic: Any, fill: Any) -> tf.Tensor:
@@ -65,27 +62,24 @@ def translate_x(image: tf.Tensor, pixels: Any, bicubic: Any, fill: Any) -> tf.Te
 
 def translate_y(image: tf.Tensor, pixels: Any, bicubic: Any, fill: Any) -> tf.Tensor:
     """Takes everything from `pixels`, a float, further down; the rest as `rotate`."""
-    return _turned_over(translate_x(_turned_over(image), pixels, bicubic, fill))
+    return _transpose(translate_x(_transpose(image), pixels, bicubic, fill))
 
 
 def _shifted_rows(image: tf.Tensor, shifts: tf.Tensor, bicubic: Any, fill: Any) -> tf.Tensor:
     """Takes every row from its (h,) float64 shift further right."""
-    return _on_rows(_from_columns(image, shifts), shifts, bicubic, tf.cast(fill, tf.uint8))
+    return _on_rows(_shifted_pixels(image, shifts), shifts, bicubic, tf.cast(fill, tf.uint8))
 
 
 # TensorFlow's own transpose takes three times as long.
 @compiled(input_signature=[_IMAGE])
-def _turned_over(image: tf.Tensor) -> tf.Tensor:
+def _transpose(image: tf.Tensor) -> tf.Tensor:
     """Makes rows of columns."""
     return tf.transpose(image, (1, 0, 2))
 
 
 @compiled(input_signature=[_IMAGE, _SHIFTS])
-def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
-    """Takes every row from its shift, the outermost pixels repeated; (h, w + 3, 3) uint8.
-
-    The first column lies before the shift's integer part.
-    """
+def _shifted_pixels(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
+    """Takes every row from one pixel before its shift, the outermost repeated; (h, w + 3, 3)."""
     height, width = tf.unstack(tf.shape(image)[:2])
     starts = tf.cast(tf.floor(shifts), tf.int32)[:, None]
     columns = tf.clip_by_value(starts + tf.range(-1, width + 2), 0, width - 1)
@@ -96,7 +90,7 @@ def _from_columns(image: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
 def _on_rows(
     pixels: tf.Tensor, shifts: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
 ) -> tf.Tensor:
-    """Interpolates what `_from_columns` made."""
+    """Interpolates what `_shifted_pixels` made."""
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1] - 3
     values = tf.cast(tf.reshape(pixels, (height, -1)), tf.float32)
     taps = [values[:, 3 * start : 3 * (start + width)] for start in range(4)]
@@ -114,13 +108,12 @@ def _on_rows(
 
 
 @compiled(input_signature=[_IMAGE, *[tf.TensorSpec((), tf.float64)] * 2])
-def _turned_places(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def _source_points(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Finds the point that every pixel of a turned image comes from.
 
-    Returns:
-        The flat bordered image, a pixel a uint32: a third of the look-ups; the place in it of the
-        pixel before that point, (h * w,) int32; how far the point lies right and down of it,
-        float32 in [0, 1), and true where it lies in the image, bool, all (h * w,).
+    Returns the flat bordered image, a pixel a uint32 (a third of the look-ups); and, (h * w,) each,
+    the place in it of the pixel before that point, how far right and down of it the point lies, in
+    [0, 1), and true where the point lies in the image.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     y_end, x_end = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
@@ -163,7 +156,7 @@ def _on_plane(
     inside: tf.Tensor,
     fill: tf.Tensor,
 ) -> tf.Tensor:
-    """Interpolates between the `_taps` of `_turned_places`; (h * w, 3) uint8."""
+    """Interpolates between the `_taps` of `_source_points`; (h * w, 3) uint8."""
     # A channel after the other, each of all pixels: XLA is faster on a long last axis.
     shifts = tf.constant([0, 8, 16], tf.uint32)[:, None]
     rows = [

@@ -2,7 +2,7 @@
 
 Three more are in the shape of the code: TensorFlow and XLA are fast where the last axis is long, so
 pixels are reshaped to (rows, 3 * columns); an op on strided or transposed values goes value by
-value, so what is scaled or sliced is laid out in rows first; and draws are made for a whole batch
+value, so what is scaled or sliced is laid out in rows first; and a whole batch is sampled
 at once, as an op costs more than what it computes for one image.
 
 XLA evaluates a value again in each of its uses and contracts products and sums into one rounding
@@ -47,8 +47,8 @@ def plain_options() -> tf.data.Options:
 def drop_failing(examples: tf.data.Dataset) -> tf.data.Dataset:
     """Drops the elements whose computation fails.
 
-    Of a TFRecord file that cannot be opened it would try the same one for ever
-    (tensorflow/tensorflow#25700), so files are checked before: `sources.tfds`.
+    A TFRecord file that cannot be opened would be retried forever (tensorflow/tensorflow#25700),
+    so `sources.tfds` checks the files before.
     """
     return examples.ignore_errors(log_warning=False)
 

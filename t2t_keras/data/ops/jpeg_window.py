@@ -35,9 +35,8 @@ _CONTENTS, _SIZE = tf.TensorSpec((), tf.string), tf.TensorSpec((2,), tf.int32)
 def decode_window(contents: tf.Tensor, params: CropParams, ratio: tf.Tensor) -> tf.Tensor:
     """Decodes the window of a random resized crop, with the pixels of `decode_image`.
 
-    Of an upright JPEG the window alone is decoded, so damage below it, or right of it, is met in an
-    epoch whose window reaches it. A file that does not end as a JPEG is decoded whole: one that
-    was cut off always fails.
+    Of an upright JPEG the window alone is decoded, so damage outside of it is not met. A file that
+    does not end as a JPEG is decoded whole: one that was cut off always fails.
     """
     size, orientation = plain_jpeg(contents)
     complete = tf.strings.substr(contents, -len(_END), len(_END)) == _END

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: every image of a batch mixed with the one as far from the batch's other end.
+"""Mixup and cutmix: image i of a batch of B is mixed with image B - 1 - i.
 
 All images of a batch are mixed alike, as in the authors' training.
 

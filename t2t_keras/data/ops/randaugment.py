@@ -1,4 +1,7 @@
-"""RandAugment as timm 0.3.4 does it, in a graph."""
+"""RandAugment in a graph.
+
+Reference: arXiv:1909.13719; timm 0.3.4, `rand_augment_transform`.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -31,11 +34,7 @@ class RandAugmentParams(NamedTuple):
 
 def sample_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> RandAugmentParams:
     """Samples the ops of so many images."""
-    parts = (
-        3 * config.count,
-        config.count,
-        len(OPS) if config.weighted else config.count,
-    )
+    parts = (3 * config.count, config.count, len(OPS) if config.weighted else config.count)
     draws = tf.random.stateless_uniform((images, sum(parts)), seed, _LEAST)
     choices, normals, chosen = tf.split(draws, parts, axis=1)
     if config.weighted:
@@ -74,12 +73,7 @@ def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Te
 def rand_augment(
     image: tf.Tensor, params: RandAugmentParams, fill: tuple[int, int, int] = MEAN_COLOR
 ) -> tf.Tensor:
-    """Applies one row of sampled ops to an (h, w, 3) uint8 image, one after the other.
-
-    `fill` is the color of what a geometric op brings in from outside.
-
-    Reference: arXiv:1909.13719; timm 0.3.4, `rand_augment_transform`.
-    """
+    """Applies one row of sampled ops; `fill` is the color of what comes from outside the image."""
     shape = image.shape
     fields = (tf.where(params.applied, params.op, _NOTHING), params.amount, params.bicubic)
     for op in zip(*map(tf.unstack, fields), strict=True):
@@ -93,20 +87,25 @@ _SIGNATURE = (
     tf.TensorSpec((), tf.bool),
     tf.TensorSpec((3,), tf.uint8),
 )
+
+
+def _with_amount(function: Callable, dtype: tf.DType) -> Callable[..., tf.Tensor]:
+    """Adapts a color op, which needs no filter and no fill color."""
+    return lambda image, amount, *_: function(image, tf.cast(amount, dtype))
+
+
 _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = {
     "AutoContrast": lambda image, *_: color_ops.auto_contrast(image),
     "Equalize": lambda image, *_: color_ops.equalize(image),
     "Invert": lambda image, *_: color_ops.invert(image),
     "Rotate": geometric_ops.rotate,
-    "Posterize": lambda image, bits, *_: color_ops.posterize(image, tf.cast(bits, tf.int32)),
-    "Solarize": lambda image, start, *_: color_ops.solarize(image, tf.cast(start, tf.int32)),
-    "SolarizeAdd": lambda image, more, *_: color_ops.solarize_add(image, tf.cast(more, tf.int32)),
-    "Color": lambda image, factor, *_: color_ops.color(image, tf.cast(factor, tf.float32)),
-    "Contrast": lambda image, factor, *_: color_ops.contrast(image, tf.cast(factor, tf.float32)),
-    "Brightness": lambda image, factor, *_: color_ops.brightness(
-        image, tf.cast(factor, tf.float32)
-    ),
-    "Sharpness": lambda image, factor, *_: color_ops.sharpness(image, tf.cast(factor, tf.float32)),
+    "Posterize": _with_amount(color_ops.posterize, tf.int32),
+    "Solarize": _with_amount(color_ops.solarize, tf.int32),
+    "SolarizeAdd": _with_amount(color_ops.solarize_add, tf.int32),
+    "Color": _with_amount(color_ops.color, tf.float32),
+    "Contrast": _with_amount(color_ops.contrast, tf.float32),
+    "Brightness": _with_amount(color_ops.brightness, tf.float32),
+    "Sharpness": _with_amount(color_ops.sharpness, tf.float32),
     "ShearX": geometric_ops.shear_x,
     "ShearY": geometric_ops.shear_y,
     "TranslateX": lambda image, fraction, *outside: geometric_ops.translate_x(

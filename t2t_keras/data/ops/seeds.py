@@ -1,8 +1,7 @@
 """Seeds that are functions of (run, epoch, step), and the rows of a batch that a process decodes.
 
-The shards of a batch make up the whole batch, in another order. Mixing pairs each row of a batch
-with the one as far from its other end: a shard holds both or neither, in the order in which the
-shard's two ends pair them again.
+The shards of a batch make up the whole batch, in another order. Mixing pairs row i of a batch with
+row B - 1 - i: a shard holds both or neither, and its own rows i and b - 1 - i are such pairs again.
 """
 
 import dataclasses
@@ -33,28 +32,17 @@ def split_seed(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
 
 
 def _seed(seed: int, purpose: int, epoch: Any, index: Any) -> tf.Tensor:
-    """Packs all four into one seed: a hash costs ten times as much.
-
-    TensorFlow scrambles a seed before it samples, so neighboring seeds are independent.
-    """
+    """Packs all four into one seed, as a hash costs ten times as much; TensorFlow scrambles it."""
     epoch, index = (tf.cast(number, tf.int64) for number in (epoch, index))
     return tf.stack([seed, (epoch * _PLACES + index) * 2 + purpose])
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The part of every batch that one of several processes decodes.
+    """The part of every batch that one of several processes decodes."""
 
-    Args:
-        index: The process' number, from 0.
-        count: Number of processes; at least 1.
-
-    Raises:
-        ValueError: `index` is not below `count`.
-    """
-
-    index: int = 0
-    count: int = 1
+    index: int = 0  # the process' number, from 0
+    count: int = 1  # of processes
 
     def __post_init__(self):
         expected = f"in 0..{self.count - 1}, as `count` says"

@@ -60,27 +60,19 @@ def _not_jpeg(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
-    lossless = _little_endian(header[21:25])
-    height, width = tf.case(
-        [
-            (
-                _begins(header[12:], b"VP8X"),
-                lambda: (_little_endian(header[27:30]) + 1, _little_endian(header[24:27]) + 1),
-            ),
-            (
-                _begins(header[12:], b"VP8L"),
-                lambda: ((lossless // 16384) % 16384 + 1, lossless % 16384 + 1),
-            ),
-        ],
-        default=lambda: (
-            _little_endian(header[28:30]) % 16384,
-            _little_endian(header[26:28]) % 16384,
-        ),
+    extended, lossless = (_begins(header[12:], kind) for kind in (b"VP8X", b"VP8L"))
+    bits = _little_endian(header[21:25])
+    sizes = (  # (height, width) in each kind of header
+        (_little_endian(header[27:30]) + 1, _little_endian(header[24:27]) + 1),
+        (bits // 16384 % 16384 + 1, bits % 16384 + 1),
+        (_little_endian(header[28:30]) % 16384, _little_endian(header[26:28]) % 16384),
+    )
+    height, width = tf.unstack(
+        tf.where(extended, sizes[0], tf.where(lossless, sizes[1], sizes[2])), 2
     )
     # TensorFlow writes four channels of such an animation into memory for three.
     animated, alpha = header[20] // 2 % 2 > 0, header[20] // 16 % 2 > 0
-    unsafe = _begins(header[12:], b"VP8X") & animated & ~alpha
-    safe = assert_op(~unsafe, "an animated WebP without alpha")
+    safe = assert_op(~(extended & animated & ~alpha), "an animated WebP without alpha")
     with tf.control_dependencies([safe]), small_enough(height, width):
         return without_alpha(_decode_any(contents))
 

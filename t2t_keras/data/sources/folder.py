@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from t2t_keras.errors import DataError, check
@@ -36,55 +36,44 @@ def scan_folder(root: Path, validation_split: float, evaluation_only: bool) -> F
     """Lists ROOT/train/CLASS/* and ROOT/val/CLASS/*, or splits ROOT/CLASS/*.
 
     ImageNet is also read as Kaggle hands it out: ROOT/ILSVRC/Data/CLS-LOC/train/CLASS/*, with
-    val/* beside it and its labels in ROOT/LOC_val_solution.csv.
-
-    Where there is no val/, `validation_split` of each class is evaluated on. Raises a DataError if
-    the folder holds no usable dataset.
+    val/* beside it and its labels in ROOT/LOC_val_solution.csv. Where there is no val/,
+    `validation_split` of each class is evaluated on.
     """
     root = image_root(root)
-    folders = _parts(root)
-    evaluation = next((folders[name] for name in EVAL_FOLDERS if name in folders), None)
+    train = next(iter(_parts(root, (TRAIN_FOLDER,))), None)
+    evaluation = next(iter(_parts(root, EVAL_FOLDERS)), None)
     if evaluation is None:
-        evaluation = _flat_evaluation(root, TRAIN_FOLDER in folders and not validation_split)
-    if TRAIN_FOLDER not in folders and evaluation is None:
-        classes = _scan_classes(root)
-        return (
-            FolderImages({}, classes)
-            if evaluation_only
-            else _split(root, classes, validation_split)
-        )
-    single = evaluation is None or not validation_split
+        evaluation = _flat_evaluation(root, train is not None and not validation_split)
+    if evaluation is None:
+        folder = train or root
+        classes = _scan_classes(folder)
+        if evaluation_only and train is None:
+            return FolderImages({}, classes)
+        return _split(folder, classes, validation_split)
     expected = f"0 where {evaluation} holds evaluation images"
-    check(single, "validation_split", validation_split, expected)
-    if evaluation_only and evaluation is not None:
+    check(not validation_split, "validation_split", validation_split, expected)
+    if evaluation_only:
         return FolderImages({}, _scan_evaluation(evaluation))
-    if TRAIN_FOLDER not in folders:
+    if train is None:
         raise DataError(
             f"{root}: there is {evaluation.name}/ but no {TRAIN_FOLDER}/ with class folders. "
             "Add it, or open for evaluation only."
         )
-    train = _scan_classes(folders[TRAIN_FOLDER])
-    if evaluation is None:
-        return _split(folders[TRAIN_FOLDER], train, validation_split)
-    images = FolderImages(train, _scan_evaluation(evaluation))
-    _check_same_classes(folders[TRAIN_FOLDER], evaluation, images)
+    images = FolderImages(_scan_classes(train), _scan_evaluation(evaluation))
+    _check_same_classes(train, evaluation, images)
     return images
 
 
-def _parts(root: Path) -> dict[str, Path]:
-    """Folders named as parts of a dataset; one without subfolders is a class, such as trains."""
-    return {name: folder for name, folder in _named(root).items() if _subfolders(folder)}
-
-
-def _named(root: Path) -> dict[str, Path]:
-    named = {name.casefold(): root / name for name in _subfolders(root)}
-    return {name: named[name] for name in (TRAIN_FOLDER, *EVAL_FOLDERS) if name in named}
+def _parts(root: Path, names: Sequence[str], of_classes: bool = True) -> list[Path]:
+    """Folders of these names that hold folders; one that does not may be a class of that name."""
+    folders = {name.casefold(): root / name for name in _subfolders(root)}
+    named = [folders[name] for name in names if name in folders]
+    return [folder for folder in named if bool(_subfolders(folder)) == of_classes]
 
 
 def _flat_evaluation(root: Path, needed: bool) -> Path | None:
     """Finds evaluation images without class folders whose labels lie in a table."""
-    named = _named(root)
-    flat = [named[name] for name in EVAL_FOLDERS if name in named and not _subfolders(named[name])]
+    flat = _parts(root, EVAL_FOLDERS, of_classes=False)
     labeled = next((folder for folder in flat if find_labels(folder)), None)
     if needed and flat and labeled is None:
         raise DataError(
@@ -172,13 +161,9 @@ def _ignored_counted(folder: Path) -> Iterator[collections.Counter]:
 
 
 def _images(folder: Path, ignored: collections.Counter) -> list[str]:
-    paths = []
-    for entry in _entries(folder):
-        kind = _why_ignored(entry)
-        if kind is None:
-            paths.append(entry.path)
-        else:
-            ignored[kind] += 1
+    kinds = {entry.path: _why_ignored(entry) for entry in _entries(folder)}
+    ignored.update(kind for kind in kinds.values() if kind is not None)
+    paths = [path for path, kind in kinds.items() if kind is None]
     if not paths:
         raise DataError(
             f"{folder}: no images in this folder. Formats read: {', '.join(SUFFIXES)}; "
@@ -231,15 +216,14 @@ def _split(folder: Path, classes: Images, fraction: float) -> FolderImages:
                 "evaluated on. Add more, or remove the class."
             )
         count = min(max(round(len(paths) * fraction), 1), len(paths) - 1)
-        by_hash = sorted(paths, key=lambda path: hashlib.sha256(_name(path)).digest())
-        chosen = set(by_hash[:count])
+        chosen = set(sorted(paths, key=_name_digest)[:count])
         evaluation[name] = [path for path in paths if path in chosen]
         train[name] = [path for path in paths if path not in chosen]
     return FolderImages(train, evaluation)
 
 
-def _name(path: str) -> bytes:
-    return os.fsencode(os.path.basename(path))
+def _name_digest(path: str) -> bytes:
+    return hashlib.sha256(os.fsencode(os.path.basename(path))).digest()
 
 
 def _check_same_classes(train: Path, evaluation: Path, images: FolderImages) -> None:

@@ -144,12 +144,8 @@ def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | Non
 
 
 def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
-    if name == DIGITS:
-        return _digits_builder(data_dir)
-    return prepared_builder(name) if is_prepared(name) else tfds_builder(name, data_dir)
-
-
-def _digits_builder(data_dir: str | os.PathLike | None) -> Any:
+    if name != DIGITS:
+        return prepared_builder(name) if is_prepared(name) else tfds_builder(name, data_dir)
     from t2t_keras.data.sources.digits import prepare_digits
 
     try:

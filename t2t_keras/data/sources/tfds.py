@@ -52,22 +52,20 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
             f"{name!r}: neither an existing folder, nor 'digits', nor a TFDS dataset.{hint} "
             "Give images as a folder ROOT with ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg."
         )
+    wrong_checksum = tfds.core.download.download_manager.NonMatchingChecksumError
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
-    except (*_UNUSABLE, tfds.download.DownloadError) as error:
-        raise DataError(f"TFDS cannot prepare {name!r}: {_line(error)}") from error
-    except tfds.core.download.download_manager.NonMatchingChecksumError as error:
-        raise DataError(
-            f"TFDS cannot prepare {name!r}: {_line(error)} Start again, without what lies in "
-            f"{builder.data_dir_root}/downloads; if it stays so, a newer tensorflow-datasets may "
-            "know the files."
-        ) from error
+    except (*_UNUSABLE, tfds.download.DownloadError, wrong_checksum) as error:
+        advice = ""
+        if isinstance(error, wrong_checksum):
+            advice = (
+                f" Start again, without what lies in {builder.data_dir_root}/downloads; if it "
+                "stays so, a newer tensorflow-datasets may know the files."
+            )
+        reason = " ".join(str(error).split())
+        raise DataError(f"TFDS cannot prepare {name!r}: {reason}{advice}") from error
     return builder
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def class_names(builder: Any) -> tuple[str, ...]:
@@ -91,7 +89,7 @@ def class_names(builder: Any) -> tuple[str, ...]:
 def choose_splits(
     builder: Any, validation_split: float, evaluation_only: bool
 ) -> tuple[str | None, str]:
-    """Names the splits to train on, None for evaluation only, and to evaluate on, for TFDS.
+    """Names the splits to train on (None for evaluation only) and to evaluate on.
 
     `validation_split` is the fraction at the end of "train" that replaces an evaluation split.
     """

@@ -26,7 +26,7 @@ COUNT = 400
 def random_resized_crop(image, target, seed, area=CROP_AREA, ratio=CROP_RATIO):
     params = CropParams(*(field[0] for field in sample_crops(seed, 1, area, ratio)))
     window = window_of(tf.shape(image)[:2], params, ratio)
-    return resized_crop(image[window.rows, window.columns], target, window.bicubic)
+    return resized_crop(image[window.rows, window.columns], target, params.bicubic)
 
 
 def _many(crop, image, target, count=COUNT, **options):
