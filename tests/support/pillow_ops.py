@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_sample_images
 
 from tests.support.images import noise
@@ -26,31 +26,48 @@ def images() -> dict[str, np.ndarray]:
     }
 
 
-def enhanced(name: str, factor: float) -> Callable[[Image.Image], Image.Image]:
-    return lambda image: getattr(ImageEnhance, name)(image).enhance(factor)
-
-
-def solarized_add(added: int) -> Callable[[Image.Image], Image.Image]:
-    table = [min(255, level + added) if level < 128 else level for level in range(256)]
-    return lambda image: image.point(table * 3)
-
-
-def transformed(matrix, bicubic: bool) -> Callable[[Image.Image], Image.Image]:
-    options = {"resample": _filter(bicubic), "fillcolor": FILL}
-    return lambda image: image.transform(image.size, Image.Transform.AFFINE, matrix, **options)
-
-
-def rotated(degrees: float, bicubic: bool) -> Callable[[Image.Image], Image.Image]:
-    return lambda image: image.rotate(degrees, _filter(bicubic), fillcolor=FILL)
-
-
 def _filter(bicubic: bool) -> Image.Resampling:
     return Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
 
 
-def levels_off(mine, theirs, image: np.ndarray) -> np.ndarray:
-    """Levels between an op of ours and one of Pillow's, in every value."""
-    made = mine(tf.constant(image)).numpy()
-    wanted = np.asarray(theirs(Image.fromarray(image)))
-    assert made.dtype == np.uint8 and made.shape == wanted.shape
-    return np.abs(made.astype(int) - wanted)
+def _solarize_add(image: Image.Image, added: int) -> Image.Image:
+    return image.point([level + added * (level < 128) for level in range(256)] * 3)
+
+
+def _enhance(name: str) -> Callable[[Image.Image, float], Image.Image]:
+    return lambda image, factor: getattr(ImageEnhance, name)(image).enhance(factor)
+
+
+def _affine(matrix: Callable) -> Callable[[Image.Image, float, bool], Image.Image]:
+    """The transform of `matrix(amount)`, bicubic or bilinear."""
+    kind = Image.Transform.AFFINE
+    return lambda image, amount, bicubic: image.transform(
+        image.size, kind, matrix(amount), _filter(bicubic), fillcolor=FILL
+    )
+
+
+# RandAugment's op -> what Pillow does with an image and the op's amount.
+REFERENCE: dict[str, Callable[..., Image.Image]] = {
+    "AutoContrast": ImageOps.autocontrast,
+    "Equalize": ImageOps.equalize,
+    "Invert": ImageOps.invert,
+    "Posterize": lambda x, bits: ImageOps.posterize(x, bits) if bits else x.point([0] * 768),
+    "Solarize": ImageOps.solarize,
+    "SolarizeAdd": _solarize_add,
+    **{name: _enhance(name) for name in ("Color", "Contrast", "Brightness", "Sharpness")},
+    "Rotate": lambda image, degrees, bicubic: image.rotate(
+        degrees, _filter(bicubic), fillcolor=FILL
+    ),
+    "ShearX": _affine(lambda factor: (1, factor, 0, 0, 1, 0)),
+    "ShearY": _affine(lambda factor: (1, 0, 0, factor, 1, 0)),
+    "TranslateX": _affine(lambda pixels: (1, 0, pixels, 0, 1, 0)),
+    "TranslateY": _affine(lambda pixels: (1, 0, 0, 0, 1, pixels)),
+}
+
+
+def levels_off(op: Callable, name: str, image: np.ndarray, *amounts) -> np.ndarray:
+    """Levels between an op of ours and the one of that name of Pillow, in every value."""
+    made = op(tf.constant(image), *amounts).numpy()
+    expected = np.asarray(REFERENCE[name](Image.fromarray(image), *amounts))
+    assert made.dtype == np.uint8 and made.shape == expected.shape
+    return np.abs(made.astype(int) - expected)

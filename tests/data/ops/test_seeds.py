@@ -12,13 +12,6 @@ def test_seeds_differ_by_every_argument_and_by_purpose():
     assert len({tuple(seed.numpy()) for seed in seeds}) == len(seeds)
 
 
-def test_a_seed_is_the_same_in_a_graph_whatever_the_global_seed():
-    plain = [batch_seed(42, 3, index).numpy() for index in range(4)]
-    tf.random.set_seed(12345)
-    mapped = tf.data.Dataset.range(4).map(lambda index: batch_seed(42, 3, index))
-    np.testing.assert_array_equal(list(mapped.as_numpy_iterator()), plain)
-
-
 def test_neighboring_seeds_draw_independently():
     draws = [
         tf.random.stateless_uniform((), batch_seed(seed, epoch, index)).numpy()

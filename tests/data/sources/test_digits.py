@@ -32,11 +32,6 @@ def test_the_split_is_stratified(digits):
         np.testing.assert_allclose(counts, whole * size / 1797, atol=1)
 
 
-def test_the_classes_are_the_digits(digits):
-    assert digits.class_names == tuple("0123456789")
-    assert digits.num_classes == 10
-
-
 def test_preparing_is_silent_offline_and_repeatable(tmp_path, monkeypatch, capfd, digits):
     def no_network(*args, **kwargs):
         pytest.fail("the network was asked for")
