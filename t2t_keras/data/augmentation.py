@@ -62,10 +62,7 @@ def crop_image(
     augmentation: Augmentation,
     params: AugmentationParams,
 ) -> tf.Tensor:
-    """Decodes one image, or the part that its crop keeps, and resizes it to uint8 of `target`.
-
-    `params` is one row of what `sample_augmentation` returned.
-    """
+    """Decodes one image, or what its crop keeps of it, and resizes it; `params` is one row."""
     if augmentation.crop == "random_resized":
         window = decode_window(contents, params.crop, augmentation.ratio)
         return resized_crop(window, target, params.crop.bicubic)
@@ -102,12 +99,9 @@ def augment_batch(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes, normalizes and erases a batch, or a process' shard of it; the seed is the batch's.
 
-    Images are (B, H, W, 3) uint8 of static H and W, and B of a shard, which may be odd; targets are
-    (B, classes) float32, smoothed already. Both are returned in float32.
+    Images are uint8 of static shape, targets (B, classes) float32; both are returned in float32.
     """
     mixing, erasing = augmentation.mixing, augmentation.erasing
-    if mixing is None and erasing is None:
-        return normalize(images, mean, std), targets
     mix_seed, erasing_seed = split_seed(seed, 2)
     height, width = images.shape[1:3]
     if mixing is None:

@@ -28,9 +28,9 @@ WHOLE_LIMIT = 50_000
 INSPECTION_NAME = "inspection.json"
 SKIPPED_NAME = "skipped_files.txt"
 
-_TOGETHER = 256  # encoded images held at a time
+_BATCH = 256  # encoded images held at a time
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_ENDS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
+_TRAILERS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM")
 _SHOWN = 5  # bad images named in a message
 _ADVICE = "Replace or remove them (of TFDS, remove the dataset's folder, and it is prepared again)"
@@ -129,7 +129,7 @@ def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int
     read = split.numbered().map(
         lambda place, key: (place, *split.read(key)), tf.data.AUTOTUNE, deterministic=False
     )
-    batches = drop_failing(read).batch(_TOGETHER).prefetch(1).with_options(plain_options())
+    batches = drop_failing(read).batch(_BATCH).prefetch(1).with_options(plain_options())
     # Decoded outside of tf.data, which would not say which image fails, and why. Both decoders
     # work without Python's lock, so the threads run side by side.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -157,7 +157,9 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
 
 def _looks_whole(contents: bytes) -> bool:
     """Tells whether a JPEG or PNG ends as one and declares an allowed size."""
-    if not any(contents.startswith(kind) and contents.endswith(_ENDS[kind]) for kind in _ENDS):
+    if not any(
+        contents.startswith(kind) and contents.endswith(_TRAILERS[kind]) for kind in _TRAILERS
+    ):
         return False
     if contents.startswith(_JPEG):
         height, width, _ = tf.image.extract_jpeg_shape(contents).numpy().tolist()
@@ -223,10 +225,9 @@ def check_images(
 ) -> CheckedSplits:
     """Inspects every image of some splits once and stops at, or leaves out, the bad ones.
 
-    To leave out exactly the bad ones, "skip" decodes every image, however many there are;
-    "stop" does so up to `inspection.WHOLE_LIMIT` and checks the ends of files in larger sets,
-    where damage in the middle of a file stops the run when it comes up in training: of a JPEG
-    that is cropped at random, once a crop reaches it, as no pixel of it is used before.
+    To leave out exactly the bad ones, "skip" decodes every image; "stop" does so up to
+    `inspection.WHOLE_LIMIT` and checks the ends of files in larger sets, where damage in the middle
+    of a file stops the run once training meets it (in a JPEG, once a random crop reaches it).
 
     Args:
         splits: Part, such as "train" -> its images, with nothing left out yet.

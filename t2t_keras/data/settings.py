@@ -41,11 +41,10 @@ class RandAugmentConfig:
     Args:
         magnitude: Mean of the magnitudes, from 0; above 10 counts as 10.
         count: Ops an image, from 0.
-        magnitude_std: Standard deviation of the magnitudes, from 0; however large, the
-            distribution stays a normal one whose ends are moved to 0 and 10.
-        increasing: Whether every op grows stronger with the magnitude; otherwise some grow weaker,
+        magnitude_std: Standard deviation of the magnitudes, from 0; they are clipped to 0..10.
+        increasing: True if every op grows stronger with the magnitude; otherwise some grow weaker,
             and the four enhancements run from 0.1 at 0 to 1.9 at 10.
-        weighted: Whether ops are sampled by `RAND_AUGMENT_WEIGHTS`, without replacement.
+        weighted: True if ops are sampled by `RAND_AUGMENT_WEIGHTS`, without replacement.
 
     Raises:
         ValueError: An argument is out of range.

@@ -32,12 +32,11 @@ def test_half_are_mirrored():
 
 def test_batches_are_mixed_as_their_step_says(source):
     """Pixels are mixed before they are normalized, labels after they are smoothed."""
-    plain = dataclasses.replace(PLAIN, smoothing=0.1)
-    mixing = MixupConfig(probability=0.75)
+    plain, mixing = dataclasses.replace(PLAIN, smoothing=0.1), MixupConfig(probability=0.75)
     settings = {"epochs": 2, "mean": (0, 0, 0), "std": (1 / 255,) * 3}  # gives pixels
-    pure = train_dataset(source, 16, 5, 7, augmentation=plain, **settings)
-    mixed = train_dataset(
-        source, 16, 5, 7, augmentation=dataclasses.replace(plain, mixing=mixing), **settings
+    pure, mixed = (
+        train_dataset(source, 16, 5, 7, augmentation=augmentation, **settings)
+        for augmentation in (plain, dataclasses.replace(plain, mixing=mixing))
     )
     alike = 0
     for step, ((images, targets), got) in enumerate(zip(pure, mixed, strict=True)):
@@ -53,11 +52,10 @@ def test_batches_are_mixed_as_their_step_says(source):
 
 
 def test_erasing_is_on_normalized_values(source):
-    plain = AUGMENTATIONS["none"]
     erasing = RandomErasingConfig(probability=1.0, mode="const")
-    pure = train_dataset(source, 16, 5, 7, epochs=1, augmentation=plain)
-    erased = train_dataset(
-        source, 16, 5, 7, epochs=1, augmentation=dataclasses.replace(plain, erasing=erasing)
+    pure, erased = (
+        train_dataset(source, 16, 5, 7, epochs=1, augmentation=augmentation)
+        for augmentation in (PLAIN, dataclasses.replace(PLAIN, erasing=erasing))
     )
     for (before, _), (after, _) in zip(pure, erased, strict=True):
         gone = (before != after).numpy()

@@ -35,10 +35,8 @@ def encode(image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-def turned(orientation: int, **options) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return encode(ramp(), "JPEG", exif=exif, **options)
+def turned(orientation: int) -> bytes:
+    return encode(ramp(), "JPEG", exif=exif_block("<", value=orientation))
 
 
 def readable_kinds() -> dict[str, bytes]:

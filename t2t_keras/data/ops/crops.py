@@ -24,8 +24,8 @@ _LIGHT_ZOOM = 0.85  # the least fraction of a side that the light crop keeps
 def evaluation_crop(image: tf.Tensor, target: Size, crop_pct: float) -> tf.Tensor:
     """Resizes and center-crops an image: `images.resize.resize_and_crop` in TensorFlow ops.
 
-    Values are Pillow's but for about one in a thousand, which is a level off; where a rounding tie
-    of the first axis meets one of the second, one in ten millions of pure noise is two levels off.
+    Values are Pillow's but for one in a thousand, a level off; one in ten millions of pure noise is
+    two levels off, where rounding ties of both axes meet.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     resized = resized_size(height, width, cover_size(target, crop_pct), tf.maximum)
@@ -103,9 +103,7 @@ def resized_crop(window: tf.Tensor, target: Size, bicubic: tf.Tensor) -> tf.Tens
 
 
 def padded_crop(image: tf.Tensor, target: Size, seed: tf.Tensor) -> tf.Tensor:
-    """Resizes bilinearly to cover `target`, and crops a random window of that and its margin.
-
-    The margin is an eighth of each side, and black: CIFAR's crop, at any size.
+    """Crops a random window of the resized image and a black margin of an eighth: CIFAR's crop.
 
     Reference: official `transfer_learning.py`, torchvision's `Resize` and `RandomCrop(padding=)`.
     """

@@ -25,10 +25,7 @@ class Boxes(NamedTuple):
 def sample_boxes(
     config: RandomErasingConfig, height: int, width: int, images: tf.Tensor, seed: tf.Tensor
 ) -> Boxes:
-    """Samples the boxes of so many images of this size.
-
-    Each box is the first of ten samples that is smaller than the image, or there is none.
-    """
+    """Samples boxes: each is the first of ten tries that is smaller than the image, or none."""
     erased_seed, count_seed, shape_seed, place_seed, noise_seed = split_seed(seed, 5)
     erased = tf.random.stateless_uniform((images,), erased_seed) < config.probability
     counts = tf.random.stateless_uniform((images,), count_seed, 1, config.max_count + 1, tf.int32)

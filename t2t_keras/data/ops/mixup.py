@@ -53,9 +53,9 @@ def symmetric_beta(alpha: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def mix_levels(images: tf.Tensor, partners: tf.Tensor, mix: Mix) -> tf.Tensor:
-    """Mixes (..., H, W, 3) uint8 images with their partners, rounded to levels, halves to even.
+    """Mixes (..., H, W, 3) uint8 images with their partners, rounded to float32 levels.
 
-    The levels are float32: XLA is slow at making bytes that become floats again.
+    XLA is slow at making bytes that become floats again. Halves are rounded to even.
     """
     height, width = tf.unstack(tf.shape(images)[-3:-1])
     rows, partner_rows = (tf.reshape(x, (-1, height, 3 * width)) for x in (images, partners))

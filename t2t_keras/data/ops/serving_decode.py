@@ -129,8 +129,7 @@ class FirstFrame(NamedTuple):
 def first_frame(contents: tf.Tensor) -> FirstFrame:
     """Finds the first frame of a GIF without decoding it; the canvas is as large as Pillow's.
 
-    A header's size bounds nothing: frames may be larger, and there may be thousands of them, which
-    TensorFlow decodes all before it gives the first.
+    TensorFlow decodes all frames, thousands perhaps, and larger ones than the header declares.
     """
     data = tf.concat([tf.io.decode_raw(contents, tf.uint8), tf.zeros((1,), tf.uint8)], 0)
     start = _TABLE + _table_size(_byte(data, _SCREEN + 4))

@@ -19,7 +19,7 @@ from t2t_keras.data.ops.seeds import split_seed
 
 _OPEN_SHARDS = 16  # read in turn, so that a window of records mixes them
 _NAMED = 256  # names looked up at once, which costs what a single one does
-_RUN = 4  # records taken of a shard before the next one's turn
+_BLOCK_LENGTH = 4  # records taken of a shard before the next one's turn
 
 
 class Split(Protocol):
@@ -95,12 +95,11 @@ class FileSplit:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RecordSplit:
-    """Records in TFRecord shards; a key is a record.
+    """Records in TFRecord shards; a key is a record, a place counts the records of all shards.
 
     A seed permutes the shards, and then the records within windows: all of a small set, a few
-    thousand of a large one, whose records TFDS has shuffled over the shards when it wrote them.
-    After a damaged record nothing of its shard can be read. A record's place counts those of
-    `shards` in their order.
+    thousand of a large one, which TFDS has shuffled over the shards when it wrote them. After a
+    damaged record nothing of its shard can be read.
     """
 
     title: str  # name in messages
@@ -183,7 +182,7 @@ class RecordSplit:
         return shards.interleave(
             opened,
             cycle_length=_OPEN_SHARDS,
-            block_length=_RUN,
+            block_length=_BLOCK_LENGTH,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )

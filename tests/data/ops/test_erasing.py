@@ -33,12 +33,8 @@ def boxes_by_the_rule(settings: RandomErasingConfig) -> dict[str, np.ndarray]:
     for _ in range(4000):
         box = (0, 0, 0, 0)
         for _ in range(10):
-            area = (
-                rng.uniform(*settings.area)
-                * HEIGHT
-                * WIDTH
-                / rng.integers(1, settings.max_count + 1)
-            )
+            area = rng.uniform(*settings.area) * HEIGHT * WIDTH
+            area /= rng.integers(1, settings.max_count + 1)
             aspect = math.exp(rng.uniform(*map(math.log, settings.aspect)))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if height < HEIGHT and width < WIDTH:
@@ -56,6 +52,8 @@ def test_boxes_are_those_of_the_rule(settings):
         placed = drawn["height"] > 0
         drawn["top"], drawn["left"] = drawn["top"] * placed, drawn["left"] * placed
         drawn["area"] = drawn["height"] * drawn["width"]
+        assert (drawn["top"] + drawn["height"] <= HEIGHT).all()
+        assert (drawn["left"] + drawn["width"] <= WIDTH).all()
         drawn["aspect"] = np.log(np.maximum(drawn["height"], 1) / np.maximum(drawn["width"], 1))
         drawn["from the left"] = (drawn["left"] / (WIDTH - drawn["width"]))[placed]
         drawn["from the top"] = (drawn["top"] / (HEIGHT - drawn["height"]))[placed]
@@ -63,13 +61,10 @@ def test_boxes_are_those_of_the_rule(settings):
         assert stats.ks_2samp(values, expected[name]).pvalue > 0.001, name
 
 
-def test_area_and_aspect_are_in_their_ranges():
+def test_areas_are_in_their_range():
     drawn = boxes(ALWAYS)
     area = drawn["height"] * drawn["width"] / (HEIGHT * WIDTH)
     assert area.min() > 0.015 and area.max() < 0.36
-    assert area.mean() == pytest.approx((0.02 + 1 / 3) / 2, abs=0.01)
-    assert (drawn["top"] + drawn["height"] <= HEIGHT).all()
-    assert (drawn["left"] + drawn["width"] <= WIDTH).all()
 
 
 def test_what_never_fits_erases_nothing():
