@@ -157,9 +157,8 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
 
 def _looks_whole(contents: bytes) -> bool:
     """Tells whether a JPEG or PNG ends as one and declares an allowed size."""
-    if not any(
-        contents.startswith(kind) and contents.endswith(_TRAILERS[kind]) for kind in _TRAILERS
-    ):
+    trailers = tuple(end for kind, end in _TRAILERS.items() if contents.startswith(kind))
+    if not contents.endswith(trailers):
         return False
     if contents.startswith(_JPEG):
         height, width, _ = tf.image.extract_jpeg_shape(contents).numpy().tolist()

@@ -94,8 +94,8 @@ def test_without_decoding_only_damage_in_the_middle_is_missed(tmp_path):
     holed = png[:500] + b"\0" * 400 + png[900:]
     after = jpeg + b"further bytes"  # nothing wrong, and seen only by decoding
     split = files(tmp_path, [png, jpeg, holed, after, png[:-1], jpeg[:-2]])
-    assert [bad.place for bad in inspect_split(split, 2, whole=True).bad_images] == [2, 4, 5]
-    assert [bad.place for bad in inspect_split(split, 2, whole=False).bad_images] == [4, 5]
+    assert inspect_split(split, 2, whole=True).bad_places == [2, 4, 5]
+    assert inspect_split(split, 2, whole=False).bad_places == [4, 5]
 
 
 def test_large_sets_are_not_decoded_whole(tmp_path, monkeypatch):
