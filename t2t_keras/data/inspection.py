@@ -64,12 +64,6 @@ class Inspection:
         """Places of `bad_images`, in the split's order."""
         return [image.place for image in self.bad_images]
 
-    def summary(self) -> dict[str, Any]:
-        """The number and names of the files and the ones left out: an order depends on these."""
-        text = f"{self.content_fingerprint} {self.bad_places}"
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return {"size": self.size, "used": self.size - len(self.bad_images), "digest": digest}
-
 
 def digests(split: Split) -> tuple[str, str]:
     """Computes both fingerprints of an inspection without reading an image."""
@@ -176,19 +170,25 @@ class CheckedSplits:
     skipping: bool  # true if bad images are left out; there are none otherwise
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """The part of the inspections that a run's order depends on, as JSON, for `check_same`."""
-        return {part: inspection.summary() for part, inspection in self.inspections.items()}
+        """Describes the files and those left out, which a run's order depends on, as JSON."""
+        summary = {}
+        for part, found in self.inspections.items():
+            text = f"{found.content_fingerprint} {found.bad_places}"
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            used = found.size - len(found.bad_images)
+            summary[part] = {"size": found.size, "used": used, "digest": digest}
+        return summary
 
     def check_same(self, then: Mapping[str, Mapping[str, Any]]) -> None:
         """Raises a ResumeError where the images are not those of an earlier `summary`."""
-        for part, inspection in self.inspections.items():
-            now, before = inspection.summary(), then.get(part)
-            if before is not None and before != now:
+        for part, now in self.summary().items():
+            before = then.get(part, now)
+            if before != now:
                 raise ResumeError(
                     f"The run was started with {before['used']:,} images of the part {part!r}, "
                     f"of {before['size']:,}; now they are {now['used']:,} of {now['size']:,}, or "
                     "others. Restore the files it was started with, or start another run with "
-                    f"`run_name`.{_listed(inspection.bad_images)}"
+                    f"`run_name`.{_listed(self.inspections[part].bad_images)}"
                 )
 
     def write(self, folder: Path) -> None:
