@@ -105,8 +105,8 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
         unread.remove(place)
         (bad_labels if reason else good_labels).add(label)
         if reason:
-            bad.append(BadImage(place, split.called(place), reason))
-    bad += [BadImage(place, split.called(place), split.unread) for place in unread]
+            bad.append(BadImage(place, split.name_at(place), reason))
+    bad += [BadImage(place, split.name_at(place), split.read_fault) for place in unread]
     bad.sort(key=lambda image: image.place)
     emptied = sorted(bad_labels & set(range(num_classes)) - good_labels)
     _log.info("%d images checked in %.1f s", split.size, time.monotonic() - started)
@@ -120,7 +120,7 @@ def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int
         place, contents, label = example
         return int(place), int(label), _fault(contents, label, num_classes, whole)
 
-    read = split.numbered().map(
+    read = split.enumerate_keys().map(
         lambda place, key: (place, *split.read(key)), tf.data.AUTOTUNE, deterministic=False
     )
     batches = drop_failing(read).batch(_BATCH).prefetch(1).with_options(plain_options())

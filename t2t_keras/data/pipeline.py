@@ -206,7 +206,7 @@ def eval_dataset(
         return normalize(images, mean, std), soft_targets(labels, source.num_classes)
 
     def rows(elements):
-        return _numbered(tf.constant(0, tf.int64), elements(None)).shard(shard.count, shard.index)
+        return _placed(tf.constant(0, tf.int64), elements(None)).shard(shard.count, shard.index)
 
     size = shard.size(batch_size)
     keys, names = rows(split.keys), rows(split.names)
@@ -242,12 +242,12 @@ def _rest_of_run(
     first_epoch, skipped = divmod(start, per_epoch)
 
     def one_epoch(epoch):
-        return _numbered(epoch, elements(order_seed(seed, epoch)).take(per_epoch))
+        return _placed(epoch, elements(order_seed(seed, epoch)).take(per_epoch))
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).skip(skipped)
 
 
-def _numbered(epoch: tf.Tensor, elements: tf.data.Dataset) -> tf.data.Dataset:
+def _placed(epoch: tf.Tensor, elements: tf.data.Dataset) -> tf.data.Dataset:
     """(epoch, place, element) of one epoch's elements."""
     places = tf.data.Dataset.range(tf.int64.max)
     return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch).repeat(), places, elements)
@@ -268,12 +268,12 @@ def _read_batches(
     not name the file, as `names` does. `prepare` makes uint8 and int32 of a key and its params.
     """
 
-    def numbered(key, *params):
+    def with_image(key, *params):
         epoch, place, key = key
         return (epoch, place, *prepare(key, *params))
 
     def checked(expected, read):
-        epochs, places, called = expected
+        epochs, places, image_names = expected
         read_epochs, read_places, images, labels = (part[: tf.size(places)] for part in read)
         there = (epochs == read_epochs) & (places == read_places)
         in_range = (labels >= 0) & (labels < num_classes)
@@ -282,15 +282,15 @@ def _read_batches(
         limit = f" is outside 0..{num_classes - 1}"
         report = tf.where(
             there[bad],
-            tf.strings.join([_LABEL, called[bad], ": label ", label, limit, _CLOSE]),
-            tf.strings.join([_UNREADABLE, called[bad], _CLOSE]),
+            tf.strings.join([_LABEL, image_names[bad], ": label ", label, limit, _CLOSE]),
+            tf.strings.join([_UNREADABLE, image_names[bad], _CLOSE]),
         )
         good = tf.debugging.Assert(tf.reduce_all(there & in_range), [report])
         with tf.control_dependencies([good]):
             return tf.ensure_shape(images, (None, *target, 3)), tf.identity(labels)
 
     examples = tf.data.Dataset.zip((keys, *params))
-    examples = examples.map(numbered, num_parallel_calls=os.cpu_count(), deterministic=True)
+    examples = examples.map(with_image, num_parallel_calls=os.cpu_count(), deterministic=True)
     # Stands in for what was dropped, so that even a last batch is full enough to be compared.
     nowhere = (tf.constant(-1, tf.int64),) * 2
     filling = (*nowhere, tf.zeros((*target, 3), tf.uint8), tf.constant(0, tf.int32))

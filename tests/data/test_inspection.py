@@ -117,7 +117,7 @@ def test_a_label_out_of_range_is_found_with_its_value(tmp_path):
 def test_a_file_that_vanished_is_found(tmp_path):
     split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 3)
     before = digests(split)
-    os.unlink(split.called(1))
+    os.unlink(split.name_at(1))
     (bad,) = inspect_split(split, 2).bad_images
     assert bad.place == 1 and bad.reason.startswith("cannot be read")
     assert all(a != b for a, b in zip(digests(split), before, strict=True))
@@ -181,7 +181,7 @@ def usable(split, *arguments, **options):
 
 def spoil(split, *places, size=20):
     for place in places:
-        os.truncate(split.called(place), size)
+        os.truncate(split.name_at(place), size)
     return split
 
 
@@ -214,10 +214,10 @@ def test_stop_names_the_first_bad_ones_and_the_remedy(split):
     with pytest.raises(DataError) as caught:
         usable(split)
     first, *names, more = str(caught.value).split("\n")
-    assert first.startswith(f"{split.called(2)}: damaged or cut off")
+    assert first.startswith(f"{split.name_at(2)}: damaged or cut off")
     assert "7 of 10 images cannot be used" in first and "`on_bad_image`=skip" in first
     assert [name.strip().split(": ")[0] for name in names] == [
-        split.called(place) for place in (2, 3, 4, 6, 7)
+        split.name_at(place) for place in (2, 3, 4, 6, 7)
     ]
     assert more == "  and 2 more"
 
@@ -264,7 +264,7 @@ def test_an_inspection_is_kept_and_not_repeated(split, tmp_path, monkeypatch):
     again = usable(split, "skip", 0.2, kept=tmp_path)
     assert not looks and again.inspections == first.inspections
     assert again.splits["train"].files() == first.splits["train"].files()
-    os.utime(split.called(7), ns=(0, 0))
+    os.utime(split.name_at(7), ns=(0, 0))
     found = usable(split, "skip", 0.2, kept=tmp_path).inspections["train"]
     assert found.bad_images == again.inspections["train"].bad_images
     assert len(looks) == 1
@@ -287,7 +287,7 @@ def test_a_damaged_inspection_file_costs_another_inspection_and_no_more(split, t
 
 
 def renamed(split):
-    os.rename(split.called(4), f"{split.called(4)}x")
+    os.rename(split.name_at(4), f"{split.name_at(4)}x")
     moved = [path + b"x" * (place == 4) for place, path in enumerate(split.paths.numpy())]
     return FileSplit(tf.constant(moved), split.labels)
 

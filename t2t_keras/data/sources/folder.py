@@ -12,7 +12,7 @@ from pathlib import Path
 
 from t2t_keras.errors import DataError, check
 
-LABELS_NAME = "LOC_val_solution.csv"
+KAGGLE_LABELS = "LOC_val_solution.csv"
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 TRAIN_FOLDER = "train"
 EVAL_FOLDERS = ("validation", "val", "valid", "test")  # the first that exists is taken
@@ -77,9 +77,9 @@ def _flat_evaluation(root: Path, needed: bool) -> Path | None:
     labeled = next((folder for folder in flat if find_labels(folder)), None)
     if needed and flat and labeled is None:
         raise DataError(
-            f"{flat[0]}: holds no class folders, and there is no {LABELS_NAME} in it or above it, "
-            "which names the classes of ImageNet's images (the numbers of its ground-truth file "
-            "do not). Add that file, put each class's images in a folder of its own, or give "
+            f"{flat[0]}: holds no class folders, and there is no {KAGGLE_LABELS} in it or above "
+            "it, which names the classes of ImageNet's images (the numbers of its ground-truth "
+            "file do not). Add that file, put each class's images in a folder of its own, or give "
             "`validation_split`, for example 0.1."
         )
     return labeled
@@ -99,10 +99,10 @@ def find_labels(folder: Path) -> Path | None:
     """Finds the table of a flat folder's labels, in it or above, as high as the archive has it."""
     levels = 1 + len(_IMAGENET.parts)
     places = (folder.absolute(), *folder.absolute().parents[:levels])
-    return next((at / LABELS_NAME for at in places if (at / LABELS_NAME).is_file()), None)
+    return next((at / KAGGLE_LABELS for at in places if (at / KAGGLE_LABELS).is_file()), None)
 
 
-def read_labels(path: Path) -> dict[str, str]:
+def read_kaggle_labels(path: Path) -> dict[str, str]:
     """Reads the table: an image's name without suffix -> its class, as "n01440764"."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -118,7 +118,7 @@ def read_labels(path: Path) -> dict[str, str]:
 
 def _scan_flat(folder: Path) -> Images:
     table = find_labels(folder)
-    labels = read_labels(table)
+    labels = read_kaggle_labels(table)
     with _ignored_counted(folder) as ignored:
         paths = _images(folder, ignored)
     classes: Images = {name: [] for name in sorted(set(labels.values()))}

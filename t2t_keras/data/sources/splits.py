@@ -26,7 +26,7 @@ class Split(Protocol):
     """A number of labeled images, each with a place that is the same in every order."""
 
     size: int
-    unread: ClassVar[str]  # why an example is missing in `numbered`
+    read_fault: ClassVar[str]  # why an example is missing in `enumerate_keys`
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
         """Yields `size` keys: in the fixed order for None, else in that of `seed`."""
@@ -40,10 +40,10 @@ class Split(Protocol):
     def every_label(self) -> np.ndarray:
         """Reads the (size,) int64 labels in the fixed order without decoding an image."""
 
-    def numbered(self) -> tf.data.Dataset:
+    def enumerate_keys(self) -> tf.data.Dataset:
         """Yields (place, key) of what can be read, in no particular order; places are () int64."""
 
-    def called(self, place: int) -> str:
+    def name_at(self, place: int) -> str:
         """Names the file, or the record and its file, at a place."""
 
     def without(self, places: Collection[int]) -> Self:
@@ -59,7 +59,7 @@ class FileSplit:
 
     paths: tf.Tensor  # (size,) strings, as bytes: a file's name need not be valid text
     labels: tf.Tensor  # (size,) int32 class indices
-    unread: ClassVar[str] = "cannot be read: missing, or no right to"
+    read_fault: ClassVar[str] = "cannot be read: missing, or no right to"
 
     @property
     def size(self) -> int:
@@ -79,10 +79,10 @@ class FileSplit:
     def every_label(self) -> np.ndarray:
         return self.labels.numpy().astype(np.int64)
 
-    def numbered(self) -> tf.data.Dataset:
+    def enumerate_keys(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(self.size).map(lambda place: (place, place))
 
-    def called(self, place: int) -> str:
+    def name_at(self, place: int) -> str:
         return os.fsdecode(self.paths[place].numpy())
 
     def without(self, places: Collection[int]) -> "FileSplit":
@@ -108,7 +108,7 @@ class RecordSplit:
     parse: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # record -> encoded image, label
     window: int  # number of records kept in memory to be permuted
     kept: np.ndarray | None = None  # true at each place that belongs to the split; None for all
-    unread: ClassVar[str] = "cannot be read: here or before it, the file is damaged or ends"
+    read_fault: ClassVar[str] = "cannot be read: here or before it, the file is damaged or ends"
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
         shard_seed, window_seed = (None, None) if seed is None else split_seed(seed, 2)
@@ -137,13 +137,13 @@ class RecordSplit:
         labels = self.keys(None).map(lambda key: self.read(key)[1])
         return np.fromiter(labels.as_numpy_iterator(), np.int64)
 
-    def numbered(self) -> tf.data.Dataset:
+    def enumerate_keys(self) -> tf.data.Dataset:
         def readable(*shard):
             return drop_failing(_open_shard(*shard))
 
         return self._read_shards(None, readable)
 
-    def called(self, place: int) -> str:
+    def name_at(self, place: int) -> str:
         number = bisect.bisect_right(self._starts(), place) - 1
         path, first, _ = self.shards[number]
         return f"record {first + place - self._starts()[number]} of {path}"

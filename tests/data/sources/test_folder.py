@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from t2t_keras.data.sources.folder import find_labels, image_root, read_labels, scan_folder
+from t2t_keras.data.sources.folder import find_labels, image_root, read_kaggle_labels, scan_folder
 from t2t_keras.data.sources.source import open_source
 from t2t_keras.errors import DataError
 from tests.support.images import make_archive, make_folder
@@ -182,4 +182,4 @@ def test_another_table_is_refused(tmp_path, rows):
     path.write_bytes(rows.replace(b"%s", b"ImageId,PredictionString\n"))
     assert find_labels(tmp_path / "val") == path
     with pytest.raises(DataError, match="LOC_val_solution.csv: is not the table"):
-        read_labels(path)
+        read_kaggle_labels(path)
