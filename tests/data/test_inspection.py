@@ -18,7 +18,7 @@ from t2t_keras.data.sources.splits import FileSplit, RecordSplit
 from t2t_keras.data.sources.tfds import record_split
 from t2t_keras.errors import DataError, ResumeError
 from tests.support.any_images import prepare, write_shards
-from tests.support.images import encode, noise, readable_kinds, unreadable_kinds
+from tests.support.images import damaged, encode, noise, readable_kinds, unreadable_kinds
 
 READABLE, UNREADABLE = readable_kinds(), unreadable_kinds()
 KINDS = {**READABLE, **UNREADABLE}
@@ -74,11 +74,9 @@ def test_of_mutated_files_exactly_those_are_found_that_training_could_not_read(t
     whole = [encode(noise(24, 32, seed), kind) for seed in range(5) for kind in ("JPEG", "PNG")]
     mutated = []
     for number in range(500):
-        data = bytearray(whole[number % len(whole)])
-        for at in rng.integers(0, len(data), rng.integers(1, 9)):
-            data[at] = rng.integers(0, 256)
+        data = damaged(whole[number % len(whole)], rng, most=8)
         end = len(data) if number % 3 else rng.integers(0, len(data) + 1)
-        mutated.append(bytes(data[:end]))
+        mutated.append(data[:end])
     split = files(tmp_path, mutated)
     found = inspect_split(split, 2)
     bad = found.bad_places

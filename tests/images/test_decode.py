@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from t2t_keras.errors import DataError
 from t2t_keras.images.decode import decode_rgb, read_rgb
 from tests.support.images import (
+    damaged,
     encode,
     exif_block,
     noise,
@@ -76,7 +77,7 @@ def test_what_is_transparent_shows_the_mean_color():
     image = decode_rgb(encode(rgba, "PNG")).astype(int)
     np.testing.assert_array_equal(image[0], rgba[0, :, :3])
     mean = np.array([124, 116, 104])
-    mixed = (rgba[1, :, :3] * 128 + mean * 127) / 255
+    mixed = rgba[1, :, :3] * (128 / 255) + mean * (127 / 255)
     np.testing.assert_allclose(image[1], mixed, atol=0.51)
     np.testing.assert_array_equal(image[2:], np.broadcast_to(mean, (2, 5, 3)))
 
@@ -124,9 +125,7 @@ def test_damaged_bytes_give_pixels_or_the_one_error(tmp_path):
     kinds = [READABLE[kind] for kind in sorted(READABLE)]
     refused = 0
     for number in range(300):
-        data = bytearray(kinds[number % len(kinds)])
-        for at in rng.integers(0, len(data), rng.integers(1, 9)):
-            data[at] = rng.integers(0, 256)
+        data = damaged(kinds[number % len(kinds)], rng, most=8)
         path = tmp_path / "damaged"
         path.write_bytes(data[: rng.integers(len(data) // 2, len(data) + 1)])
         try:

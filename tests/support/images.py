@@ -35,6 +35,14 @@ def encode(image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def damaged(data: bytes, rng: np.random.Generator, most: int, places=(0, None)) -> bytes:
+    """The data with 1 to `most` bytes between two places replaced."""
+    changed = bytearray(data)
+    for at in rng.integers(places[0], places[1] or len(data), rng.integers(1, most + 1)):
+        changed[at] = rng.integers(0, 256)
+    return bytes(changed)
+
+
 def turned(orientation: int) -> bytes:
     return encode(ramp(), "JPEG", exif=exif_block("<", value=orientation))
 
