@@ -11,11 +11,10 @@ from typing import Any, Concatenate, ParamSpec
 import keras
 
 from t2t_keras.errors import check
-from t2t_keras.models import build_model
+from t2t_keras.models.t2t_vit import MIN_SIDE, build_model
 from t2t_keras.variants import VARIANTS, Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
-MIN_SIDE = 16
 _POOLINGS = (None, "token", "avg", "max")
 _OWN_ARGUMENT = "    variant_config: The sizes.\n"
 _Arguments = ParamSpec("_Arguments")
@@ -34,11 +33,11 @@ def create_model(name: str, **kwargs: Any) -> keras.Model:
     """The published variant of that name.
 
     Args:
-        name: One of `list_models()`; upper and lower case are one.
+        name: One of `list_models()`, case-insensitive.
         **kwargs: As the model function takes them, such as `weights` or `classes`.
 
     Raises:
-        ValueError: No variant has that name; the message lists those that come near.
+        ValueError: No variant has that name; the message lists similar ones.
     """
     key = name.lower()
     near = difflib.get_close_matches(key, VARIANTS, n=3) or list(VARIANTS)
@@ -50,12 +49,9 @@ def create_model(name: str, **kwargs: Any) -> keras.Model:
 def _check_arguments(
     include_top: bool, weights: Any, pooling: str | None, classes: int, activation: Any
 ) -> None:
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError(
-            "T2T-ViT takes images as (height, width, channels): set "
-            '`keras.config.set_image_data_format("channels_last")`. '
-            f"Received: image_data_format={keras.config.image_data_format()}"
-        )
+    order = keras.config.image_data_format()
+    expected = "channels_last: call `keras.config.set_image_data_format`"
+    check(order == "channels_last", "image_data_format", order, expected)
     check(pooling in _POOLINGS, "pooling", pooling, f"one of {_POOLINGS}")
     if include_top:
         whole = isinstance(classes, numbers.Integral) and classes >= 1
@@ -82,11 +78,7 @@ def _check_shape(shape: tuple, weights: Any) -> None:
 def _image_tensor(
     input_tensor: Any, input_shape: tuple | None, variant: Variant, weights: Any
 ) -> tuple[keras.KerasTensor, Any]:
-    """The images' Keras tensor and the model's inputs.
-
-    Raises:
-        ValueError: The shape is none that the model takes.
-    """
+    """The images' Keras tensor and the model's inputs."""
     if input_tensor is None:
         shape = input_shape or (variant.image_size, variant.image_size, 3)
         _check_shape(tuple(shape), weights)
@@ -118,7 +110,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     attn_drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
 ) -> keras.Model:
-    """A T2T-ViT of one's own sizes.
+    """A T2T-ViT with custom sizes.
 
     Args:
         variant_config: The sizes.
@@ -147,22 +139,18 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
         A functional `keras.Model`. Its images come from `t2t_keras.preprocess_input`.
 
     Raises:
-        ValueError: An argument is outside what is allowed.
+        ValueError: An argument is out of range.
         CheckpointError: A file of weights is damaged or does not fit.
         DownloadError: Released weights cannot be fetched or stored.
 
     Reference: arXiv:2101.11986; official `t2t_vit.T2T_ViT`.
     """
-    if not isinstance(variant_config, Variant):
-        raise ValueError(
-            "`variant_config` must be a `t2t_keras.Variant`; a published model goes by its name, "
-            f'as in `create_model("t2t_vit_14")`. Received: variant_config={variant_config}'
-        )
+    expected = "a `t2t_keras.Variant`; for a published model call `create_model(name)`"
+    check(isinstance(variant_config, Variant), "variant_config", variant_config, expected)
     variant_name = published_name(variant_config)
     check_weights(weights, variant_name)
     _check_arguments(include_top, weights, pooling, classes, classifier_activation)
-    rates = {"drop_rate": drop_rate, "attn_drop_rate": attn_drop_rate}
-    rates["drop_path_rate"] = drop_path_rate
+    rates = dict(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
     for rate_name, rate in rates.items():
         check(0 <= rate < 1, rate_name, rate, "in [0, 1)")
     images, inputs = _image_tensor(input_tensor, input_shape, variant_config, weights)

@@ -12,7 +12,7 @@ from t2t_keras.layers.primitives import Shape, Tensor, gelu, linear
 
 
 def _scale(layer: keras.layers.Layer, channels: int, name: str) -> keras.Variable:
-    """A factor a channel; uniform in +-1, torch's default for a grouped 1x1 convolution."""
+    """One factor per channel; uniform in +-1, torch's default for a grouped 1x1 convolution."""
     initializer = keras.initializers.RandomUniform(-1.0, 1.0)
     return layer.add_weight(shape=(channels,), initializer=initializer, name=name)
 
@@ -34,11 +34,8 @@ class GhostAttention(MultiHeadSelfAttention):
     """
 
     def build_projections(self, input_shape: Shape) -> None:
-        half_dim = input_shape[-1] // 2
-        if 2 * half_dim != input_shape[-1]:
-            raise ValueError(
-                f"Ghost attention needs tokens of even width. Received: D={input_shape[-1]}"
-            )
+        half_dim, odd = divmod(input_shape[-1], 2)
+        check(not odd, "inputs", input_shape, "tokens of even width in ghost attention")
         self.query, self.query_scale = self._half("query", half_dim, input_shape)
         self.key, self.key_scale = self._half("key", half_dim, input_shape)
         self.value, self.value_scale = self._half("value", half_dim, input_shape)

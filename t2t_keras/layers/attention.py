@@ -9,7 +9,7 @@ from keras import ops
 from t2t_keras.errors import check
 from t2t_keras.layers.primitives import Shape, Tensor, dropout, linear
 
-MAX_WEIGHTS = 2**27  # attention weights of an image at a time: 512 MiB in float32
+MAX_WEIGHTS = 2**27  # attention weights per image at a time: 512 MiB in float32
 
 
 def softmax_in_float32(scores: Tensor) -> Tensor:
@@ -110,5 +110,5 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict:
-        own = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}
-        return {**super().get_config(), **own, "seed": self.seed}
+        config = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}
+        return {**super().get_config(), **config, "seed": self.seed}

@@ -36,7 +36,7 @@ class DenseGrowthBlock(BlockLayer):
         self.growth_rate = growth_rate
 
     def build(self, input_shape: Shape) -> None:
-        self.block = EncoderBlock(**self.child_config("block", "block", self.drop_path_rate))
+        self.block = EncoderBlock(**self.inner_config("block", self.drop_path_rate))
         self.block.build(input_shape)
         self.growth = linear(self, self.growth_rate, "growth", input_shape)
 
@@ -111,8 +111,8 @@ class DenseEncoder(Encoder):
         **kwargs: Any,
     ):
         super().__init__(num_heads, mlp_ratio, **kwargs)
-        whole = bool(depth) and min(depth) >= 1
-        check(whole, "depth", depth, "a tuple with a number of at least 1 for each group")
+        valid = bool(depth) and min(depth) >= 1
+        check(valid, "depth", depth, "a tuple with a number of at least 1 for each group")
         self.depth = tuple(depth)
         self.growth_rate = growth_rate
 
@@ -124,8 +124,7 @@ class DenseEncoder(Encoder):
             if group > 0:
                 blocks.append(Transition(dtype=self.dtype_policy, name=f"transition_{len(blocks)}"))
             for _ in range(count):
-                index = len(blocks)
-                config = self.child_config(f"dense_growth_block_{index}", index, rate)
+                config = self.inner_config(f"dense_growth_block_{len(blocks)}", rate)
                 blocks.append(DenseGrowthBlock(self.growth_rate, **config))
         return blocks
 

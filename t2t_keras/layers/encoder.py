@@ -12,7 +12,7 @@ from t2t_keras.layers.primitives import (
     Shape,
     StochasticDepth,
     Tensor,
-    child_seed,
+    child_config,
     dropout,
     layer_norm,
 )
@@ -46,15 +46,20 @@ class BlockLayer(keras.layers.Layer):
 
     def block_config(self) -> dict:
         """The shared arguments, as given."""
-        sizes = {"num_heads": self.num_heads, "mlp_ratio": self.mlp_ratio}
-        rates = {"drop_rate": self.drop_rate, "attn_drop_rate": self.attn_drop_rate}
-        rates["drop_path_rate"] = self.drop_path_rate
-        return {**sizes, **rates, "block_type": self.block_type, "seed": self.seed}
+        return {
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "drop_rate": self.drop_rate,
+            "attn_drop_rate": self.attn_drop_rate,
+            "drop_path_rate": self.drop_path_rate,
+            "block_type": self.block_type,
+            "seed": self.seed,
+        }
 
-    def child_config(self, name: str, seed_of: str | int, drop_path_rate: float) -> dict:
+    def inner_config(self, name: str, drop_path_rate: float) -> dict:
         """The shared arguments for a block inside this one, with its own seed and rate."""
-        own = {"drop_path_rate": drop_path_rate, "seed": child_seed(self.seed, seed_of)}
-        return {**self.block_config(), **own, "name": name, "dtype": self.dtype_policy}
+        rate = {"drop_path_rate": drop_path_rate}
+        return {**self.block_config(), **child_config(self, name), **rate}
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -93,23 +98,21 @@ class EncoderBlock(BlockLayer):
         ghost = self.block_type == "ghost"
         attention, mlp = (GhostAttention, GhostMlp) if ghost else (MultiHeadSelfAttention, Mlp)
         self.norm1 = layer_norm(self, "norm1", input_shape)
-        self.attn = attention(
-            self.num_heads, attn_drop_rate=self.attn_drop_rate, **self._part("attn")
-        )
+        config = child_config(self, "attn")
+        self.attn = attention(self.num_heads, attn_drop_rate=self.attn_drop_rate, **config)
         self.squeeze_excite = None
         if self.block_type == "squeeze_excite":
             self.squeeze_excite = SqueezeExcite(dtype=self.dtype_policy, name="squeeze_excite")
             self.squeeze_excite.build(input_shape)
         self.drop = dropout(self, self.drop_rate, "drop")
         self.norm2 = layer_norm(self, "norm2", input_shape)
-        self.mlp = mlp(self.mlp_ratio, drop_rate=self.drop_rate, **self._part("mlp"))
+        config = child_config(self, "mlp")
+        self.mlp = mlp(self.mlp_ratio, drop_rate=self.drop_rate, **config)
         for child in (self.attn, self.mlp):
             child.build(input_shape)
-        self.drop_path1 = StochasticDepth(self.drop_path_rate, **self._part("drop_path1"))
-        self.drop_path2 = StochasticDepth(self.drop_path_rate, **self._part("drop_path2"))
-
-    def _part(self, name: str) -> dict:
-        return {"seed": child_seed(self.seed, name), "name": name, "dtype": self.dtype_policy}
+        rate = self.drop_path_rate
+        self.drop_path1 = StochasticDepth(rate, **child_config(self, "drop_path1"))
+        self.drop_path2 = StochasticDepth(rate, **child_config(self, "drop_path2"))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         attended = self.attn(self.norm1(inputs), training=training)
@@ -119,13 +122,12 @@ class EncoderBlock(BlockLayer):
         self, inputs: Tensor, attended: Tensor, training: bool | None = None
     ) -> Tensor:
         """All that follows attention: the block's inputs and attention's output, each (B, N, D)."""
-        branch = attended
         if self.squeeze_excite is not None:
-            branch = self.squeeze_excite(branch)
-        branch = self.drop(branch, training=training)
-        tokens = inputs + self.drop_path1(branch, training=training)
-        branch = self.mlp(self.norm2(tokens), training=training)
-        return tokens + self.drop_path2(branch, training=training)
+            attended = self.squeeze_excite(attended)
+        attended = self.drop(attended, training=training)
+        tokens = inputs + self.drop_path1(attended, training=training)
+        widened = self.mlp(self.norm2(tokens), training=training)
+        return tokens + self.drop_path2(widened, training=training)
 
 
 class Encoder(BlockLayer):
@@ -135,12 +137,6 @@ class Encoder(BlockLayer):
         """The blocks in order, not built yet."""
         raise NotImplementedError  # every encoder has its own blocks
 
-    def as_nodes(self, tokens: keras.KerasTensor) -> keras.KerasTensor:
-        """Lays the blocks and the norm into a functional graph, each as a layer of the model."""
-        for block in self.make_blocks():
-            tokens = block(tokens)
-        return layer_norm(self, f"{self.name}_norm", tokens.shape)(tokens)
-
     def build(self, input_shape: Shape) -> None:
         self.blocks = self.make_blocks()
         for block in self.blocks:
@@ -149,10 +145,9 @@ class Encoder(BlockLayer):
         self.norm = layer_norm(self, "norm", input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        tokens = inputs
         for block in self.blocks:
-            tokens = block(tokens, training=training)
-        return self.norm(tokens)
+            inputs = block(inputs, training=training)
+        return self.norm(inputs)
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -187,7 +182,7 @@ class DeepNarrowEncoder(Encoder):
     def make_blocks(self) -> list[keras.layers.Layer]:
         rates = [self.drop_path_rate * n / max(self.depth - 1, 1) for n in range(self.depth)]
         return [
-            EncoderBlock(**self.child_config(f"encoder_block_{index}", index, rate))
+            EncoderBlock(**self.inner_config(f"encoder_block_{index}", rate))
             for index, rate in enumerate(rates)
         ]
 

@@ -14,12 +14,9 @@ from t2t_keras.layers.soft_split import pad_border, windows_along
 
 
 def _standardized(padded: Tensor) -> tuple[Tensor, Tensor]:
-    """The map minus its image's mean, over its deviation, and 1 / deviation**2: (B, 1, 1, 1).
-
-    LayerNorm does not see such a change (but for its epsilon, which the caller scales alike), so no
-    gradient needs to go through the two numbers; far from 0, though, digits would be lost, and
-    16-bit numbers overflow.
-    """
+    """The map minus its image's mean, over its deviation, and 1 / deviation**2: (B, 1, 1, 1)."""
+    # Far from 0 digits would be lost and 16-bit numbers overflow. LayerNorm cancels the change (the
+    # caller scales its epsilon alike), so no gradient needs to go through the two numbers.
     axes = (1, 2, 3)
     exact = ops.cast(padded, "float32")
     centered = exact - ops.stop_gradient(ops.mean(exact, axis=axes, keepdims=True))

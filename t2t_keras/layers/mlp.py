@@ -63,5 +63,5 @@ class Mlp(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict:
-        own = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}
-        return {**super().get_config(), **own}
+        config = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}
+        return {**super().get_config(), **config}

@@ -24,11 +24,6 @@ def convolution_kernel() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1.0 / 3.0, mode="fan_in", distribution="uniform")
 
 
-def child_seed(seed: int | None, child: str | int) -> int | None:
-    """A seed for the child of that name or index: None stays None."""
-    return None if seed is None else zlib.crc32(f"{seed}/{child}".encode())
-
-
 def gelu(inputs: Tensor) -> Tensor:
     """Gaussian error linear unit by erf, x * Phi(x), as torch's `nn.GELU`.
 
@@ -69,10 +64,15 @@ def layer_norm(
     return norm
 
 
+def child_config(parent: keras.layers.Layer, name: str) -> dict:
+    """Name, precision and seed of a layer inside another; the seed follows from both."""
+    seed = None if parent.seed is None else zlib.crc32(f"{parent.seed}/{name}".encode())
+    return {"seed": seed, "dtype": parent.dtype_policy, "name": name}
+
+
 def dropout(parent: keras.layers.Layer, rate: float, name: str) -> keras.layers.Dropout:
-    """A Dropout whose seed comes from its parent's seed and its own name."""
-    seed = child_seed(parent.seed, name)
-    return keras.layers.Dropout(rate, seed=seed, dtype=parent.dtype_policy, name=name)
+    """A Dropout inside a layer that has a seed."""
+    return keras.layers.Dropout(rate, **child_config(parent, name))
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

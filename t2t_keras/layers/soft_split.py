@@ -98,5 +98,5 @@ class SoftSplit(keras.layers.Layer):
         return split_shape(input_shape, self.kernel_size, self.strides, self.padding, channels)
 
     def get_config(self) -> dict:
-        own = {"kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding}
-        return {**super().get_config(), **own}
+        config = {"kernel_size": self.kernel_size, "strides": self.strides}
+        return {**super().get_config(), **config, "padding": self.padding}

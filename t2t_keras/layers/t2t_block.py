@@ -51,8 +51,8 @@ class T2TBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_split(kernel_size, strides, padding)
-        kinds = tuple(_TOKEN_LAYERS)
-        check(token_type in kinds, "token_type", token_type, f"one of {kinds}")
+        expected = f"one of {tuple(_TOKEN_LAYERS)}"
+        check(token_type in _TOKEN_LAYERS, "token_type", token_type, expected)
         self.token_dim = token_dim
         self.kernel_size = kernel_size
         self.strides = strides
@@ -84,10 +84,6 @@ class T2TBlock(keras.layers.Layer):
         return split_shape(input_shape, *split, self.token_dim)
 
     def get_config(self) -> dict:
-        own: dict[str, Any] = {
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-        own |= {"token_dim": self.token_dim, "token_type": self.token_type, "seed": self.seed}
-        return {**super().get_config(), **own}
+        config = {"token_dim": self.token_dim, "token_type": self.token_type, "seed": self.seed}
+        split = {"kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding}
+        return {**super().get_config(), **config, **split}

@@ -65,8 +65,8 @@ class TokenLayer(keras.layers.Layer):
         return (*input_shape[:-1], self.token_dim)
 
     def get_config(self) -> dict:
-        own = {"token_dim": self.token_dim, "drop_rate": self.drop_rate, "seed": self.seed}
-        return {**super().get_config(), **own}
+        config = {"token_dim": self.token_dim, "drop_rate": self.drop_rate, "seed": self.seed}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from t2t_keras.errors import check
 from t2t_keras.layers import TokenMap
 from t2t_keras.models.structure import NORM, Parts, parts_of
 
@@ -11,11 +12,8 @@ from t2t_keras.models.structure import NORM, Parts, parts_of
 def _names(parts: Parts, blocks: Sequence[int | str] | None) -> list[str]:
     if blocks is None:
         return [*list(parts.stages)[:-1], NORM]
-    if isinstance(blocks, int | str) or not blocks:
-        raise ValueError(
-            "`blocks` must be a list of at least one name or number of a block. "
-            f"Received: blocks={blocks!r}"
-        )
+    listed = not isinstance(blocks, int | str) and bool(blocks)
+    check(listed, "blocks", blocks, "a list of at least one name or number of a block")
     return [parts.name_of(block) for block in blocks]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from t2t_keras.errors import check
 from t2t_keras.layers import (
     DenseGrowthBlock,
     EncoderBlock,
@@ -22,11 +23,8 @@ from t2t_keras.layers.encoder import Encoder
 
 
 def _macs(layer: keras.layers.Layer, positions: int) -> int:
-    """Multiply-accumulates of a layer with so many tokens or places in its outputs.
-
-    What only adds, scales or normalizes counts as none.
-    """
-    own, children = 0, []
+    """Multiply-accumulates of a layer for that number of output tokens or cells."""
+    own, children = 0, []  # what only adds, scales or normalizes counts as none
     match layer:
         case keras.layers.Dense() | keras.layers.Conv2D():
             own = positions * math.prod(layer.kernel.shape)
@@ -82,11 +80,8 @@ def count_macs(model: keras.Model, input_shape: tuple[int, int, int] | None = No
         ValueError: The model takes any image size and `input_shape` is not given.
     """
     shape = tuple(input_shape or model.input_shape[1:])
-    if None in shape:
-        raise ValueError(
-            "`input_shape` must be (height, width, channels) where the model takes any size. "
-            f"Received: input_shape={input_shape}"
-        )
+    expected = "(height, width, channels) where the model takes any size"
+    check(None not in shape, "input_shape", input_shape, expected)
     counts = []
 
     def count(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:

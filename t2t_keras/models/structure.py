@@ -43,15 +43,10 @@ def t2t_block_number(path: str) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The places of a map's cells on the image, in pixels.
+    """The places of a map's cells on the image, in pixels."""
 
-    Args:
-        stride: Distance between the centers of two neighbors.
-        first: Center of the first cell; pixel 0 has its center at 0.
-    """
-
-    stride: int
-    first: float
+    stride: int  # distance between the centers of two neighbors
+    first: float  # center of the first cell; pixel 0 has its center at 0
 
     def split(self, kernel_size: int, strides: int, padding: int) -> "Grid":
         """The grid after windows of that size were taken of this one's cells."""
@@ -61,26 +56,16 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parts:
-    """The layers of a model of this package, in the order an image goes through them.
-
-    Args:
-        model: The model.
-        stem: The layers from images to the encoder's map.
-        stages: Name -> index in `stem` of the layer that a stage ends with.
-        class_token, position_table: Make tokens of the map.
-        blocks: The encoder's blocks; a dense encoder's transitions count as blocks.
-        norm: The norm after the last block.
-        pooling, head, predictions: The classifier; None in a model without it.
-    """
+    """The layers of a model of this package, in the order an image goes through them."""
 
     model: keras.Model
-    stem: tuple[keras.layers.Layer, ...]
-    stages: dict[str, int]
+    stem: tuple[keras.layers.Layer, ...]  # from images to the encoder's map
+    stages: dict[str, int]  # name -> index in `stem` of the layer that a stage ends with
     class_token: keras.layers.Layer
     position_table: keras.layers.Layer
-    blocks: tuple[keras.layers.Layer, ...]
-    norm: keras.layers.Layer
-    pooling: Any
+    blocks: tuple[keras.layers.Layer, ...]  # a dense encoder's transitions count as blocks
+    norm: keras.layers.Layer  # after the last block
+    pooling: Any  # this and the next: the classifier; None in a model without it
     head: Any
     predictions: Any
 
@@ -89,15 +74,7 @@ class Parts:
         return [block.name for block in self.blocks]
 
     def name_of(self, block: int | str) -> str:
-        """The name of a stage or block that was asked for by name or number.
-
-        Args:
-            block: A stage's or block's name, "encoder_norm" (the last block after its norm), or
-                the number of an encoder block, from the end where it is negative.
-
-        Raises:
-            ValueError: There is none.
-        """
+        """The name of a stage, block or norm given by name, or of a block by number (-1: last)."""
         names = self.block_names()
         if isinstance(block, int) and -len(names) <= block < len(names):
             return names[block]
@@ -123,14 +100,7 @@ class Parts:
 
 
 def parts_of(model: keras.Model) -> Parts:
-    """Finds the parts of a model of this package; the model is not changed.
-
-    Args:
-        model: The return value of a model function, or a `.keras` file of such a model.
-
-    Raises:
-        ValueError: It is another model.
-    """
+    """Finds the parts of a model of this package, made by a model function or loaded."""
     layers = {layer.name: layer for layer in getattr(model, "layers", ())}
     blocks = tuple(
         layer

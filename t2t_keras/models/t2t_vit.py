@@ -12,10 +12,12 @@ from t2t_keras.layers import (
     T2TBlock,
     TokenPooling,
 )
-from t2t_keras.layers.primitives import convolution_kernel, linear_kernel
+from t2t_keras.layers.primitives import convolution_kernel, layer_norm, linear_kernel
 from t2t_keras.layers.soft_split import split_size
 from t2t_keras.models import structure
 from t2t_keras.variants import Variant
+
+MIN_SIDE = 16  # pixels of the smallest image that a model takes
 
 
 def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:
@@ -74,12 +76,12 @@ def build_tokens(
     sizes: dict[str, Any] = {"num_heads": variant.num_heads, "mlp_ratio": variant.mlp_ratio}
     sizes |= rates
     if isinstance(variant.depth, tuple):
-        encoder = DenseEncoder(variant.depth, variant.growth_rate, **sizes, name=structure.ENCODER)
+        encoder = DenseEncoder(variant.depth, variant.growth_rate, **sizes)
     else:
-        encoder = DeepNarrowEncoder(
-            variant.depth, **sizes, block_type=variant.block_type, name=structure.ENCODER
-        )
-    return encoder.as_nodes(tokens)
+        encoder = DeepNarrowEncoder(variant.depth, block_type=variant.block_type, **sizes)
+    for block in encoder.make_blocks():
+        tokens = block(tokens)
+    return layer_norm(encoder, structure.NORM, tokens.shape)(tokens)
 
 
 def build_model(

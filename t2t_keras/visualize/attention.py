@@ -43,8 +43,8 @@ def class_attention(
         blocks: Names or numbers of encoder blocks; None is all of them (`attention_blocks`).
 
     Returns:
-        (B, L, heads, h, w) float32, a row of L a block. The weights of a head sum to 1 minus the
-        class token's attention to itself.
+        (B, blocks, heads, h, w) float32. A head's weights sum to 1 minus the class token's
+        attention to itself.
 
     Raises:
         ValueError: There is no block, one is unknown or has no attention, or the images do not
@@ -55,12 +55,10 @@ def class_attention(
     names = [attending_name(parts, block) for block in wanted]
     check(bool(names), "blocks", wanted, "None or a list of at least one block")
     layers = [model.get_layer(name) for name in names]
-    found = []
-    for layer, inputs in zip(layers, run(parts, images, [x.input for x in layers]), strict=True):
-        queries, weights_of = attention_inside(layer, inputs)
-        found.append(to_numpy(weights_of(queries[:, :1]))[:, :, 0, 1:])
-    stacked = np.stack(found, axis=1)
-    return stacked.reshape(*stacked.shape[:3], *map_size(parts, images, names[0]))
+    inputs_of = run(parts, images, [layer.input for layer in layers])
+    by_block = [_weights(*each, [0]) for each in zip(layers, inputs_of, strict=True)]
+    weights = np.stack(by_block, axis=1)[..., 0, 1:]
+    return weights.reshape(*weights.shape[:3], *map_size(parts, images, names[0]))
 
 
 def token_attention(
@@ -73,7 +71,7 @@ def token_attention(
         images: (B, H, W, C) preprocessed images.
         block: Name or number of the block.
         queries: Numbers of the tokens whose weights to give: 0 is the class token, 1 + row * w +
-            column a patch. None gives all, N * N weights a head.
+            column a patch. None gives all, N * N weights per head.
 
     Returns:
         (B, heads, Q, N) float32; a row sums to 1.
@@ -88,11 +86,16 @@ def token_attention(
     wanted = np.arange(count) if queries is None else np.asarray(queries)
     valid = wanted.size > 0 and bool(np.all((0 <= wanted) & (wanted < count)))
     check(valid, "queries", queries, f"numbers of tokens, 0 to {count - 1}")
-    (inputs,) = run(parts, images, [layer.input])
-    asking, weights_of = attention_inside(layer, inputs)
-    asking = ops.take(asking, wanted, axis=1)
-    rows = query_slices(len(wanted), layer.num_heads * count * len(inputs))
-    return np.concatenate([to_numpy(weights_of(asking[:, some])) for some in rows], axis=2)
+    return _weights(layer, *run(parts, images, [layer.input]), wanted)
+
+
+def _weights(layer: keras.layers.Layer, inputs: Any, numbers: Any) -> np.ndarray:
+    """(B, heads, Q, N) attention weights of an encoder block for the queries of those numbers."""
+    queries, weights_of = attention_inside(layer, inputs)
+    queries = ops.take(queries, numbers, axis=1)
+    batch, count = inputs.shape[:2]
+    slices = query_slices(len(numbers), layer.num_heads * count * batch)
+    return np.concatenate([to_numpy(weights_of(queries[:, rows])) for rows in slices], axis=2)
 
 
 def stage_attention(
@@ -110,8 +113,8 @@ def stage_attention(
         points: (y, x) in pixels; each selects the window whose center is nearest.
 
     Returns:
-        (B, Q, h, w) float32; those of a point sum to 1, or to less in a performer
-        whose features are near 0.
+        (B, Q, h, w) float32; those of a point sum to 1, or to less in a performer whose features
+        are near 0.
 
     Raises:
         ValueError: The stage has no attention, a point lies outside, or the images do not fit.

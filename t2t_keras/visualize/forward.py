@@ -10,9 +10,9 @@ from keras import ops
 from t2t_keras.errors import check
 from t2t_keras.layers import DenseGrowthBlock, EncoderBlock, T2TBlock
 from t2t_keras.models.structure import Parts
+from t2t_keras.models.t2t_vit import MIN_SIDE
 
 Tensor = Any
-MIN_SIDE = 16
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
@@ -21,11 +21,11 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
 
 
 def in_policy_of(layer: keras.layers.Layer, function: Callable, inputs: Any) -> Any:
-    """Calls a function under a layer's precision, as if it were part of the layer."""
+    """Calls a function as a layer of that policy, so that Keras casts its inputs and weights."""
     return keras.layers.Lambda(function, dtype=layer.dtype_policy)(inputs)
 
 
-def check_images(parts: Parts, images: Any) -> None:
+def check_batch(parts: Parts, images: Any) -> None:
     """Raises a ValueError where images are not (B, H, W, C), or smaller than a model takes."""
     shape, channels = tuple(getattr(images, "shape", ())), parts.model.input_shape[-1]
     fit = len(shape) == 4 and shape[-1] == channels and min(shape[1:3]) >= MIN_SIDE
@@ -36,7 +36,7 @@ def check_images(parts: Parts, images: Any) -> None:
 
 def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
     """Rows and columns of a stage's or block's map, known before anything is computed."""
-    check_images(parts, images)
+    check_batch(parts, images)
     shape = tuple(images.shape)
     for layer in parts.stem[: parts.stages.get(name, len(parts.stem) - 1) + 1]:
         shape = layer.compute_output_shape(shape)
@@ -44,15 +44,10 @@ def map_size(parts: Parts, images: Any, name: str) -> tuple[int, int]:
 
 
 def run(parts: Parts, images: Any, tensors: Sequence[keras.KerasTensor]) -> list[Tensor]:
-    """Computes tensors of a model's graph for images of any size; the model is not changed.
-
-    `call` stands in for `__call__`, which insists on the size that the model was built for.
-
-    Raises:
-        ValueError: The images do not fit.
-    """
-    check_images(parts, images)
+    """Computes tensors of a model's graph for images of any size; the model is not changed."""
+    check_batch(parts, images)
     part = keras.Model(parts.model.inputs[0], list(tensors))
+    # `__call__` would insist on the size that the model was built for.
     return keras.tree.flatten(part.call(ops.convert_to_tensor(images, "float32"), training=False))
 
 
@@ -85,8 +80,7 @@ def attention_inside(
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """A block's queries, and the function from n of them to their attention weights.
 
-    Of an encoder block: (B, N, D) inputs; (B, n, D) queries -> (B, heads, n, N) weights. Of a T2T
-    block: a map; (B, n, D) queries -> (B, n, N) weights. The block itself computes the same.
+    (B, n, D) queries -> (B, heads, n, N) weights of an encoder block, (B, n, N) of a T2T block.
     """
     if isinstance(block, T2TBlock):
         layer, attention = block, block.token_layer

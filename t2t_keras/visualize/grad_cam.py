@@ -38,7 +38,7 @@ def grad_cam(
         model: A model of this package with its classifier.
         images: (B, H, W, C) preprocessed images. Gradients need all of attention at once, so
             memory limits their size.
-        class_index: Number of the class, or one an image; None is each image's likeliest.
+        class_index: Number of the class, or one per image; None is each image's likeliest.
         block: Stage of the stem, or encoder block with attention.
 
     Returns:
@@ -52,13 +52,17 @@ def grad_cam(
     """
     parts = parts_of(model)
     require_head(parts)
+    name, classes = parts.name_of(block), parts.head.units
     if class_index is not None:
-        _check_classes(class_index, parts.head.units, len(images))
-    name = parts.name_of(block)
+        numbers = np.asarray(class_index)
+        fits = numbers.shape in ((), (len(images),)) and np.issubdtype(numbers.dtype, np.integer)
+        valid = fits and bool(np.all((0 <= numbers) & (numbers < classes)))
+        expected = f"a whole number from 0 to {classes - 1}, or one for each of the "
+        check(valid, "class_index", class_index, f"{expected}{len(images)} images")
     activations, to_logits = _cut(parts, images, name)
     if class_index is None:
         class_index = np.argmax(to_numpy(to_logits(activations)), axis=-1)
-    chosen = np.eye(parts.head.units, dtype="float32")[np.broadcast_to(class_index, len(images))]
+    chosen = np.eye(classes, dtype="float32")[np.broadcast_to(class_index, len(images))]
     gradient = to_numpy(_gradient(lambda at: ops.sum(to_logits(at) * chosen), activations))
     activations = to_numpy(activations)
     if activations.ndim == 3:
@@ -68,14 +72,6 @@ def grad_cam(
         )
     weights = gradient.mean(axis=(1, 2), keepdims=True)
     return np.maximum((weights * activations).sum(axis=-1), 0.0)
-
-
-def _check_classes(class_index: int | Sequence[int], classes: int, images: int) -> None:
-    numbers = np.asarray(class_index)
-    fits = numbers.shape in ((), (images,)) and np.issubdtype(numbers.dtype, np.integer)
-    expected = f"a whole number from 0 to {classes - 1}, or one for each of the {images} images"
-    inside = bool(np.all((0 <= numbers) & (numbers < classes)))
-    check(fits and inside, "class_index", class_index, expected)
 
 
 def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -104,16 +100,16 @@ def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor
 
 def _gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """The gradient of a function with a single number as its value, which Keras has no op for."""
-    if keras.backend.backend() == "jax":
+    backend = keras.backend.backend()
+    if backend == "jax":
         import jax
 
         return jax.grad(function)(at)
-    if keras.backend.backend() == "tensorflow":
+    if backend == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             tape.watch(at)
             value = function(at)
         return tape.gradient(value, at)
-    backend = keras.backend.backend()
     raise ValueError(f"Grad-CAM needs TensorFlow or JAX. Received: KERAS_BACKEND={backend}")

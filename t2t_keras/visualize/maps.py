@@ -17,11 +17,7 @@ def cells_at(
     grid: Grid,
     cells: tuple[int, int],
 ) -> list[tuple[int, int]]:
-    """The cells whose centers are nearest to (y, x) points in an image of `size` pixels.
-
-    Raises:
-        ValueError: There is no point, or one lies outside the image.
-    """
+    """The cells whose centers are nearest to (y, x) points in an image of `size` pixels."""
     check(len(points) > 0, "points", points, "a list of at least one (y, x) in pixels")
     found = []
     for point in points:

@@ -1,4 +1,4 @@
-"""Plots of a run as PNG files."""
+"""Plots of a run as PNG files, which are replaced whole or not at all."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,7 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
 # Okabe and Ito's colors, which color-blind people tell apart; the lines' styles differ too.
 _Style = dict[str, Any]
 _TRAIN: _Style = {"color": "#0072B2", "linestyle": "--", "marker": ".", "label": "training"}
-_VALIDATION: _Style = {
-    "color": "#D55E00",
-    "linestyle": "-",
-    "marker": ".",
-    "label": "validation",
-}
+_VALIDATION: _Style = {"color": "#D55E00", "marker": ".", "label": "validation"}
 _KEPT: _Style = {"color": "#555555", "linestyle": ":"}
 _CLASS_SCORES: dict[str, _Style] = {
     "precision": {"color": "#0072B2", "marker": "<", "label": "precision"},
@@ -52,7 +47,7 @@ def plot_curves(
     Args:
         history: The values of every epoch: "loss", "accuracy", "val_loss", "val_accuracy" and
             "learning_rate".
-        path: The PNG file; replaced whole or not at all.
+        path: Path of the PNG file.
         title: Title of the plot.
         best_epoch: Epoch, counted from 0, whose weights were kept.
     """
@@ -84,9 +79,9 @@ def plot_confusion(
     """Plots a confusion matrix.
 
     Args:
-        confusion: (C, C) counts; a row a true class, a column a predicted one.
+        confusion: (C, C) counts; rows are true classes, columns predicted ones.
         class_names: The C classes' names.
-        path: The PNG file; replaced whole or not at all.
+        path: Path of the PNG file.
         title: Title of the plot.
     """
     classes = len(class_names)
@@ -99,7 +94,11 @@ def plot_confusion(
     bar.set_label("fraction of the true class")
     axis.set_title(title, parse_math=False)
     axis.set(xlabel="Predicted class", ylabel="True class")
-    _name_classes(axis, class_names)
+    if classes <= _NAMED_CLASSES:
+        names = [_shortened(name) for name in class_names]
+        upright = max(map(len, names)) <= 2
+        axis.set_xticks(range(classes), names, rotation=0 if upright else 90, parse_math=False)
+        axis.set_yticks(range(classes), names, parse_math=False)
     if classes <= _COUNTED_CLASSES:
         _write_counts(axis, confusion, fractions)
     save(figure, path)
@@ -116,7 +115,7 @@ def plot_classes(
     Args:
         scores: "precision", "recall" and "f1", each (C,) in [0, 1].
         class_names: The C classes' names.
-        path: The PNG file; replaced whole or not at all.
+        path: Path of the PNG file.
         title: Title of the plot.
     """
     shown = np.argsort(scores["f1"], kind="stable")[:_NAMED_CLASSES]
@@ -144,7 +143,7 @@ def plot_mistakes(
     Args:
         images: (h, w, 3) uint8 each, of any sizes; an empty list makes a sheet that says so.
         captions: A caption of a few lines for each image.
-        path: The PNG file; replaced whole or not at all.
+        path: Path of the PNG file.
         title: Title of the plot.
     """
     columns = max(min(len(images), _SHEET_COLUMNS), 3)
@@ -158,15 +157,6 @@ def plot_mistakes(
             caption = "\n".join(map(_shortened, captions[number].splitlines()))
             axis.set_title(caption, fontsize=8, parse_math=False)
     save(figure, path)
-
-
-def _name_classes(axis: Axes, class_names: Sequence[str]) -> None:
-    if len(class_names) > _NAMED_CLASSES:
-        return
-    names = [_shortened(name) for name in class_names]
-    upright = max(map(len, names)) <= 2
-    axis.set_xticks(range(len(names)), names, rotation=0 if upright else 90, parse_math=False)
-    axis.set_yticks(range(len(names)), names, parse_math=False)
 
 
 def _shortened(name: str) -> str:

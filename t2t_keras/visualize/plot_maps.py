@@ -63,7 +63,7 @@ def plot_overlays(
     Args:
         image: (H, W, 3) uint8.
         heats: (rows, columns, H, W), as `to_pixels` gives them; each has its own range of colors.
-        path: The PNG file; replaced whole or not at all.
+        path: Path of the PNG file; replaced whole or not at all.
         title: Title of the plot.
         row_names: A name for each row, such as the block's.
         column_names: A name for each column, such as the head's.
@@ -74,11 +74,9 @@ def plot_overlays(
             than the image.
     """
     rows, columns = heats.shape[:2]
-    for name, names, count in (
-        ("row_names", row_names, rows),
-        ("column_names", column_names, columns),
-    ):
-        check(len(names) == count, name, names, f"{count} names, as many as `heats` has")
+    expected = "names, as many as `heats` has"
+    check(len(row_names) == rows, "row_names", row_names, f"{rows} {expected}")
+    check(len(column_names) == columns, "column_names", column_names, f"{columns} {expected}")
     width = min(4.0, _WIDTH / (columns + 1))
     height = width * image.shape[0] / image.shape[1]
     size = ((columns + 1) * width + 1, rows * (height + 0.06) + 0.8)
@@ -96,9 +94,8 @@ def plot_overlays(
             name = column_name if row == 0 else ""
             side = row_name if column == 0 else ""
             _show(axes[row, column + 1], overlay(image, heat), name, side)
-    bar = figure.colorbar(
-        ScalarMappable(cmap=_COLORS), ax=axes, shrink=min(1.0, 2 / rows), pad=0.01
-    )
+    colors, shrink = ScalarMappable(cmap=_COLORS), min(1.0, 2 / rows)
+    bar = figure.colorbar(colors, ax=axes, shrink=shrink, pad=0.01)
     bar.set_ticks([0, 1], labels=["low", "high"])
     bar.set_label("in each map")
     save(figure, path)
@@ -112,7 +109,7 @@ def plot_channels(
     Args:
         channels: (K, h, w), at least one map.
         names: A name for each map.
-        path: The PNG file; replaced whole or not at all.
+        path: Path of the PNG file; replaced whole or not at all.
         title: Title of the plot.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 
 import t2t_keras
 from t2t_keras import T2TViT, create_model, list_models
-from tests.support.tiny import tiny_model, tiny_variant
+from tests.support.tiny import policy, tiny_model, tiny_variant
 
 FUNCTIONS = dict(
     zip(
@@ -50,11 +50,8 @@ def test_outputs():
 
 
 def test_logits_are_float32_under_mixed_precision():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with policy("mixed_float16"):
         model = tiny_model()
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
     for name in ("encoder_block_0", "encoder_norm"):
         assert model.get_layer(name).compute_dtype == "float16"
@@ -109,6 +106,10 @@ def test_drop_rates_reach_the_layers():
         ({"attn_drop_rate": -0.1}, "`attn_drop_rate` must be in"),
         ({"drop_path_rate": 2}, "`drop_path_rate` must be in"),
         ({"input_tensor": np.zeros((1, 64, 64, 3))}, "`input_tensor` must be a Keras tensor"),
+        (
+            {"input_tensor": keras.Input((64, 64, 3)), "input_shape": (32, 32, 3)},
+            "`input_shape` must be the shape of `input_t",
+        ),
     ],
 )
 def test_wrong_argument_is_named(arguments, message):
@@ -125,18 +126,10 @@ def test_rules_that_come_with_weights(tmp_path):
         tiny_model(weights=path, input_shape=(64, 64, 1))
 
 
-def test_both_shapes_must_agree():
-    with pytest.raises(ValueError, match="`input_shape` must be the shape of `input_t"):
-        tiny_model(input_tensor=keras.Input((64, 64, 3)), input_shape=(32, 32, 3))
-
-
-def test_channels_first_is_refused():
-    keras.config.set_image_data_format("channels_first")
-    try:
-        with pytest.raises(ValueError, match="image_data_format=channels_first"):
-            tiny_model()
-    finally:
-        keras.config.set_image_data_format("channels_last")
+def test_channels_first_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    with pytest.raises(ValueError, match="image_data_format=channels_first"):
+        tiny_model()
 
 
 def test_names():

@@ -6,25 +6,22 @@ import pytest
 
 from t2t_keras import load_official_checkpoint
 from tests.conftest import DATA
-from tests.support.tiny import tiny_model
+from tests.support.tiny import policy, tiny_model
 
 
-def _model(token_type, policy, **kwargs):
-    keras.config.set_dtype_policy(policy)
-    try:
-        model = tiny_model(token_type, **kwargs)
-    finally:
-        keras.config.set_dtype_policy("float32")
+def _model(token_type, precision):
+    with policy(precision):
+        model = tiny_model(token_type)
     load_official_checkpoint(model, DATA / f"tiny_{token_type}.pth.tar")
     return model
 
 
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])
 @pytest.mark.parametrize(
-    ("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)]
+    ("precision", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)]
 )
-def test_mixed_precision_logits(token_type, policy, tolerance, tiny_expected):
-    logits = keras.ops.convert_to_numpy(_model(token_type, policy)(tiny_expected["images"]))
+def test_mixed_precision_logits(token_type, precision, tolerance, tiny_expected):
+    logits = keras.ops.convert_to_numpy(_model(token_type, precision)(tiny_expected["images"]))
     expected = tiny_expected[f"{token_type}/logits"]
     assert np.abs(logits - expected).max() <= tolerance * np.abs(expected).max()
 
@@ -40,9 +37,9 @@ def test_compiled_and_not(token_type, jit_compile, tiny_expected):
 
 
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_a_step_on_bright_images_stays_finite(token_type, policy, tiny_expected):
-    model = _model(token_type, policy)
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_a_step_on_bright_images_stays_finite(token_type, precision, tiny_expected):
+    model = _model(token_type, precision)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, run_eagerly=True)  # a graph of one step takes longer than the step
     images = 10 * tiny_expected["images"]

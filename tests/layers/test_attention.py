@@ -13,18 +13,11 @@ def test_equals_keras_attention_of_the_same_weights():
     ours.set_weights([random(*weight.shape, seed=i) for i, weight in enumerate(ours.weights)])
     theirs = keras.layers.MultiHeadAttention(2, 4)
     theirs.build(tokens.shape, tokens.shape)
-    query, key, value = np.split(numpy(ours.qkv.kernel), 3, axis=1)
-    theirs.set_weights(
-        [
-            *(
-                array
-                for kernel in (query, key, value)
-                for array in (kernel.reshape(8, 2, 4), np.zeros((2, 4)))
-            ),
-            numpy(ours.proj.kernel).reshape(2, 4, 8),
-            numpy(ours.proj.bias),
-        ]
-    )
+    weights = []
+    for kernel in np.split(numpy(ours.qkv.kernel), 3, axis=1):
+        weights += [kernel.reshape(8, 2, 4), np.zeros((2, 4))]
+    weights += [numpy(ours.proj.kernel).reshape(2, 4, 8), numpy(ours.proj.bias)]
+    theirs.set_weights(weights)
     np.testing.assert_allclose(numpy(ours(tokens)), numpy(theirs(tokens, tokens)), atol=1e-5)
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from t2t_keras.layers import DeepNarrowEncoder
 from tests.support.check_layer import numpy, random
@@ -16,9 +17,8 @@ def test_norms_have_their_statistics_in_float32():
 
 
 def test_rates_reach_every_block():
-    encoder = DeepNarrowEncoder(
-        3, 2, 2.0, drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.4, seed=7
-    )
+    rates = {"drop_rate": 0.1, "attn_drop_rate": 0.2, "drop_path_rate": 0.4}
+    encoder = DeepNarrowEncoder(3, 2, 2.0, **rates, seed=7)
     encoder.build((None, 5, 8))
     assert [block.drop_path1.rate for block in encoder.blocks] == [0, 0.2, 0.4]
     assert [block.drop_path2.rate for block in encoder.blocks] == [0, 0.2, 0.4]
@@ -32,11 +32,11 @@ def test_rates_reach_every_block():
     assert len(set(seeds)) == len(seeds)
 
 
-def test_rates_grow_evenly_from_zero():
-    for depth in (1, 5):
-        blocks = DeepNarrowEncoder(depth, 2, 2.0, drop_path_rate=0.1).make_blocks()
-        rates = [block.drop_path_rate for block in blocks]
-        np.testing.assert_allclose(rates, np.linspace(0, 0.1, depth))
+@pytest.mark.parametrize("depth", [1, 5])
+def test_rates_grow_evenly_from_zero(depth):
+    blocks = DeepNarrowEncoder(depth, 2, 2.0, drop_path_rate=0.1).make_blocks()
+    rates = [block.drop_path_rate for block in blocks]
+    np.testing.assert_allclose(rates, np.linspace(0, 0.1, depth))
 
 
 def test_same_seed_same_draws():
@@ -45,13 +45,7 @@ def test_same_seed_same_draws():
     for _ in range(2):
         encoder = DeepNarrowEncoder(2, 2, 2.0, drop_rate=0.3, drop_path_rate=0.3, seed=7)
         encoder.build(tokens.shape)
-        encoder.set_weights(
-            [
-                weight if "seed" in variable.path else random(*weight.shape, seed=i)
-                for i, (variable, weight) in enumerate(
-                    zip(encoder.weights, encoder.get_weights(), strict=True)
-                )
-            ]
-        )
+        for number, weight in enumerate(encoder.trainable_weights):
+            weight.assign(random(*weight.shape, seed=number))
         outputs.append(numpy(encoder(tokens, training=True)))
     np.testing.assert_array_equal(*outputs)

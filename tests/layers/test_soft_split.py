@@ -10,13 +10,12 @@ def _unfold_by_loops(feature_map, kernel_size, strides, padding):
     padded = np.pad(feature_map, pad)
     height = (padded.shape[1] - kernel_size) // strides + 1
     width = (padded.shape[2] - kernel_size) // strides + 1
-    rows = []
-    for y in range(height):
-        for x in range(width):
-            top, left = y * strides, x * strides
-            window = padded[:, top : top + kernel_size, left : left + kernel_size]
-            rows.append(window.transpose(0, 3, 1, 2).reshape(len(padded), -1))
-    return np.stack(rows, axis=1).reshape(len(padded), height, width, -1)
+    windows = np.empty((len(padded), height, width, padded.shape[-1] * kernel_size**2))
+    for y, x in np.ndindex(height, width):
+        top, left = y * strides, x * strides
+        window = padded[:, top : top + kernel_size, left : left + kernel_size]
+        windows[:, y, x] = window.transpose(0, 3, 1, 2).reshape(len(padded), -1)
+    return windows
 
 
 @pytest.mark.parametrize(("kernel_size", "strides", "padding"), [(7, 4, 2), (3, 2, 1), (2, 3, 0)])

@@ -9,8 +9,8 @@ from tests.support.check_layer import numpy, random
 def _randomize(layer):
     rng = np.random.default_rng(1)
     for variable in layer.trainable_variables:
-        scale = 1.0 if variable.name == "gamma" else 0.3
-        variable.assign(scale * rng.standard_normal(variable.shape) + (variable.name == "gamma"))
+        gamma = variable.name == "gamma"
+        variable.assign((1.0 if gamma else 0.3) * rng.standard_normal(variable.shape) + gamma)
 
 
 def _unfolded(block, feature_map):
@@ -69,5 +69,6 @@ def test_gradients_equal_those_through_the_unfolded_windows():
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])
 def test_stays_finite_in_half_precision(token_type, policy, scale):
     block = T2TBlock(16, 7, 4, 2, token_type=token_type, dtype=policy)
-    outputs = numpy(block(random(2, 32, 32, 3, scale=scale)))
-    assert np.isfinite(outputs).all()
+    feature_map = random(2, 32, 32, 3, scale=scale)
+    for outputs in (block(feature_map), _unfolded(block, feature_map)):
+        assert np.isfinite(numpy(outputs)).all()

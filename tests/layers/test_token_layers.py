@@ -56,13 +56,6 @@ def test_performer_works_in_float32_under_any_policy(policy):
     np.testing.assert_allclose(numpy(attended)[0, 0], direction / 2, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("layer", [TokenPerformer, TokenTransformer])
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_ten_times_the_usual_scale_stays_finite(layer, policy):
-    outputs = layer(16, dtype=policy)(random(2, 50, 147, scale=10))
-    assert np.isfinite(numpy(outputs)).all()
-
-
 def test_performer_alone_drops_by_default():
     assert TokenPerformer(8).drop_rate == 0.1
     assert TokenTransformer(8).drop_rate == 0.0

@@ -41,6 +41,7 @@ def check_layer(layer: keras.layers.Layer, *arrays, tmp_path, bfloat16_tolerance
     path = tmp_path / "layer.keras"
     model.save(path)
     loaded = keras.saving.load_model(path, compile=False)
+    assert loaded.layers[-1].get_config() == config
     np.testing.assert_allclose(numpy(loaded(feed)), expected, rtol=1e-4, atol=1e-5)
 
     for dtype, tolerance in (("bfloat16", bfloat16_tolerance), ("float16", bfloat16_tolerance / 8)):

@@ -1,5 +1,7 @@
 """The tiny model of the golden checkpoints."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -9,17 +11,21 @@ from t2t_keras import T2TViT, Variant
 DATA = Path(__file__).parents[1] / "goldens"
 
 
+@contextlib.contextmanager
+def policy(name: str) -> Iterator[None]:
+    """Makes models in that precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def tiny_variant(token_type: str = "performer", **fields) -> Variant:
-    sizes = {
-        "embed_dim": 32,
-        "depth": 3,
-        "num_heads": 2,
-        "mlp_ratio": 3.0,
-        "token_dim": 16,
-        "image_size": 64,
-        "token_type": token_type,
-    }
-    return Variant(**{**sizes, **fields})
+    encoder = {"embed_dim": 32, "depth": 3, "num_heads": 2, "mlp_ratio": 3.0}
+    stem = {"token_dim": 16, "image_size": 64, "token_type": token_type}
+    return Variant(**{**encoder, **stem, **fields})
 
 
 def tiny_model(token_type: str = "performer", **kwargs) -> keras.Model:

@@ -13,21 +13,15 @@ KINDS = {  # every kind of block, and every kind of stem
     "performer": {},
     "ghost": {"block_type": "ghost"},
     "convolution": {"token_type": "convolution", "block_type": "squeeze_excite"},
-    "dense": {
-        "token_type": "transformer",
-        "block_type": "dense",
-        "depth": (1, 1),
-        "growth_rate": 16,
-    },
+    "dense": dict(token_type="transformer", block_type="dense", depth=(1, 1), growth_rate=16),
 }
 
 
 @functools.cache
 def _cached(policy: str, input_shape: tuple[int, int, int], fields: frozenset) -> keras.Model:
     variant = tiny_variant(**{"depth": 2, "token_dim": 8, **dict(fields)})
-    model = T2TViT(
-        variant, input_shape=input_shape, classes=5, classifier_activation=None, name="small"
-    )
+    head = {"classes": 5, "classifier_activation": None}
+    model = T2TViT(variant, input_shape=input_shape, **head, name="small")
     for number, weight in enumerate(model.trainable_weights):
         # The initial weights are so small that all patches get nearly the same attention.
         weight.assign_add(random(*weight.shape, seed=number, scale=0.15))

@@ -15,6 +15,7 @@ from t2t_keras.visualize import (
     token_similarity,
 )
 from tests.support.check_layer import numpy, random
+from tests.support.tiny import policy
 from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
@@ -56,15 +57,15 @@ def test_a_block_s_output_follows_from_the_weights(model):
 
 def test_attention_in_slices_ends_at_the_model_s_logits(model, monkeypatch):
     limit = limited(model, monkeypatch)
-    largest = []
-    softmax = keras.ops.softmax
-    monkeypatch.setattr(
-        keras.ops,
-        "softmax",
-        lambda scores, axis: largest.append(np.prod(scores.shape)) or softmax(scores, axis),
-    )
+    sizes, softmax = [], keras.ops.softmax
+
+    def counted(scores, axis):
+        sizes.append(np.prod(scores.shape))
+        return softmax(scores, axis)
+
+    monkeypatch.setattr(keras.ops, "softmax", counted)
     logits = class_logits(model, IMAGES)
-    assert max(largest) <= limit
+    assert max(sizes) <= limit
     monkeypatch.undo()
     np.testing.assert_allclose(logits, numpy(model(IMAGES)), rtol=1e-4, atol=1e-6)
 
@@ -105,32 +106,19 @@ def test_a_model_is_not_changed_and_takes_images_of_another_size():
     assert class_attention(model, wide).shape == (1, 2, 2, 1, 6)
     assert grad_cam(model, wide).shape == grad_cam(model, wide, block="project").shape == (1, 1, 6)
     assert model.to_json() == before
-    for old, new in zip(weights, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-    other = small_model(input_shape=(16, 96, 3))
-    other.get_layer("position_table").position_table.assign(wide_table(model))
-    other_weights = {v.path: v for v in other.weights if "position_table" not in v.path}
-    for variable in model.weights:
-        if variable.path in other_weights:
-            other_weights[variable.path].assign(variable)
+    np.testing.assert_equal(model.get_weights(), weights)
+    other, table = small_model(input_shape=(16, 96, 3)), model.get_layer("position_table")
+    for old, new in zip(model.weights, other.weights, strict=True):
+        if old is table.position_table:  # as it is for 1 x 6 tokens
+            old = table(keras.ops.zeros((1, 7, old.shape[-1])), keras.ops.zeros((1, 1, 6, 1)))
+        new.assign(old)
     np.testing.assert_allclose(class_logits(model, wide), numpy(other(wide)), rtol=1e-3, atol=1e-5)
 
 
-def wide_table(model):
-    """The position table as it is for 1 x 6 tokens."""
-    layer = model.get_layer("position_table")
-    width = layer.position_table.shape[-1]
-    return layer(keras.ops.zeros((1, 7, width)), keras.ops.zeros((1, 1, 6, 1)))
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_weights_are_the_layer_s_own_under_half_precision(policy):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_weights_are_the_layer_s_own_under_half_precision(precision):
+    with policy(precision):
         model = small_model(block_type="ghost")
-    finally:
-        keras.config.set_dtype_policy(before)
     np.testing.assert_array_equal(class_logits(model, IMAGES), numpy(model(IMAGES)))
 
 
@@ -140,10 +128,7 @@ def test_weights_are_the_layer_s_own_under_half_precision(policy):
         (lambda m: class_attention(m, IMAGES, ["encoder_block_9"]), "encoder_block_0 to"),
         (lambda m: class_attention(m, IMAGES, [2]), "a number from -2 to 1"),
         (lambda m: class_attention(m, IMAGES, ["t2t_block_0"]), "`stage_attention` is for"),
-        (
-            lambda m: class_attention(m, IMAGES, []),
-            "`blocks` must be None or a list",
-        ),
+        (lambda m: class_attention(m, IMAGES, []), "`blocks` must be None or a list"),
         (lambda m: class_attention(m, IMAGES[0]), "`images` must be a batch"),
         (lambda m: class_attention(m, IMAGES[:, :8]), "at least 16 pixels"),
         (lambda m: token_attention(m, IMAGES, 0, [9]), "0 to 8"),
@@ -164,16 +149,12 @@ def test_what_cannot_be_shown_is_named_before_anything_is_computed(call, message
         call(model)
 
 
-def test_a_transition_has_no_attention_and_a_convolution_stem_no_stages():
+def test_models_and_blocks_without_attention_are_pointed_out():
     dense = small_model(**KINDS["dense"])
     assert attention_blocks(dense) == ["dense_growth_block_0", "dense_growth_block_2"]
     with pytest.raises(ValueError, match="with attention.*block=transition_1"):
         class_attention(dense, IMAGES, ["transition_1"])
     with pytest.raises(ValueError, match="its stem has no attention"):
         stage_attention(small_model(**KINDS["convolution"]), IMAGES, "convolution_0", [(0, 0)])
-
-
-def test_a_model_inside_another_is_pointed_out():
-    outer = keras.Sequential([keras.Input((32, 64, 3)), small_model(), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r'model.get_layer\("small"\)'):
-        class_attention(outer, IMAGES)
+        class_attention(keras.Sequential([small_model(), keras.layers.Dense(2)]), IMAGES)
