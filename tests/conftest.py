@@ -25,7 +25,7 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
 # Folders, files and tests that take seconds. The others are `-m "not slow"`: under a minute in all.
 SLOW = (
     *("applications/", "cli/", "data/", "examples/", "export/", "training/", "visualize/"),
-    "layers/test_encoder.py::test_encoder_layer",
+    "layers/test_every_layer.py::test_layer",
     *("weights/test_convert.py", "weights/test_download.py", "weights/test_formats.py"),
     *("weights/test_identify.py", "weights/test_load.py", "weights/test_mapping.py"),
     *("weights/torch_reader/test_fuzz.py", "weights/torch_reader/test_security.py"),

@@ -32,17 +32,8 @@ FLOORS = {
     "__main__": 9,
 }
 KERAS_ONLY = {"layers", "models"}
-TENSORFLOW_ROOMS = {
-    "data",
-    "data.ops",
-    "data.sources",
-    "training",
-    "training.checkpoint",
-    "training.devices",
-    "training.optimizers",
-    "export",
-    "cli",
-}
+TENSORFLOW_ROOMS = {"data", "data.ops", "data.sources", "training", "export", "cli"}
+TENSORFLOW_ROOMS |= {f"training.{room}" for room in ("checkpoint", "devices", "optimizers")}
 TENSORFLOW_FILES = {  # beside these rooms, and only inside functions
     "t2t_keras.visualize.callback",  # writes TensorBoard's events
     "t2t_keras.visualize.grad_cam",  # gradients, where it is the backend
@@ -68,7 +59,7 @@ def imports_of(package: Path) -> Imports:
         if path.suffix in (".py", ".pyi"):
             name = _module_name(path, package)
             base = name if path.suffix == ".pyi" else ""
-            imports[name] |= _imported(ast.parse(path.read_text()), modules, base)
+            imports[name] |= names_imported(path.read_text(), modules, base)
     return imports
 
 
@@ -77,10 +68,10 @@ def _module_name(path: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(tree: ast.Module, modules: set[str], package: str = "") -> set[str]:
+def names_imported(source: str, modules: set[str], package: str = "") -> set[str]:
     """Names that a file imports; those of one in `package` are absolute, as lazy_loader has it."""
     names = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -196,25 +187,31 @@ def test_the_project_keeps_its_budget():
     assert lines_of(Path(__file__).parent) <= MAX_TEST_LINES
 
 
-def test_a_full_folder_is_seen(tmp_path):
-    for number in range(MAX_FILES_IN_A_FOLDER + 1):
-        (tmp_path / f"part_{number}.py").write_text("")
-    (tmp_path / "__init__.py").write_text("")
-    assert full_folders(tmp_path) == [f"{tmp_path.name} has 13 files"]
-    (tmp_path / "part_0.py").unlink()
-    assert full_folders(tmp_path) == []
+def package(tmp_path: Path, files: dict[str, str]) -> Path:
+    """A package called t2t_keras, from paths and sources."""
+    root = tmp_path / "t2t_keras"
+    for path, source in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(source)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("count", "complaints"), [(MAX_FILES_IN_A_FOLDER, []), (13, ["t2t_keras has 13 files"])]
+)
+def test_a_full_folder_is_seen(tmp_path, count, complaints):
+    names = ["__init__.py", *(f"part_{number}.py" for number in range(count))]
+    assert full_folders(package(tmp_path, dict.fromkeys(names, ""))) == complaints
 
 
 @pytest.mark.parametrize(
     ("lines", "importers", "count"), [(59, 1, 1), (60, 1, 0), (59, 2, 0), (59, 0, 0)]
 )
 def test_a_crumb_is_seen(tmp_path, lines, importers, count):
-    package = tmp_path / "t2t_keras"
-    package.mkdir()
-    (package / "part.py").write_text("x = 1\n" * lines)
-    for number in range(importers):
-        (package / f"user_{number}.py").write_text("from t2t_keras.part import x\n" + "\n" * 99)
-    assert len(crumbs(imports_of(package), package)) == count
+    user = "from t2t_keras.part import x\n" + "\n" * 99
+    users = {f"user_{number}.py": user for number in range(importers)}
+    root = package(tmp_path, {"part.py": "x = 1\n" * lines, **users})
+    assert len(crumbs(imports_of(root), root)) == count
 
 
 def test_floor_zero_imports_nothing_of_ours(imports):
@@ -252,38 +249,31 @@ def test_matplotlib_stays_in_files_named_for_plots(imports):
 @pytest.mark.parametrize(
     ("module", "line", "complaint"),
     [
-        ("layers/mlp", "from t2t_keras.models import build", "t2t_keras.layers.mlp imports"),
-        ("layers/mlp", "from t2t_keras.images import read", "t2t_keras.layers.mlp imports"),
-        ("layers/mlp", "def f():\n    import t2t_keras", "t2t_keras.layers.mlp imports"),
-        ("layers/mlp", "from .soft_split import SoftSplit", "by a relative name"),
-        ("models/macs", "from t2t_keras import variants, data", "imports t2t_keras.data"),
+        ("layers/mlp.py", "from t2t_keras.models import build", "t2t_keras.layers.mlp imports"),
+        ("layers/mlp.py", "from t2t_keras.images import read", "t2t_keras.layers.mlp imports"),
+        ("layers/mlp.py", "def f():\n    import t2t_keras", "t2t_keras.layers.mlp imports"),
+        ("layers/mlp.py", "from .soft_split import SoftSplit", "by a relative name"),
+        ("models/macs.py", "from t2t_keras import variants, data", "imports t2t_keras.data"),
         ("images/__init__.pyi", "from ..data import Source as Source", "by a relative name"),
         ("layers/__init__.pyi", "from t2t_keras.data import Source", "t2t_keras.layers imports"),
     ],
 )
 def test_a_wrong_import_is_seen(tmp_path, module, line, complaint):
-    package = tmp_path / "t2t_keras"
-    for path in ("__init__", "variants", "data/__init__", module.removesuffix(".pyi")):
-        (package / path).parent.mkdir(parents=True, exist_ok=True)
-        (package / f"{path}.py").write_text("")
-    (package / (module if module.endswith(".pyi") else f"{module}.py")).write_text(line)
-    (found,) = wrong_floors(imports_of(package))
+    others = ("__init__", "variants", "data/__init__", module.partition(".")[0])
+    files = {f"{path}.py": "" for path in others}
+    (found,) = wrong_floors(imports_of(package(tmp_path, {**files, module: line})))
     assert complaint in found
 
 
-def test_a_circle_through_a_stub_is_seen(tmp_path):
-    (tmp_path / "__init__.py").write_text("")
-    (tmp_path / "__init__.pyi").write_text("from . import part as part\nfrom .other import x as x")
-    (tmp_path / "part.py").write_text(f"from {tmp_path.name} import x")
-    (tmp_path / "other.py").write_text("x = 1")
-    assert set(cycle(imports_of(tmp_path))) == {tmp_path.name, f"{tmp_path.name}.part"}
-
-
-def test_a_circle_is_seen():
+def test_a_circle_is_seen_even_through_a_stub(tmp_path):
     circle = {"a": {"b", "keras"}, "b": {"c"}, "c": {"b"}}
     assert cycle(circle) in (["b", "c", "b"], ["c", "b", "c"])
+    stub = "from . import part as part\nfrom .other import x as x"
+    files = {"__init__.py": "", "__init__.pyi": stub, "other.py": "x = 1"}
+    root = package(tmp_path, {**files, "part.py": "from t2t_keras import x"})
+    assert set(cycle(imports_of(root))) == {"t2t_keras", "t2t_keras.part"}
 
 
 def test_imports_inside_functions_count():
-    tree = ast.parse("def f():\n    import tensorflow as tf")
-    assert outsiders({"t2t_keras.layers.mlp": _imported(tree, set())}) == {"layers": {"tensorflow"}}
+    names = names_imported("def f():\n    import tensorflow as tf", set())
+    assert outsiders({"t2t_keras.layers.mlp": names}) == {"layers": {"tensorflow"}}

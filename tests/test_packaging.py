@@ -5,13 +5,13 @@ import configparser
 import importlib
 import operator
 import re
-import sys
 import types
 from pathlib import Path
 
 import pytest
 
 import t2t_keras
+from tests.test_floors import imports_of, names_imported, outsiders
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "t2t_keras"
@@ -22,11 +22,8 @@ DISTRIBUTIONS = {  # where the name to import is another
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-NEVER_IMPORTED = {  # what TFDS, requests and Keras import, or need in these versions
-    "importlib_resources",
-    "tensorboard",
-    "urllib3",
-}
+# What TFDS, requests and Keras import, or need in these versions.
+NEVER_IMPORTED = {"importlib_resources", "tensorboard", "urllib3"}
 OPTIONAL = {  # imported where Keras' backend or an export asks for it, and its extra
     "jax": "jax",
     "nncf": "export",
@@ -37,53 +34,45 @@ OPTIONAL = {  # imported where Keras' backend or an export asks for it, and its 
 FORBIDDEN = {"tensorflow-addons", "tfa-nightly", "timm", "torch", "torchvision"}
 
 
-@pytest.fixture(scope="module")
-def setup() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg")
-    return parser
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
 
 
-def _names(requirements: str) -> list[str]:
-    return [re.match(r"[\w.-]+", line)[0] for line in requirements.split("\n") if line]
+def requirements() -> dict[str, list[str]]:
+    """The lines of each extra, and below "" of what is always installed."""
+    options = {"": SETUP["options"]["install_requires"], **SETUP["options.extras_require"]}
+    return {extra: list(filter(None, lines.split("\n"))) for extra, lines in options.items()}
 
 
-def _imported() -> set[str]:
-    """Top-level names that the package and the scripts import from outside."""
-    names = set()
-    for path in (*PACKAGE.rglob("*.py"), *ROOT.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                names.add(node.module.partition(".")[0])
-    return names - sys.stdlib_module_names - {"t2t_keras"}
+def distributions() -> dict[str, list[str]]:
+    """As `requirements`, without the versions."""
+    return {
+        extra: [re.match(r"[\w.-]+", line)[0] for line in lines]
+        for extra, lines in requirements().items()
+    }
 
 
-def test_what_is_imported_is_required_and_no_more(setup):
-    required = _names(setup["options"]["install_requires"])
-    imported = {DISTRIBUTIONS.get(name, name) for name in _imported()}
-    assert sorted(required) == sorted(imported - OPTIONAL.keys() | NEVER_IMPORTED)
+def test_what_is_imported_is_required_and_no_more():
+    scripts = {path.stem: names_imported(path.read_text(), set()) for path in ROOT.glob("*.py")}
+    outside = set().union(*outsiders({**imports_of(PACKAGE), **scripts}).values())
+    imported = {DISTRIBUTIONS.get(name, name) for name in outside}
+    required = distributions()
+    assert sorted(required[""]) == sorted(imported - OPTIONAL.keys() | NEVER_IMPORTED)
     assert OPTIONAL.keys() <= imported
     for name, extra in OPTIONAL.items():
-        assert name in _names(setup["options.extras_require"][extra])
+        assert name in required[extra]
 
 
-def test_every_requirement_has_a_floor(setup):
-    groups = (setup["options"]["install_requires"], *setup["options.extras_require"].values())
-    for line in filter(None, "\n".join(groups).split("\n")):
+def test_every_requirement_has_a_floor_and_none_is_left_out_on_purpose():
+    for line in sum(requirements().values(), []):
         assert re.fullmatch(r"[\w-]+>=[\d.]+(,<[\d.]+)?", line)
+    assert not FORBIDDEN & set(sum(distributions().values(), []))
 
 
-def test_what_is_left_out_is_in_no_extra(setup):
-    groups = (setup["options"]["install_requires"], *setup["options.extras_require"].values())
-    assert not FORBIDDEN & set(_names("\n".join(groups)))
-
-
-def test_every_file_that_is_no_module_is_package_data(setup):
+def test_every_file_that_is_no_module_is_package_data():
     listed = {
         path
-        for package, names in setup["options.package_data"].items()
+        for package, names in SETUP["options.package_data"].items()
         for name in names.split()
         for path in ROOT.glob(
             f"{'t2t_keras/**' if package == '*' else package.replace('.', '/')}/{name}"
@@ -94,8 +83,8 @@ def test_every_file_that_is_no_module_is_package_data(setup):
     assert PACKAGE / "py.typed" in listed
 
 
-def test_changelog_and_citation_have_the_version(setup):
-    assert setup["metadata"]["version"] == "attr: t2t_keras.__version__"
+def test_changelog_and_citation_have_the_version():
+    assert SETUP["metadata"]["version"] == "attr: t2t_keras.__version__"
     assert f"## [{t2t_keras.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert f"version: {t2t_keras.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 

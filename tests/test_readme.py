@@ -1,6 +1,5 @@
 """README and docs are true: examples run; tables, flags, commands and paths are the code's."""
 
-import configparser
 import csv
 import logging
 import os
@@ -25,6 +24,7 @@ from tests.support.macs_by_hand import macs_by_hand
 from tests.support.training.tiny_run import TINY
 from tests.support.weights.torch_writer import checkpoint
 from tests.test_floors import FLOORS
+from tests.test_packaging import distributions
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -83,6 +83,7 @@ tensorflow.config.experimental.enable_op_determinism()
 
 
 def test_python_examples_run(tmp_path, surroundings):
+    assert len(blocks("python")) >= 7
     script = tmp_path / "examples.py"
     script.write_text("\n".join([PREFACE, *blocks("python")]), "utf-8")
     done = subprocess.run(
@@ -94,10 +95,6 @@ def test_python_examples_run(tmp_path, surroundings):
         text=True,
     )
     assert done.returncode == 0, done.stdout
-
-
-def test_there_are_examples():
-    assert len(blocks("python")) >= 7
 
 
 # --- the commands ---
@@ -139,9 +136,8 @@ def test_every_flag_of_a_command_exists():
 
 
 def test_every_command_is_one_of_the_program():
-    for line in command_lines():
-        if "t2t-keras " in line:
-            assert re.search(r"t2t-keras (\w+)", line)[1] in COMMANDS, line
+    named = re.findall(r"t2t-keras (\w+)", "\n".join(command_lines()))
+    assert named and {*named} <= COMMANDS.keys()
 
 
 def test_every_flag_in_the_text_exists():
@@ -229,30 +225,15 @@ def test_other_releases_table():
     others = [r for r in RELEASES if r.tag != "imagenet" or r.image_size != 224]
     rows = table("released file")
     assert [row[0].strip("`") for row in rows] == [r.filename for r in others]
-    for row, release in zip(rows, others, strict=True):
-        assert row[1].strip("`") == release.variant
-        assert row[2] == str(release.image_size)
-        assert row[3] == str(release.classes)
-        assert float(row[4]) == release.top1
-
-
-def _requirements() -> dict[str, str]:
-    """Distribution -> extra, or "" for what is always installed."""
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    groups = {"": setup["options"]["install_requires"], **setup["options.extras_require"]}
-    names = {
-        re.match(r"[\w.-]+", line)[0]: extra
-        for extra, lines in groups.items()
-        for line in lines.split("\n")
-        if line
-    }
-    return names
+    for (_, variant, size, classes, top1), release in zip(rows, others, strict=True):
+        assert (variant.strip("`"), size) == (release.variant, str(release.image_size))
+        assert (classes, float(top1)) == (str(release.classes), release.top1)
 
 
 def test_dependency_table_is_setup_cfg():
     rows = table("package")
-    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == _requirements()
+    extras = {name: extra for extra, names in distributions().items() for name in names}
+    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == extras
     assert all(len(row[2]) > 10 for row in rows)  # the reason
 
 

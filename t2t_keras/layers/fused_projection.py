@@ -52,7 +52,8 @@ def normalized_projection(
 ) -> Tensor:
     """Equals `dense(norm(SoftSplit(kernel_size, strides, padding)(feature_map)))`.
 
-    The result has the map's dtype; moments are float32 under any policy.
+    The result has the map's dtype. Under any policy moments and the folded kernel are float32, of
+    weights as Keras casts them.
     """
     dtype = feature_map.dtype
     channels = feature_map.shape[-1]

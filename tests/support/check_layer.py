@@ -18,7 +18,7 @@ def numpy(tensor) -> np.ndarray:
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
-def check_layer(layer: keras.layers.Layer, *arrays, tmp_path, bfloat16_tolerance=0.05):
+def check_layer(layer: keras.layers.Layer, *arrays, tmp_path):
     """Config, shapes, compiled and not, half precision, saving, in a functional model."""
     expected = numpy(layer(*arrays))
     assert expected.dtype == np.float32
@@ -44,7 +44,7 @@ def check_layer(layer: keras.layers.Layer, *arrays, tmp_path, bfloat16_tolerance
     assert loaded.layers[-1].get_config() == config
     np.testing.assert_allclose(numpy(loaded(feed)), expected, rtol=1e-4, atol=1e-5)
 
-    for dtype, tolerance in (("bfloat16", bfloat16_tolerance), ("float16", bfloat16_tolerance / 8)):
+    for dtype, tolerance in (("bfloat16", 0.05), ("float16", 0.05 / 8)):
         half = type(layer).from_config({**config, "dtype": f"mixed_{dtype}"})
         half_model = _model(half, arrays)
         half.set_weights(layer.get_weights())
