@@ -61,11 +61,10 @@ class Parts:
     model: keras.Model
     stem: tuple[keras.layers.Layer, ...]  # from images to the encoder's map
     stages: dict[str, int]  # name -> index in `stem` of the layer that a stage ends with
-    class_token: keras.layers.Layer
     position_table: keras.layers.Layer
     blocks: tuple[keras.layers.Layer, ...]  # a dense encoder's transitions count as blocks
     norm: keras.layers.Layer  # after the last block
-    pooling: Any  # this and the next: the classifier; None in a model without it
+    pooling: Any  # with the next two the classifier; None in a model without it
     head: Any
     predictions: Any
 
@@ -124,7 +123,6 @@ def parts_of(model: keras.Model) -> Parts:
         model,
         tuple(layers[name] for name in names),
         {name: index for index, name in enumerate(names) if name in stages},
-        layers[CLASS_TOKEN],
         layers[POSITION_TABLE],
         blocks,
         layers[NORM],
