@@ -56,7 +56,7 @@ def class_attention(
     check(bool(names), "blocks", wanted, "None or a list of at least one block")
     layers = [model.get_layer(name) for name in names]
     inputs_of = run(parts, images, [layer.input for layer in layers])
-    by_block = [_weights(*each, [0]) for each in zip(layers, inputs_of, strict=True)]
+    by_block = [_weights(*block, [0]) for block in zip(layers, inputs_of, strict=True)]
     weights = np.stack(by_block, axis=1)[..., 0, 1:]
     return weights.reshape(*weights.shape[:3], *map_size(parts, images, names[0]))
 
@@ -86,7 +86,8 @@ def token_attention(
     wanted = np.arange(count) if queries is None else np.asarray(queries)
     valid = wanted.size > 0 and bool(np.all((0 <= wanted) & (wanted < count)))
     check(valid, "queries", queries, f"numbers of tokens, 0 to {count - 1}")
-    return _weights(layer, *run(parts, images, [layer.input]), wanted)
+    (inputs,) = run(parts, images, [layer.input])
+    return _weights(layer, inputs, wanted)
 
 
 def _weights(layer: keras.layers.Layer, inputs: Any, numbers: Any) -> np.ndarray:
