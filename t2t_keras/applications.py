@@ -92,7 +92,8 @@ def _image_tensor(
     same = input_shape is None or tuple(input_shape) == given
     expected = f"the shape of `input_tensor`, {given}, where both are given"
     check(same, "input_shape", input_shape, expected)
-    return input_tensor, keras.utils.get_source_inputs(input_tensor)
+    inputs = keras.utils.get_source_inputs(input_tensor)
+    return input_tensor, inputs[0] if len(inputs) == 1 else inputs  # Keras warns of a list of one
 
 
 def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
