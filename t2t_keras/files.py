@@ -59,15 +59,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
     """Yields an unused path beside `final`, which becomes `final` when the block ends well.
 
     The file or folder made there is flushed to disk and renamed; after an exception it is removed
-    and `final` stays as it was. A killed process leaves it there, as `.part-XXXXXXXX-NAME`: see
-    `remove_leftovers`. The name ends like `final`'s, suffix included.
-
-    Args:
-        final: The result's path. A file there is replaced, a folder only if it is empty.
-
-    Raises:
-        OSError: Nothing was made there, or it cannot be written, flushed or renamed; it names a
-            file, `final` where the block's own error names none.
+    and `final` stays as it was. A killed process leaves it there: see `remove_leftovers`. A file at
+    `final` is replaced, a folder only if it is empty. An `OSError` without a file names `final`.
     """
     part = final.with_name(f".part-{secrets.token_hex(_TOKEN_BYTES)}-{final.name}")
     try:
@@ -85,11 +78,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Removes files that killed writers of `final`, or of its digest, left beside it.
-
-    Call it where no other process can be writing `final`: inside `locked(final)` when that
-    yields True.
-    """
+    """Removes what killed writers of `final` or its digest left; no other may be writing it now."""
     _remove_matching(final.parent, rf"{_PART}{re.escape(final.name)}(\.sha256)?")
 
 
@@ -120,16 +109,9 @@ def acquire(lock: filelock.BaseFileLock, path: Path, timeout: float = -1) -> boo
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Holds the lock of `path` against other processes and threads; waits while one has it.
+    """Holds the lock of `path`, waiting while another process has it; False if there are no locks.
 
-    The lock is the file `NAME.lock` beside `path`, which stays there; the system frees the lock of
-    a killed process.
-
-    Yields:
-        True if the lock is held, False where the file system has no locks.
-
-    Raises:
-        OSError: The lock file cannot be created.
+    The file `NAME.lock` beside `path` stays there; the system frees the lock of a killed process.
     """
     lock = filelock.FileLock(path.with_name(f"{path.name}.lock"))
     try:

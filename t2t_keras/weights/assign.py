@@ -23,15 +23,7 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """The way of one key into a model.
-
-    Args:
-        key: The authors' name.
-        shape: The array's shape in the checkpoint.
-        how: How the array was loaded, or why it was not.
-        target: Path of the variable it went to, or None.
-        target_shape: That variable's shape, or None.
-    """
+    """The way of one of the authors' keys into a variable; `how` says why where it has none."""
 
     key: str
     shape: Shape
@@ -142,20 +134,12 @@ def load_state_dict(
     source: str = "checkpoint",
     table_grid: tuple[int, int] | None = None,
 ) -> Report:
-    """Loads a state dict into a model, whole or not at all.
+    """Loads official key -> float32 array into a model, whole or not at all.
 
     A head for another number of classes is left out and logged; a position table of another grid is
     resized; token labeling's auxiliary head is left out. Anything else that does not fit raises.
-
-    Args:
-        model: A model of this package.
-        state: Official key -> float32 array.
-        source: The file's name, for messages.
-        table_grid: (height, width) in tokens of the position table, where it is known; else it is
-            square, or the model's own.
-
-    Raises:
-        CheckpointError: A key is missing, surplus or of another shape; the model is unchanged.
+    `table_grid` is the table's (height, width) in tokens; if it is not known, the table is square
+    or the model's own.
     """
     entries = {entry.key: entry for entry in official_entries(model)}
     reasons = dict.fromkeys(_HEAD_KEYS, _reason_to_leave_head(state, entries))

@@ -23,9 +23,8 @@ from t2t_keras.weights.torch_reader import printable
 FILE_ERRORS = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     RuntimeError,
-    IndexError,
     TypeError,
     AttributeError,
     EOFError,
@@ -60,18 +59,11 @@ def save_weights(model: keras.Model, path: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:
-    """The facts that are needed to use a classifier.
+    """The facts that are needed to use a classifier."""
 
-    Args:
-        class_names: In the order of its outputs.
-        crop_pct: Fraction of the resized side that the evaluation's crop keeps, in (0, 1].
-        statistics: Whose channel means and deviations images are normalized by, a name in
-            `STATISTICS`.
-    """
-
-    class_names: tuple[str, ...]
-    crop_pct: float = DEFAULT_CROP_PCT
-    statistics: str = "imagenet"
+    class_names: tuple[str, ...]  # in the order of its outputs
+    crop_pct: float = DEFAULT_CROP_PCT  # fraction of the resized side that evaluation keeps
+    statistics: str = "imagenet"  # a name in `STATISTICS`
 
 
 def write_metadata(path: Path, metadata: ModelMetadata) -> None:

@@ -23,19 +23,12 @@ _MAX_BLOCKS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """The sizes that a state dict tells about its model.
+    """The sizes that a state dict tells about its model."""
 
-    Args:
-        name: The published variant, or None where nobody published the sizes.
-        variant: The sizes.
-        image_size: Side in pixels of the square images its position table is for.
-        classes: Number of classes; None where there is no head.
-    """
-
-    name: str | None
+    name: str | None  # None where nobody published the sizes
     variant: Variant
-    image_size: int
-    classes: int | None
+    image_size: int  # side in pixels of the square images its position table is for
+    classes: int | None  # None where there is no head
 
 
 def shape_fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
@@ -154,15 +147,6 @@ def _classes(shapes: _Shapes, width: int) -> int | None:
     return classes
 
 
-def _published(fields: dict[str, Any], num_heads: int | None) -> list[str]:
-    return [
-        name
-        for name, variant in VARIANTS.items()
-        if all(getattr(variant, field) == value for field, value in fields.items())
-        and num_heads in (None, variant.num_heads)
-    ]
-
-
 def identify(
     state: Mapping[str, np.ndarray], num_heads: int | None = None, source: str = "checkpoint"
 ) -> Identity:
@@ -171,17 +155,18 @@ def identify(
     A model of them is at most several times as large as the arrays. No shape tells the number of
     attention heads: sizes nobody published need `num_heads`; for published ones None takes the
     first variant of those sizes (`t2t_vit_14`, not `t2t_vit_14_resnext`), which is logged.
-
-    Raises:
-        CheckpointError: The state dict is of no T2T-ViT, its position table is of no square grid,
-            or its heads are not known.
     """
     shapes = _Shapes(state, source)
     fields = {**_stem_fields(shapes), **_block_fields(shapes)}
     width = _require_blocks(shapes, fields)
     side = _side_of_grid(shapes, fields["embed_dim"])
     classes = _classes(shapes, width)
-    names = _published(fields, num_heads)
+    names = [
+        name
+        for name, variant in VARIANTS.items()
+        if all(getattr(variant, field) == value for field, value in fields.items())
+        and num_heads in (None, variant.num_heads)
+    ]
     if len(names) > 1:
         logger.info("%s: taken for %s; `model_name` says if it is %s", source, *names)
     if names:

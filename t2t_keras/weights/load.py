@@ -143,11 +143,9 @@ def _sizes_in(
 
 
 def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
-    """Loads the arrays of a `.weights.h5` or `.keras` file; its architecture is never looked at.
-
-    A failing `keras.Model.load_weights` leaves a model half loaded, so a twin of the file's own
-    grid and classes takes the risk.
-    """
+    """Loads the arrays of a `.weights.h5` or `.keras` file; its architecture is not read."""
+    # A failing `load_weights` leaves a model half loaded, so a twin of the file's grid and classes
+    # takes the risk.
     try:
         with tempfile.TemporaryDirectory() as folder:
             weights = _weights_file(path, Path(folder))

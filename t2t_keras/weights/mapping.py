@@ -18,10 +18,7 @@ def resize_position_table(
 ) -> np.ndarray:
     """Resizes the grid part of a (1, 1 + h * w, D) position table and keeps the class token's row.
 
-    A table of unknown grid (h, w) is taken for a square; a ValueError says that it is none, or of
-    another grid than `old_grid_size`.
-
-    Reference: official `utils.resize_pos_embed` (bicubic, a = -0.75, no antialias).
+    A table of unknown grid is taken for a square. Reference: official `utils.resize_pos_embed`.
     """
     positions = table.shape[1] - 1
     if old_grid_size is None:
@@ -40,15 +37,9 @@ def resize_position_table(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One way in which an official array and a Keras variable hold the same numbers.
+    """One way in which an official array and a Keras variable hold the same numbers."""
 
-    Args:
-        name: Its name in the report.
-        to_keras: (official array, Keras shape) -> array of that shape.
-        to_official: Keras array -> official array.
-    """
-
-    name: str
+    name: str  # in the report
     to_keras: Callable[[np.ndarray, Shape], np.ndarray]
     to_official: Callable[[np.ndarray], np.ndarray]
 
@@ -155,10 +146,7 @@ def _place(path: str, performer: bool) -> tuple[str, str, dict]:
 
 
 def official_entries(model: keras.Model) -> list[Entry]:
-    """Returns every variable of a T2T-ViT with its official key, in the model's order.
-
-    A ValueError names a variable that has no place in the authors' models.
-    """
+    """Returns every variable of a T2T-ViT with its official key, in the model's order."""
     paths = [variable.path for variable in model.variables]
     performer = any(path.endswith("/random_features") for path in paths)
     convolution_stem = any(path.startswith(structure.CONVOLUTIONS) for path in paths)

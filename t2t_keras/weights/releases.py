@@ -12,29 +12,16 @@ RELEASES_URL = "https://github.com/yitu-opensource/T2T-ViT/releases/download/mai
 
 @dataclass(frozen=True)
 class Release:
-    """One released checkpoint.
-
-    Attributes:
-        variant: Name of the architecture, as in `VARIANTS`.
-        filename: Name in the release, and in the cache.
-        top1, top5: Published or independently measured accuracy, in percent; None if unknown.
-        tag: The training task: "imagenet", "imagenet_token_labeling", "cifar10" or "cifar100".
-        image_size: Side of the square training images, in pixels.
-        classes: Number of classes of the head.
-        crop_pct: Fraction of the resized image that the evaluation crop keeps, in (0, 1].
-        statistics: Whose channel means and deviations the images were normalized by.
-        size: Length in bytes, where known.
-        sha384: Hexadecimal digest, where known.
-    """
+    """One released checkpoint, with its published or independently measured accuracy in percent."""
 
     variant: str
     filename: str
     top1: float
     top5: float | None = None
-    tag: str = "imagenet"
+    tag: str = "imagenet"  # the training task
     image_size: int = 224
     classes: int = 1000
-    crop_pct: float = 0.9
+    crop_pct: float = 0.9  # fraction of the resized side that evaluation keeps
     statistics: str = "imagenet"
     size: int | None = None
     sha384: str | None = None
@@ -85,8 +72,7 @@ def imagenet_release(
 ) -> Release:
     """Returns the ImageNet weights to start from at an image size, None where it is free.
 
-    Only `t2t_vit_14` at 384x384 has weights of its own; elsewhere the ones for 224x224 are given,
-    to be resized. A ValueError says that the authors released none for the variant.
+    Only `t2t_vit_14` at 384x384 has weights of its own; other sizes get the ones for 224x224.
     """
     releases = [r for r in RELEASES if r.variant == variant and r.tag == "imagenet"]
     if not releases:

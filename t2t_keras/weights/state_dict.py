@@ -59,17 +59,10 @@ def _to_float32(value: object, place: str) -> np.ndarray:
 def state_dict_of(
     contents: object, key: str = "auto", source: str = "checkpoint"
 ) -> dict[str, np.ndarray]:
-    """Returns the model's weights out of the value of `read_torch_checkpoint`.
+    """Returns official key -> float32 array out of the value of `read_torch_checkpoint`.
 
-    Args:
-        contents: A checkpoint's contents: timm's (`state_dict_ema`, `state_dict`), the transfer
-            script's (`net`) or a bare state dict.
-        key: "auto" takes the first of those there is, averaged weights first; a name takes that
-            one; "" takes the contents themselves.
-        source: The file's name, for messages.
-
-    Returns:
-        Official key -> float32 array, without the `module.` that parallel training puts before it.
+    `key` "auto" takes the first of `STATE_DICT_KEYS` there is, a name that one, and "" the contents
+    themselves. Keys lose the `module.` that parallel training puts before them.
     """
     chosen, entries = _choose(contents, key, source)
     if key == "auto":

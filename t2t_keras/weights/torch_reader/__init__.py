@@ -14,10 +14,7 @@ inert `OpaqueObject`. Nothing is imported or called by name.
 Everything else is refused before it costs anything: paths that are no regular file
 (`regular_file`), archives that are compressed, damaged or ambiguous (`stored_zip`), tensors that do
 not fit their storage and storages that do not fit the file (`tensors`), values that contain
-themselves or expand beyond measure (`values`). Inside, an `InvalidCheckpoint` says what is wrong
-and what to do; `read_torch_checkpoint` raises it as a `CheckpointError` that names the file.
-
-The package depends on NumPy and on `t2t_keras.errors` alone.
+themselves or expand beyond measure (`values`). The package needs NumPy and `t2t_keras.errors`.
 """
 
 from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, printable

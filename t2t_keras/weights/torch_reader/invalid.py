@@ -11,12 +11,7 @@ SAVE_ON_LITTLE_ENDIAN = (
 
 
 class InvalidCheckpoint(Exception):
-    """A file that is not read; `read_torch_checkpoint` turns it into a `CheckpointError`.
-
-    Args:
-        reason: What is wrong, as a clause that follows the file's name.
-        fix: What the user can do about it, as whole sentences.
-    """
+    """A file that is not read: the reason, as a clause with "it", and the fix, as sentences."""
 
     def __init__(self, reason: str, fix: str = FETCH_AGAIN):
         super().__init__(reason)

@@ -36,11 +36,7 @@ def _read(path: str | os.PathLike, sha256: str | None) -> Any:
 
 
 def checkpoint_defect(path: str | os.PathLike) -> str | None:
-    """Reads a whole checkpoint and returns what is wrong, as a clause with "it", or None.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Reads a whole checkpoint and returns what is wrong, as a clause with "it", or None."""
     try:
         _read(path, None)
     except InvalidCheckpoint as error:

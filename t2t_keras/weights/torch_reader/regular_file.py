@@ -18,16 +18,13 @@ _TAR_MARK_AT = 257
 _HTML = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")
 _STARTS = (
     (b"version https://git-lfs", "a git-lfs pointer, so the data itself was not fetched"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"BZh", "a bzip2 file"),
-    (b"\xfd7zXZ", "an xz file"),
-    (b"7z\xbc\xaf", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
+    (
+        (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!"),
+        "a compressed file, to be unpacked",
+    ),
     (b"\x89HDF", "an HDF5 file, such as Keras' .h5"),
     (b"\x93NUMPY", "a NumPy .npy file"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x7fELF", "a program"),
+    ((b"\x89PNG", b"\xff\xd8\xff"), "an image"),
     (b"{", "JSON"),
 )
 

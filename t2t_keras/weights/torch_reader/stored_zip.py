@@ -46,13 +46,8 @@ def _read_directory(file: RegularFile) -> tuple[bytes, int, int]:
     _require_intact(file.size >= _END.size, "is cut off")
     end = _END.unpack(file.read(file.size - _END.size, _END.size))
     signature, disk, first_disk, here, count, size, offset, comment_bytes = end
-    plain = signature == b"PK\x05\x06" and (disk, first_disk, here, comment_bytes) == (
-        0,
-        0,
-        count,
-        0,
-    )
-    _require_intact(plain, "is cut off, or bytes follow its end")
+    plain = (signature, disk, first_disk, here) == (b"PK\x05\x06", 0, 0, count)
+    _require_intact(plain and not comment_bytes, "is cut off, or bytes follow its end")
     require(
         count <= MAX_RECORDS and size <= _MAX_DIRECTORY_BYTES,
         f"its zip archive holds {count} records, more than the {MAX_RECORDS} allowed",
@@ -60,13 +55,10 @@ def _read_directory(file: RegularFile) -> tuple[bytes, int, int]:
     after = file.size - _END.size - offset - size
     if after == _ZIP64_END.size + _ZIP64_LOCATOR.size:
         tail = file.read(offset + size, after)
-        zip64, locator = (
-            _ZIP64_END.unpack_from(tail),
-            _ZIP64_LOCATOR.unpack(tail[_ZIP64_END.size :]),
-        )
-        agree = zip64 == (b"PK\x06\x06", 0, 0, count, count, size, offset)
-        agree = agree and locator == (b"PK\x06\x07", 0, offset + size, 1)
-        _require_intact(agree, "has end records that do not agree")
+        zip64 = (b"PK\x06\x06", 0, 0, count, count, size, offset)
+        locator = (b"PK\x06\x07", 0, offset + size, 1)
+        found = _ZIP64_END.unpack_from(tail), _ZIP64_LOCATOR.unpack_from(tail, _ZIP64_END.size)
+        _require_intact(found == (zip64, locator), "has end records that do not agree")
     else:
         _require_intact(after == 0, "has its directory not where its end says")
     return file.read(offset, size), count, offset
@@ -100,11 +92,8 @@ class StoredZip:
     """The records of an archive, every header checked before any data is read.
 
     The first record starts the file, the directory ends it, no two records overlap, each local
-    header says what the directory says. Nothing is ever written to disk.
-
-    Args:
-        file: The archive.
-        pinned: The file's digest was verified, so records without a checksum (0) may be read.
+    header says what the directory says. `pinned` says that the file's digest was verified, so that
+    records without a checksum (0) may be read.
     """
 
     def __init__(self, file: RegularFile, pinned: bool):

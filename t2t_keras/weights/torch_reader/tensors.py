@@ -98,8 +98,7 @@ def _are_extents(values: Any) -> bool:
 class Storages:
     """The storages a pickle declares, and the tensors that are views of them.
 
-    All must fit into `file_bytes`, and each its entry of `record_bytes` where the format has them,
-    before anything is allocated.
+    Before anything is allocated, all must fit `file_bytes`, and each its entry of `record_bytes`.
     """
 
     def __init__(self, file_bytes: int, record_bytes: Mapping[str, int] | None = None):

@@ -15,12 +15,7 @@ _LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic)
 
 
 class OpaqueObject:
-    """An object of a checkpoint as inert data, without the object's class.
-
-    Attributes:
-        class_name: The class the file named, such as "argparse.Namespace".
-        attributes: The attributes the file gave it, by name.
-    """
+    """An object of a checkpoint as inert data: the name of its class and its attributes."""
 
     __slots__ = ("attributes", "class_name")
 
@@ -66,9 +61,5 @@ def _expand(node: Any, depth: int, known: dict[int, tuple[int, int] | None]) -> 
 
 
 def require_tree(root: Any) -> None:
-    """Checks that `root` can be walked by plain recursion in little time.
-
-    Containers may be shared (optimizer states share tuples), but their expanded size is bounded.
-    Refused are values that contain themselves and anything that is neither container nor value.
-    """
+    """Checks that plain recursion over `root` ends soon, though containers may be shared."""
     _expand(root, 1, {})

@@ -7,76 +7,41 @@ import io
 import random
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.torch_reader import OpaqueObject, read_torch_checkpoint
-from tests.conftest import DATA
 from tests.support.weights import torch_writer as torch
+from tests.support.weights.malicious_files import LEGACY_GOLDEN, ZIP_GOLDEN
 
 GOLDEN_SHARE = 0.05
 REZIPPED_SHARE = 0.3
-_LENGTHS = (1, 2, 3, 4, 8, 16, 64, 256)
+_LENGTHS = (0, 1, 1, 1, 2, 3, 4, 8, 16, 64, 256, None)
 _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 
 
-def _span(data: bytearray, rng: random.Random) -> slice:
-    start = rng.randrange(len(data) + 1)
-    return slice(start, min(len(data), start + rng.choice(_LENGTHS)))
-
-
-def _flip_bit(data: bytearray, rng: random.Random) -> None:
-    if data:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-
-
-def _set_byte(data: bytearray, rng: random.Random) -> None:
-    if data:
-        data[rng.randrange(len(data))] = rng.randrange(256)
-
-
-def _set_number(data: bytearray, rng: random.Random) -> None:
-    width = rng.choice((1, 2, 4, 8))
-    number = rng.choice(_NUMBERS) % 256**width
-    start = rng.randrange(len(data) + 1)
-    data[start : start + width] = number.to_bytes(width, rng.choice(("little", "big")))
-
-
-def _zero(data: bytearray, rng: random.Random) -> None:
-    span = _span(data, rng)
-    data[span] = bytes(span.stop - span.start)
-
-
-def _delete(data: bytearray, rng: random.Random) -> None:
-    del data[_span(data, rng)]
-
-
-def _insert(data: bytearray, rng: random.Random) -> None:
-    start = rng.randrange(len(data) + 1)
-    data[start:start] = rng.randbytes(rng.choice(_LENGTHS))
-
-
-def _repeat(data: bytearray, rng: random.Random) -> None:
-    span = _span(data, rng)
-    data[span.start : span.start] = data[span] * rng.choice((1, 1, 2, 16))
-
-
-def _move(data: bytearray, rng: random.Random) -> None:
-    piece, to = data[_span(data, rng)], rng.randrange(len(data) + 1)
-    data[to : to + len(piece)] = piece
-
-
-def _cut(data: bytearray, rng: random.Random) -> None:
-    del data[rng.randrange(len(data) + 1) :]
-
-
-_CHANGES: tuple[Callable[[bytearray, random.Random], None], ...] = (
-    *(_flip_bit, _flip_bit, _set_byte, _set_byte, _set_number, _set_number),
-    *(_zero, _delete, _insert, _repeat, _move, _cut),
-)
+def _change(data: bytearray, rng: random.Random) -> None:
+    """Replaces a span, an empty one at times or all to the end, by nothing or something else."""
+    start, length = rng.randrange(len(data) + 1), rng.choice(_LENGTHS)
+    old = bytes(data[start : None if length is None else start + length])
+    flipped, other = bytearray(old), rng.randrange(len(data) + 1)
+    if old:
+        flipped[rng.randrange(len(old))] ^= 1 << rng.randrange(8)
+    number = rng.choice(_NUMBERS).to_bytes(8, "little")[: len(old)]
+    replacements = {
+        "delete": b"",
+        "zero": bytes(len(old)),
+        "flip": bytes(flipped),
+        "noise": rng.randbytes(len(old)),
+        "insert": rng.randbytes(rng.randrange(16)) + old,
+        "number": number[:: rng.choice((1, -1))] + old[8:],
+        "repeat": old + old[:256] * rng.choice((1, 2, 16)),
+        "copy": bytes(data[other : other + len(old)]),
+    }
+    kinds = ("flip", "flip", "noise", "number", "number", *replacements)
+    data[start : start + len(old)] = replacements[rng.choice(kinds)]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -84,7 +49,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     mutant = bytearray(data)
     while mutant == data:
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
-            rng.choice(_CHANGES)(mutant, rng)
+            _change(mutant, rng)
     return bytes(mutant)
 
 
@@ -99,17 +64,11 @@ class Original:
 
 @dataclasses.dataclass
 class Tally:
-    """The reader's answers to the damaged files.
-
-    Attributes:
-        outcomes: How many were "refused", loaded "same" as the original or "different".
-        faults: A description of each file that broke a promise of the reader.
-        slowest: Most seconds of processor time that one file took.
-    """
+    """The reader's answers: files "refused", loaded "same" or "different", and broken promises."""
 
     outcomes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     faults: list[str] = dataclasses.field(default_factory=list)
-    slowest: float = 0.0
+    slowest: float = 0.0  # seconds of processor time that one file took at most
 
 
 def fuzz(folder: Path, seed: int | str, cases: int, most_seconds: float) -> Tally:
@@ -170,10 +129,9 @@ def _feed(total, value: object) -> None:
 
 def _small_originals(folder: Path) -> list[Original]:
     """A file of about 2 kB in either format that holds something of every kind."""
-    rng = np.random.default_rng(0)
-    weights = rng.standard_normal(24).astype(np.float32)
-    halves = rng.standard_normal(6).astype(np.float16)
-    storages = {"0": weights, "1": halves, "2": np.arange(3), "3": halves.view("<u2")}
+    halves = np.linspace(-3, 3, 6, dtype=np.float16)
+    storages = {"0": np.linspace(-2, 2, 24, dtype=np.float32), "1": halves, "2": np.arange(3)}
+    storages["3"] = halves.view("<u2")
     path, originals = folder / "original.pth", []
     for legacy in (False, True):
         data = torch.container(torch.whole(_small_pickle(legacy)), storages, legacy)
@@ -212,10 +170,9 @@ def _small_pickle(legacy: bool) -> bytes:
 
 
 def _golden_originals() -> list[Original]:
-    paths = (DATA / "tiny_transformer_half.pth.tar", DATA / "tiny_performer_legacy.pth.tar")
     return [
-        Original(path.read_bytes(), digest(read_torch_checkpoint(path)), zipped)
-        for path, zipped in zip(paths, (True, False), strict=True)
+        Original(path.read_bytes(), digest(read_torch_checkpoint(path)), path == ZIP_GOLDEN)
+        for path in (ZIP_GOLDEN, LEGACY_GOLDEN)
     ]
 
 

@@ -29,16 +29,9 @@ from tests.support.weights.torch_writer import Vectors, in_both_formats
 def vectors(canary: Path) -> Vectors:
     """Every vector; a payload that ran would leave the file `canary`."""
     yield from foreign_calls(canary)
-    for part in (
-        misused_names,
-        strange_opcodes,
-        bombs,
-        bad_tensors,
-        broken_zips,
-        broken_streams,
-        other_files,
-        damaged_goldens,
-    ):
+    for part in (misused_names, strange_opcodes, bombs, bad_tensors):
+        yield from part()
+    for part in (broken_zips, broken_streams, other_files, damaged_goldens):
         yield from part()
 
 
@@ -52,29 +45,14 @@ def controls() -> Vectors:
 
 def special_paths(folder: Path) -> list[Path]:
     """Paths that are no regular file: made in `folder`, which must be short for the socket."""
-    pipe, loop, dangling = folder / "pipe.pth", folder / "loop.pth", folder / "dangling.pth"
-    os.mkfifo(pipe)
-    loop.symlink_to(loop)
-    dangling.symlink_to(folder / "nothing")
+    os.mkfifo(folder / "pipe.pth")
+    for name, target in (("loop", "loop.pth"), ("dangling", "nothing"), ("linked", "pipe.pth")):
+        (folder / f"{name}.pth").symlink_to(folder / target)
     (folder / "folder.pth").mkdir()
-    linked = folder / "linked-pipe.pth"
-    linked.symlink_to(pipe)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "s.pth"))
-    sparse = folder / "sparse-8-GiB.pth"
-    with sparse.open("wb") as file:
+    with (folder / "sparse-8-GiB.pth").open("wb") as file:
         file.write(b"PK\x03\x04")
         file.truncate(2**33)
-    return [
-        pipe,
-        loop,
-        dangling,
-        linked,
-        folder / "folder.pth",
-        folder / "s.pth",
-        sparse,
-        folder / "missing.pth",
-        Path("/dev/zero"),
-        Path("/dev/null"),
-        Path("/dev/tty"),
-    ]
+    devices = [Path("/dev", name) for name in ("zero", "null", "tty")]
+    return [*folder.iterdir(), folder / "missing.pth", *devices]

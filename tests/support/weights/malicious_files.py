@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,17 +18,13 @@ from tests.support.weights.torch_writer import Vectors
 ZIP_GOLDEN = DATA / "tiny_transformer_half.pth.tar"
 LEGACY_GOLDEN = DATA / "tiny_performer_legacy.pth.tar"
 TRUNCATIONS = 40
-
-
 _GOOD = torch.whole(torch.mapping({"a": torch.tensor(torch.storage("0", 4), [4], [1])}))
 _DATA = np.arange(4, dtype=np.float32).tobytes()
 _DEFLATED = zlib.compress(bytes(50_000_000))
+_DEFLATED_FIELDS = {"data": _DEFLATED, "method": 8, "size": 50_000_000, "packed": len(_DEFLATED)}
 _PICKLE, _ORDER, _STORAGE, _VERSION = range(4)  # the records of _entries()
 CHANGED_RECORDS = {
-    "deflate-bomb": (
-        _STORAGE,
-        {"data": _DEFLATED, "method": 8, "size": 50_000_000, "packed": len(_DEFLATED)},
-    ),
+    "deflate-bomb": (_STORAGE, _DEFLATED_FIELDS),
     "method-lzma": (_STORAGE, {"method": 14}),
     "encrypted": (_STORAGE, {"flags": 0x801}),
     "strong-encryption": (_STORAGE, {"flags": 0x841}),
@@ -69,6 +66,10 @@ ADDED_RECORDS = {
     "torchscript": ("archive/constants.pkl", b"\x80\x02)."),
     "torchscript-code": ("archive/code/__torch__.py", b"x"),
 }
+
+
+def _prefixed(prefix: str, cases: Mapping[str, bytes]) -> Vectors:
+    return ((f"{prefix}-{name}", data) for name, data in cases.items())
 
 
 def _entries() -> list[torch.Entry]:
@@ -131,8 +132,7 @@ def _odd_archives() -> Vectors:
         "keras": torch.zip_archive([torch.Entry("config.json", b"{}")]),
         "npz": torch.zip_archive([torch.Entry("a.npy", b"\x93NUMPY")]),
     }
-    for name, file in cases.items():
-        yield f"zip-{name}", file
+    yield from _prefixed("zip", cases)
 
 
 def broken_streams() -> Vectors:
@@ -169,8 +169,7 @@ def broken_streams() -> Vectors:
         "plain-pickle": pickle.dumps({"a": 1}, 2),
         "payload-as-magic": torch.whole(torch.call(torch.named("os", "getcwd"))) + whole[head:],
     }
-    for name, file in cases.items():
-        yield f"legacy-{name}", file
+    yield from _prefixed("legacy", cases)
 
 
 def other_files() -> Vectors:
@@ -206,8 +205,7 @@ def other_files() -> Vectors:
         "number-as-text": b"L119547037146038801333356L\n.",
         "python": b"cos\nsystem\n(S'true'\ntR.",
     }
-    for name, file in cases.items():
-        yield f"other-{name}", file
+    yield from _prefixed("other", cases)
 
 
 def damaged_goldens() -> Vectors:

@@ -60,16 +60,20 @@ class _Payload:
         return os.system, (f"touch {self.canary}",)
 
 
-_ONE = torch.tensor(torch.storage("0", 4), [4], [1])
-_HOOKS = torch.call(torch.named("collections", "OrderedDict"))
+_STORE = torch.storage("0", 4)
+_ONE = torch.tensor(_STORE, [4], [1])
 _REBUILD = torch.named("torch._utils", "_rebuild_tensor_v2")
 _ORDERED = torch.named("collections", "OrderedDict")
 _NAMESPACE = torch.named("argparse", "Namespace")
+_EMPTY_NAMESPACE = _NAMESPACE + b")\x81"
 _PARAMETER = torch.named("torch._utils", "_rebuild_parameter")
 _DTYPE = torch.named("numpy", "dtype")
 _SCALAR = torch.named("numpy.core.multiarray", "scalar")
+_SIZE = torch.named("torch", "Size")
+_ENCODE = torch.named("_codecs", "encode")
+_HOOKS = torch.call(_ORDERED)
+_CONJUGATE = torch.mapping({"conj": b"\x88"})
 _PLAIN = [torch.number(0), torch.numbers([4]), torch.numbers([1]), b"\x89"]
-_STORE = torch.storage("0", 4)
 _FLOAT64 = torch.call(_DTYPE, torch.text("f8"), b"\x89", b"\x88")
 MISUSES = {
     "ordered-dict-of-list": torch.call(_ORDERED, b"]"),
@@ -77,10 +81,10 @@ MISUSES = {
     "ordered-dict-with-state": torch.call(_ORDERED) + b"]b",
     "namespace-called": torch.call(_NAMESPACE),
     "namespace-with-arguments": _NAMESPACE + torch.group(_ONE) + b"\x81",
-    "namespace-odd-names": _NAMESPACE + b")\x81}" + torch.number(1) + b"Nsb",
-    "namespace-state-tuple": _NAMESPACE + b")\x81" + torch.group(b"N", b"N") + b"b",
-    "namespace-twice": _NAMESPACE + b")\x81" + 2 * (torch.mapping({"a": b"N"}) + b"b"),
-    "namespace-items": _NAMESPACE + b")\x81" + torch.text("a") + b"Ns",
+    "namespace-odd-names": _EMPTY_NAMESPACE + b"}" + torch.number(1) + b"Nsb",
+    "namespace-state-tuple": _EMPTY_NAMESPACE + torch.group(b"N", b"N") + b"b",
+    "namespace-twice": _EMPTY_NAMESPACE + 2 * (torch.mapping({"a": b"N"}) + b"b"),
+    "namespace-items": _EMPTY_NAMESPACE + torch.text("a") + b"Ns",
     "list-with-state": b"]}b",
     "dict-with-state": b"}}b",
     "tensor-with-state": _ONE + b"}b",
@@ -91,14 +95,12 @@ MISUSES = {
     "tensor-of-tensor": torch.call(_REBUILD, _ONE, *_PLAIN, _HOOKS),
     "tensor-with-hooks": torch.call(_REBUILD, _STORE, *_PLAIN, torch.mapping({"a": b"N"})),
     "tensor-hooks-tensor": torch.call(_REBUILD, _STORE, *_PLAIN, _ONE),
-    "tensor-conjugate": torch.call(
-        _REBUILD, _STORE, *_PLAIN, _HOOKS, torch.mapping({"conj": b"\x88"})
-    ),
+    "tensor-conjugate": torch.call(_REBUILD, _STORE, *_PLAIN, _HOOKS, _CONJUGATE),
     "tensor-grad-number": torch.call(_REBUILD, _STORE, *_PLAIN[:3], torch.number(1), _HOOKS),
     "parameter-of-dict": torch.call(_PARAMETER, b"}", b"\x89", _HOOKS),
     "parameter-of-two": torch.call(_PARAMETER, _ONE, b"\x89"),
-    "size-of-text": torch.call(torch.named("torch", "Size"), torch.text("ab")),
-    "size-of-tensors": torch.call(torch.named("torch", "Size"), torch.group(_ONE)),
+    "size-of-text": torch.call(_SIZE, torch.text("ab")),
+    "size-of-tensors": torch.call(_SIZE, torch.group(_ONE)),
     "dtype-object": torch.call(_DTYPE, torch.text("O8"), b"\x89", b"\x88"),
     "dtype-fields": torch.call(_DTYPE, b"]", b"\x89", b"\x88"),
     "dtype-big-endian": _FLOAT64 + torch.group(torch.number(3), torch.text(">")) + b"b",
@@ -107,15 +109,11 @@ MISUSES = {
     "scalar-of-text": torch.call(_SCALAR, _FLOAT64, torch.text("abcdefgh")),
     "scalar-of-name": torch.call(_SCALAR, _DTYPE, b"C\x08abcdefgh"),
     "scalar-of-tensor": torch.call(_SCALAR, _ONE, _ONE),
-    "encode-rot13": torch.call(
-        torch.named("_codecs", "encode"), torch.text("a"), torch.text("rot13")
-    ),
-    "encode-tensor": torch.call(torch.named("_codecs", "encode"), _ONE, _ONE),
-    "encode-wide": torch.call(
-        torch.named("_codecs", "encode"), torch.text("\u6f22"), torch.text("latin1")
-    ),
+    "encode-rot13": torch.call(_ENCODE, torch.text("a"), torch.text("rot13")),
+    "encode-tensor": torch.call(_ENCODE, _ONE, _ONE),
+    "encode-wide": torch.call(_ENCODE, torch.text("\u6f22"), torch.text("latin1")),
     "storage-called": torch.call(torch.named("torch", "FloatStorage"), torch.number(4)),
-    "storage-bare": torch.storage("0", 4),
+    "storage-bare": _STORE,
     "tensor-called": torch.call(_ONE, _ONE),
     "name-bare": torch.group(_ORDERED),
     "reduce-of-list": _ORDERED + b"]R",
@@ -205,27 +203,19 @@ _COLLISIONS = b"".join(torch.number((index << 61) - index + 7) + b"N" for index 
 _DEEP = 20_000
 
 
-def _again(times: int, call: bytes, function: bytes, arguments: bytes) -> bytes:
+def _again(times: int, function: bytes, arguments: bytes, call: bytes = b"h\x01h\x02R") -> bytes:
     """One call repeated on noted values: a few bytes a call, whatever the values hold."""
     return b"(" + function + b"q\x01" + arguments + b"q\x02" + times * call + b"t"
 
 
+_LONG_TEXT = torch.group(torch.text("a" * 50_000), torch.text("latin1"))
+_MANY_NAMES = torch.mapping({str(index): b"N" for index in range(2_000)})
+_SCALAR_VIEW = torch.group(_STORE, torch.number(0), b")", b")", b"\x89", b"N")
+_LARGE_VIEW = [_STORE, torch.number(0), torch.numbers([1 << 18]), torch.numbers([0]), b"\x89N"]
 BOMBS = {
-    "encode-again": _again(
-        9_000,
-        b"h\x01h\x02R",
-        torch.named("_codecs", "encode"),
-        torch.group(torch.text("a" * 50_000), torch.text("latin1")),
-    ),
-    "size-again": _again(
-        7_000, b"h\x01h\x02R", torch.named("torch", "Size"), b"(" + 30_000 * b"K\x01" + b"t\x85"
-    ),
-    "namespace-again": _again(
-        10_000,
-        b"h\x01)\x81h\x02b",
-        _NAMESPACE,
-        torch.mapping({str(index): b"N" for index in range(2_000)}),
-    ),
+    "encode-again": _again(9_000, _ENCODE, _LONG_TEXT),
+    "size-again": _again(7_000, _SIZE, b"(" + 30_000 * b"K\x01" + b"t\x85"),
+    "namespace-again": _again(10_000, _NAMESPACE, _MANY_NAMES, b"h\x01)\x81h\x02b"),
     "memo-index": b"Nr\x00\x00\x00\x10",
     "memo-index-highest": b"Nr\xff\xff\xff\xff",
     "doubling-value": b"](" + _DOUBLING + b"e",
@@ -238,9 +228,7 @@ BOMBS = {
     "deep-list": _DEEP * b"]" + (_DEEP - 1) * b"a",
     "deep-list-by-65": 66 * b"]" + 65 * b"a",
     "deep-dict": b"}" + torch.text("a") + b"N" + 300 * b"\x85" + b"s",
-    "deep-namespace": 70 * (torch.named("argparse", "Namespace") + b")\x81}" + torch.text("a"))
-    + b"N"
-    + 70 * b"sb",
+    "deep-namespace": 70 * (_EMPTY_NAMESPACE + b"}" + torch.text("a")) + b"N" + 70 * b"sb",
     "marks": _DEEP * b"(",
     "marks-4-MiB": 4_000_000 * b"(",
     "nones": 4_000_000 * b"N",
@@ -253,29 +241,10 @@ BOMBS = {
     "self-list": b"]q\x00h\x00a",
     "self-dict": b"}q\x00" + torch.text("a") + b"h\x00s",
     "self-tuple-through-list": b"]q\x00h\x00\x85a",
-    "self-namespace": torch.named("argparse", "Namespace")
-    + b")\x81q\x00}"
-    + torch.text("a")
-    + b"h\x00sb",
+    "self-namespace": _EMPTY_NAMESPACE + b"q\x00}" + torch.text("a") + b"h\x00sb",
     "colliding-keys": b"}(" + _COLLISIONS + b"u",
-    "many-tensors": b"("
-    + torch.storage("0", 4)
-    + b"q\x00"
-    + torch.group(b"h\x00", torch.number(0), b")", b")", b"\x89", b"N")
-    + b"q\x01"
-    + torch.named("torch._utils", "_rebuild_tensor_v2")
-    + b"q\x02"
-    + 100_000 * b"h\x02h\x01R"
-    + b"t",
-    "many-large-views": b"("
-    + torch.group(torch.storage("0", 4), *[torch.number(0), torch.numbers([1 << 18])])[:-1]
-    + torch.numbers([0])
-    + b"\x89Nt"
-    + b"q\x01"
-    + torch.named("torch._utils", "_rebuild_tensor_v2")
-    + b"q\x02"
-    + 100 * b"h\x02h\x01R"
-    + b"t",
+    "many-tensors": _again(100_000, _REBUILD, _SCALAR_VIEW),
+    "many-large-views": _again(100, _REBUILD, torch.group(*_LARGE_VIEW)),
 }
 
 
@@ -309,11 +278,8 @@ def bad_tensors() -> Vectors:
         "rank-10000": ([1] * 10_000, [1] * 10_000, 0),
     }
     for name, (shape, strides, offset) in cases.items():
-        body = torch.tensor(torch.storage("0", 4), shape, strides, offset)
+        body = torch.tensor(_STORE, shape, strides, offset)
         yield from in_both_formats(f"tensor-{name}", torch.whole(body))
-    rebuild = torch.named("torch._utils", "_rebuild_tensor_v2")
-    store = torch.storage("0", 4)
-    ends = [b"\x89", torch.call(torch.named("collections", "OrderedDict"))]
     odd = {
         "offset-true": [b"\x88", torch.numbers([1]), torch.numbers([1])],
         "offset-float": [b"G" + bytes(8), torch.numbers([1]), torch.numbers([1])],
@@ -322,9 +288,15 @@ def bad_tensors() -> Vectors:
         "strides-none": [torch.number(0), torch.numbers([1]), b"N"],
     }
     for name, middle in odd.items():
-        body = torch.call(rebuild, store, *middle, *ends)
+        body = torch.call(_REBUILD, _STORE, *middle, b"\x89", _HOOKS)
         yield from in_both_formats(f"tensor-{name}", torch.whole(body))
     yield from _bad_storages()
+
+
+def _persistent(kind: bytes, *more: bytes) -> bytes:
+    """The storage "0" of four elements."""
+    fields = [torch.text("storage"), kind, torch.text("0"), torch.text("cpu"), torch.number(4)]
+    return torch.group(*fields, *more) + b"Q"
 
 
 def _bad_storages() -> Vectors:
@@ -355,22 +327,12 @@ def _bad_storages() -> Vectors:
             for name in ("sparse_tensor", "qtensor", "tensor_v3", "nested_tensor", "tensor")
         },
         "untyped": torch.group(torch.text("storage"), torch.named("torch", "UntypedStorage")),
-        "kind-text": torch.group(
-            *map(torch.text, ("storage", "FloatStorage", "0", "cpu")), torch.number(4)
-        )
-        + b"Q",
-        "view": torch.group(
-            torch.text("storage"),
+        "kind-text": _persistent(torch.text("FloatStorage")),
+        "view": _persistent(
             torch.named("torch", "FloatStorage"),
-            torch.text("0"),
-            torch.text("cpu"),
-            torch.number(4),
             torch.group(torch.text("1"), torch.number(0), torch.number(4)),
-        )
-        + b"Q",
-        "many": b"("
-        + b"".join(torch.storage(str(index), 0) + b"\x85" for index in range(20_500))
-        + b"t",
+        ),
+        "many": torch.group(*(torch.storage(str(key), 0) + b"\x85" for key in range(20_500))),
     }
     for name, body in bodies.items():
         yield from in_either_format(f"storage-{name}", torch.whole(body))

@@ -253,7 +253,10 @@ def test_one_flipped_bit_in_any_record_is_noticed(tmp_path):
         (b"", "it is empty"),
         (b"\n <!DOCTYPE html><html>", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
-        (b"\x1f\x8b\x08\x00", "it is not a PyTorch checkpoint (it looks like a gzip file)"),
+        (
+            b"\x1f\x8b\x08\x00",
+            "it is not a PyTorch checkpoint (it looks like a compressed file, to be unpacked)",
+        ),
         (b"PK\x03\x04", "cut off"),
         (b"\x80\x02}.", "it "),
     ],
