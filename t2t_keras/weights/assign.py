@@ -95,7 +95,9 @@ def _resized_table(
     return resized, how
 
 
-def _refuse(source: str, state: Mapping[str, np.ndarray], misfits: Mapping[str, list]) -> NoReturn:
+def _raise_misfits(
+    source: str, state: Mapping[str, np.ndarray], misfits: Mapping[str, list]
+) -> NoReturn:
     """Lists the misfits and says which published model the state dict would fit."""
     lines = [f"{source}: does not fit the model, so nothing was loaded."]
     for kind, names in misfits.items():
@@ -166,7 +168,7 @@ def load_state_dict(
     missing = [f"{key} {each.official_shape}" for key, each in entries.items() if key not in state]
     if missing or surplus or misshapen:
         misfits = {"- missing": missing, "+ surplus": surplus, "! of another shape": misshapen}
-        _refuse(source, state, misfits)
+        _raise_misfits(source, state, misfits)
     for key, array in arrays.items():
         entries[key].variable.assign(array)
     fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in arrays)

@@ -46,12 +46,11 @@ def load_official_checkpoint(
     """Loads a checkpoint of the authors' PyTorch code into a model; needs no PyTorch.
 
     Args:
-        model: A model of this package, of the checkpoint's sizes. Its image size and number of
-            classes may differ: the position table is resized by the authors' rule, and a head for
-            other classes keeps its values, which is logged.
+        model: A model of the checkpoint's sizes. Its image size and classes may differ: the
+            position table is resized, and a head for other classes keeps its values.
         path: A `.pth` or `.pth.tar` file, as the authors' scripts and releases have it.
-        key: The state dict to load: "auto" takes `state_dict_ema`, `state_dict`, `net` or the file
-            itself, the first there is; a name takes that one; "" takes the file itself.
+        key: "auto" takes `state_dict_ema`, `state_dict`, `net` or the file itself, the first there
+            is; a name takes that state dict; "" takes the file itself.
 
     Returns:
         The way of every key into the model; `print(report)` shows a table.

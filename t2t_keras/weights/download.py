@@ -5,10 +5,8 @@ checked before it has its name. A file without a published digest is checked as 
 remembered by its own digest.
 """
 
-import contextlib
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from t2t_keras.errors import DownloadError
@@ -41,27 +39,6 @@ def weights_dir() -> Path:
         raise DownloadError(
             f"The weights cache {root} has no place: {error} Choose a folder with the environment "
             "variable KERAS_HOME."
-        ) from error
-
-
-@contextlib.contextmanager
-def _storing(target: Path) -> Iterator[None]:
-    """Holds the lock of a file in the cache; any `OSError` of the block becomes a `DownloadError`.
-
-    Keras' own downloads move to a folder in /tmp that any user can write to; this never does.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target) as alone:
-            if alone:
-                remove_leftovers(target)
-            yield
-    except DownloadError:
-        raise
-    except OSError as error:
-        raise DownloadError(
-            f"Weights cannot be stored in {target.parent} ({error}). Make room there or make it "
-            "writable, or choose another folder with the environment variable KERAS_HOME."
         ) from error
 
 
@@ -169,9 +146,21 @@ def fetch_release(release: Release, base_url: str = RELEASES_URL, timeout: float
     target = weights_dir() / release.filename
     if _cached_defect(release, target) is None:
         return target
-    with _storing(target):
-        # Another process may have finished it since the first look.
-        defect = _cached_defect(release, target)
-        if defect is not None:
-            _replace(release, target, base_url + release.filename, timeout, defect)
+    try:
+        # Keras' own downloads move to a folder in /tmp that any user can write to; these never do.
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target) as alone:
+            if alone:
+                remove_leftovers(target)
+            # Another process may have finished it since the first look.
+            defect = _cached_defect(release, target)
+            if defect is not None:
+                _replace(release, target, base_url + release.filename, timeout, defect)
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            f"Weights cannot be stored in {target.parent} ({error}). Make room there or make it "
+            "writable, or choose another folder with the environment variable KERAS_HOME."
+        ) from error
     return target

@@ -57,13 +57,13 @@ class _Shapes:
     def require(self, key: str, *expected: int | None) -> Sequence[int]:
         """Returns the array's shape, which must be `expected`."""
         if key not in self.state:
-            self.refuse(f"has no {key!r}, without which it is no whole T2T-ViT")
+            self.fail(f"has no {key!r}, without which it is no whole T2T-ViT")
         shape = self.state[key].shape
         if not shape_fits(shape, expected):
-            self.refuse(f"{key!r} has the shape {shape}, expected ({sizes_of(expected)})")
+            self.fail(f"{key!r} has the shape {shape}, expected ({sizes_of(expected)})")
         return shape
 
-    def refuse(self, reason: str) -> NoReturn:
+    def fail(self, reason: str) -> NoReturn:
         raise CheckpointError(f"{self.source}: {reason}. Give a checkpoint of a T2T-ViT.")
 
 
@@ -86,7 +86,7 @@ def _count_blocks(shapes: _Shapes) -> int:
     numbers = {match[1] for key in shapes.state if (match := _BLOCK.match(key))}
     count = len(numbers)
     if count > _MAX_BLOCKS or numbers != {str(index) for index in range(count)}:
-        shapes.refuse(f"its {count} blocks are not numbered 0, 1, 2 ... up to {_MAX_BLOCKS} blocks")
+        shapes.fail(f"its {count} blocks are not numbered 0, 1, 2 ... up to {_MAX_BLOCKS} blocks")
     return count
 
 
@@ -135,7 +135,7 @@ def _side_of_grid(shapes: _Shapes, embed_dim: int) -> int:
     positions = shapes.require("pos_embed", 1, None, embed_dim)[1] - 1
     side = math.isqrt(positions)
     if side < 1 or side * side != positions:
-        shapes.refuse(f"its position table has {positions} positions, which is no square grid")
+        shapes.fail(f"its position table has {positions} positions, which is no square grid")
     return side
 
 

@@ -97,25 +97,6 @@ def _shape_in(
     return shape
 
 
-def _grid_in(
-    arrays: Mapping[str, h5py.Dataset], positions: int, model_grid: tuple[int, int], path: Path
-) -> tuple[int, int]:
-    """Returns the grid of a file's position table: as the file says, the model's, or a square."""
-    saved = arrays.get(f"{_TABLE}/grid_size")
-    if saved is not None and saved.shape == (2,):
-        grid_size = (int(saved[0]), int(saved[1]))
-    elif positions == math.prod(model_grid):
-        grid_size = model_grid
-    else:
-        grid_size = (math.isqrt(positions),) * 2
-    if min(grid_size) < 1 or math.prod(grid_size) != positions:
-        raise CheckpointError(
-            f"{path}: its position table has {positions} positions for a grid of {grid_size}. Give "
-            "weights that a model of this package wrote, or an official .pth file."
-        )
-    return grid_size
-
-
 def _sizes_in(
     file: h5py.File, model: keras.Model, path: Path
 ) -> tuple[int | None, tuple[int, int]]:
@@ -135,11 +116,19 @@ def _sizes_in(
             "the memory: write or download it again."
         )
     parts = parts_of(model)
-    layer, width = parts.position_table, parts.norm.gamma.shape[0]
-    table_shape = (1, None, layer.position_table.shape[-1])
+    table_shape = (1, None, parts.position_table.position_table.shape[-1])
+    head_shape = (parts.norm.gamma.shape[0], None)
     positions = _shape_in(arrays, f"{_TABLE}/0", table_shape, path)[1] - 1
-    classes = _shape_in(arrays, _HEAD, (width, None), path)[1] if _HEAD in arrays else None
-    return classes, _grid_in(arrays, positions, layer.grid_size, path)
+    classes = _shape_in(arrays, _HEAD, head_shape, path)[1] if _HEAD in arrays else None
+    saved = arrays.get(f"{_TABLE}/grid_size")
+    known = saved is not None and saved.shape == (2,)
+    grid_size = (int(saved[0]), int(saved[1])) if known else (0, 0)
+    if min(grid_size) < 1 or math.prod(grid_size) != positions:
+        raise CheckpointError(
+            f"{path}: its position table has {positions} positions for a grid of {grid_size}. Give "
+            "weights that a model of this package wrote, or an official .pth file."
+        )
+    return classes, grid_size
 
 
 def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:

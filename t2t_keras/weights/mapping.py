@@ -43,11 +43,6 @@ class Layout:
     to_keras: Callable[[np.ndarray, Shape], np.ndarray]
     to_official: Callable[[np.ndarray], np.ndarray]
 
-    def official_shape(self, keras_shape: Shape) -> Shape:
-        """Returns the official array's shape for a variable's; no array is made."""
-        stand_in = np.broadcast_to(np.float32(0), keras_shape)
-        return self.to_official(stand_in).shape
-
 
 def _unfold_to_keras(array: np.ndarray, shape: Shape) -> np.ndarray:
     kernel_size, _, channels, filters = shape
@@ -123,7 +118,8 @@ class Entry:
 
     @property
     def official_shape(self) -> Shape:
-        return self.layout.official_shape(tuple(self.variable.shape))
+        stand_in = np.broadcast_to(np.float32(0), tuple(self.variable.shape))  # takes no memory
+        return self.layout.to_official(stand_in).shape
 
 
 def _layout(path: str, rank: int, convolution_stem: bool) -> Layout:

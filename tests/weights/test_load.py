@@ -171,6 +171,7 @@ def no_twin(monkeypatch):
         (GRID, {"data": np.array([10**9, 0])}),
         (GRID, {"data": np.array([-4, -4])}),
         (GRID, {"data": np.array([5, 5])}),
+        (GRID, {"data": np.array([4])}),
     ],
     ids=str,
 )

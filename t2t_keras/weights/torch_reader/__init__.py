@@ -17,17 +17,8 @@ not fit their storage and storages that do not fit the file (`tensors`), values 
 themselves or expand beyond measure (`values`). The package needs NumPy and `t2t_keras.errors`.
 """
 
-from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, printable
-from t2t_keras.weights.torch_reader.reader import (
-    checkpoint_defect,
-    read_torch_checkpoint,
-)
+from t2t_keras.weights.torch_reader.invalid import printable
+from t2t_keras.weights.torch_reader.reader import checkpoint_defect, read_torch_checkpoint
 from t2t_keras.weights.torch_reader.values import OpaqueObject
 
-__all__ = [
-    "InvalidCheckpoint",
-    "OpaqueObject",
-    "checkpoint_defect",
-    "printable",
-    "read_torch_checkpoint",
-]
+__all__ = ["OpaqueObject", "checkpoint_defect", "printable", "read_torch_checkpoint"]

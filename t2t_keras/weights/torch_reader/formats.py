@@ -78,6 +78,11 @@ def _require_readable(archive: StoredZip, folder: str) -> None:
     )
 
 
+def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[Any, int]:
+    unpickler = Unpickler(data, position, known)
+    return unpickler.run(), unpickler.position
+
+
 def read_zip_checkpoint(file: RegularFile, pinned: bool) -> Any:
     """Returns the value of the archive's pickle; `pinned` as `StoredZip` has it."""
     archive = StoredZip(file, pinned)
@@ -91,20 +96,14 @@ def read_zip_checkpoint(file: RegularFile, pinned: bool) -> Any:
     }
     storages = Storages(file.size, sizes)
     pickled = archive.read(folder + _PICKLE, MAX_PICKLE_BYTES)
-    unpickler = Unpickler(pickled, 0, TorchGlobals(storages))
-    value = unpickler.run()
-    require(unpickler.position == len(pickled), "its pickle has bytes after its end")
+    value, end = _read_pickle(pickled, 0, TorchGlobals(storages))
+    require(end == len(pickled), "its pickle has bytes after its end")
     require_tree(value)
     if surplus := sizes.keys() - storages.by_key.keys():
         raise InvalidCheckpoint(f"the storage {min(surplus)} belongs to no tensor")
     for key, storage in storages.by_key.items():
         storage.fill(functools.partial(archive.read_into, f"{folder}data/{key}"))
     return value
-
-
-def _read_pickle(data: bytes, position: int, known: TorchGlobals) -> tuple[Any, int]:
-    unpickler = Unpickler(data, position, known)
-    return unpickler.run(), unpickler.position
 
 
 def _skip_header(data: bytes, known: TorchGlobals) -> int:

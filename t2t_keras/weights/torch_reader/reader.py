@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any
 
-from t2t_keras.errors import CheckpointError
+from t2t_keras.errors import CheckpointError, check
 from t2t_keras.weights.torch_reader.formats import read_legacy_checkpoint, read_zip_checkpoint
 from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, require
 from t2t_keras.weights.torch_reader.regular_file import RegularFile, looks_like
@@ -51,22 +51,21 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
     pickle inside goes through an opcode loop of our own that knows a short list of names.
 
     Args:
-        path: The checkpoint: a regular file below 4 GiB, commonly .pth, .pth.tar or .pt.
-        sha256: The digest the file must have, 64 hexadecimal digits; it is verified first. Give
-            it wherever it is known: the old stream has no checksum of its own.
+        path: A regular file below 4 GiB, commonly .pth, .pth.tar or .pt.
+        sha256: The file's digest, verified first: the old stream has no checksum of its own.
 
     Returns:
-        The saved value: dicts, lists, tuples, numbers, text, and tensors as read-only
-        `numpy.ndarray`s. bfloat16 becomes float32, other dtypes stay. Tensors that shared a
-        storage share memory. An `argparse.Namespace` becomes an inert `OpaqueObject`.
+        The saved value: dicts, lists, tuples, numbers, text, and tensors as read-only arrays.
+        bfloat16 becomes float32, other dtypes stay. Tensors that shared a storage share memory. An
+        `argparse.Namespace` becomes an inert `OpaqueObject`.
 
     Raises:
         CheckpointError: The file is missing, damaged, unsafe or of another kind, holds dtypes
             that are not read (int8, complex, quantized, sparse), or has another digest.
         ValueError: `sha256` is not a SHA-256.
     """
-    if sha256 is not None and not _DIGEST.fullmatch(sha256.lower()):
-        raise ValueError(f"`sha256` must be 64 hexadecimal digits. Received: sha256={sha256!r}")
+    is_digest = sha256 is None or _DIGEST.fullmatch(sha256.lower()) is not None
+    check(is_digest, "sha256", sha256, "64 hexadecimal digits")
     try:
         return _read(path, sha256)
     except InvalidCheckpoint as error:

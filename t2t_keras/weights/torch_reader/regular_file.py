@@ -7,13 +7,13 @@ import stat
 from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, require
 
 MAX_FILE_BYTES = 2**32 - 1
-_KINDS = (
-    (stat.S_ISDIR, "a directory"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+_KINDS = {
+    "d": "a directory",
+    "p": "a named pipe",
+    "c": "a device",
+    "b": "a device",
+    "s": "a socket",
+}
 _TAR_MARK_AT = 257
 _HTML = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")
 _STARTS = (
@@ -87,7 +87,7 @@ class RegularFile:
 
 
 def _require_regular(mode: int) -> None:
-    kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "not a regular file")
+    kind = _KINDS.get(stat.filemode(mode)[0], "not a regular file")
     require(
         stat.S_ISREG(mode),
         f"it is {kind}, not a checkpoint file",

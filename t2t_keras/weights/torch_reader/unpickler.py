@@ -51,7 +51,7 @@ class Unpickler:
                     return self._stack.pop()
                 step = _STEPS.get(code)
                 if step is None:
-                    self._refuse_opcode(code)
+                    self._raise_unknown(code)
                 step(self)
         except InvalidCheckpoint as error:
             raise InvalidCheckpoint(f"{self._place()}: {error.reason}", error.fix) from None
@@ -64,7 +64,7 @@ class Unpickler:
         text = next(texts, None)
         return "in the pickle" if text is None else f"in the pickle near {printable(text)}"
 
-    def _refuse_opcode(self, code: int) -> NoReturn:
+    def _raise_unknown(self, code: int) -> NoReturn:
         if code == _INST:
             self._known.find(*self._lines())
         name = _NAMES.get(code)

@@ -209,16 +209,11 @@ def other_files() -> Vectors:
 
 
 def damaged_goldens() -> Vectors:
-    """Real files cut off anywhere, and real zip files with one bit turned."""
+    """Real files cut off anywhere, and a zip file with one bit flipped, in each record in turn."""
     for path in (ZIP_GOLDEN, LEGACY_GOLDEN):
         data = path.read_bytes()
         for end in np.linspace(1, len(data) - 1, TRUNCATIONS).astype(int):
             yield f"cut-{path.stem}-{end}", data[:end]
-    yield from flipped_records()
-
-
-def flipped_records() -> Vectors:
-    """A real zip file with one bit flipped, in each record in turn."""
     data = ZIP_GOLDEN.read_bytes()
     with zipfile.ZipFile(ZIP_GOLDEN) as archive:
         infos = [info for info in archive.infolist() if info.file_size]

@@ -3,10 +3,11 @@
 import os
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.torch_writer import Vectors, in_both_formats, in_either_format
+from tests.support.weights.torch_writer import Vectors, in_both_formats
 
 PROTOCOLS = range(6)
 FOREIGN_GLOBALS = tuple(
@@ -75,6 +76,13 @@ _HOOKS = torch.call(_ORDERED)
 _CONJUGATE = torch.mapping({"conj": b"\x88"})
 _PLAIN = [torch.number(0), torch.numbers([4]), torch.numbers([1]), b"\x89"]
 _FLOAT64 = torch.call(_DTYPE, torch.text("f8"), b"\x89", b"\x88")
+
+
+def _in_both_formats(prefix: str, bodies: Mapping[str, bytes]) -> Vectors:
+    for name, body in bodies.items():
+        yield from in_both_formats(f"{prefix}-{name}", torch.whole(body))
+
+
 MISUSES = {
     "ordered-dict-of-list": torch.call(_ORDERED, b"]"),
     "ordered-dict-new": _ORDERED + b")\x81",
@@ -132,8 +140,7 @@ MISUSES = {
 
 def misused_names() -> Vectors:
     """Allowed names, called or filled as torch never does."""
-    for name, body in MISUSES.items():
-        yield from in_both_formats(f"misuse-{name}", torch.whole(body))
+    yield from _in_both_formats("misuse", MISUSES)
 
 
 STRANGE_OPCODES = {
@@ -188,8 +195,7 @@ STRANGE_OPCODES = {
 
 def strange_opcodes() -> Vectors:
     """Opcodes that torch.save never writes, and pickles that break their own rules."""
-    for name, body in STRANGE_OPCODES.items():
-        yield from in_both_formats(f"opcode-{name}", torch.whole(body))
+    yield from _in_both_formats("opcode", STRANGE_OPCODES)
     yield from in_both_formats("opcode-no-stop", torch.whole(b"N")[:-1])
     yield from in_both_formats("opcode-after-stop", torch.whole(b"N") + b"cos\nsystem\n.")
     yield from in_both_formats("opcode-empty", b"")
@@ -250,8 +256,7 @@ BOMBS = {
 
 def bombs() -> Vectors:
     """Small pickles that would take much memory, time or stack."""
-    for name, body in BOMBS.items():
-        yield from in_either_format(f"bomb-{name}", torch.whole(body))
+    yield from _in_both_formats("bomb", BOMBS)
 
 
 def bad_tensors() -> Vectors:
@@ -277,9 +282,8 @@ def bad_tensors() -> Vectors:
         "rank-33": ([1] * 33, [1] * 33, 0),
         "rank-10000": ([1] * 10_000, [1] * 10_000, 0),
     }
-    for name, (shape, strides, offset) in cases.items():
-        body = torch.tensor(_STORE, shape, strides, offset)
-        yield from in_both_formats(f"tensor-{name}", torch.whole(body))
+    bodies = {name: torch.tensor(_STORE, *measures) for name, measures in cases.items()}
+    yield from _in_both_formats("tensor", bodies)
     odd = {
         "offset-true": [b"\x88", torch.numbers([1]), torch.numbers([1])],
         "offset-float": [b"G" + bytes(8), torch.numbers([1]), torch.numbers([1])],
@@ -287,9 +291,9 @@ def bad_tensors() -> Vectors:
         "shape-true": [torch.number(0), torch.group(b"\x88"), torch.numbers([1])],
         "strides-none": [torch.number(0), torch.numbers([1]), b"N"],
     }
-    for name, middle in odd.items():
-        body = torch.call(_REBUILD, _STORE, *middle, b"\x89", _HOOKS)
-        yield from in_both_formats(f"tensor-{name}", torch.whole(body))
+    ends = (b"\x89", _HOOKS)
+    bodies = {name: torch.call(_REBUILD, _STORE, *middle, *ends) for name, middle in odd.items()}
+    yield from _in_both_formats("tensor", bodies)
     yield from _bad_storages()
 
 
@@ -334,5 +338,4 @@ def _bad_storages() -> Vectors:
         ),
         "many": torch.group(*(torch.storage(str(key), 0) + b"\x85" for key in range(20_500))),
     }
-    for name, body in bodies.items():
-        yield from in_either_format(f"storage-{name}", torch.whole(body))
+    yield from _in_both_formats("storage", bodies)

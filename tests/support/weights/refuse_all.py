@@ -1,9 +1,8 @@
-"""Run as a program: reads every path listed in a file and reports what reading it did.
+"""Run as a program with two files: reads the paths in the first, a JSON list, and reports.
 
-`python -m tests.support.weights.refuse_all PATHS REPORT`, where PATHS holds a JSON list of paths
-and REPORT becomes a JSON list of objects: path, error (its type, or null), message, seconds (of
-processor time), peak_bytes (measured in a second reading, as measuring is slow) and events
-(everything that Python's audit hooks saw besides the opening of the path itself).
+The second becomes a JSON list: each path, error (its type), message, seconds of processor time,
+events that Python's audit hooks saw besides the opening of the path, and peak_bytes (measured in a
+second reading, as measuring is slow).
 """
 
 import json
@@ -16,7 +15,7 @@ from pathlib import Path
 from t2t_keras.weights import torch_reader
 
 MEMORY_TO_SPARE = 2 << 30
-HARMLESS_EVENTS = {"builtins.id"}
+HARMLESS_EVENT = "builtins.id"
 
 
 def main(paths_file: str, report_file: str) -> None:
@@ -25,11 +24,10 @@ def main(paths_file: str, report_file: str) -> None:
     watched: list[str] = []
 
     def watch(event: str, arguments: tuple) -> None:
-        if watched and event not in HARMLESS_EVENTS and not is_opening(event, arguments):
+        if not watched or event == HARMLESS_EVENT:
+            return
+        if event != "open" or (arguments[0] != watched[0] and type(arguments[0]) is not int):
             events.append(f"{event} {arguments!r}"[:200])
-
-    def is_opening(event: str, arguments: tuple) -> bool:
-        return event == "open" and (arguments[0] == watched[0] or type(arguments[0]) is int)
 
     sys.addaudithook(watch)
     pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -125,10 +125,6 @@ def zip_entries(pickled: bytes, storages: Mapping[str, bytes]) -> list[Entry]:
 # --- the two formats ---
 
 
-def zip_checkpoint(pickled: bytes, storages: Mapping[str, bytes]) -> bytes:
-    return zip_archive(zip_entries(pickled, storages))
-
-
 def legacy_checkpoint(
     pickled: bytes, storages: Mapping[str, tuple[int, bytes]], little_endian: bool = True
 ) -> bytes:
@@ -145,7 +141,8 @@ def container(pickled: bytes, storages: Mapping[str, np.ndarray], legacy: bool =
     if legacy:
         sized = {key: (data.size, data.tobytes()) for key, data in storages.items()}
         return legacy_checkpoint(pickled, sized)
-    return zip_checkpoint(pickled, {key: data.tobytes() for key, data in storages.items()})
+    raw = {key: data.tobytes() for key, data in storages.items()}
+    return zip_archive(zip_entries(pickled, raw))
 
 
 def checkpoint(arrays: Mapping[str, np.ndarray], legacy: bool = False) -> bytes:
@@ -162,15 +159,13 @@ def checkpoint(arrays: Mapping[str, np.ndarray], legacy: bool = False) -> bytes:
 Vectors = Iterator[tuple[str, bytes]]
 
 
-def in_both_formats(name: str, pickled: bytes, numel: int = 4) -> Vectors:
-    """The pickle as a zip file and as a stream, with the storage "0" if the pickle asks for it."""
+def in_both_formats(name: str, pickled: bytes) -> Vectors:
+    """The pickle as a zip file and as a stream, but one alone of what takes long to read.
+
+    There is the storage "0" if the pickle asks for it.
+    """
     keys = ["0"] if text("storage") in pickled else []
-    storages = dict.fromkeys(keys, np.arange(numel, dtype=np.float32))
-    yield f"{name}-zip", container(pickled, storages)
-    yield f"{name}-legacy", container(pickled, storages, legacy=True)
-
-
-def in_either_format(name: str, pickled: bytes) -> Vectors:
-    """Both formats, but one alone of what takes long to read."""
-    both = list(in_both_formats(name, pickled))
-    yield from both if len(pickled) < 100_000 else [both[len(pickled) % 2]]
+    storages = dict.fromkeys(keys, np.arange(4, dtype=np.float32))
+    kinds = ("zip", "legacy")
+    for kind in kinds if len(pickled) < 100_000 else [kinds[len(pickled) % 2]]:
+        yield f"{name}-{kind}", container(pickled, storages, legacy=kind == "legacy")
