@@ -107,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(variable, value)
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
     module = importlib.import_module(f"t2t_keras.cli.{name}")
-    from t2t_keras.training.devices import LeavingAtOnce
+    from t2t_keras.training.devices import exit_without_barrier, fail_without_barrier
 
     _show_log(sys.stdout if name == "train" else sys.stderr)
-    with LeavingAtOnce() as leaving:
+    with fail_without_barrier():
         code = _exit_code(lambda: module.run(values, others), values.debug, shown)
-        leaving.leave(code)
+    exit_without_barrier(code)
     return code

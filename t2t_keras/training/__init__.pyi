@@ -30,6 +30,5 @@ from .run import (
     train as train,
 )
 from .schedule import (
-    EpochSchedule as EpochSchedule,
     PerEpoch as PerEpoch,
 )

@@ -42,27 +42,14 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One field of `TrainConfig`, from which checks, flags and documentation derive.
-
-    Args:
-        name: The field's name, which is the flag's too.
-        type: `bool`, `int`, `float`, `str`, or `tuple` for several values.
-        optional: True where None is a value of its own.
-        default: The authors' value; None where the dataset or the model decides.
-        help: One or two sentences, without the default.
-        choices: The allowed values; empty where a range or nothing limits them.
-        at_least: The lowest allowed number, if there is one.
-        above: The number below the range, if the range does not include its lower end.
-        at_most: The highest allowed number, if there is one.
-        below: The number above the range, if the range does not include its upper end.
-    """
+    """One field of `TrainConfig`, from which checks, flags and documentation derive."""
 
     name: str
-    type: type
-    optional: bool
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
+    type: type  # `bool`, `int`, `float`, `str`, or `tuple` for several values
+    optional: bool  # True where None is a value of its own
+    default: Any  # None where the dataset or the model decides
+    help: str  # one or two sentences, without the default
+    choices: tuple[str, ...] = ()  # empty where a range or nothing limits the values
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None

@@ -20,19 +20,12 @@ _MISTAKES = 24  # as many as a sheet of images shows
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """An image whose likeliest class is not its label.
+    """An image whose likeliest class is not its label."""
 
-    Args:
-        place: The image's index in the order of the evaluation, from 0.
-        label: Its class.
-        predicted: The likeliest one.
-        confidence: That one's probability.
-    """
-
-    place: int
+    place: int  # in the order of the evaluation, from 0
     label: int
     predicted: int
-    confidence: float
+    confidence: float  # probability of `predicted`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,12 +151,12 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
             f"{config.weights} are {_short(class_names)}. Evaluate on a dataset of the same "
             "classes, in the same order."
         )
-    with devices.building(), precision(config.precision):
+    with devices.build_scope(), precision(config.precision):
         model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
         load_run_weights(model, config, complete=True)
-        model.compile(jit_compile=devices.compiles(config.jit_compile))
-    with devices.fitting():
-        return predict_and_score(model, config, source, verbose, devices.feed)
+        model.compile(jit_compile=devices.use_xla(config.jit_compile))
+    with devices.fit_scope():
+        return predict_and_score(model, config, source, verbose, devices.distribute)
 
 
 def _short(names: Sequence[str]) -> str:

@@ -34,17 +34,11 @@ _LOGGED_IMAGES = 16  # of each batch
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunInputs:
-    """The batches of a run.
+    """The batches of a run."""
 
-    Args:
-        training: A step, over all epochs -> the batches from there on.
-        validation: The evaluation batches.
-        batch_names: (epoch, step in it), both from 0 -> the names of a training batch's images;
-            None where features are trained on.
-    """
-
-    training: Callable[[int], tf.data.Dataset]
+    training: Callable[[int], tf.data.Dataset]  # a step, over all epochs -> all batches from it on
     validation: tf.data.Dataset
+    # (epoch, step in it), both from 0 -> the names of a batch's images; None for features
     batch_names: Callable[[int, int], Sequence[str]] | None = None
 
 
@@ -116,7 +110,7 @@ def image_inputs(config: TrainConfig, source: Source, epochs: int, shard: Shard)
 
     return RunInputs(
         training,
-        kept_if_small(validation_batches(config, source, shard)),
+        cache_if_small(validation_batches(config, source, shard)),
         functools.partial(batch_names, source, config.batch_size, config.seed),
     )
 
@@ -133,11 +127,13 @@ def validation_batches(
         shard=shard,
         **normalization(config),
     )
-    return padded(batches, config.batch_size, source.num_eval, shard).prefetch(tf.data.AUTOTUNE)
+    return pad_last_batch(batches, config.batch_size, source.num_eval, shard).prefetch(
+        tf.data.AUTOTUNE
+    )
 
 
 @tf.autograph.experimental.do_not_convert  # no Python conditions on tensors
-def padded(
+def pad_last_batch(
     batches: tf.data.Dataset, batch_size: int, count: int, shard: Shard = SINGLE
 ) -> tf.data.Dataset:
     """Fills the last batch up with images of weight 0, so that every device gets a full share.
@@ -145,16 +141,9 @@ def padded(
     Keras divides a batch's loss by its images, fillers included, and averages over the batches:
     the weight of the others makes up for that, so loss and weighted metrics are exact.
 
-    Args:
-        batches: (images, (B, classes) targets); the last batch may be smaller, or missing where
-            other processes have one.
-        batch_size: Images in a batch, over all processes.
-        count: Images in all, over all processes.
-        shard: This process' share of a batch.
-
-    Returns:
-        (images, targets, (size,) float32 weights), as many in every process; `size` is
-        `shard.size(batch_size)`.
+    `batches` hold (images, (B, classes) targets); the last one may be smaller, or missing where
+    other processes have one. `batch_size` and `count` are those of all processes together. Returns
+    (images, targets, (size,) float32 weights), as many in every process.
     """
     steps, size = -(-count // batch_size), shard.size(batch_size)
     weight = steps * batch_size / count
@@ -177,7 +166,7 @@ def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor
     return tf.ensure_shape(filled, (batch_size, *rest))
 
 
-def kept_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
+def cache_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Reads a dataset of a few MB once and keeps it.
 
     Keras restarts a validation set twice an epoch. A pipeline from files takes a second for
@@ -200,7 +189,7 @@ def with_class_weights(inputs: RunInputs, config: TrainConfig, source: Source) -
     with translate_errors():
         weights = balanced_weights(train_split.every_label(), source.num_classes)
     return dataclasses.replace(
-        inputs, training=lambda step: weighted(inputs.training(step), weights, config.smoothing)
+        inputs, training=lambda step: add_weights(inputs.training(step), weights, config.smoothing)
     )
 
 
@@ -214,7 +203,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return weights
 
 
-def weighted(
+def add_weights(
     batches: tf.data.Dataset, weights: np.ndarray, smoothing: float = 0.0
 ) -> tf.data.Dataset:
     """Adds the weight of each image to batches; mixed images have a mixed weight."""

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +18,22 @@ from t2t_keras.errors import DataError
 from t2t_keras.files import atomic_path
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import Devices
-from t2t_keras.training.inputs import RunInputs, padded, translate_errors, validation_batches
+from t2t_keras.training.inputs import (
+    RunInputs,
+    pad_last_batch,
+    translate_errors,
+    validation_batches,
+)
 from t2t_keras.training.model import classifier_parts
-from t2t_keras.training.run_directory import backbone_digest
 
 FEATURES_NAME = "features.npz"
 _COMPUTED_FROM = (
-    "dataset",
-    "model",
-    "weights",
-    "image_size",
-    "crop_pct",
-    "statistics",
-    "precision",
+    *("dataset", "model", "weights", "image_size", "crop_pct", "statistics", "precision"),
 )
 
 _log = logging.getLogger(__name__)
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Features:
-    """The features of a dataset's images from a frozen backbone, each part in its fixed order.
-
-    Args:
-        training: (N, D) float32.
-        training_labels: (N,) int64.
-        evaluation: (M, D) float32.
-        evaluation_labels: (M,) int64.
-    """
-
-    training: np.ndarray
-    training_labels: np.ndarray
-    evaluation: np.ndarray
-    evaluation_labels: np.ndarray
-
-
-def cached_features(
-    model: keras.Model, config: TrainConfig, source: Source, folder: Path, devices: Devices
-) -> Features:
-    """The features of a dataset, read from the run's folder if they are there."""
-    path, origin = folder / FEATURES_NAME, features_origin(config, source)
-    if path.exists() and (kept := _read(path, origin)) is not None:
-        return kept
-    with devices.building():
-        backbone = keras.Model(model.input, classifier_parts(model).pooling.output)
-        backbone.compile(jit_compile=devices.compiles(config.jit_compile))
-    train_split: Any = source.train_split  # a run's source has one
-    training = dataclasses.replace(source, eval_split=train_split)
-    made: dict[str, Any] = {}
-    with translate_errors(), devices.fitting():
-        for name, part in (("training", training), ("evaluation", source)):
-            _log.info("Computing the features of %d images, once: %s", part.num_eval, name)
-            outputs = backbone.predict(devices.feed(validation_batches(config, part)), verbose=0)
-            made[name] = outputs[: part.num_eval].astype(np.float32)
-            made[f"{name}_labels"] = part.eval_split.every_label()
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, origin=np.array(origin), **made)
-    return Features(**made)
+Features = dict[str, np.ndarray]
 
 
 def probe_inputs(
@@ -83,53 +43,88 @@ def probe_inputs(
     epochs: int,
     folder: Path,
     devices: Devices,
+    origin: str,
 ) -> RunInputs:
     """The batches of a run that trains on features; see `cached_features`."""
-    features, classes = cached_features(model, config, source, folder, devices), source.num_classes
+    features = cached_features(model, config, source, folder, devices, origin)
+    classes = source.num_classes
     return RunInputs(
         lambda step: feature_batches(features, config, classes, epochs, step),
         validation_features(features, config.batch_size, classes),
     )
 
 
+def cached_features(
+    model: keras.Model,
+    config: TrainConfig,
+    source: Source,
+    folder: Path,
+    devices: Devices,
+    origin: str,
+) -> Features:
+    """The features of a dataset, read from the run's folder if they are there.
+
+    "training" and "evaluation" are (N, D) float32, "training_labels" and "evaluation_labels" (N,)
+    int64, each in the fixed order of the images.
+    """
+    path = folder / FEATURES_NAME
+    if path.exists() and (kept := _read(path, origin)) is not None:
+        return kept
+    with devices.build_scope():
+        backbone = keras.Model(model.input, classifier_parts(model).pooling.output)
+        backbone.compile(jit_compile=devices.use_xla(config.jit_compile))
+    train_split: Any = source.train_split  # a run's source has one
+    training = dataclasses.replace(source, eval_split=train_split)
+    made: Features = {}
+    with translate_errors(), devices.fit_scope():
+        for name, part in (("training", training), ("evaluation", source)):
+            _log.info("Computing the features of %d images, once: %s", part.num_eval, name)
+            batches = devices.distribute(validation_batches(config, part))
+            outputs = backbone.predict(batches, verbose=0)
+            made[name] = outputs[: part.num_eval].astype(np.float32)
+            made[f"{name}_labels"] = part.eval_split.every_label()
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, origin=np.array(origin), **made)
+    return made
+
+
 def feature_batches(
     features: Features, config: TrainConfig, classes: int, epochs: int, step: int
 ) -> tf.data.Dataset:
     """All training batches of a run from `step` on, as functions of (seed, epoch, step) alone."""
-    count, size = len(features.training), config.batch_size
+    count, size = len(features["training"]), config.batch_size
     steps = count // size
     orders = [
         np.random.default_rng([config.seed, epoch]).permutation(count)[: steps * size]
         for epoch in range(epochs)
     ]
     rows = np.concatenate(orders).reshape(-1, size)[step:]
-    vectors = tf.constant(features.training)
-    targets = soft_targets(tf.constant(features.training_labels), classes, config.smoothing)
+    vectors = tf.constant(features["training"])
+    targets = soft_targets(tf.constant(features["training_labels"]), classes, config.smoothing)
     chosen = tf.data.Dataset.from_tensor_slices(rows)
     return chosen.map(lambda row: (tf.gather(vectors, row), tf.gather(targets, row)))
 
 
 def validation_features(features: Features, batch_size: int, classes: int) -> tf.data.Dataset:
     """Every evaluation image's features with targets and weights, as `validation_batches`."""
-    targets = soft_targets(tf.constant(features.evaluation_labels), classes)
-    batches = tf.data.Dataset.from_tensor_slices((features.evaluation, targets)).batch(batch_size)
-    return padded(batches, batch_size, len(features.evaluation))
+    vectors = features["evaluation"]
+    targets = soft_targets(tf.constant(features["evaluation_labels"]), classes)
+    batches = tf.data.Dataset.from_tensor_slices((vectors, targets)).batch(batch_size)
+    return pad_last_batch(batches, batch_size, len(vectors))
 
 
-def features_origin(config: TrainConfig, source: Source) -> str:
-    """The settings and files that a run's features depend on, as one line of text."""
-    settings: dict[str, Any] = {name: str(getattr(config, name)) for name in _COMPUTED_FROM}
-    settings["backbone"] = backbone_digest(config)  # another file may lie under that name
-    return json.dumps({**settings, "images": [source.num_train, source.num_eval]})
+def features_origin(facts: Mapping[str, Any]) -> str:
+    """The facts of a run, as its checkpoints keep them, that its features depend on; as text."""
+    settings = {name: facts["settings"][name] for name in _COMPUTED_FROM}
+    others = {name: facts[name] for name in ("backbone", "images")}
+    return json.dumps({**settings, **others}, sort_keys=True)
 
 
 def _read(path: Path, origin: str) -> Features | None:
     """The features in a file; None where they have another origin."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            if str(arrays["origin"]) != origin:
-                return None
-            return Features(**{f.name: arrays[f.name] for f in dataclasses.fields(Features)})
+            return {**arrays} if str(arrays["origin"]) == origin else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: is damaged ({error}). Remove it, and the features are computed again."

@@ -19,7 +19,7 @@ from t2t_keras.training.devices import (
 from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
 from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.training.schedule import EpochSchedule, PerEpoch
+from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.variants import Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
@@ -61,19 +61,15 @@ def precision(name: str) -> Iterator[None]:
 
 
 def compiled_model(
-    config: TrainConfig,
-    classes: int,
-    schedule: EpochSchedule,
-    steps_per_epoch: int,
-    devices: Devices,
+    config: TrainConfig, classes: int, learning_rate: PerEpoch, devices: Devices
 ) -> tuple[keras.Model, keras.Model]:
     """Builds and compiles the model of a run on its devices, with the weights it starts from.
 
     Returns it, and the whole model from images to logits: the same one, unless the classifier alone
     is trained, as a model on features.
     """
-    jit_compile = devices.compiles(config.jit_compile)
-    with devices.building(), precision(config.precision):
+    jit_compile = devices.use_xla(config.jit_compile)
+    with devices.build_scope(), precision(config.precision):
         full_model = build_model(config, classes, None, config.drop_path_rate)
         load_run_weights(full_model, config, complete=False)
         freeze_parts(full_model, config.freeze)
@@ -81,7 +77,7 @@ def compiled_model(
         model = accumulating(probe_of(full_model) if probes else full_model, config.accumulate)
         optimizer = build_optimizer(
             model,
-            PerEpoch(schedule.rates(), steps_per_epoch),
+            learning_rate,
             config.weight_decay,
             config.optimizer,
             ema_decay=config.ema_decay,

@@ -1,4 +1,4 @@
-"""The signs of a run's progress: a bar, log lines, `log.csv` and TensorBoard's events."""
+"""Progress of a run: a bar, log lines, `log.csv` and TensorBoard's events."""
 
 import csv
 import logging
@@ -12,101 +12,49 @@ import tensorflow as tf
 
 from t2t_keras.files import atomic_path
 from t2t_keras.training.checkpoint.run_state import RunState
+from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.run_directory import LOG_NAME, TENSORBOARD_NAME
-from t2t_keras.training.schedule import EpochSchedule
 
 _log = logging.getLogger(__name__)
 
-
-class Throughput:
-    """Measures the speed of a run from the end of its first step, which compiles."""
-
-    def __init__(self, run_state: RunState, batch_size: int):
-        self.run_state = run_state
-        self.batch_size = batch_size
-        self._run: tuple[float, int] | None = None
-        self._epoch: tuple[float, int] | None = None
-        self._now = 0.0
-
-    def begin_epoch(self) -> None:
-        """Starts measuring an epoch."""
-        self._epoch = None
-
-    def end_step(self) -> None:
-        """Measures a step."""
-        self._now = time.monotonic()
-        here = (self._now, self.run_state.step)
-        self._run = self._run or here
-        self._epoch = self._epoch or here
-
-    @property
-    def images_per_second(self) -> float:
-        """Images per second in this epoch; 0 before its second step."""
-        if self._epoch is None or self.run_state.step == self._epoch[1]:
-            return 0.0
-        steps = self.run_state.step - self._epoch[1]
-        return steps * self.batch_size / max(self._now - self._epoch[0], 1e-9)
-
-    def time_left(self) -> str:
-        """The time until the end of the run, validations included; empty if not known."""
-        steps = self.run_state.epochs * self.run_state.steps_per_epoch - self.run_state.step
-        if self._run is None or self.run_state.step == self._run[1] or not steps:
-            return ""
-        per_step = (time.monotonic() - self._run[0]) / (self.run_state.step - self._run[1])
-        return f"{_duration(steps * per_step)} left"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+Moment = tuple[float, int]  # in seconds, and the step that ended then
 
 
 class Progress:
-    """Shows and records how far a run has come.
+    """Shows and records how far a run has come; its state is one step ahead of each call.
 
-    Args:
-        folder: The run's; gets `log.csv` and `tensorboard/`.
-        run_state: The run's state, one step ahead of each call.
-        schedule: The learning rates.
-        batch_size: Images in a step.
-        verbose: 0 a line an epoch, 1 a bar too, 2 a line every `log_every` steps.
-        log_every: Steps between two lines.
+    `verbose` is 0 for a line an epoch, 1 for a bar too, 2 for a line every `log_every` steps. Speed
+    is measured from the end of the first step, which compiles.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        run_state: RunState,
-        schedule: EpochSchedule,
-        batch_size: int,
-        verbose: int,
-        log_every: int,
-    ):
+    def __init__(self, folder: Path, config: TrainConfig, run_state: RunState, verbose: int):
         self.folder = folder
         self.run_state = run_state
-        self.schedule = schedule
-        self.throughput = Throughput(run_state, batch_size)
+        self.batch_size = config.batch_size
+        self.log_every = config.log_every
         self.verbose = verbose
-        self.log_every = log_every
+        self._run_began: Moment | None = None
+        self._epoch_began: Moment | None = None
+        self._now = 0.0
         self._bar: keras.utils.Progbar | None = None
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     def begin_epoch(self) -> None:
         """Starts a new bar; a resumed epoch has one of the steps that are left."""
-        self.throughput.begin_epoch()
+        self._epoch_began = None
         if self.verbose == 1 and self.run_state.steps_left:
             sys.stdout.write(f"Epoch {self.run_state.epoch + 1}/{self.run_state.epochs}\n")
             self._bar = keras.utils.Progbar(self.run_state.steps_left, stateless_metrics=())
 
     def end_step(self, logs: Mapping[str, float]) -> None:
         """Shows a step."""
-        self.throughput.end_step()
+        self._now = time.monotonic()
+        self._epoch_began = self._epoch_began or (self._now, self.run_state.step)
+        self._run_began = self._run_began or self._epoch_began
         if self._bar is not None:
-            done = self._bar.target - self.run_state.steps_left
-            self._bar.update(done, list(self._with_speed(logs).items()), finalize=False)
+            done, speed = self._bar.target - self.run_state.steps_left, self._images_per_second()
+            shown = {**logs, **({"images_per_second": speed} if speed else {})}
+            self._bar.update(done, list(shown.items()), finalize=False)
         if self.verbose == 2 and self.run_state.step % self.log_every == 0:
             self._log_step(logs)
 
@@ -119,13 +67,25 @@ class Progress:
         self._log_epoch(epoch, logs)
         self._write_events(epoch, logs)
 
-    def _with_speed(self, logs: Mapping[str, float]) -> dict[str, float]:
-        speed = self.throughput.images_per_second
-        return {**logs, **({"images_per_second": speed} if speed else {})}
+    def _images_per_second(self) -> float:
+        """Images per second in this epoch; 0 before its second step."""
+        if self._epoch_began is None or self.run_state.step == self._epoch_began[1]:
+            return 0.0
+        steps = self.run_state.step - self._epoch_began[1]
+        return steps * self.batch_size / max(self._now - self._epoch_began[0], 1e-9)
+
+    def _time_left(self) -> str:
+        """The time until the end of the run, validations included; empty if not known."""
+        steps = self.run_state.epochs * self.run_state.steps_per_epoch - self.run_state.step
+        if self._run_began is None or self.run_state.step == self._run_began[1] or not steps:
+            return ""
+        taken = self.run_state.step - self._run_began[1]
+        seconds = (time.monotonic() - self._run_began[0]) / taken * steps
+        return f"{_duration(seconds)} left"
 
     def _log_step(self, logs: Mapping[str, float]) -> None:
         state = self.run_state
-        left, speed = self.throughput.time_left(), self.throughput.images_per_second
+        left, speed = self._time_left(), self._images_per_second()
         _log.info(
             "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
             state.epoch + 1,
@@ -134,12 +94,12 @@ class Progress:
             state.steps_per_epoch,
             logs["loss"],
             f", {speed:.3g} images/s" if speed else "",
-            self.schedule.at(state.epoch),
+            state.rates[state.epoch],
             left and f", {left}",
         )
 
     def _log_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
-        best, left = self.run_state.best, self.throughput.time_left()
+        best, left = self.run_state.best, self._time_left()
         _log.info(
             "epoch %d of %d: validation accuracy %.4f, loss %.4f; best %s: epoch %d%s",
             epoch + 1,
@@ -161,6 +121,14 @@ class Progress:
                 tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=epoch)
         for writer in self._writers.values():
             writer.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, float]]) -> None:

@@ -19,13 +19,12 @@ from t2t_keras.training.devices import Devices
 from t2t_keras.training.epoch import EpochCallback, fit_to_end
 from t2t_keras.training.evaluation import Scores, predict_and_score
 from t2t_keras.training.inputs import (
-    RunInputs,
     image_inputs,
     log_first_batches,
     translate_errors,
     with_class_weights,
 )
-from t2t_keras.training.linear_probe import probe_inputs
+from t2t_keras.training.linear_probe import features_origin, probe_inputs
 from t2t_keras.training.model import check_run, compiled_model, inference_copy, with_logits
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
@@ -35,7 +34,7 @@ from t2t_keras.training.run_directory import (
     run_facts,
     write_settings,
 )
-from t2t_keras.training.schedule import EpochSchedule
+from t2t_keras.training.schedule import PerEpoch, learning_rates
 from t2t_keras.training.sources import RunSources, sources_of_run
 
 _log = logging.getLogger(__name__)
@@ -53,7 +52,6 @@ class TrainResult:
         scores: Scores on the test images.
         fit_seconds: Time spent in `fit`, in earlier processes too.
         replicas: Number of devices.
-        fitted: True if anything was trained; False where the run had finished before.
     """
 
     model: keras.Model
@@ -63,7 +61,6 @@ class TrainResult:
     scores: Scores
     fit_seconds: float
     replicas: int
-    fitted: bool = True
 
 
 def train(
@@ -100,28 +97,41 @@ def train(
     devices = check_run(config, config.accumulate)
     processes = devices.processes
     with lock_run_directory(folder, processes), signals.listening():
-        checkpoint = open_run(folder, config, resume, override, processes)
+        facts = run_facts(config)
+        checkpoint = open_run(folder, facts, resume, override, processes)
         sources, images = sources_of_run(config, folder, checkpoint, processes)
-        source, schedule = sources.training, EpochSchedule.of(config)
-        best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
+        facts["images"] = images.summary()
+        source, rates = sources.training, learning_rates(config)
         steps = steps_per_epoch(source, config.batch_size)
-        state = RunState(steps, schedule.total_epochs, best, config.patience)
-        checkpointer = Checkpointer(folder, state, run_facts(config, images), processes.first)
+        best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
+        state = RunState(steps, rates, best, config.patience)
+        checkpointer = Checkpointer(folder, state, facts, processes.first)
         keras.utils.set_random_seed(config.seed)
-        model, full_model = compiled_model(config, source.num_classes, schedule, steps, devices)
+        schedule = PerEpoch(rates, steps)
+        model, full_model = compiled_model(config, source.num_classes, schedule, devices)
         if checkpoint is not None:
             checkpointer.restore(model, checkpoint)
-            _announce(folder, state)
+            _check_length(folder, state)
+            _log_progress(folder, state)
         if processes.first:
-            write_settings(folder, config)
+            write_settings(folder, facts["settings"])
             images.write(folder)
             write_log(folder, state.history)  # a run that was killed may lack its last line
 
         if not state.finished:
-            with translate_errors(), devices.fitting():
-                inputs = _inputs(config, source, state, folder, devices, full_model)
+            with translate_errors(), devices.fit_scope():
+                if config.freeze == BACKBONE:
+                    origin = features_origin(facts)
+                    inputs = probe_inputs(
+                        full_model, config, source, state.epochs, folder, devices, origin
+                    )
+                else:
+                    inputs = image_inputs(config, source, state.epochs, devices.shard)
+                    if state.step == 0 and processes.first:
+                        log_first_batches(inputs.training(0), folder / TENSORBOARD_NAME, config)
+                inputs = with_class_weights(inputs, config, source)
                 callback = EpochCallback(
-                    config, folder, inputs, schedule, checkpointer, signals, devices, verbose
+                    config, folder, inputs, checkpointer, signals, devices, verbose
                 )
                 fit_to_end(model, callback)
 
@@ -136,17 +146,20 @@ def train(
             scores=scores,
             fit_seconds=state.seconds,
             replicas=devices.replicas,
-            fitted=checkpoint is None or checkpoint.step < state.step,
         )
 
 
-def _announce(folder: Path, state: RunState) -> None:
-    """Logs the place from which a run resumes."""
+def _check_length(folder: Path, state: RunState) -> None:
+    """Raises a ResumeError where more epochs are trained than are asked for."""
     if state.step > state.epochs * state.steps_per_epoch:
         raise ResumeError(
             f"{folder}: {state.step / state.steps_per_epoch:.3g} epochs are trained already, and "
             f"{state.epochs} are asked for. Give more `epochs`."
         )
+
+
+def _log_progress(folder: Path, state: RunState) -> None:
+    """Logs the place from which a run resumes."""
     if state.finished:
         how = "ended early, after %d epochs" if state.ended_early else "all %d epochs are trained"
         _log.info(f"%s: {how}.", folder, state.epoch)
@@ -161,24 +174,6 @@ def _announce(folder: Path, state: RunState) -> None:
     )
 
 
-def _inputs(
-    config: TrainConfig,
-    source: Source,
-    state: RunState,
-    folder: Path,
-    devices: Devices,
-    full_model: keras.Model,
-) -> RunInputs:
-    """The batches of features, or of images, whose first ones are shown in TensorBoard."""
-    if config.freeze == BACKBONE:
-        inputs = probe_inputs(full_model, config, source, state.epochs, folder, devices)
-    else:
-        inputs = image_inputs(config, source, state.epochs, devices.shard)
-        if state.step == 0 and devices.processes.first:
-            log_first_batches(inputs.training(0), folder / TENSORBOARD_NAME, config)
-    return with_class_weights(inputs, config, source)
-
-
 def _scores(
     model: keras.Model,
     copy: keras.Model,
@@ -190,5 +185,5 @@ def _scores(
     """Scores of the model, or of its copy where `predict` would need other processes' devices."""
     if devices.processes.count > 1:
         return predict_and_score(with_logits(copy), config, source, verbose)
-    with devices.fitting():
-        return predict_and_score(model, config, source, verbose, devices.feed)
+    with devices.fit_scope():
+        return predict_and_score(model, config, source, verbose, devices.distribute)

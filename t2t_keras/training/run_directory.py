@@ -12,7 +12,6 @@ from typing import Any
 
 import filelock
 
-from t2t_keras.data.inspection import CheckedSplits
 from t2t_keras.errors import CheckpointError, ResumeError
 from t2t_keras.files import acquire, atomic_path, digest_of, remove_all_leftovers
 from t2t_keras.training.checkpoint.store import (
@@ -69,8 +68,8 @@ def _locked(folder: Path) -> Iterator[None]:
         acquire(lock, folder, timeout=0)
     except filelock.Timeout as error:
         raise ResumeError(
-            f"{folder}: another run works in this folder ({_read(holder)}). Wait for it, or give "
-            "another `run_name`."
+            f"{folder}: another run works in this folder ({_holder_name(holder)}). Wait for it, "
+            "or give another `run_name`."
         ) from error
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
     try:
@@ -85,7 +84,7 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _read(holder: Path) -> str:
+def _holder_name(holder: Path) -> str:
     with contextlib.suppress(OSError):
         return holder.read_text(encoding="utf-8", errors="replace").strip()
     return "unknown"
@@ -113,27 +112,21 @@ def plain_settings(config: TrainConfig) -> dict[str, Any]:
     return json.loads(json.dumps(settings_of(config), default=os.fspath))
 
 
-def write_settings(folder: Path, config: TrainConfig) -> None:
+def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes a run's settings into its folder."""
     with atomic_path(folder / SETTINGS_NAME) as part:
-        part.write_text(json.dumps(plain_settings(config), indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def run_facts(config: TrainConfig, images: CheckedSplits) -> dict[str, Any]:
-    """Facts of a run by which its checkpoints are recognized."""
-    return {
-        "settings": plain_settings(config),
-        "images": images.summary(),
-        "backbone": backbone_digest(config),
-    }
+def run_facts(config: TrainConfig) -> dict[str, Any]:
+    """Facts of a run by which its checkpoints are recognized, as JSON holds them.
 
-
-def backbone_digest(config: TrainConfig) -> str | None:
-    """Digest of a frozen backbone's file, which no checkpoint holds; None without one."""
-    weights = config.weights
-    if config.freeze != BACKBONE or weights is None or not os.path.isfile(weights):
-        return None
-    return digest_of(Path(weights))
+    "backbone" is the digest of a frozen backbone's file, which no checkpoint holds, or None.
+    """
+    weights, digest = config.weights, None
+    if config.freeze == BACKBONE and weights is not None and os.path.isfile(weights):
+        digest = digest_of(Path(weights))
+    return {"settings": plain_settings(config), "backbone": digest}
 
 
 def settings_in(folder: Path) -> dict[str, Any]:
@@ -149,7 +142,7 @@ def settings_in(folder: Path) -> dict[str, Any]:
 
 def open_run(
     folder: Path,
-    config: TrainConfig,
+    facts: Mapping[str, Any],
     resume: bool = True,
     override: Collection[str] = (),
     processes: Processes = ALONE,
@@ -158,7 +151,7 @@ def open_run(
     opened: list[Checkpoint | None] = []
 
     def step_of_first() -> int | None:
-        opened.append(_open_run(folder, config, resume, override))
+        opened.append(_open_run(folder, facts, resume, override))
         return None if opened[0] is None else opened[0].step
 
     step = processes.from_first(step_of_first)
@@ -174,13 +167,13 @@ def open_run(
 
 
 def _open_run(
-    folder: Path, config: TrainConfig, resume: bool, override: Collection[str]
+    folder: Path, facts: Mapping[str, Any], resume: bool, override: Collection[str]
 ) -> Checkpoint | None:
     remove_all_leftovers(folder)
     if not _files_of_run(folder):
         return None
     if not resume or not (folder / SETTINGS_NAME).is_file():
-        fault = "is no run that could resume" if resume else "this run exists already"
+        fault = "is not a run that can be resumed" if resume else "this run exists already"
         raise ValueError(
             f"{folder}: {fault}. Give another `run_name` or `output_dir`, or remove it."
         )
@@ -190,13 +183,13 @@ def _open_run(
     checkpoint = newest_checkpoint(kept)
     if checkpoint is None and (folder / LOG_NAME).exists():
         raise ResumeError(
-            f"{folder}: {LOG_NAME} tells of epochs, but there is no checkpoint to resume from. "
+            f"{folder}: {LOG_NAME} lists epochs, but there is no checkpoint to resume from. "
             f"Bring {kept} back from a backup, or start afresh under another `run_name`."
         )
     then = settings_in(folder) if checkpoint is None else checkpoint.progress["settings"]
-    _check_settings(folder, then, plain_settings(config), override)
+    _check_settings(folder, then, facts["settings"], override)
     if checkpoint is not None:
-        _check_backbone(config, checkpoint.progress)
+        _check_backbone(facts, checkpoint.progress)
     return checkpoint
 
 
@@ -247,12 +240,12 @@ def _check_settings(
     )
 
 
-def _check_backbone(config: TrainConfig, progress: Mapping[str, Any]) -> None:
-    same_name = str(progress["settings"].get("weights")) == str(config.weights)
-    then = progress.get("backbone")
-    if same_name and then is not None and then != backbone_digest(config):
+def _check_backbone(facts: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
+    weights, then = facts["settings"]["weights"], progress.get("backbone")
+    same_name = progress["settings"].get("weights") == weights
+    if same_name and then is not None and then != facts["backbone"]:
         raise ResumeError(
-            f"{config.weights}: is not the file that the run's classifier was trained on. Bring "
+            f"{weights}: is not the file that the run's classifier was trained on. Bring "
             "that back, or give another `run_name`."
         )
 

@@ -1,9 +1,7 @@
 """The datasets of a run, opened and checked."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from t2t_keras.data.inspection import CheckedSplits, check_images
 from t2t_keras.data.sources.source import Source, is_folder, open_source
@@ -15,18 +13,11 @@ from t2t_keras.training.devices import ALONE, Processes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunSources:
-    """The datasets that a run reads.
+    """The datasets that a run reads."""
 
-    Args:
-        training: Trained on by its training images; the best weights are chosen on its evaluation
-            images.
-        test: Holds the evaluation images that the final scores are measured on.
-        selected_on: Words for the images that the best weights are chosen on.
-    """
-
-    training: Source
-    test: Source
-    selected_on: str
+    training: Source  # its evaluation images choose the best weights
+    test: Source  # its evaluation images give the final scores
+    selected_on: str  # words for the images that the best weights are chosen on
 
 
 def open_sources(config: TrainConfig) -> RunSources:
@@ -70,7 +61,9 @@ def check_sources(
     splits = {"train": training.train_split, "evaluation": training.eval_split}
     if test is not training:
         splits["test"] = test.eval_split
-    checked = _check(splits, training, config, inspected)
+    checked = check_images(
+        splits, training.class_names, config.on_bad_image, config.max_bad_fraction, inspected
+    )
     used = checked.splits
     training = dataclasses.replace(
         training, train_split=used["train"], eval_split=used["evaluation"]
@@ -83,16 +76,13 @@ def check_test_source(source: Source, config: TrainConfig) -> Source:
     """Leaves bad images out when skipping; otherwise the evaluation itself finds them."""
     if config.on_bad_image == "stop":
         return source
-    checked = _check({"evaluation": source.eval_split}, source, config, None)
-    return dataclasses.replace(source, eval_split=checked.splits["evaluation"])
-
-
-def _check(
-    splits: Mapping[str, Any], source: Source, config: TrainConfig, inspected: Path | None
-) -> CheckedSplits:
-    return check_images(
-        splits, source.class_names, config.on_bad_image, config.max_bad_fraction, inspected
+    checked = check_images(
+        {"evaluation": source.eval_split},
+        source.class_names,
+        config.on_bad_image,
+        config.max_bad_fraction,
     )
+    return dataclasses.replace(source, eval_split=checked.splits["evaluation"])
 
 
 def sources_of_run(

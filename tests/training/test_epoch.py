@@ -47,6 +47,26 @@ def test_a_signal_loses_no_step(number, step, undisturbed, tmp_path):
     assert contents(tmp_path) == undisturbed
 
 
+def test_a_signal_that_comes_while_the_processes_agree_is_not_lost(undisturbed, tmp_path):
+    toy = Toy(tmp_path)
+
+    class Processes:
+        first, count = True, 1
+
+        @staticmethod
+        def highest(number: int) -> int:
+            if toy.run_state.step == 2 and not toy.callback.signals.received:
+                signal.raise_signal(signal.SIGTERM)
+            return number
+
+    toy.callback.processes = Processes
+    with pytest.raises(RunInterrupted):
+        toy.run()
+    assert newest_checkpoint(tmp_path / "checkpoints").step == 3
+    Toy(tmp_path).run()
+    assert contents(tmp_path) == undisturbed
+
+
 def test_a_signal_loses_no_loss_scale(tmp_path):
     def ready(name):
         toy = Toy(tmp_path / name, loss_scaled=True)
@@ -107,13 +127,19 @@ def test_no_number_stops_a_run_with_finite_checkpoints(poison, ema, loss_scaled,
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_run_ends_where_only_the_validation_loss_is_no_number(bad, tmp_path):
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_run_ends_where_only_a_validation_loss_is_no_number(bad, averaged, tmp_path, monkeypatch):
     toy = Toy(tmp_path)
     toy.run_state.step, toy.run_state.history = 12, [{}, {}]
-    message = r"validation loss became .* in epoch 3\. The batch: image 2 3\."
+    toy.run_state.best.averaged = averaged
+    scores = {"val_ema_loss": bad, "val_ema_accuracy": 0.9}
+    monkeypatch.setattr(toy.callback, "_ema_scores", lambda: scores)
+    message = r"validation loss became .* in epoch 3\. The batch: image 2 3\. .*remove it before"
     with pytest.raises(TrainingError, match=message):
-        toy.callback.on_epoch_end(2, {"loss": 0.5, "val_loss": bad, "val_accuracy": 0.9})
+        logs = {"loss": 0.5, "val_loss": 1.0 if averaged else bad, "val_accuracy": 0.9}
+        toy.callback.on_epoch_end(2, logs)
     assert (tmp_path / "stopped_at_batch.txt").read_text() == "image 2 3\n"
+    assert toy.run_state.best.epoch is None
 
 
 def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
@@ -121,17 +147,6 @@ def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
     with pytest.raises(TrainingError, match="model/.*kernel is not finite after step 6"):
         toy.run(At("end", 6, lambda: toy.model.layers[-1].kernel.assign([[np.inf]] * 3)))
     assert newest_checkpoint(tmp_path / "checkpoints").step == STEPS
-
-
-def test_steps_that_the_loss_scale_skips_do_not_stop_a_run(tmp_path):
-    toy = Toy(tmp_path, loss_scaled=True)
-
-    def overflow():
-        toy.model.optimizer.dynamic_scale.assign(3e38)
-
-    toy.run(At("begin", 3, overflow))
-    assert toy.run_state.finished
-    assert float(toy.model.optimizer.dynamic_scale.numpy()) < 3e38
 
 
 def test_the_state_of_another_optimizer_is_refused_before_anything_changes(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras.training import inputs as module
-from t2t_keras.training.inputs import balanced_weights, kept_if_small, padded, weighted
+from t2t_keras.training.inputs import add_weights, balanced_weights, cache_if_small, pad_last_batch
 
 
 def labeled(count, batch_size):
@@ -15,7 +15,7 @@ def labeled(count, batch_size):
 
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_all_batches_are_full_and_fillers_weigh_nothing(count):
-    full = padded(labeled(count, 4), 4, count)
+    full = pad_last_batch(labeled(count, 4), 4, count)
     images, targets, weights = (np.concatenate(part) for part in zip(*full, strict=True))
     assert len(images) == len(targets) == len(weights) == -(-count // 4) * 4
     assert not weights[count:].any() and not images[count:].any()
@@ -30,7 +30,7 @@ def test_loss_and_accuracy_of_a_ragged_set_are_exact():
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(loss=loss, weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
     targets = labeled(7, 4)
-    got = model.evaluate(padded(targets, 4, 7), verbose=0, return_dict=True)
+    got = model.evaluate(pad_last_batch(targets, 4, 7), verbose=0, return_dict=True)
     images, wanted = (np.concatenate(part) for part in zip(*targets, strict=True))
     logits = model.predict(images, verbose=0)
     assert got["loss"] == pytest.approx(float(loss(wanted, logits)), rel=1e-5)
@@ -49,13 +49,13 @@ def test_a_small_set_is_read_once(monkeypatch):
         both = tf.data.Dataset.zip((source, source))
         return both.apply(tf.data.experimental.assert_cardinality(3))
 
-    kept = kept_if_small(pipeline())
+    kept = cache_if_small(pipeline())
     for _ in range(3):
         assert [first.numpy().tolist() for first, _ in kept] == [[0, 1], [2, 3], [4, 5]]
     assert len(reads) == 2
     monkeypatch.setattr(module, "_MEMORY", 3 * 16 - 1)
     large = pipeline()
-    assert kept_if_small(large) is large
+    assert cache_if_small(large) is large
 
 
 def test_rare_classes_count_as_much_as_frequent_ones():
@@ -64,8 +64,8 @@ def test_rare_classes_count_as_much_as_frequent_ones():
     np.testing.assert_allclose(weights, [8 / 12, 1.0, 8 / 4, 1.0])
     targets = np.array([[1, 0, 0, 0], [0.25, 0, 0.75, 0]], np.float32)
     batches = tf.data.Dataset.from_tensors((np.zeros((2, 3)), targets))
-    ((_, _, found),) = weighted(batches, weights).as_numpy_iterator()
+    ((_, _, found),) = add_weights(batches, weights).as_numpy_iterator()
     np.testing.assert_allclose(found, [2 / 3, 1 / 6 + 1.5], rtol=1e-6)
     smoothed = batches.map(lambda inputs, targets: (inputs, 0.9 * targets + 0.1 / 4))
-    ((_, _, same),) = weighted(smoothed, weights, 0.1).as_numpy_iterator()
+    ((_, _, same),) = add_weights(smoothed, weights, 0.1).as_numpy_iterator()
     np.testing.assert_allclose(same, found, rtol=1e-6)

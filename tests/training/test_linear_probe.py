@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 
 from t2t_keras import T2TViT, Variant, preprocess_input
 from t2t_keras.errors import DataError, ResumeError
+from t2t_keras.files import digest_of
 from t2t_keras.training import make_config, run, train
 from t2t_keras.training.checkpoint.store import newest_checkpoint
-from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.inputs import validation_batches
 from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
@@ -181,13 +181,15 @@ def test_a_probe_keeps_its_best_average(probed):
     assert newest_checkpoint(folder / "checkpoints").step == 6 * len(result.history["loss"])
 
 
-def test_a_run_that_gets_no_better_ends_early_and_stays_ended(probe, probed, unmeasured, caplog):
+def test_a_run_that_gets_no_better_ends_early_and_stays_ended(
+    probe, probed, unmeasured, caplog, monkeypatch
+):
     result, folder = probed
     epochs = len(result.history["loss"])
     assert result.best_epoch + 1 + probe.patience == epochs < probe.epochs
+    monkeypatch.setattr(keras.Model, "fit", None)
     with caplog.at_level("INFO", "t2t_keras"):
-        again = train(probe, folder)
-    assert not again.fitted and len(again.history["loss"]) == epochs
+        assert train(probe, folder).history == result.history
     assert f"{folder}: ended early, after {epochs} epochs." in caplog.messages
     assert "resumes" not in caplog.text
 
@@ -198,7 +200,7 @@ def test_a_probe_that_is_killed_ends_as_if_it_had_not_been(probe, probed, unmeas
     last = newest_checkpoint(checkpoints).step
     shutil.rmtree(checkpoints / f"step-{last:08d}")
     assert newest_checkpoint(checkpoints).step == last - 2  # in mid-epoch
-    assert train(probe, folder).fitted
+    train(probe, folder)
     assert contents(folder) == contents(probed[1])
 
 
@@ -229,7 +231,7 @@ def test_a_run_does_not_go_on_with_other_groups(name, value, probe, probed):
 def test_damaged_features_are_named(probe, probed, tmp_path):
     (tmp_path / "features.npz").write_bytes((probed[1] / "features.npz").read_bytes()[:999])
     with pytest.raises(DataError, match=r"features\.npz: is damaged"):
-        cached_features(None, probe, probed[0].sources.training, tmp_path, make_devices(["cpu:0"]))
+        cached_features(None, probe, probed[0].sources.training, tmp_path, None, "")
 
 
 def test_the_first_blocks_stay_as_they_were_with_all_below_them():
@@ -242,15 +244,13 @@ def test_the_first_blocks_stay_as_they_were_with_all_below_them():
         freeze_parts(model, "3")
 
 
-def test_features_of_weights_that_were_written_anew_are_not_kept(probe, probed, tmp_path):
+def test_features_of_other_weights_or_images_are_not_kept(probe, probed):
+    facts = newest_checkpoint(probed[1] / "checkpoints").progress
     with np.load(probed[1] / "features.npz") as kept:
-        origin = str(kept["origin"])
-    source = probed[0].sources.training
-    assert features_origin(probe, source) == origin
-    another = tmp_path / "another.keras"
-    another.write_bytes(Path(probe.weights).read_bytes() + b"other")
-    changed = features_origin(dataclasses.replace(probe, weights=str(another)), source)
-    assert changed.replace(str(another), probe.weights) != origin
+        assert features_origin(facts) == str(kept["origin"])
+    assert facts["backbone"] == digest_of(Path(probe.weights))
+    for name in ("backbone", "images"):
+        assert features_origin({**facts, name: "others"}) != features_origin(facts)
 
 
 def test_a_classifier_does_not_go_on_over_another_backbone(probe, probed):

@@ -3,13 +3,11 @@ import logging
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from t2t_keras.training import make_config
 from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.progress import Progress
-from t2t_keras.training.schedule import EpochSchedule
 
-SCHEDULE = EpochSchedule(
-    lr=0.5, min_lr=0, warmup_lr=0, epochs=2, warmup_epochs=0, cooldown_epochs=0
-)
+CONFIG = make_config(batch_size=20, log_every=2)
 
 
 @pytest.fixture
@@ -32,8 +30,8 @@ def train(progress: Progress, state: RunState, epochs: int) -> None:
 
 
 def test_a_run_says_how_it_stands(clock, caplog, tmp_path):
-    state = RunState(steps_per_epoch=3, epochs=2)
-    progress = Progress(tmp_path, state, SCHEDULE, batch_size=20, verbose=2, log_every=2)
+    state = RunState(steps_per_epoch=3, rates=(0.5, 0.25))
+    progress = Progress(tmp_path, CONFIG, state, verbose=2)
     with caplog.at_level(logging.INFO, "t2t_keras"):
         train(progress, state, epochs=2)
     assert caplog.messages == [
@@ -59,8 +57,8 @@ def test_a_run_says_how_it_stands(clock, caplog, tmp_path):
 
 
 def test_the_bar_shows_images_per_second(clock, capsys, tmp_path):
-    state = RunState(steps_per_epoch=2, epochs=7, step=6, history=[{}] * 3)
-    progress = Progress(tmp_path, state, SCHEDULE, batch_size=20, verbose=1, log_every=1)
+    state = RunState(steps_per_epoch=2, rates=(0.5,) * 7, step=6, history=[{}] * 3)
+    progress = Progress(tmp_path, CONFIG, state, verbose=1)
     train(progress, state, epochs=1)
     shown = capsys.readouterr().out
     assert "Epoch 4/7" in shown and "images_per_second: 2.0" in shown and "loss: 1.25" in shown

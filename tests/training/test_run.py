@@ -17,7 +17,7 @@ from t2t_keras.training.checkpoint.store import newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.inputs import translate_errors
 from t2t_keras.training.model import build_model, compiled_model, load_run_weights
-from t2t_keras.training.schedule import EpochSchedule
+from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.training.sources import open_sources
 from tests.support.training.tiny_run import make_images
 
@@ -130,7 +130,7 @@ def test_a_run_starts_from_weights(finished, tiny_config):
     first, folder = finished
     config = tiny_config(weights=str(folder / "model.keras"))
     devices = make_devices(config.devices)
-    model, _ = compiled_model(config, 3, EpochSchedule.of(config), 4, devices)
+    model, _ = compiled_model(config, 3, PerEpoch((0.1,), 4), devices)
     np.testing.assert_equal(model.get_weights(), first.model.get_weights())
 
 

@@ -15,6 +15,7 @@ from t2t_keras.training.run_directory import (
     lock_run_directory,
     open_run,
     plain_settings,
+    run_facts,
     unfinished_run,
     write_settings,
 )
@@ -26,11 +27,10 @@ BASE = {"dataset": "digits", "model": "t2t_vit_7", "image_size": 32}
 def begun(folder: Path, checkpoint: bool = False, **settings) -> Path:
     """The folder of a run that was started with these settings."""
     folder.mkdir(parents=True)
-    config = make_config(**{**BASE, **settings})
-    write_settings(folder, config)
+    facts = run_facts(make_config(**{**BASE, **settings}))
+    write_settings(folder, facts["settings"])
     if checkpoint:
-        progress = {"settings": plain_settings(config)}
-        write_checkpoint(folder / "checkpoints", Checkpoint(5, {}, {}, progress))
+        write_checkpoint(folder / "checkpoints", Checkpoint(5, {}, {}, facts))
     return folder
 
 
@@ -67,28 +67,28 @@ def test_a_folder_that_stays_empty_is_removed(tmp_path):
 
 
 def test_a_run_starts_goes_on_or_is_refused(tmp_path):
-    config = make_config(**BASE)
+    facts = run_facts(make_config(**BASE))
     (tmp_path / "empty").mkdir()
-    assert open_run(tmp_path / "empty", config) is None
-    assert open_run(begun(tmp_path / "begun"), config) is None
-    assert open_run(begun(tmp_path / "on", checkpoint=True), config).step == 5
+    assert open_run(tmp_path / "empty", facts) is None
+    assert open_run(begun(tmp_path / "begun"), facts) is None
+    assert open_run(begun(tmp_path / "on", checkpoint=True), facts).step == 5
     with pytest.raises(ValueError, match="on: this run exists already"):
-        open_run(tmp_path / "on", config, resume=False)
+        open_run(tmp_path / "on", facts, resume=False)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="other: is no run that could resume"):
-        open_run(tmp_path / "other", config)
+    with pytest.raises(ValueError, match="other: is not a run that can be resumed"):
+        open_run(tmp_path / "other", facts)
 
 
 def test_a_run_whose_checkpoints_are_gone_never_starts_from_random_weights(tmp_path):
     folder = begun(tmp_path / "run")
     (folder / "log.csv").touch()
-    with pytest.raises(ResumeError, match="log.csv tells of epochs, but there is no checkpoint"):
-        open_run(folder, make_config(**BASE))
+    with pytest.raises(ResumeError, match="log.csv lists epochs, but there is no checkpoint"):
+        open_run(folder, run_facts(make_config(**BASE)))
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "step-00000007").mkdir()
     with pytest.raises(ResumeError, match="holds no intact checkpoint"):
-        open_run(folder, make_config(**BASE))
+        open_run(folder, run_facts(make_config(**BASE)))
 
 
 def test_what_a_killed_save_left_is_cleared(tmp_path):
@@ -96,7 +96,7 @@ def test_what_a_killed_save_left_is_cleared(tmp_path):
     left = [folder / ".part-0123abcd-log.csv", folder / "checkpoints" / ".part-0123abcd-step-6"]
     for path in left:
         path.mkdir()
-    assert open_run(folder, make_config(**BASE)).step == 5
+    assert open_run(folder, run_facts(make_config(**BASE))).step == 5
     assert not any(path.exists() for path in left)
 
 
@@ -130,33 +130,32 @@ def test_a_run_cannot_change_what_its_state_hangs_on(name, from_checkpoint, tmp_
     folder = begun(tmp_path / "run", from_checkpoint)
     before = plain_settings(make_config(**BASE))[name]
     with_split = {"eval_split": "test", "held_out": 0.0} if name == "train_split" else {}
-    config = make_config(**{**BASE, name: FIXED[name], **with_split})
+    facts = run_facts(make_config(**{**BASE, name: FIXED[name], **with_split}))
     message = f"`{name}` was .*{before if name != 'image_size' else ''}.*cannot change within a run"
     with pytest.raises(ResumeError, match=message) as refused:
-        open_run(folder, config, override=[name])
-    assert json.dumps(plain_settings(config)[name]).strip('"').replace("null", "None") in str(
-        refused.value
-    )
+        open_run(folder, facts, override=[name])
+    now = json.dumps(facts["settings"][name]).strip('"').replace("null", "None")
+    assert now in str(refused.value)
 
 
 @pytest.mark.parametrize("name", WITH_LEAVE)
 def test_other_settings_change_with_leave_alone(name, tmp_path, caplog):
     folder = begun(tmp_path / "run", checkpoint=True)
     old = plain_settings(make_config(**BASE))[name]
-    config = make_config(**{**BASE, name: WITH_LEAVE[name]})
+    facts = run_facts(make_config(**{**BASE, name: WITH_LEAVE[name]}))
     with pytest.raises(ResumeError) as refused:
-        open_run(folder, config)
+        open_run(folder, facts)
     assert f"`{name}` was {old}, now {WITH_LEAVE[name]}" in str(refused.value)
     assert f"`override={name}`" in str(refused.value)
     with caplog.at_level(logging.INFO, "t2t_keras"):
-        assert open_run(folder, config, override=[name]).step == 5
+        assert open_run(folder, facts, override=[name]).step == 5
     assert f"{name} was {old} and is {WITH_LEAVE[name]} from here on" in caplog.text
 
 
 @pytest.mark.parametrize("given", [{"save_every": 7}, {"log_every": 7}, {"devices": ("cpu:1",)}])
 def test_some_settings_change_freely(given, tmp_path):
     folder = begun(tmp_path / "run", checkpoint=True)
-    assert open_run(folder, make_config(**BASE, **given)).step == 5
+    assert open_run(folder, run_facts(make_config(**BASE, **given))).step == 5
 
 
 @pytest.mark.parametrize("name", ["lrr", "seed"])

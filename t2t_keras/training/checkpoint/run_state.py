@@ -13,23 +13,16 @@ from t2t_keras.training.optimizers.averaging import ema_weights
 
 
 class BestWeights:
-    """The weights of the best epoch so far.
+    """The weights of the best epoch so far: of the highest "val_accuracy" or the lowest "val_loss".
 
-    Args:
-        monitor: "val_accuracy", of which the highest is best, or "val_loss", of which the lowest.
-            Among equal accuracies the lowest loss wins.
-        averaged: True to compare and keep the weights' moving average; `val_ema_*` are its scores.
-
-    Attributes:
-        epoch: The best epoch, from 0; None before there is one.
-        logs: Its logs.
-        weights: Key -> array.
+    Among equal accuracies the lowest loss wins. If `averaged`, the weights' moving average is
+    compared and kept; `val_ema_*` are its scores.
     """
 
     def __init__(self, monitor: str = "val_accuracy", averaged: bool = False):
         self.monitor = monitor
         self.averaged = averaged
-        self.epoch: int | None = None
+        self.epoch: int | None = None  # from 0; None before there is one
         self.logs: dict[str, float] = {}
         self.weights: Arrays = {}
 
@@ -61,27 +54,21 @@ class BestWeights:
 
 @dataclasses.dataclass(eq=False)
 class RunState:
-    """The progress of a run; all that is derived here depends on these fields alone.
-
-    Args:
-        steps_per_epoch: Batches in an epoch.
-        epochs: Epochs of the whole run.
-        best: The best weights so far.
-        patience: Epochs without better weights after which the run ends; 0 never ends it.
-        step: Batches trained on, over all epochs.
-        history: The logs of each finished epoch.
-        epoch_logs: The training logs of an epoch of which only the validation is left.
-        seconds: Time spent in `fit`, in earlier processes too.
-    """
+    """The progress of a run; all that is derived here depends on these fields alone."""
 
     steps_per_epoch: int
-    epochs: int
+    rates: tuple[float, ...]  # the learning rate of each epoch of the whole run
     best: BestWeights = dataclasses.field(default_factory=BestWeights)
-    patience: int = 0
-    step: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    epoch_logs: dict[str, float] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
+    patience: int = 0  # epochs without better weights after which the run ends; 0 never ends it
+    step: int = 0  # batches trained on, over all epochs
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # finished epochs
+    epoch_logs: dict[str, float] = dataclasses.field(default_factory=dict)  # before a validation
+    seconds: float = 0.0  # spent in `fit`, in earlier processes too
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return len(self.rates)
 
     @property
     def epoch(self) -> int:

@@ -9,21 +9,16 @@ from typing import Any
 from t2t_keras.errors import RunInterrupted, T2TError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Libraries turn an exception in the middle of their work into one of these.
+# What Keras and TensorFlow may raise instead, when an exception comes in the middle of their work.
 _OTHER_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
 
 class StopSignals:
-    """Remembers the first signal to stop; a second one ends the process at once.
-
-    Attributes:
-        asked: The signal, once there was one.
-        deferred: While True, a signal is only remembered, for the last steps are not on disk yet.
-    """
+    """Remembers the first signal to stop; a second one ends the process at once."""
 
     def __init__(self) -> None:
-        self.asked: int | None = None
-        self.deferred = False
+        self.received: int | None = None  # the signal; only the handler writes it
+        self.deferred = False  # True while the last steps are not on disk: a signal waits
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -31,27 +26,28 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
+        before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         try:
             yield
         except T2TError:
             raise
         except _OTHER_ERRORS as error:
-            if self.asked is not None and not self.deferred:
-                raise RunInterrupted(self.asked) from error
+            if self.received is not None and not self.deferred:
+                raise RunInterrupted(self.received) from error
             raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def raise_if_asked(self) -> None:
-        """Raises a RunInterrupted if there was a signal."""
-        if self.asked is not None:
-            raise RunInterrupted(self.asked)
+    def stop_deferring(self) -> None:
+        """Lets signals interrupt from here on; raises a RunInterrupted if there was one."""
+        self.deferred = False
+        if self.received is not None:
+            raise RunInterrupted(self.received)
 
-    def _heard(self, number: int, frame: Any) -> None:
-        self.asked = number
+    def _handle(self, number: int, frame: Any) -> None:
+        self.received = number
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         if not self.deferred:
-            self.raise_if_asked()
+            raise RunInterrupted(number)

@@ -39,19 +39,12 @@ _KEPT = 2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Everything a run needs to resume as if it had never stopped.
+    """Everything a run needs to resume as if it had never stopped."""
 
-    Args:
-        step: Batches trained on, over all epochs.
-        state: Key -> array of every variable; see `variables`.
-        best: Key -> array of the best weights so far; empty before there are any.
-        progress: The rest, as JSON.
-    """
-
-    step: int
-    state: Mapping[str, np.ndarray]
-    best: Mapping[str, np.ndarray]
-    progress: Mapping[str, Any]
+    step: int  # batches trained on, over all epochs
+    state: Mapping[str, np.ndarray]  # every variable; see `variables`
+    best: Mapping[str, np.ndarray]  # the best weights so far; empty before there are any
+    progress: Mapping[str, Any]  # the rest, as JSON
 
     @property
     def nbytes(self) -> int:
@@ -68,16 +61,19 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint to disk, then renames it; one of the same step is replaced."""
     path = checkpoint_path(folder, checkpoint.step)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as part:
-            part.mkdir()
-            _write_files(part, checkpoint)
-            if path.exists():
-                shutil.rmtree(path)
+            replaced = part.with_name(f"{part.name}-replaced")
+            with atomic_path(part) as written:
+                written.mkdir()
+                _write_files(written, checkpoint)
+            if path.exists():  # it stays until the new one is on disk
+                path.rename(replaced)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         free = shutil.disk_usage(folder).free if folder.exists() else 0
         raise TrainingError(
@@ -85,7 +81,6 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             f"needs {checkpoint.nbytes:,} bytes, and {free:,} are free. The checkpoints there are "
             "intact: make room and start the same command again."
         ) from error
-    return path
 
 
 def _write_files(part: Path, checkpoint: Checkpoint) -> None:

@@ -71,19 +71,13 @@ def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.nda
 
     With another number of devices, a variable gets the sum of what each device had summed up, or
     the first device's value of anything else.
-
-    Args:
-        variables: Named as they were when they were captured.
-        arrays: The result of `captured`; keys of other groups are ignored.
-
-    Raises:
-        ResumeError: Keys, shapes or dtypes differ.
+    Keys of other groups are ignored; else a ResumeError tells which keys, shapes or dtypes differ.
     """
     groups = {key.split("/")[0] for key in variables}
     ours = {key: array for key, array in arrays.items() if key.split("/")[0] in groups}
     _check(variables, {key: array for key, array in ours.items() if "@" not in key})
     by_device: dict[str, list[np.ndarray]] = {}
-    for key in sorted(ours):
+    for key in sorted(ours, key=lambda key: (len(key), key)):  # KEY@2 comes before KEY@10
         by_device.setdefault(key.split("@")[0], []).append(ours[key])
     for key, variable in variables.items():
         _assign(variable, by_device[key], sums=key.startswith("metrics/"))

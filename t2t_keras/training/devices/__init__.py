@@ -3,8 +3,9 @@
 from t2t_keras.training.devices.mirrored import decorrelate_dropout
 from t2t_keras.training.devices.processes import (
     ALONE,
-    LeavingAtOnce,
     Processes,
+    exit_without_barrier,
+    fail_without_barrier,
     join_processes,
     lost_process,
 )
@@ -19,9 +20,10 @@ __all__ = [
     "ALONE",
     "Batches",
     "Devices",
-    "LeavingAtOnce",
     "Processes",
     "check_global_batch",
+    "exit_without_barrier",
+    "fail_without_barrier",
     "join_processes",
     "lost_process",
     "make_devices",

@@ -33,12 +33,7 @@ _LOST = re.compile(r"Gloo|NCCL|coordination service|UNAVAILABLE|DATA_LOSS|DEADLI
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """This process among those of the run.
-
-    Args:
-        number: The number of this process, from 0.
-        count: The number of processes, at least 1.
-    """
+    """This process among those of the run."""
 
     number: int = 0
     count: int = 1
@@ -60,12 +55,8 @@ class Processes:
     def from_first(self, work: Callable[[], Any]) -> Any:
         """Returns the first process' result of `work`; every process must call this.
 
-        Args:
-            work: A function of the first process alone, with a result that JSON can hold.
-
-        Raises:
-            TrainingError: In the others, where `work` raised a `T2TError`, a `ValueError` or an
-                `OSError`, which the first one raises itself.
+        `work` must return what JSON can hold. Where it raises a `T2TError`, a `ValueError` or an
+        `OSError`, the others raise a `TrainingError` with its message.
         """
         if self.count == 1:
             return work()
@@ -125,21 +116,9 @@ def join_processes(
 ) -> Processes:
     """Makes this process one of several; call it before anything is computed.
 
-    Args:
-        coordinator: HOST:PORT on which process 0 will listen; "auto" takes all three arguments
-            from the cluster's environment (TPU pods, Slurm, Kubernetes, Open MPI).
-        num_processes: Number of processes.
-        process_id: Number of this process, from 0.
-        devices: Devices of each process, as for `make_devices`.
-
-    Returns:
-        This process alone if nothing is given.
-
-    Raises:
-        ValueError: The arguments do not go together, Keras does not run on JAX, or there is no
-            cluster.
-        TrainingError: The process cannot listen. Where the others cannot be reached within 300 s,
-            JAX ends the process.
+    `coordinator` is HOST:PORT, on which process 0 will listen; "auto" takes all three arguments
+    from the cluster's environment (TPU pods, Slurm, Kubernetes, Open MPI). Nothing given means
+    this process alone. Where the others cannot be reached within 300 s, JAX ends the process.
     """
     given = (coordinator, num_processes, process_id)
     if given == (None, None, None):
@@ -218,28 +197,27 @@ def lost_process() -> Iterator[None]:
         ) from error
 
 
-class LeavingAtOnce:
+@contextlib.contextmanager
+def fail_without_barrier() -> Iterator[None]:
     """Ends a process that fails inside without waiting for the others, which wait for it.
 
-    The others notice: a step fails, or JAX ends them after 60 s without a sign of life.
+    The others notice: a step fails, or JAX ends them after 60 s without a heartbeat.
     """
-
-    def __enter__(self) -> "LeavingAtOnce":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
-    ) -> None:
-        if error is not None and _joined():
+    try:
+        yield
+    except BaseException as error:
+        if _joined():
             traceback.print_exception(error)
-            self.leave(1)
+            exit_without_barrier(1)
+        raise
 
-    def leave(self, code: int) -> None:
-        """Ends this process, if there are others and the exit code is not 0."""
-        if code and _joined():
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+
+def exit_without_barrier(code: int) -> None:
+    """Ends this process without waiting for others, if there are any and `code` is not 0."""
+    if code and _joined():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _joined() -> bool:

@@ -23,22 +23,13 @@ Batches: TypeAlias = "tf.data.Dataset | tf.distribute.DistributedDataset"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Devices:
-    """The devices of a run.
+    """The devices of a run."""
 
-    Args:
-        replicas: Number of devices that share each batch, those of all processes together.
-        building: Makes the context in which the run's model is built and compiled.
-        fitting: Makes the context in which its `fit`, `evaluate` and `predict` are called.
-        feed: Distributes a dataset for these.
-        always_compiled: True where everything runs compiled by XLA.
-        processes: The processes that train together, each with as many devices.
-    """
-
-    replicas: int
-    building: Callable[[], AbstractContextManager]
-    fitting: Callable[[], AbstractContextManager]
-    feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches
-    always_compiled: bool = False
+    replicas: int  # those of all processes together
+    build_scope: Callable[[], AbstractContextManager]  # to build and compile the model in
+    fit_scope: Callable[[], AbstractContextManager]  # to `fit`, `evaluate` and `predict` in
+    distribute: Callable[[tf.data.Dataset], Batches] = lambda batches: batches
+    requires_xla: bool = False
     processes: Processes = ALONE
 
     @property
@@ -46,13 +37,13 @@ class Devices:
         """This process' share of every batch."""
         return Shard(self.processes.number, self.processes.count)
 
-    def compiles(self, jit_compile: bool) -> bool:
+    def use_xla(self, jit_compile: bool) -> bool:
         """True if XLA is to compile a model's steps; it cannot compile TensorFlow's for several.
 
         There each step fails over variables on other devices (tensorflow/tensorflow issue 53140).
         """
-        if self.always_compiled or self.replicas == 1:
-            return jit_compile or self.always_compiled
+        if self.requires_xla or self.replicas == 1:
+            return jit_compile or self.requires_xla
         if jit_compile:
             _log.info("XLA is off: it cannot compile a step for several devices.")
         return False
@@ -78,15 +69,10 @@ def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes
 
 
 def make_devices(names: Sequence[str] = ()) -> Devices:
-    """Finds the devices of a run.
+    """Finds the devices of a run by their names in every process, such as "gpu:0" or "cpu:0".
 
-    Args:
-        names: Names such as "gpu:0" or "cpu:0", of every process; "cpu:1" and above are logical
-            devices on the one CPU. None stands for all GPUs (JAX: or TPUs), else the CPU.
-
-    Raises:
-        ValueError: A device does not exist or cannot be made, TF_CONFIG names several machines, or
-            Keras runs on another backend.
+    "cpu:1" and above are logical devices on the one CPU. No names stand for all GPUs (JAX: or
+    TPUs), else the CPU.
     """
     if keras.backend.backend() == "jax":
         return _jax_devices(names)
@@ -95,7 +81,7 @@ def make_devices(names: Sequence[str] = ()) -> Devices:
         strategy.num_replicas_in_sync,
         strategy.scope,
         contextlib.nullcontext,
-        feed=functools.partial(feed, strategy),
+        distribute=functools.partial(feed, strategy),
     )
 
 
@@ -120,6 +106,6 @@ def _jax_devices(names: Sequence[str]) -> Devices:
         len(chosen),
         scope,
         scope,
-        always_compiled=True,
+        requires_xla=True,
         processes=present_processes(),
     )

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from t2t_keras.errors import check
+
 
 def check_parts(parts: int) -> None:
     """Raises a ValueError where batches cannot be trained on in so many parts."""
-    if parts < 1:
-        raise ValueError(f"`parts` must be at least 1. Received: parts={parts}")
+    check(parts >= 1, "parts", parts, "at least 1")
     if parts > 1 and keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Batches in parts need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, or "
@@ -25,7 +26,7 @@ def accumulating(model: keras.Model, parts: int) -> keras.Model:
         parts: Number of equal parts of each device's batch; 1 returns `model` itself.
 
     Raises:
-        ValueError: `parts` is below 1, or Keras runs on another backend than TensorFlow.
+        ValueError: `parts` is below 1, or Keras does not run on TensorFlow.
     """
     check_parts(parts)
     if parts == 1:
@@ -43,10 +44,8 @@ class AccumulatingModel(keras.Model):
     every part, and fails in any `MirroredStrategy` (`merge_call`, as in keras-team/keras issue
     17429).
 
-    Args:
-        parts: Number of equal parts; must divide the batch of each device.
-        inputs, outputs, name: As for `keras.Model`; one output, and a loss that is a mean over
-            the batch.
+    The equal `parts` must divide the batch of each device; the model has one output, and a loss
+    that is a mean over the batch.
     """
 
     def __init__(self, *args: Any, parts: int, **kwargs: Any):

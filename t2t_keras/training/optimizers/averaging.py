@@ -13,10 +13,8 @@ class EmaMixin(keras.optimizers.Optimizer):
 
     It starts from the weights at the time the optimizer is built: before the first step, and after
     any are loaded. The model keeps its own weights; `ema_weights` lends it the average. Keras'
-    `use_ema` starts after the first step and replaces the weights at the end of `fit`.
-
-    Args:
-        ema_decay: Fraction of the average that a step keeps, in [0, 1); 0 keeps no average.
+    `use_ema` starts after the first step and replaces the weights at the end of `fit`. `ema_decay`
+    is the fraction of the average that a step keeps; 0 keeps no average.
 
     Reference: timm 0.3.4, `ModelEma`.
     """

@@ -36,9 +36,6 @@ class SummedMixin(keras.optimizers.Optimizer):
     Keras sums last, and so would clip each device's gradients alone (tensorflow/tensorflow issue
     33929); its `LossScaleOptimizer` (keras-team/keras pull request 18691) checks the first device
     alone for overflow, and lets that of the others into the weights.
-
-    Args:
-        clip_grad: Highest norm over all gradients; None clips nothing.
     """
 
     def __init__(self, *args: Any, clip_grad: float | None = None, **kwargs: Any):

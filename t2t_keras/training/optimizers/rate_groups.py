@@ -44,25 +44,14 @@ def undecayed_variables(model: keras.Model) -> list[keras.Variable]:
 def rate_factors(
     model: keras.Model, backbone_lr_ratio: float = 1.0, layer_decay: float = 1.0
 ) -> dict[str, float]:
-    """Returns the factor of each trained variable's learning rate; the classifier's is 1.
+    """Returns path -> factor of each trained variable's learning rate; the classifier's is 1.
 
     The layers of a T2T-ViT below its classifier are the backbone, and everything on top of them
     has the factor 1. The authors name three groups, stem, blocks and classifier, so their class
     token and final norm are in none and are not trained; here both belong to the backbone. The
     position table and the performers' random features are never trained, as in the authors' models.
-
-    Args:
-        model: Any built Keras model.
-        backbone_lr_ratio: Rate of the backbone relative to the classifier's; above 0.
-        layer_decay: Rate of a block relative to that of the next one, in (0, 1]. The final norm
-            has the rate of the last block's successor; stem and class token come one step below
-            the first block.
-
-    Returns:
-        Path of the variable -> factor, of all but those whose factor is 1.
-
-    Raises:
-        ValueError: An argument is out of range.
+    With `layer_decay` the final norm has the rate of the last block's successor; stem and class
+    token come one step below the first block. Factors of 1 are left out.
 
     Reference: official `transfer_learning.py`; arXiv:2106.08254, appendix, for the decay.
     """
@@ -94,11 +83,8 @@ class GroupedMixin(keras.optimizers.Optimizer):
 
     Keras' `MultiOptimizer` has an optimizer for each group instead: each of them clips its
     gradients by its own norm and counts its own steps, and there is no one learning rate to show.
-    A saved model keeps `undecayed`, but not Keras' own `exclude_from_weight_decay`.
-
-    Args:
-        rate_factors: Path of a variable -> factor of its learning rate; 1 elsewhere.
-        undecayed: Paths of the variables that do not decay.
+    A saved model keeps `undecayed`, but not Keras' own `exclude_from_weight_decay`. Both arguments
+    name variables by their paths.
     """
 
     def __init__(

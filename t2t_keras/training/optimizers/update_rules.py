@@ -33,10 +33,6 @@ class TorchSGD(_OwnDecay):
     Keras shrinks the variable by `learning_rate * weight_decay` separately, which at a momentum of
     0.9 is a tenth as strong; and its momentum keeps the learning rates of past steps.
 
-    Args:
-        momentum: Fraction of the accumulated gradients that a step keeps, in [0, 1).
-        nesterov: True to look ahead, as timm does; the authors' transfer does not.
-
     Reference: `torch.optim.SGD`; with Nesterov's momentum it is timm 0.3.4's "sgd".
     """
 
@@ -72,11 +68,6 @@ class PaperLamb(_OwnDecay):
     Keras' LAMB decays outside the step, so the decay does not count in its norm, and scales every
     step; here, as in NVIDIA's, the steps of variables without decay stay Adam's. NVIDIA's also
     clips all gradients to a norm of 1 first: give `clip_grad=1.0` for that.
-
-    Args:
-        beta_1: Fraction of the mean gradient that a step keeps.
-        beta_2: Fraction of the mean squared gradient that a step keeps.
-        epsilon: Added to the root of the mean square.
 
     Reference: arXiv:1904.00962, algorithm 2; apex `FusedLAMB` (timm 0.3.4's "fusedlamb").
     """

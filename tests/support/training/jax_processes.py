@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from t2t_keras.data import augmentation, pipeline
 from t2t_keras.training import make_config, train
-from t2t_keras.training.devices.processes import LeavingAtOnce, join_processes
+from t2t_keras.training.devices.processes import fail_without_barrier, join_processes
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.training.tiny_run import FIELDS, TINY
 
@@ -48,7 +48,7 @@ def started(folder: Path, images: str, devices: tuple[str, ...], *together) -> i
         module.decode_image = lambda contents: tf.io.decode_jpeg(contents, 3)
     processes = join_processes(*together, devices=devices)
     config = make_config(**{**SETTINGS, "dataset": images, "devices": devices})
-    with LeavingAtOnce():
+    with fail_without_barrier():
         result = train(config, folder)
     report = {
         "history": result.history,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.training import EpochSchedule, make_config
+from t2t_keras.training import make_config
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
 from t2t_keras.training.checkpoint.signals import StopSignals
@@ -85,7 +85,7 @@ class Toy:
             self.model = _compiled(loss_scaled, ema, eager=strategy is None)
         decorrelate_dropout(self.model)
         self.poison = poison
-        self.run_state = RunState(STEPS, EPOCHS, BestWeights("val_loss"))
+        self.run_state = RunState(STEPS, (0.1,) * EPOCHS, BestWeights("val_loss"))
         self.checkpointer = Checkpointer(folder, self.run_state, {"settings": {"lr": 0.1}})
         if (checkpoint := newest_checkpoint(folder / "checkpoints")) is not None:
             self.checkpointer.restore(self.model, checkpoint)
@@ -97,7 +97,7 @@ class Toy:
             lambda epoch, step: [f"image {epoch} {step}"],
         )
         self.callback = EpochCallback(
-            *(config, folder, inputs, EpochSchedule.of(config), self.checkpointer, StopSignals()),
+            *(config, folder, inputs, self.checkpointer, StopSignals()),
             *(Devices(1, contextlib.nullcontext, contextlib.nullcontext), 0),
         )
 

@@ -31,5 +31,5 @@ def test_the_best_epoch_s_weights_are_kept(monitor, expected):
 def test_a_run_ends_after_epochs_without_better_weights(patience, best_epoch, epochs, ended):
     best = BestWeights()
     best.epoch = best_epoch
-    state = RunState(4, 100, best, patience, history=[{}] * epochs)
+    state = RunState(4, (0.1,) * 100, best, patience, history=[{}] * epochs)
     assert state.ended_early is state.finished is ended

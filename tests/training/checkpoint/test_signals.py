@@ -49,6 +49,6 @@ def test_an_error_without_a_signal_or_with_one_that_waits_is_what_it_is():
         signals.deferred = True
         signal.raise_signal(signal.SIGTERM)
         raise ValueError("plain")
-    assert signals.asked == signal.SIGTERM
+    assert signals.received == signal.SIGTERM
     with pytest.raises(RunInterrupted):
-        signals.raise_if_asked()
+        signals.stop_deferring()

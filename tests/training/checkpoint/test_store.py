@@ -80,7 +80,9 @@ def test_500_damages_give_the_state_before_or_an_error(tmp_path, caplog):
 
 
 def test_folders_that_were_swapped_are_seen(tmp_path):
-    one, two = (write_checkpoint(tmp_path, example(step)) for step in (1, 2))
+    one, two = (checkpoint_path(tmp_path, step) for step in (1, 2))
+    for step in (1, 2):
+        write_checkpoint(tmp_path, example(step))
     one.rename(tmp_path / "aside")
     two.rename(one)
     (tmp_path / "aside").rename(two)
@@ -103,6 +105,19 @@ def test_a_damaged_checkpoint_is_replaced_when_the_run_comes_by_again(tmp_path):
         write_checkpoint(tmp_path, example(step))
     (tmp_path / "step-00000002" / "manifest.json").unlink()
     write_checkpoint(tmp_path, example(2))
+    assert same(newest_checkpoint(tmp_path), example(2))
+
+
+def test_a_checkpoint_stays_until_the_one_that_replaces_it_is_on_disk(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, example(2))
+
+    def fail(descriptor):
+        assert same(newest_checkpoint(tmp_path), example(2))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(TrainingError, match="No space left"):
+        write_checkpoint(tmp_path, example(2, size=10))
     assert same(newest_checkpoint(tmp_path), example(2))
 
 

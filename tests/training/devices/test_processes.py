@@ -1,4 +1,4 @@
-import os
+import contextlib
 from unittest.mock import Mock
 
 import pytest
@@ -10,13 +10,14 @@ from t2t_keras.training import sources as sources_module
 from t2t_keras.training.devices import processes as module
 from t2t_keras.training.devices.processes import (
     ALONE,
-    LeavingAtOnce,
     Processes,
+    exit_without_barrier,
+    fail_without_barrier,
     join_processes,
     lost_process,
     present_processes,
 )
-from tests.support.training.forked import forked, result_of
+from tests.support.training.forked import result_of
 
 
 def test_a_process_alone_decides_for_itself():
@@ -102,8 +103,7 @@ def test_a_process_that_fails_does_not_wait_for_the_others(joined, code, monkeyp
     monkeypatch.setattr(module, "_joined", lambda: joined)
 
     def leave():
-        with LeavingAtOnce() as leaving:
-            leaving.leave(code)
+        exit_without_barrier(code)
         return "waited"
 
     assert result_of(leave) == ((3, None) if joined and code else (0, "waited"))
@@ -112,17 +112,12 @@ def test_a_process_that_fails_does_not_wait_for_the_others(joined, code, monkeyp
 def test_a_process_that_raises_does_not_wait_for_the_others(monkeypatch, capfd):
     monkeypatch.setattr(module, "_joined", lambda: True)
 
-    def fail(pipe):
-        try:
-            with LeavingAtOnce():
-                raise KeyError("lost")
-        finally:
-            os.write(pipe, b"waited")
+    def fail():
+        with contextlib.suppress(KeyError), fail_without_barrier():
+            raise KeyError("lost")
+        return "waited"
 
-    number, pipe = forked(fail)
-    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 1
-    assert os.read(pipe, 6) == b""
-    os.close(pipe)
+    assert result_of(fail) == (1, None)
     assert "KeyError: 'lost'" in capfd.readouterr().err
 
 
@@ -139,5 +134,5 @@ def test_a_process_with_other_images_is_named(monkeypatch, tmp_path):
 
 
 def test_other_errors_pass():
-    with pytest.raises(ValueError, match="^no Gloo here$"), lost_process(), LeavingAtOnce():
+    with pytest.raises(ValueError, match="^no Gloo here$"), lost_process(), fail_without_barrier():
         raise ValueError("no Gloo here")
