@@ -7,18 +7,19 @@ optimizer state, seeds, best weights, history or log.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.support.training.killing import Tally, kill_runs, live, outcome, settings
+from tests.support.training.killing import TALLIED, kill_runs, live, settings
+from tests.support.training.tiny_run import contents
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
         root = Path(scratch)
         config = settings(root, asked.stem, asked.precision, asked.replicas)
         live(config, root / "undisturbed")
-        expected = outcome(root / "undisturbed")
+        expected = contents(root / "undisturbed")
         jobs = []
         for job in range(asked.jobs):
             kills = asked.kills // asked.jobs + (job < asked.kills % asked.jobs)
@@ -46,18 +47,16 @@ def main() -> int:
             code = 1
             try:
                 tally = kill_runs(root / str(job), config, kills, asked.seed + job, expected)
-                (root / f"{job}.json").write_text(json.dumps(dataclasses.asdict(tally)))
+                (root / f"{job}.json").write_text(json.dumps(tally))
                 code = 0
             except (RuntimeError, OSError):
                 traceback.print_exc()
             finally:
                 os._exit(code)  # or it would clear away the folders that the others work in
         failed = [pid for pid in jobs if os.waitpid(pid, 0)[1]]
-        tallies = [Tally(**json.loads(path.read_text())) for path in root.glob("*.json")]
-    total = {
-        field.name: sum(getattr(tally, field.name) for tally in tallies)
-        for field in dataclasses.fields(Tally)
-    }
+        total = Counter(dict.fromkeys(TALLIED, 0))
+        for path in root.glob("*.json"):
+            total.update(json.loads(path.read_text()))
     total["seconds"] = round(time.monotonic() - started)
     sys.stdout.write(f"{json.dumps(total)}\n")
     return int(bool(failed or total["different"]))

@@ -310,9 +310,15 @@ class TrainConfig:
         for each in settings():
             each.check(getattr(self, each.name))
         self._check_image_size()
-        self._check_schedule()
-        self._check_rand_augment()
-        self._check_splits()
+        limits = {"min_lr": "lr", "warmup_lr": "lr", "warmup_epochs": "epochs"}
+        for name, limit in limits.items():
+            value, highest = getattr(self, name), getattr(self, limit)
+            check(value <= highest, name, value, f"at most `{limit}`, {highest}")
+        if self.rand_augment != NOT_USED:
+            parse_rand_augment(self.rand_augment)
+        given = self.train_split or self.eval_split or self.validation_split
+        expected = "0 with `train_split`, `eval_split` or `validation_split`"
+        check(not (self.held_out and given), "held_out", self.held_out, expected)
         self._check_transfer()
 
     def _check_image_size(self) -> None:
@@ -320,21 +326,6 @@ class TrainConfig:
         pair = isinstance(size, tuple) and len(size) == 2
         sides = pair and all(isinstance(side, int) and side >= 1 for side in size)
         check(sides, "image_size", size, "(height, width) in whole pixels")
-
-    def _check_schedule(self) -> None:
-        limits = {"min_lr": "lr", "warmup_lr": "lr", "warmup_epochs": "epochs"}
-        for name, limit in limits.items():
-            value, highest = getattr(self, name), getattr(self, limit)
-            check(value <= highest, name, value, f"at most `{limit}`, {highest}")
-
-    def _check_rand_augment(self) -> None:
-        if self.rand_augment != NOT_USED:
-            parse_rand_augment(self.rand_augment)
-
-    def _check_splits(self) -> None:
-        given = self.train_split or self.eval_split or self.validation_split
-        expected = "0 with `train_split`, `eval_split` or `validation_split`"
-        check(not (self.held_out and given), "held_out", self.held_out, expected)
 
     def _check_transfer(self) -> None:
         text = self.freeze if isinstance(self.freeze, str) else ""

@@ -73,37 +73,28 @@ class Scores:
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     """Compares logits with labels; an image whose logits are not all finite counts as wrong.
 
+    `confusion` shows it at the class of its highest logit all the same.
+
     Args:
         logits: (N, C), N at least 1.
         labels: (N,) whole numbers in 0..C-1.
     """
-    from sklearn.metrics import accuracy_score, confusion_matrix
-
     logits = logits.astype(np.float64)
-    finite = np.isfinite(logits).all(axis=1)
-    predicted = logits.argmax(axis=1)
-    highest = logits.max(axis=1, keepdims=True)
+    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]  # of equal ones the first class
+    right = (ranked == labels[:, None]) & np.isfinite(logits).all(axis=1, keepdims=True)
+    confusion = np.zeros((logits.shape[1],) * 2, int)
+    np.add.at(confusion, (labels, ranked[:, 0]), 1)
+    highest = logits.max(axis=1)
     with np.errstate(invalid="ignore"):  # the loss of a broken model is NaN
-        log_sums = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
-        confidences = np.exp(highest[:, 0] - log_sums)
+        log_sums = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+        confidences = np.exp(highest - log_sums)
     return Scores(
-        accuracy=float(accuracy_score(labels, np.where(finite, predicted, -1))),
-        top5_accuracy=_top_k_accuracy(logits[finite], labels[finite], 5) * float(finite.mean()),
+        accuracy=float(right[:, 0].mean()),
+        top5_accuracy=float(right.any(axis=1).mean()),
         loss=float((log_sums - logits[np.arange(len(labels)), labels]).mean()),
-        confusion=confusion_matrix(labels, predicted, labels=range(logits.shape[1])),
-        mistakes=_mistakes(labels, predicted, confidences),
+        confusion=confusion,
+        mistakes=_mistakes(labels, ranked[:, 0], confidences),
     )
-
-
-def _top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
-    from sklearn.metrics import top_k_accuracy_score
-
-    classes = logits.shape[1]
-    if k >= classes or not len(logits):
-        return 1.0
-    # Mirrored, for scikit-learn prefers the last of equal scores, and argmax the first.
-    mirrored, names = logits[:, ::-1], classes - 1 - labels
-    return float(top_k_accuracy_score(names, mirrored, k=k, labels=range(classes)))
 
 
 def _mistakes(

@@ -11,6 +11,12 @@ from tests.support.training.tiny_run import FIELDS, TINY, make_images
 __all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Waiting for the disk is not what is tested here."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 @pytest.fixture(scope="session")
 def tiny_model_name():
     SMALL_VARIANTS["tiny"] = TINY

@@ -7,13 +7,8 @@ import pytest
 
 from t2t_keras.errors import ResumeError, RunInterrupted, TrainingError
 from t2t_keras.training.checkpoint.store import newest_checkpoint
-from tests.support.training.toy import EPOCHS, STEPS, At, Toy, contents
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Waiting for the disk is not what is tested here."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+from tests.support.training.tiny_run import contents
+from tests.support.training.toy import EPOCHS, STEPS, At, Toy, stop
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +33,7 @@ def test_an_undisturbed_run_keeps_the_last_two_and_the_best(tmp_path):
 )
 def test_a_signal_loses_no_step(number, step, undisturbed, tmp_path):
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
-    with pytest.raises(RunInterrupted) as stopped:
-        Toy(tmp_path).run(At("begin", step, lambda: signal.raise_signal(number)))
-    assert stopped.value.number == number
+    assert stop(tmp_path, "begin", step, number) == number
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
     assert newest_checkpoint(tmp_path / "checkpoints").step == step
     Toy(tmp_path).run()
@@ -87,23 +80,18 @@ def test_a_signal_loses_no_loss_scale(tmp_path):
 
 @pytest.mark.parametrize(("event", "count"), [("test", 1), ("test", EPOCHS), ("epoch", 2)])
 def test_a_signal_in_a_validation_loses_the_validation_alone(event, count, undisturbed, tmp_path):
-    with pytest.raises(RunInterrupted):
-        at = At(event, count * 2 if event == "test" else count, lambda: signal.raise_signal(15))
-        Toy(tmp_path).run(at)
+    stop(tmp_path, event, count * 2 if event == "test" else count)
     kept = newest_checkpoint(tmp_path / "checkpoints")
     assert (kept.step, len(kept.progress["history"])) == (count * STEPS, count - 1)
-    again = Toy(tmp_path)
-    with pytest.raises(RunInterrupted):  # and once more, in the validation that is made up for
-        again.run(At("test", 1, lambda: signal.raise_signal(15)))
+    stop(tmp_path, "test", 1)  # once more, in the validation that is made up for
     Toy(tmp_path).run()
     assert contents(tmp_path) == undisturbed
 
 
 def test_a_run_is_stopped_in_every_epoch_twice(undisturbed, tmp_path):
     for _ in range(2 * EPOCHS):
-        with pytest.raises(RunInterrupted):
-            Toy(tmp_path).run(At("begin", 2, lambda: signal.raise_signal(signal.SIGTERM)))
-    assert contents(tmp_path)["step"] == STEPS * EPOCHS
+        stop(tmp_path, "begin", 2)
+    assert newest_checkpoint(tmp_path / "checkpoints").step == STEPS * EPOCHS
     Toy(tmp_path).run()
     assert contents(tmp_path) == undisturbed
 

@@ -20,7 +20,7 @@ from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
-from tests.support.training.toy import contents
+from tests.support.training.tiny_run import contents
 
 SMALL = Variant(
     embed_dim=32,

@@ -1,7 +1,4 @@
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -60,33 +57,6 @@ def test_log_and_events_are_written(finished):
     for event in shown:
         assert len(event.tensor_proto.string_val) == 2 + 4  # their size, and one batch
     assert len({event.tensor_proto.string_val[2] for event in shown}) == 4
-
-
-def test_two_devices_train_and_evaluate_as_one(finished, images, tmp_path):
-    one, _ = finished
-    script = [
-        sys.executable,
-        "-m",
-        "tests.support.training.two_devices",
-        images,
-        tmp_path / "run",
-    ]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    two = json.loads(done.stdout)
-    assert (one.replicas, two["replicas"]) == (1, 2)
-    for name, values in one.history.items():
-        np.testing.assert_allclose(two["history"][name], values, rtol=1e-5, atol=1e-6, err_msg=name)
-    # 7 test images in batches of 4: the last one has 3, not 4 to share out.
-    assert two["test_loss"] == pytest.approx(one.scores.loss, rel=1e-5)
-    assert two["confusion"] == one.scores.confusion.tolist()
-    assert two["masks"][0] != two["masks"][1]
-    assert two["same"]
-    # One device resumes with the sums of both.
-    assert {"metrics/loss/total", "metrics/loss/count"} <= two["sums"].keys()
-    for key, (first, second, whole) in two["sums"].items():
-        assert min(first, second) > 0 and whole == pytest.approx(first + second), key
 
 
 def test_a_run_in_bfloat16_with_all_that_changes_its_steps(tiny_config, images, tmp_path):

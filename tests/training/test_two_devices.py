@@ -1,4 +1,4 @@
-"""What a step must do on two devices; one process for all of it."""
+"""Steps and runs on two devices; one fresh process for all of it."""
 
 import json
 import subprocess
@@ -9,6 +9,34 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture(scope="module")
+def report(images, tmp_path_factory):
+    run = tmp_path_factory.mktemp("two_devices") / "run"
+    script = [sys.executable, "-m", "tests.support.training.two_devices", images, run]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_two_devices_train_and_evaluate_as_one(finished, report):
+    one, _ = finished
+    assert (one.replicas, report["replicas"]) == (1, 2)
+    for name, values in one.history.items():
+        np.testing.assert_allclose(
+            report["history"][name], values, rtol=1e-5, atol=1e-6, err_msg=name
+        )
+    # 7 test images in batches of 4: the last one has 3, not 4 to share out.
+    assert report["test_loss"] == pytest.approx(one.scores.loss, rel=1e-5)
+    assert report["confusion"] == one.scores.confusion.tolist()
+    assert report["masks"][0] != report["masks"][1]
+    assert report["same"]
+    # One device resumes with the sums of both.
+    assert {"metrics/loss/total", "metrics/loss/count"} <= report["sums"].keys()
+    for key, (first, second, whole) in report["sums"].items():
+        assert min(first, second) > 0 and whole == pytest.approx(first + second), key
+
+
 def assert_same(report, expected, tolerance):
     assert report["back"] and report["steps"] == expected["steps"] == 2
     for name in ("weights", "averages"):
@@ -16,12 +44,7 @@ def assert_same(report, expected, tolerance):
             np.testing.assert_allclose(values, wanted, rtol=0, atol=tolerance, err_msg=name)
 
 
-def test_two_devices_step_as_one():
-    script = [sys.executable, "-m", "tests.support.training.two_device_steps"]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+def test_two_devices_step_as_one(report):
     one, parts = report["one"], report["two in parts"]
     assert one["history"]["loss"][1] < one["history"]["loss"][0]
     assert np.abs(np.subtract(one["weights"][0], one["averages"][0])).max() > 1e-3

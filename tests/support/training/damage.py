@@ -5,54 +5,28 @@ import shutil
 from pathlib import Path
 
 _PAGE = 4096
+_WAYS = ("truncate", "flip a bit", "zero a page", "swap files", "delete a file", "delete all")
 
 
-def _file(checkpoint: Path, dice: random.Random) -> Path:
-    return dice.choice(sorted(checkpoint.iterdir()))
-
-
-def _truncate(checkpoint: Path, dice: random.Random) -> None:
-    path = _file(checkpoint, dice)
-    content = path.read_bytes()
-    path.write_bytes(content[: dice.randrange(len(content))])
-
-
-def _flip(checkpoint: Path, dice: random.Random) -> None:
-    path = _file(checkpoint, dice)
-    content = bytearray(path.read_bytes())
-    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+def damage(checkpoint: Path, dice: random.Random) -> None:
+    """Damages one of a checkpoint's files, or all of them."""
+    path, other = dice.sample(sorted(checkpoint.iterdir()), 2)
+    content, way = bytearray(path.read_bytes()), dice.choice(_WAYS)
+    if way == "delete all":
+        shutil.rmtree(checkpoint)
+        return
+    if way == "delete a file":
+        path.unlink()
+        return
+    if way == "truncate":
+        del content[dice.randrange(len(content)) :]
+    elif way == "flip a bit":
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    elif way == "zero a page":
+        start = dice.randrange(0, len(content), _PAGE)
+        content[start : start + _PAGE] = bytes(len(content[start : start + _PAGE]))
+    else:
+        theirs = other.read_bytes()
+        other.write_bytes(content)
+        content = theirs
     path.write_bytes(content)
-
-
-def _zero_page(checkpoint: Path, dice: random.Random) -> None:
-    path = _file(checkpoint, dice)
-    content = bytearray(path.read_bytes())
-    start = dice.randrange(0, len(content), _PAGE)
-    page = content[start : start + _PAGE]
-    content[start : start + _PAGE] = bytes(len(page))
-    path.write_bytes(content)
-
-
-def _delete_file(checkpoint: Path, dice: random.Random) -> None:
-    _file(checkpoint, dice).unlink()
-
-
-def _delete(checkpoint: Path, dice: random.Random) -> None:
-    shutil.rmtree(checkpoint)
-
-
-def _swap_files(checkpoint: Path, dice: random.Random) -> None:
-    one, two = dice.sample(sorted(checkpoint.iterdir()), 2)
-    content = one.read_bytes()
-    one.write_bytes(two.read_bytes())
-    two.write_bytes(content)
-
-
-DAMAGES = {
-    "truncate": _truncate,
-    "flip": _flip,
-    "zero_page": _zero_page,
-    "delete_file": _delete_file,
-    "delete": _delete,
-    "swap_files": _swap_files,
-}

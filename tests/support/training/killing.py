@@ -5,18 +5,17 @@ forks every life of a run.
 """
 
 import dataclasses
-import json
 import os
 import random
 import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import tensorflow as tf
 
-from t2t_keras import Variant
 from t2t_keras.data import inspection, pipeline
 from t2t_keras.data.ops import jpeg_window as decode_window
 from t2t_keras.errors import RunInterrupted
@@ -24,46 +23,26 @@ from t2t_keras.training import TrainConfig, make_config, run, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.images import make_folder
 from tests.support.plain_graphs import leave_graphs_alone
-from tests.support.training.damage import DAMAGES
+from tests.support.training.damage import damage
+from tests.support.training.tiny_run import TINY, contents
 
 LONGEST_LIFE = 300.0  # seconds
 
 
-@dataclasses.dataclass
-class Tally:
-    """Counts of what was done to the runs.
-
-    Args:
-        kills: SIGKILLs and SIGTERMs.
-        terminated: Of them, the SIGTERMs; each ended with 143 and a checkpoint of its last step.
-        in_save: Of them, the SIGKILLs in the middle of a save.
-        damaged: Of them, those after which the newest checkpoint was damaged.
-        runs: Runs that came to their end.
-        different: Runs that ended otherwise than the undisturbed one.
-    """
-
-    kills: int = 0
-    terminated: int = 0
-    in_save: int = 0
-    damaged: int = 0
-    runs: int = 0
-    different: int = 0
+# Counts of kills, of the SIGTERMs, the SIGKILLs in the middle of a save and those after which the
+# newest checkpoint was damaged among them, of runs that came to their end and those whose end
+# differs from the undisturbed one's.
+TALLIED = ("kills", "terminated", "in_save", "damaged", "runs", "different")
 
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """The end of one life of a run.
-
-    Args:
-        number: SIGKILL or SIGTERM.
-        moment: "save" for the middle of a save, "early" for the first seconds, in which the run may
-            not have resumed yet, "any" for some moment of a step or a validation.
-        damage: True to damage the newest checkpoint then.
-    """
+    """The end of one life of a run, in the middle of a save, early (it may not have resumed yet) or
+    at any moment of a step or a validation."""
 
     number: signal.Signals
-    moment: str
-    damage: bool
+    moment: str  # "save", "early" or "any"
+    damage: bool  # whether the newest checkpoint is damaged then
 
 
 def deal_kills(count: int, dice: random.Random) -> list[Kill]:
@@ -86,24 +65,12 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
     """A run with everything that is drawn or averaged, in 3 epochs of 6 steps.
 
     Shuffling, dropout, drop path, random crops, erasing, mixup, cutmix, learning rates by groups
-    and an average of the weights; of what is drawn for an image the most costly is left out.
-
-    Args:
-        root: Gets the images.
-        stem: "performer", which has dropout in it, or "convolution", which is quicker to build.
-        precision: As `TrainConfig` has it.
-        replicas: Number of devices.
+    and an average of the weights; of what is drawn for an image the most costly is left out. The
+    "performer" stem has dropout in it; "convolution" is quicker to build.
     """
     # Two blocks: the first one of a model never drops its branches.
-    SMALL_VARIANTS["killed"] = Variant(
-        embed_dim=16,
-        depth=2,
-        num_heads=2,
-        mlp_ratio=1.0,
-        token_dim=8,
-        token_type=stem,
-        image_size=16,
-    )
+    sizes = {"depth": 2, "token_type": stem}
+    SMALL_VARIANTS["killed"] = dataclasses.replace(TINY, **sizes)
     images = root / "images"
     if not images.exists():
         for part, count in (("train", 26), ("val", 6)):
@@ -211,50 +178,29 @@ def live_and_die(config: TrainConfig, folder: Path, kill: Kill, dice: random.Ran
     return False
 
 
-def outcome(folder: Path) -> dict[str, bytes]:
-    """Everything a run ended with, except times."""
-    last = max((folder / "checkpoints").glob("step-*"))
-    progress = json.loads((last / "progress.json").read_text())
-    del progress["seconds"]
-    return {
-        "name": last.name.encode(),
-        "state": (last / "state.safetensors").read_bytes(),
-        "best": (last / "best.safetensors").read_bytes(),
-        "progress": json.dumps(progress).encode(),
-        "log": (folder / "log.csv").read_bytes(),
-    }
-
-
 def kill_runs(
-    root: Path, config: TrainConfig, kills: int, seed: int, expected: dict[str, bytes]
-) -> Tally:
-    """Kills runs `kills` times in all, and compares each with one that was left alone.
-
-    Args:
-        root: Where the runs go; empty.
-        config: Theirs.
-        kills: Signals sent.
-        seed: Decides when, and what is damaged.
-        expected: The `outcome` of a run that was left alone.
-    """
-    dice, tally, due = random.Random(seed), Tally(), 0
+    root: Path, config: TrainConfig, kills: int, seed: int, expected: dict[str, object]
+) -> Counter[str]:
+    """Kills runs `kills` times in all, and compares their `contents` with the expected ones."""
+    tally = Counter(dict.fromkeys(TALLIED, 0))
+    dice, due = random.Random(seed), 0
     ahead = deal_kills(kills, dice)
     while ahead:
-        folder = root / f"run-{tally.runs}"
+        folder = root / f"run-{tally['runs']}"
         while ahead and live_and_die(config, folder, ahead[-1], dice):
             kill, kept = ahead.pop(), folder / "checkpoints"
-            tally.kills += 1
+            tally["kills"] += 1
             due += kill.damage
             if kill.number == signal.SIGTERM:
-                tally.terminated += 1
+                tally["terminated"] += 1
                 continue
-            tally.in_save += kill.moment == "save"
+            tally["in_save"] += kill.moment == "save"
             whole = sorted(path.parent for path in kept.glob("step-*/manifest.json"))
             if due and len(whole) > 1:  # or there would be none to resume from
-                DAMAGES[dice.choice(sorted(DAMAGES))](whole[-1], dice)
-                tally.damaged += 1
+                damage(whole[-1], dice)
+                tally["damaged"] += 1
                 due -= 1
         live(config, folder)
-        tally.runs += 1
-        tally.different += outcome(folder) != expected
+        tally["runs"] += 1
+        tally["different"] += contents(folder) != expected
     return tally

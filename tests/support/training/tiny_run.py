@@ -1,5 +1,8 @@
 """Settings and images of small runs."""
 
+import json
+from pathlib import Path
+
 from t2t_keras import Variant
 from tests.support.images import make_folder
 
@@ -33,3 +36,17 @@ def make_images(root):
     for part, counts in COUNTS.items():
         make_folder(root / part, counts)
     return root
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Everything a run ended with, except times."""
+    last = max((folder / "checkpoints").glob("step-*"))
+    progress = json.loads((last / "progress.json").read_text())
+    del progress["seconds"]
+    return {
+        "name": last.name,
+        "state": (last / "state.safetensors").read_bytes(),
+        "best": (last / "best.safetensors").read_bytes(),
+        "progress": progress,
+        "log": (folder / "log.csv").read_bytes(),
+    }

@@ -1,12 +1,16 @@
 """A run with all its bookkeeping around a tiny model: everything but the images."""
 
 import contextlib
+import signal
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import make_config
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
@@ -115,13 +119,8 @@ class Toy:
         return self
 
 
-def contents(folder: Path) -> dict[str, object]:
-    """Everything a run ended with, except times."""
-    last = newest_checkpoint(folder / "checkpoints")
-    arrays = {**last.state, **{f"best {key}": value for key, value in last.best.items()}}
-    return {
-        "arrays": {key: value.tobytes() for key, value in arrays.items()},
-        "progress": {key: value for key, value in last.progress.items() if key != "seconds"},
-        "log": (folder / "log.csv").read_text(),
-        "step": last.step,
-    }
+def stop(folder: Path, event: str, count: int, number: int = signal.SIGTERM, **toy: Any) -> int:
+    """Lets a run continue until a signal; returns the one that it says has stopped it."""
+    with pytest.raises(RunInterrupted) as stopped:
+        Toy(folder, **toy).run(At(event, count, lambda: signal.raise_signal(number)))
+    return stopped.value.number

@@ -1,25 +1,75 @@
-"""Trains on two CPU devices and prints what came of it as JSON: needs a fresh process."""
+"""Trains on one and two CPU devices, and prints a report as JSON: needs a fresh process."""
 
-import contextlib
 import json
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from t2t_keras.errors import RunInterrupted
-from t2t_keras.training import make_config, train
+from t2t_keras.training import accumulating, ema_weights, make_config, train, transfer_optimizer
 from t2t_keras.training.checkpoint.store import Checkpoint, newest_checkpoint
 from t2t_keras.training.checkpoint.variables import metric_variables
+from t2t_keras.training.devices.mirrored import make_strategy
+from t2t_keras.training.optimizers.gradients import LossScale
+from t2t_keras.training.optimizers.optimizer import SGD
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.plain_graphs import leave_graphs_alone
-from tests.support.training.tiny_run import FIELDS, TINY
-from tests.support.training.toy import At, Toy, contents
+from tests.support.training.steps import IMAGES, TARGETS, compiled
+from tests.support.training.tiny_run import FIELDS, TINY, contents
+from tests.support.training.toy import At, Toy, stop
 
 DEVICES = ("cpu:0", "cpu:1")
+RATES = {"hidden/kernel": 0.25, "logits/bias": 3.0}
+BROKEN = IMAGES.copy()
+BROKEN[-1] = np.inf  # in the second device's half
+
+
+def steps(count: int, batches: list, parts: int = 1, precision: str = "float32") -> dict:
+    """A run of some batches, one epoch each, on so many devices."""
+    with make_strategy(DEVICES[:count]).scope():
+        optimizer = SGD(0.1, weight_decay=0.01, ema_decay=0.5, clip_grad=0.1, rate_factors=RATES)
+        optimizer = LossScale(optimizer) if precision == "float16" else optimizer
+        model = compiled(optimizer, precision, lambda model: accumulating(model, parts))
+    images = tf.data.Dataset.from_tensor_slices((np.stack(batches), [TARGETS] * len(batches)))
+    history = model.fit(
+        images.repeat(), epochs=len(batches), steps_per_epoch=1, shuffle=False, verbose=0
+    ).history
+    own = model.get_weights()
+    with ema_weights(model):
+        averages = model.get_weights()
+    back = all((kept == own).all() for kept, own in zip(model.get_weights(), own, strict=True))
+    return {
+        "history": history,
+        "weights": [weight.tolist() for weight in own],
+        "averages": [average.tolist() for average in averages],
+        "back": back,
+        "steps": int(tf.convert_to_tensor(optimizer.iterations)),
+    }
+
+
+def saved_and_gone_on() -> dict[str, list]:
+    """The weights of a transfer on two devices, and of its copy that came from a file."""
+    with make_strategy(DEVICES).scope(), tempfile.TemporaryDirectory() as folder:
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(3, name="head")(hidden))
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(transfer_optimizer(model, 0.5, backbone_lr_ratio=0.1), loss)
+        model.fit(IMAGES, TARGETS, verbose=0)
+        model.save(Path(folder) / "model.keras")
+        loaded = keras.saving.load_model(Path(folder) / "model.keras")
+    before = model.get_weights()
+    for one in (model, loaded):
+        one.fit(IMAGES, TARGETS, epochs=2, shuffle=False, verbose=0)
+    made = {"before": before, "model": model.get_weights(), "loaded": loaded.get_weights()}
+    return {name: [array.tolist() for array in arrays] for name, arrays in made.items()}
 
 
 def strategy() -> tf.distribute.MirroredStrategy:
@@ -48,16 +98,9 @@ def summed(toy: Toy, checkpoint: Checkpoint) -> dict[str, list[float]]:
             found[key] = [float(value) for value in (*parts, variable.numpy())]
         raise RunInterrupted(signal.SIGTERM)
 
-    with contextlib.suppress(RunInterrupted):
+    with pytest.raises(RunInterrupted):
         toy.run(At("begin", 1, look))
     return found
-
-
-def stop(folder: Path, event: str, count: int) -> None:
-    """Lets a run continue, and stops it."""
-    with contextlib.suppress(RunInterrupted):
-        at = At(event, count, lambda: signal.raise_signal(signal.SIGTERM))
-        Toy(folder, strategy=strategy()).run(at)
 
 
 def stopped_and_resumed(folder: Path) -> dict[str, Any]:
@@ -66,24 +109,29 @@ def stopped_and_resumed(folder: Path) -> dict[str, Any]:
     """
     Toy(folder / "undisturbed", strategy=strategy()).run()
     stopped = folder / "stopped"
-    stop(stopped, "end", 6)
+    stop(stopped, "end", 6, strategy=strategy())
     sums = summed(Toy(stopped), newest_checkpoint(stopped / "checkpoints"))
-    stop(stopped, "test", 1)
+    stop(stopped, "test", 1, strategy=strategy())
     Toy(stopped, strategy=strategy()).run()
-    return {
-        "same": contents(stopped) == contents(folder / "undisturbed"),
-        "sums": sums,
-    }
+    return {"same": contents(stopped) == contents(folder / "undisturbed"), "sums": sums}
 
 
 if __name__ == "__main__":
+    make_strategy(DEVICES)  # first of all, while the CPU can still be split
+    good = [IMAGES, IMAGES]
+    report = {
+        "one": steps(1, good),
+        "two in parts": steps(2, good, parts=2),
+        "two in float16, one skipped": steps(2, [IMAGES, BROKEN, IMAGES], precision="float16"),
+        "transfer": saved_and_gone_on(),
+    }
     SMALL_VARIANTS["tiny"] = TINY
     leave_graphs_alone()
     config = make_config(**{**FIELDS, "dataset": sys.argv[1], "devices": DEVICES})
     folder = Path(sys.argv[2])
     result = train(config, folder)
     keras.utils.set_random_seed(0)
-    report = {
+    report |= {
         "history": result.history,
         "replicas": result.replicas,
         "test_loss": result.scores.loss,

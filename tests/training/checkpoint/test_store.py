@@ -13,14 +13,8 @@ from t2t_keras.training.checkpoint.store import (
     prune_checkpoints,
     write_checkpoint,
 )
-from tests.support.training.damage import DAMAGES
+from tests.support.training.damage import damage
 from tests.support.training.forked import result_of
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Waiting for the disk is not what is tested here."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 def example(step: int, size: int = 2000) -> Checkpoint:
@@ -65,7 +59,7 @@ def test_500_damages_give_the_state_before_or_an_error(tmp_path, caplog):
             write_checkpoint(tmp_path, example(step, size=600))
         both = dice.random() < 0.2
         for step in (1, 2) if both else (2,):
-            DAMAGES[dice.choice(sorted(DAMAGES))](checkpoint_path(tmp_path, step), dice)
+            damage(checkpoint_path(tmp_path, step), dice)
         try:
             found = newest_checkpoint(tmp_path)
         except ResumeError as error:
