@@ -68,16 +68,14 @@ def test_two_processes_of_which_one_was_killed_end_like_one(runs):
 
 def test_the_first_process_writes_as_one_does(runs):
     _, root = runs
-    names = [
-        {path.name for path in (root / run).iterdir() if not path.name.startswith("report")}
-        for run in ("alone", "together")
-    ]
-    assert names[0] == names[1] >= {"checkpoints", "log.csv", "settings.json", "tensorboard"}
-    checkpoints = [
-        sorted(path.name for path in (root / run / "checkpoints").iterdir())
-        for run in ("alone", "together")
-    ]
-    assert checkpoints[0] == checkpoints[1]
-    assert checkpoints[0][-1] == "step-00000004"
-    lines = [(root / run / "log.csv").read_text().splitlines() for run in ("alone", "together")]
-    assert lines[0][0] == lines[1][0] and len(lines[0]) == len(lines[1]) == 3
+    alone, together = root / "alone", root / "together"
+    names, others = (
+        {path.name for path in run.iterdir() if not path.name.startswith("report")}
+        for run in (alone, together)
+    )
+    assert names == others >= {"checkpoints", "log.csv", "settings.json", "tensorboard"}
+    kept = sorted(path.name for path in (alone / "checkpoints").iterdir())
+    assert kept == sorted(path.name for path in (together / "checkpoints").iterdir())
+    assert kept[-1] == "step-00000004"
+    lines, others = ((run / "log.csv").read_text().splitlines() for run in (alone, together))
+    assert lines[0] == others[0] and len(lines) == len(others) == 3

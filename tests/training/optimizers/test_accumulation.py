@@ -55,8 +55,7 @@ def test_it_is_the_same_model_to_everything_else(tmp_path):
     for weight in plain.trainable_variables:
         weight.assign(keras.ops.zeros(weight.shape))
     plain.load_weights(tmp_path / "parts.weights.h5")
-    for weight, value in zip(model.get_weights(), kept, strict=True):
-        np.testing.assert_array_equal(weight, value)
+    np.testing.assert_equal(model.get_weights(), kept)
 
 
 def test_one_part_is_the_model_itself():
@@ -70,10 +69,3 @@ def test_a_batch_that_does_not_fall_into_the_parts_is_refused():
     model = compiled(SGD(0.1), wrap=lambda model: accumulating(model, 3))
     with pytest.raises(ValueError, match=r"multiple of the 3 parts.*Received: batch of 8"):
         model.train_on_batch(IMAGES, TARGETS)
-
-
-def test_other_backends_are_refused(monkeypatch):
-    model = small_model()
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow.*`accumulate=1`"):
-        accumulating(model, 2)

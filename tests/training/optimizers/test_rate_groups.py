@@ -79,25 +79,3 @@ def test_groups_of_a_dense_encoder_count_its_transitions():
 def test_a_group_out_of_range_is_named(setting, value, model):
     with pytest.raises(ValueError, match=f"`{setting}` must be .*Received: {setting}={value}"):
         rate_factors(model, **{setting: value})
-
-
-def test_a_saved_model_goes_on_as_if_it_had_not_been_saved(tmp_path):
-    """Groups, momentum and what does not decay: all of it is in the file."""
-    keras.utils.set_random_seed(1)
-    images = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
-    data = (images, np.eye(3, dtype=np.float32)[[0, 1, 2, 0]])
-    model = tiny_model("convolution", classes=3)
-    model.compile(
-        build_optimizer(model, 0.1, 0.3, backbone_lr_ratio=0.1),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        run_eagerly=True,
-    )
-    model.fit(*data, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    loaded.run_eagerly = True
-    for one in (model, loaded):
-        one.fit(*data, verbose=0, shuffle=False)
-    assert loaded.optimizer.rate_factors["class_token/class_token"] == 0.1
-    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
