@@ -19,6 +19,7 @@ from t2t_keras.training.devices import Devices
 from t2t_keras.training.epoch import EpochCallback, fit_to_end
 from t2t_keras.training.evaluation import Scores, predict_and_score
 from t2t_keras.training.inputs import (
+    RunInputs,
     image_inputs,
     log_first_batches,
     translate_errors,
@@ -120,16 +121,9 @@ def train(
 
         if not state.finished:
             with translate_errors(), devices.fit_scope():
-                if config.freeze == BACKBONE:
-                    origin = features_origin(facts)
-                    inputs = probe_inputs(
-                        full_model, config, source, state.epochs, folder, devices, origin
-                    )
-                else:
-                    inputs = image_inputs(config, source, state.epochs, devices.shard)
-                    if state.step == 0 and processes.first:
-                        log_first_batches(inputs.training(0), folder / TENSORBOARD_NAME, config)
-                inputs = with_class_weights(inputs, config, source)
+                inputs = _inputs(
+                    config, source, state, folder, devices, full_model, features_origin(facts)
+                )
                 callback = EpochCallback(
                     config, folder, inputs, checkpointer, signals, devices, verbose
                 )
@@ -172,6 +166,25 @@ def _log_progress(folder: Path, state: RunState) -> None:
         state.step_in_epoch,
         state.steps_per_epoch,
     )
+
+
+def _inputs(
+    config: TrainConfig,
+    source: Source,
+    state: RunState,
+    folder: Path,
+    devices: Devices,
+    full_model: keras.Model,
+    origin: str,
+) -> RunInputs:
+    """The batches of features, or of images, whose first ones are shown in TensorBoard."""
+    if config.freeze == BACKBONE:
+        inputs = probe_inputs(full_model, config, source, state.epochs, folder, devices, origin)
+    else:
+        inputs = image_inputs(config, source, state.epochs, devices.shard)
+        if state.step == 0 and devices.processes.first:
+            log_first_batches(inputs.training(0), folder / TENSORBOARD_NAME, config)
+    return with_class_weights(inputs, config, source)
 
 
 def _scores(

@@ -1,7 +1,6 @@
 """A run's folder: its lock, its settings, and whether a run starts or resumes there."""
 
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ from t2t_keras.training.checkpoint.store import (
     newest_checkpoint,
     read_checkpoint,
 )
-from t2t_keras.training.config import BACKBONE, TrainConfig
+from t2t_keras.training.config import BACKBONE, TrainConfig, settings
 from t2t_keras.training.devices import ALONE, Processes
 from t2t_keras.training.recipes import settings_of
 
@@ -195,11 +194,7 @@ def _open_run(
 
 def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Name -> (old, new) of the settings that differ; one that did not exist had its default."""
-    defaults = {
-        field.name: field.default
-        for field in dataclasses.fields(TrainConfig)
-        if field.default is not dataclasses.MISSING
-    }
+    defaults = {each.name: each.default for each in settings()}
     names = [name for name in (*now, *(then.keys() - now.keys())) if name not in _FREE]
     pairs = {name: (then.get(name, defaults.get(name)), now.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -207,7 +202,7 @@ def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 def check_override(names: Collection[str]) -> None:
     """Raises a ValueError where a name is no setting, or one that a run cannot change."""
-    allowed = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in _FIXED]
+    allowed = [each.name for each in settings() if each.name not in _FIXED]
     if wrong := [name for name in names if name not in allowed]:
         raise ValueError(
             f"`override` must name settings that a run can change: {', '.join(allowed)}. "

@@ -129,17 +129,14 @@ def join_processes(
     from t2t_keras.training.devices.data_parallel import prepare_jax
 
     prepare_jax(devices)
+    where = {
+        "coordinator_address": coordinator,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
     if coordinator == FROM_CLUSTER:
-        _log.info("Waiting up to %d s for the other processes of this cluster.", _START)
-        where: dict[str, Any] = {}
-    else:
-        text = "Process %d of %d: waiting up to %d s for the others at %s."
-        _log.info(text, process_id, num_processes, _START, coordinator)
-        where = {
-            "coordinator_address": coordinator,
-            "num_processes": num_processes,
-            "process_id": process_id,
-        }
+        where = {}
+    _log.info("Waiting up to %d s for the other processes: %s", _START, where or "this cluster's")
     try:
         jax.distributed.initialize(
             **where,
