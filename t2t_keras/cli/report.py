@@ -1,7 +1,6 @@
 """The results of a finished run: files for programs, plots and lines for people."""
 
 import csv
-import itertools
 import json
 import os
 import sys
@@ -34,7 +33,7 @@ _SAMPLES = 5
 
 
 def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes all files of a run; a run killed in the middle of this writes all of them again.
+    """Writes all files of a run but the metrics; one killed in the middle writes all of them again.
 
     Returns:
         The folder of its SavedModel.
@@ -55,18 +54,13 @@ def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Pa
     curves, confusion, classes, mistakes = PLOTS
     return {
         MODEL_NAME: lambda path: write_model(result.model, path, metadata),
-        LABELS_NAME: lambda path: _write_labels(names, path),
+        LABELS_NAME: lambda path: write_labels(path, names),
         PER_CLASS_NAME: lambda path: _write_table(scores, names, path),
         curves: lambda path: plot_curves(result.history, path, title, result.best_epoch),
         confusion: lambda path: plot_confusion(scores.confusion, names, path, title),
         classes: lambda path: plot_classes(scores.per_class(), names, path, title),
         mistakes: lambda path: _plot_mistakes(scores, result.sources.test, path, title),
     }
-
-
-def _write_labels(names: tuple[str, ...], path: Path) -> None:
-    with atomic_path(path) as part:
-        write_labels(part, names)
 
 
 def _write_table(scores: Scores, names: tuple[str, ...], path: Path) -> None:
@@ -80,23 +74,21 @@ def _write_table(scores: Scores, names: tuple[str, ...], path: Path) -> None:
 
 def _plot_mistakes(scores: Scores, source: Source, path: Path, title: str) -> None:
     names = source.class_names
-    images = _images_at({mistake.place for mistake in scores.mistakes}, source)
+    images = _images_at([mistake.place for mistake in scores.mistakes], source)
     captions = [
         f"{mistake.confidence:.1%} {names[mistake.predicted]}\nlabel: {names[mistake.label]}"
         for mistake in scores.mistakes
     ]
-    shown = [images[mistake.place] for mistake in scores.mistakes]
-    plot_mistakes(shown, captions, path, f"{title}\nthe most confident mistakes")
+    plot_mistakes(images, captions, path, f"{title}\nthe most confident mistakes")
 
 
-def _images_at(places: set[int], source: Source) -> dict[int, np.ndarray]:
+def _images_at(places: list[int], source: Source) -> list[np.ndarray]:
     """Returns the images at some places of the evaluation's order, as they are."""
-    examples = enumerate(itertools.islice(source.evaluation(), max(places, default=-1) + 1))
-    return {
-        place: np.asarray(decode_image(example["image"]))
-        for place, example in examples
-        if place in places
-    }
+    files = {}
+    for place, example in enumerate(source.evaluation().take(max(places, default=-1) + 1)):
+        if place in places:
+            files[place] = example["image"]
+    return [np.asarray(decode_image(files[place])) for place in places]
 
 
 def _show_in_tensorboard(folder: Path, plots: list[str]) -> None:

@@ -19,13 +19,12 @@ from t2t_keras.cli.main import echo, program
 from t2t_keras.cli.models import METRICS_NAME
 from t2t_keras.cli.report import FILES, classify_samples, summary, write_files, write_metrics
 from t2t_keras.errors import ResumeError, RunInterrupted, check
-from t2t_keras.training import TrainConfig, make_config, train
+from t2t_keras.training import TrainConfig, make_config, settings_of, train
 from t2t_keras.training.devices import join_processes
 from t2t_keras.training.run_directory import (
     changed_settings,
     check_override,
     lock_run_directory,
-    plain_settings,
     settings_in,
     unfinished_run,
 )
@@ -57,7 +56,7 @@ def _is_complete(folder: Path, config: TrainConfig) -> bool:
     """Returns True where a run of these settings has written all its files."""
     if not (folder / METRICS_NAME).exists():
         return False
-    if changed := changed_settings(settings_in(folder), plain_settings(config)):
+    if changed := changed_settings(settings_in(folder), settings_of(config)):
         lines = [f"  `{name}` was {old}, now {new}" for name, (old, new) in changed.items()]
         raise ResumeError(
             f"{folder}: this run is finished, with other settings. Give another `run_name`, and "

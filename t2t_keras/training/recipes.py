@@ -6,7 +6,9 @@ Importing this module loads neither Keras nor TensorFlow.
 
 import dataclasses
 import difflib
+import json
 import numbers
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -182,5 +184,5 @@ def _pair(size: Any) -> Any:
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """Returns every setting as JSON can hold it."""
-    return dataclasses.asdict(config)
+    """Returns every setting as it comes back from JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=os.fspath))

@@ -106,11 +106,6 @@ def is_busy(folder: Path) -> bool:
     return False
 
 
-def plain_settings(config: TrainConfig) -> dict[str, Any]:
-    """Every setting, as it comes back from JSON."""
-    return json.loads(json.dumps(settings_of(config), default=os.fspath))
-
-
 def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes a run's settings into its folder."""
     with atomic_path(folder / SETTINGS_NAME) as part:
@@ -125,7 +120,7 @@ def run_facts(config: TrainConfig) -> dict[str, Any]:
     weights, digest = config.weights, None
     if config.freeze == BACKBONE and weights is not None and os.path.isfile(weights):
         digest = digest_of(Path(weights))
-    return {"settings": plain_settings(config), "backbone": digest}
+    return {"settings": settings_of(config), "backbone": digest}
 
 
 def settings_in(folder: Path) -> dict[str, Any]:
@@ -247,7 +242,7 @@ def _check_backbone(facts: Mapping[str, Any], progress: Mapping[str, Any]) -> No
 
 def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) -> Path | None:
     """Finds the newest run with the same settings that is neither finished nor at work."""
-    now = plain_settings(config)
+    now = settings_of(config)
     found = sorted(output_dir.glob(f"*/{SETTINGS_NAME}"), key=lambda path: path.stat().st_mtime)
     for folder in (path.parent for path in reversed(found)):
         if (folder / finished_name).exists() or is_busy(folder):

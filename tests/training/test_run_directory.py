@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from t2t_keras.errors import ResumeError
-from t2t_keras.training import make_config
+from t2t_keras.training import make_config, settings_of
 from t2t_keras.training.checkpoint.store import Checkpoint, write_checkpoint
 from t2t_keras.training.run_directory import (
     check_override,
     is_busy,
     lock_run_directory,
     open_run,
-    plain_settings,
     run_facts,
     unfinished_run,
     write_settings,
@@ -128,7 +127,7 @@ WITH_LEAVE = {
 @pytest.mark.parametrize("from_checkpoint", [True, False])
 def test_a_run_cannot_change_what_its_state_hangs_on(name, from_checkpoint, tmp_path):
     folder = begun(tmp_path / "run", from_checkpoint)
-    before = plain_settings(make_config(**BASE))[name]
+    before = settings_of(make_config(**BASE))[name]
     with_split = {"eval_split": "test", "held_out": 0.0} if name == "train_split" else {}
     facts = run_facts(make_config(**{**BASE, name: FIXED[name], **with_split}))
     message = f"`{name}` was .*{before if name != 'image_size' else ''}.*cannot change within a run"
@@ -141,7 +140,7 @@ def test_a_run_cannot_change_what_its_state_hangs_on(name, from_checkpoint, tmp_
 @pytest.mark.parametrize("name", WITH_LEAVE)
 def test_other_settings_change_with_leave_alone(name, tmp_path, caplog):
     folder = begun(tmp_path / "run", checkpoint=True)
-    old = plain_settings(make_config(**BASE))[name]
+    old = settings_of(make_config(**BASE))[name]
     facts = run_facts(make_config(**{**BASE, name: WITH_LEAVE[name]}))
     with pytest.raises(ResumeError) as refused:
         open_run(folder, facts)
