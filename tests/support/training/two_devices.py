@@ -16,7 +16,6 @@ from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import accumulating, ema_weights, make_config, train, transfer_optimizer
 from t2t_keras.training.checkpoint.store import Checkpoint, newest_checkpoint
 from t2t_keras.training.checkpoint.variables import metric_variables
-from t2t_keras.training.devices.mirrored import make_strategy
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -31,9 +30,14 @@ BROKEN = IMAGES.copy()
 BROKEN[-1] = np.inf  # in the second device's half
 
 
+def strategy(count: int = 2) -> tf.distribute.MirroredStrategy:
+    """As a run's, but its sums do not get mixed up with those of the run in this process."""
+    return tf.distribute.MirroredStrategy(DEVICES[:count], tf.distribute.ReductionToOneDevice())
+
+
 def steps(count: int, batches: list, parts: int = 1, precision: str = "float32") -> dict:
     """A run of some batches, one epoch each, on so many devices."""
-    with make_strategy(DEVICES[:count]).scope():
+    with strategy(count).scope():
         optimizer = SGD(0.1, weight_decay=0.01, ema_decay=0.5, clip_grad=0.1, rate_factors=RATES)
         optimizer = LossScale(optimizer) if precision == "float16" else optimizer
         model = compiled(optimizer, precision, lambda model: accumulating(model, parts))
@@ -56,7 +60,7 @@ def steps(count: int, batches: list, parts: int = 1, precision: str = "float32")
 
 def saved_and_gone_on() -> dict[str, list]:
     """The weights of a transfer on two devices, and of its copy that came from a file."""
-    with make_strategy(DEVICES).scope(), tempfile.TemporaryDirectory() as folder:
+    with strategy().scope(), tempfile.TemporaryDirectory() as folder:
         inputs = keras.Input((4,))
         hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
         model = keras.Model(inputs, keras.layers.Dense(3, name="head")(hidden))
@@ -70,11 +74,6 @@ def saved_and_gone_on() -> dict[str, list]:
         one.fit(IMAGES, TARGETS, epochs=2, shuffle=False, verbose=0)
     made = {"before": before, "model": model.get_weights(), "loaded": loaded.get_weights()}
     return {name: [array.tolist() for array in arrays] for name, arrays in made.items()}
-
-
-def strategy() -> tf.distribute.MirroredStrategy:
-    """As a run's, but its sums do not get mixed up with those of the run in this process."""
-    return tf.distribute.MirroredStrategy(DEVICES, tf.distribute.ReductionToOneDevice())
 
 
 def masks(toy: Toy) -> list[list[float]]:
@@ -117,26 +116,23 @@ def stopped_and_resumed(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    make_strategy(DEVICES)  # first of all, while the CPU can still be split
-    good = [IMAGES, IMAGES]
-    report = {
-        "one": steps(1, good),
-        "two in parts": steps(2, good, parts=2),
-        "two in float16, one skipped": steps(2, [IMAGES, BROKEN, IMAGES], precision="float16"),
-        "transfer": saved_and_gone_on(),
-    }
     SMALL_VARIANTS["tiny"] = TINY
     leave_graphs_alone()
     config = make_config(**{**FIELDS, "dataset": sys.argv[1], "devices": DEVICES})
     folder = Path(sys.argv[2])
-    result = train(config, folder)
+    result = train(config, folder)  # first of all, while the CPU can still be split
     keras.utils.set_random_seed(0)
-    report |= {
+    good = [IMAGES, IMAGES]
+    report = {
         "history": result.history,
         "replicas": result.replicas,
         "test_loss": result.scores.loss,
         "confusion": result.scores.confusion.tolist(),
         "masks": masks(Toy(folder / "toy", strategy=strategy())),
         **stopped_and_resumed(folder / "toy"),
+        "one": steps(1, good),
+        "two in parts": steps(2, good, parts=2),
+        "two in float16, one skipped": steps(2, [IMAGES, BROKEN, IMAGES], precision="float16"),
+        "transfer": saved_and_gone_on(),
     }
     sys.stdout.write(json.dumps(report))
