@@ -3,8 +3,9 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -112,8 +113,7 @@ def train(
         model, full_model = compiled_model(config, source.num_classes, schedule, devices)
         if checkpoint is not None:
             checkpointer.restore(model, checkpoint)
-            _check_length(folder, state)
-            _log_progress(folder, state)
+            _report_progress(folder, state)
         if processes.first:
             write_settings(folder, facts["settings"])
             images.write(folder)
@@ -121,9 +121,7 @@ def train(
 
         if not state.finished:
             with translate_errors(), devices.fit_scope():
-                inputs = _inputs(
-                    config, source, state, folder, devices, full_model, features_origin(facts)
-                )
+                inputs = _inputs(config, source, state, folder, devices, full_model, facts)
                 callback = EpochCallback(
                     config, folder, inputs, checkpointer, signals, devices, verbose
                 )
@@ -143,17 +141,13 @@ def train(
         )
 
 
-def _check_length(folder: Path, state: RunState) -> None:
-    """Raises a ResumeError where more epochs are trained than are asked for."""
+def _report_progress(folder: Path, state: RunState) -> None:
+    """Logs where a run resumes; raises a ResumeError if more is trained than is asked for."""
     if state.step > state.epochs * state.steps_per_epoch:
         raise ResumeError(
             f"{folder}: {state.step / state.steps_per_epoch:.3g} epochs are trained already, and "
             f"{state.epochs} are asked for. Give more `epochs`."
         )
-
-
-def _log_progress(folder: Path, state: RunState) -> None:
-    """Logs the place from which a run resumes."""
     if state.finished:
         how = "ended early, after %d epochs" if state.ended_early else "all %d epochs are trained"
         _log.info(f"%s: {how}.", folder, state.epoch)
@@ -175,10 +169,11 @@ def _inputs(
     folder: Path,
     devices: Devices,
     full_model: keras.Model,
-    origin: str,
+    facts: Mapping[str, Any],
 ) -> RunInputs:
     """The batches of features, or of images, whose first ones are shown in TensorBoard."""
     if config.freeze == BACKBONE:
+        origin = features_origin(facts)
         inputs = probe_inputs(full_model, config, source, state.epochs, folder, devices, origin)
     else:
         inputs = image_inputs(config, source, state.epochs, devices.shard)

@@ -200,13 +200,14 @@ def fail_without_barrier() -> Iterator[None]:
 
     The others notice: a step fails, or JAX ends them after 60 s without a heartbeat.
     """
+    failed = True
     try:
         yield
-    except BaseException as error:
-        if _joined():
-            traceback.print_exception(error)
+        failed = False
+    finally:
+        if failed and _joined():
+            traceback.print_exc()
             exit_without_barrier(1)
-        raise
 
 
 def exit_without_barrier(code: int) -> None:
