@@ -8,17 +8,6 @@ from tests.support.running import ROOT, line, script
 from tests.support.tiny import tiny_model
 
 
-@pytest.fixture
-def convert(tmp_path):
-    """Runs the command, with changes."""
-    settings = {
-        "source": DATA / "tiny_performer.pth.tar",
-        "target": tmp_path / "tiny.weights.h5",
-        "num_heads": 2,
-    }
-    return lambda *words, **changes: main(line("convert", *words, **{**settings, **changes}))
-
-
 def test_script(tmp_path):
     target = tmp_path / "tiny.keras"
     source = "tests/goldens/tiny_performer_legacy.pth.tar"
@@ -32,8 +21,8 @@ def test_script(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".safetensors"])
-def test_written_file_loads_as_weights(suffix, convert, tmp_path, capsys):
-    target = tmp_path / f"tiny{suffix}"
-    assert convert("--verify", target=target) == 0
+def test_written_file_loads_as_weights(suffix, tmp_path, capsys):
+    source, target = DATA / "tiny_performer.pth.tar", tmp_path / f"tiny{suffix}"
+    assert main(line("convert", "--verify", source=source, target=target, num_heads=2)) == 0
     assert "verified" in capsys.readouterr().out
     tiny_model(weights=str(target))

@@ -62,10 +62,7 @@ def test_help_imports_neither_keras_nor_tensorflow(command):
         ("predict a b --top=0", "--top must be at least 1. Received: --top=0"),
         ("predict a b --batch_size=0", "--batch_size must be at least 1"),
         ("predict a b --crop_pct=1.5", "--crop_pct must be in (0, 1]. Received: --crop_pct=1.5"),
-        (
-            "export a --format=torch",
-            "flag --format=torch: value should be one of <savedmodel|onnx|",
-        ),
+        ("export a --format=torch", "flag --format=torch: value should be one of <savedmodel|onn"),
         ("export a --std=1,2", "flag --std=1,2: must be 3 numbers separated by commas"),
         ("visualize a b --at=1", "flag --at=1: must be 2 numbers"),
         ("visualize a b --channels=0", "--channels must be at least 1"),
@@ -187,7 +184,7 @@ ERRORS = [
     (f"{TRAIN} --model=t2t_vit_41", "--model must be a model's name, such as .*t2t_vit_14"),
     (f"{TRAIN} --image_size=8", "at least 16 pixels"),
     (
-        f"{TRAIN} --freeze=backbone --weights=imagenet --mixup=0.5",
+        f"{TRAIN} {PRETRAINED} --freeze=backbone --mixup=0.5",
         "--augment and --rand_augment must be none, .* with --freeze=backbone: ",
     ),
     (f"{TRAIN} --devices=gpu:7", "--devices may name"),
@@ -197,15 +194,9 @@ ERRORS = [
     (f"{TRAIN} --run_name=.", "--run_name must be the plain name"),
     (f"{TRAIN} --run_name=", "--run_name must be the plain name"),
     (f"{TRAIN} {PRETRAINED} --freeze=15", "--freeze must be at most 14, .*--freeze=15"),
-    (
-        f"{TRAIN} --lr=0.001 --min_lr=0.01",
-        "--min_lr must be at most --lr, 0.001. Received: --min_lr=0.01",
-    ),
+    (f"{TRAIN} --lr=1e-3 --min_lr=1e-2", "--min_lr must be at most --lr, 0.001. .*: --min_lr=0.01"),
     (f"{TRAIN} --mode=evaluate", "--weights must be given to evaluate"),
-    (
-        f"{TRAIN} --mode=evaluate --coordinator=auto",
-        "--coordinator must be left out with --mode=evaluate.*Received: --coordinator=auto",
-    ),
+    (f"{TRAIN} --mode=evaluate --coordinator=auto", "--coordinator must be left out .*=auto"),
 ]
 
 

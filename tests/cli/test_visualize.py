@@ -24,16 +24,8 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def draw(folder, tmp_path):
     """Runs the command, with changes."""
-    given = {"model": folder / "run", "image": folder / "cat.png", "output": tmp_path / "out.png"}
-
-    def run(*words, **changes):
-        flags = {**given, **changes}
-        variant = {"model": flags.pop("variant")} if "variant" in flags else {}
-        return main(
-            line("visualize", flags.pop("model"), flags.pop("image"), *words, **flags, **variant)
-        )
-
-    return run
+    words = ("visualize", folder / "run", folder / "cat.png", "--overwrite")
+    return lambda **changes: main(line(*words, output=tmp_path / "out.png", **changes))
 
 
 @pytest.fixture
@@ -57,19 +49,11 @@ def titles(monkeypatch):
     [
         ({}, "attention of the class token", (2, 3, 32, 64)),
         ({"block": "-1", "image_size": 48}, "attention of the class token", (1, 3, 48, 48)),
-        (
-            {"block": "t2t_block_0", "at": "3,9"},
-            "attention of t2t_block_0 at 3,9",
-            (1, 1, 32, 64),
-        ),
+        ({"block": "t2t_block_0", "at": "3,9"}, "attention of t2t_block_0 at 3,9", (1, 1, 32, 64)),
         ({"what": "rollout"}, "attention rollout", (1, 1, 32, 64)),
         ({"what": "features", "channels": 5}, "5 of 8 channels of t2t_block_0", (5, 8, 16)),
         ({"what": "gradcam", "class_index": "3"}, "Grad-CAM for class 3 (3)", (1, 1, 32, 64)),
-        (
-            {"what": "tokens", "block": "project"},
-            "similarity to that at 16,32",
-            (1, 1, 32, 64),
-        ),
+        ({"what": "tokens", "block": "project"}, "similarity to that at 16,32", (1, 1, 32, 64)),
     ],
 )
 def test_each_kind_is_drawn(changes, title, shape, draw, titles, tmp_path, capsys):
@@ -87,7 +71,7 @@ def test_images_are_normalized_by_the_statistics_asked_for(draw, folder, monkeyp
         visualize, "attention_rollout", lambda *given: seen.append(given[1]) or rollout(*given)
     )
     for statistics in (None, "cifar"):
-        assert draw("--overwrite", what="rollout", statistics=statistics) == 0
+        assert draw(what="rollout", statistics=statistics) == 0
     image = load_image(folder / "cat.png", (32, 64))
     np.testing.assert_allclose(seen[0][0], preprocess_input(image), rtol=1e-4, atol=1e-5)
     cifar = (image / 255 - CIFAR_MEAN) / CIFAR_STD

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from t2t_keras import T2TViT
 from t2t_keras.export import export_saved_model
+from t2t_keras.training.model import precision
 from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.support.tiny import tiny_variant
 
@@ -15,18 +16,14 @@ OPENVINO_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 NAMES = ["null", "ett", "två", "tre", "fyra", "fem", "sex", "sju", "åtta", "nio"]
 
 
-def in_half_precision(policy, build, weights, path):
+def in_half_precision(name, build, weights, path):
     """A model as a run with --precision leaves it: from a `.keras` file."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+    with precision(name):
         model = build()
-    finally:
-        keras.config.set_dtype_policy(before)
     model.set_weights(weights)
     model.save(path)
     model = keras.saving.load_model(path)
-    assert model.get_layer("class_token").dtype_policy.name == policy
+    assert model.get_layer("class_token").dtype_policy.name == f"mixed_{name}"
     return model
 
 

@@ -27,9 +27,9 @@ from tests.support.tiny import tiny_variant
 # Each kind of token and of block; the performer with squeeze-excite reads digits below.
 GHOST = {"token_type": "transformer", "block_type": "ghost", "depth": 1}
 DENSE = {"token_type": "convolution", "block_type": "dense", "depth": (1, 1), "growth_rate": 16}
-MODELS = {  # sizes, activation, policy
+MODELS = {  # sizes, activation, precision
     "transformer, ghost": (GHOST, "sigmoid", None),
-    "convolution, dense": ({**DENSE, "mlp_ratio": 2.0}, "softmax", "mixed_float16"),
+    "convolution, dense": ({**DENSE, "mlp_ratio": 2.0}, "softmax", "float16"),
 }
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 NEEDED = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("nncf",)}
@@ -80,7 +80,7 @@ def written(plain, graph, format, folder, how=None):
 @pytest.fixture(params=MODELS, scope="module")
 def other(request, tmp_path_factory):
     """A plain model, its graph, images and Keras' probabilities in float32."""
-    fields, activation, policy = MODELS[request.param]
+    fields, activation, precision = MODELS[request.param]
 
     def build():
         variant = tiny_variant(image_size=32, **fields)
@@ -90,8 +90,8 @@ def other(request, tmp_path_factory):
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
     expected = model(preprocess_input(images)).numpy()
     folder = tmp_path_factory.mktemp("graph")
-    if policy is not None:
-        model = in_half_precision(policy, build, model.get_weights(), folder / "model.keras")
+    if precision is not None:
+        model = in_half_precision(precision, build, model.get_weights(), folder / "model.keras")
     plain = plain_model(model, Preprocessing().for_model(model))
     save_graph(plain, folder)
     return plain, folder, images, expected

@@ -176,7 +176,7 @@ def any_size(tmp_path_factory):
     settings = Preprocessing(image_size=(32, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     folder = tmp_path_factory.mktemp("free")
     path = folder / "model.keras"
-    trained = in_half_precision("mixed_bfloat16", build, free.get_weights(), path)
+    trained = in_half_precision("bfloat16", build, free.get_weights(), path)
     version = export_saved_model(trained, "abc", folder, 4, settings, top=1, warm_up_batches=())
 
     def likeliest(image):
