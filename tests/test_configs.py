@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from t2t_keras import Variant
-from t2t_keras.cli.evaluate import given_settings
-from t2t_keras.cli.flags import parse
+from t2t_keras.cli.flags import given_settings, parse
 from t2t_keras.data.settings import AUGMENTATIONS
 from t2t_keras.training import TrainConfig, make_config, model_names, train, variant_of
 from t2t_keras.training.inputs import augmentation_of

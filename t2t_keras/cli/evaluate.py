@@ -1,35 +1,22 @@
 """The command `evaluate`: the accuracy of weights on a dataset."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from t2t_keras.cli.flags import pick
+from t2t_keras.cli.flags import given_settings, verbosity
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
 from t2t_keras.errors import DataError, check
 from t2t_keras.training import Scores, TrainConfig, evaluate, make_config
-from t2t_keras.training.config import settings
 from t2t_keras.weights.formats import read_metadata
 from t2t_keras.weights.releases import release_named
 
 _OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
 _OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
-
-
-def given_settings(values: flags.FlagValues) -> dict[str, Any]:
-    """Returns the fields of `TrainConfig` among flags; None where a flag is not given."""
-    given = pick(values, settings())
-    return {**given, "devices": tuple(given["devices"] or ())}
-
-
-def verbosity(values: flags.FlagValues) -> int:
-    """Returns the level that was asked for, or the one that fits the screen."""
-    return (1 if sys.stdout.isatty() else 2) if values.verbose is None else values.verbose
 
 
 def accuracies(scores: Scores) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -175,7 +176,12 @@ _RUN = (
     _flag("output_dir", "Folder of all runs.", default="saved_models"),
     _flag("run_name", "Folder of this run in it; time, model and size if not given."),
     _flag("resume", "Resume `run_name` or the newest unfinished run like this.", bool, True),
-    _flag("override", "Settings that may change when a run resumes, as lr,epochs.", tuple, ()),
+    _flag(
+        "override",
+        "Settings that may change when an unfinished run resumes, as lr,epochs.",
+        tuple,
+        (),
+    ),
     _flag("coordinator", "HOST:PORT of process 0 of several on JAX; or auto."),
     _flag("num_processes", "Number of processes that train together.", int),
     _flag("process_id", "Number of this process, from 0.", int),
@@ -283,6 +289,17 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
 def pick(values: flags.FlagValues, chosen: Iterable[Setting]) -> dict[str, Any]:
     """Returns the values of some flags by name, those that the command has."""
     return {flag.name: values[flag.name].value for flag in chosen if flag.name in values}
+
+
+def given_settings(values: flags.FlagValues) -> dict[str, Any]:
+    """Returns the fields of `TrainConfig` among flags; None where a flag is not given."""
+    given = pick(values, settings())
+    return {**given, "devices": tuple(given["devices"] or ())}
+
+
+def verbosity(values: flags.FlagValues) -> int:
+    """Returns the level that was asked for, or the one that fits the screen."""
+    return (1 if sys.stdout.isatty() else 2) if values.verbose is None else values.verbose
 
 
 def help_of(name: str, arguments: Sequence[str]) -> str:

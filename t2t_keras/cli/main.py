@@ -58,7 +58,7 @@ def _show_log(stream: TextIO) -> None:
     log.propagate = False
     log.setLevel(logging.INFO)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    absl.logging.set_verbosity(absl.logging.WARNING)  # it undoes what its logger is told
+    absl.logging.set_verbosity(absl.logging.WARNING)  # absl resets its logger's level
 
 
 def _exit_code(work: Callable[[], int], debug: bool, shown: Mapping[str, str]) -> int:

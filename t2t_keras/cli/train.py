@@ -14,7 +14,8 @@ import keras
 from absl import flags
 
 from t2t_keras.cli import evaluate
-from t2t_keras.cli.evaluate import given_settings, verbosity, weights_file
+from t2t_keras.cli.evaluate import weights_file
+from t2t_keras.cli.flags import given_settings, verbosity
 from t2t_keras.cli.main import echo, program
 from t2t_keras.cli.models import METRICS_NAME
 from t2t_keras.cli.report import FILES, classify_samples, summary, write_files, write_metrics
