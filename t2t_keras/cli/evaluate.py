@@ -15,8 +15,8 @@ from t2t_keras.training import Scores, TrainConfig, evaluate, make_config
 from t2t_keras.weights.formats import read_metadata
 from t2t_keras.weights.releases import release_named
 
-_OF_MODEL = ("model", "image_size", "crop_pct", "statistics")
-_OF_DATA = ("dataset", "data_dir", "validation_split", "eval_split")
+_MODEL_SETTINGS = ("model", "image_size", "crop_pct", "statistics")
+_DATA_SETTINGS = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
 def accuracies(scores: Scores) -> str:
@@ -33,7 +33,7 @@ def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str,
     check(bool(weights), "weights", weights, expected)
     known, class_names = origin_of(weights)
     same_data = given.get("dataset", known.get("dataset")) == known.get("dataset")
-    names = (*_OF_MODEL, *_OF_DATA) if same_data else _OF_MODEL
+    names = (*_MODEL_SETTINGS, *_DATA_SETTINGS) if same_data else _MODEL_SETTINGS
     kept = {name: known[name] for name in names if name in known}
     # Nothing is trained, so no images are held out.
     fixed = {"weights": weights, "held_out": 0.0, "train_split": None}

@@ -178,7 +178,7 @@ _RUN = (
     _flag("resume", "Resume `run_name` or the newest unfinished run like this.", bool, True),
     _flag(
         "override",
-        "Settings that may change when an unfinished run resumes, as lr,epochs.",
+        "Settings that may change in an unfinished run, as lr,epochs.",
         tuple,
         (),
     ),
