@@ -1,23 +1,19 @@
 """Processes for the tests to race, limit and kill, forked from one that holds the imports."""
 
 import concurrent.futures
-import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["t2t_keras.weights.download"])
 _NOBODY = 65534
 
-
-@contextlib.contextmanager
-def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=_CONTEXT) as executor:
-        yield executor
+pool = functools.partial(concurrent.futures.ProcessPoolExecutor, mp_context=_CONTEXT)
 
 
 def run_alone(function: Callable, *args):
