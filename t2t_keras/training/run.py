@@ -126,16 +126,14 @@ def train(
                     config, folder, inputs, checkpointer, signals, devices, verbose
                 )
                 fit_to_end(model, callback)
-
         best.restore(model)
         copy = inference_copy(full_model, config)
-        scores = _scores(full_model, copy, config, sources.test, verbose, devices)
         return TrainResult(
             model=copy,
             sources=sources,
             history=state.columns(),
             best_epoch=best.epoch or 0,
-            scores=scores,
+            scores=_scores(full_model, copy, config, sources.test, verbose, devices),
             fit_seconds=state.seconds,
             replicas=devices.replicas,
         )
