@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -91,7 +91,7 @@ def _images_at(places: list[int], source: Source) -> list[np.ndarray]:
     return [np.asarray(decode_image(files[place])) for place in places]
 
 
-def _show_in_tensorboard(folder: Path, plots: list[str]) -> None:
+def _show_in_tensorboard(folder: Path, plots: Sequence[str]) -> None:
     with tf.summary.create_file_writer(str(folder / TENSORBOARD_NAME / "report")).as_default():
         for name in plots:
             image = tf.io.decode_png((folder / name).read_bytes(), channels=3)

@@ -56,7 +56,7 @@ class Scores:
 
         Where no image belongs to a class, or none was predicted to, its share of nothing is 0.
         """
-        from sklearn.metrics import precision_recall_fscore_support  # a second to import
+        from sklearn.metrics import precision_recall_fscore_support
 
         labels, predicted = np.indices(self.confusion.shape).reshape(2, -1)
         precision, recall, f1, _ = precision_recall_fscore_support(
@@ -79,11 +79,12 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
         logits: (N, C), N at least 1.
         labels: (N,) whole numbers in 0..C-1.
     """
+    from sklearn.metrics import confusion_matrix  # a second to import
+
     logits = logits.astype(np.float64)
     ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]  # of equal ones the first class
     right = (ranked == labels[:, None]) & np.isfinite(logits).all(axis=1, keepdims=True)
-    confusion = np.zeros((logits.shape[1],) * 2, int)
-    np.add.at(confusion, (labels, ranked[:, 0]), 1)
+    confusion = confusion_matrix(labels, ranked[:, 0], labels=range(logits.shape[1]))
     highest = logits.max(axis=1)
     with np.errstate(invalid="ignore"):  # the loss of a broken model is NaN
         log_sums = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))

@@ -121,8 +121,9 @@ def _sizes_in(
     positions = _shape_in(arrays, f"{_TABLE}/0", table_shape, path)[1] - 1
     classes = _shape_in(arrays, _HEAD, head_shape, path)[1] if _HEAD in arrays else None
     saved = arrays.get(f"{_TABLE}/grid_size")
-    known = saved is not None and saved.shape == (2,)
-    grid_size = (int(saved[0]), int(saved[1])) if known else (0, 0)
+    grid_size = (0, 0)
+    if saved is not None and saved.shape == (2,):
+        grid_size = (int(saved[0]), int(saved[1]))
     if min(grid_size) < 1 or math.prod(grid_size) != positions:
         raise CheckpointError(
             f"{path}: its position table has {positions} positions for a grid of {grid_size}. Give "
