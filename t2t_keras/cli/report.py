@@ -20,6 +20,7 @@ from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME, write_labels
 from t2t_keras.files import atomic_path
 from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
+from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME
 from t2t_keras.training.run_directory import TENSORBOARD_NAME
 from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
 from t2t_keras.weights.convert import write_model
@@ -33,16 +34,25 @@ _SAMPLES = 5
 
 
 def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes all files of a run but the metrics; one killed in the middle writes all of them again.
+    """Writes the files of a run that are missing or older than its last checkpoint.
 
     Returns:
         The folder of its SavedModel.
     """
     for name, write in _writers(config, result).items():
-        write(folder / name)
+        if not _is_current(folder / name):
+            write(folder / name)
     _show_in_tensorboard(folder, PLOTS)
-    first = folder / str(_VERSION)
-    return export_run(result.model, folder / MODEL_NAME, None if first.exists() else _VERSION)
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    newest = max(versions, key=lambda path: int(path.name), default=folder / str(_VERSION))
+    if _is_current(newest):
+        return newest
+    return export_run(result.model, folder / MODEL_NAME, None if versions else _VERSION)
+
+
+def _is_current(path: Path) -> bool:
+    checkpoints = path.parent / CHECKPOINTS_NAME
+    return path.exists() and path.stat().st_mtime_ns > checkpoints.stat().st_mtime_ns
 
 
 def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Path], None]]:

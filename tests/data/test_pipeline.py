@@ -27,7 +27,7 @@ from t2t_keras.data.sources.source import Source, open_source
 from t2t_keras.data.sources.splits import FileSplit
 from t2t_keras.errors import DataError
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, load_image, preprocess_input
-from t2t_keras.training.inputs import padded
+from t2t_keras.training.inputs import pad_last_batch
 from tests.support.images import encode, pillow_kinds, unreadable_kinds
 
 UNREADABLE, PILLOWS = unreadable_kinds(), pillow_kinds()
@@ -222,7 +222,8 @@ def test_the_shards_of_an_evaluation_hold_each_image_once(batch_size, source):
     found, weights, steps = [], 0.0, -(-len(whole) // batch_size)
     for shard in (Shard(0, 2), Shard(1, 2)):
         batches = eval_dataset(source, 16, batch_size, shard=shard)
-        full = list(padded(batches, batch_size, len(whole), shard).as_numpy_iterator())
+        padded = pad_last_batch(batches, batch_size, len(whole), shard)
+        full = list(padded.as_numpy_iterator())
         assert [len(images) for images, *_ in full] == [batch_size // 2] * steps
         for images, _, counted in full:
             found.extend(images[counted > 0])

@@ -16,7 +16,7 @@ def test_the_head_learns_where_the_shapes_are(monkeypatch):
         masks = np.zeros((1, 2, 2))
         masks[0, 0] = 1
         assert segmentation.intersection_over_union(masks[..., None] - 0.5, masks) == 1
-        assert segmentation.train(epochs=2, images=256) > 0.5
+        assert segmentation.train(epochs=2, count=256) > 0.5
     finally:
         for name in ("segmentation", "shapes"):
             sys.modules.pop(name, None)
