@@ -17,7 +17,7 @@ from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
 from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.sources.source import Source
 from t2t_keras.export import load_saved_model
-from t2t_keras.export.saved_model import LABELS_NAME, write_labels
+from t2t_keras.export.saved_model import LABELS_NAME, next_version, write_labels
 from t2t_keras.files import atomic_path
 from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
 from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME
@@ -28,7 +28,7 @@ from t2t_keras.weights.formats import ModelMetadata
 
 PER_CLASS_NAME = "per_class.csv"
 PLOTS = ("curves.png", "confusion_matrix.png", "per_class.png", "mistakes.png")
-_VERSION = 1  # of the SavedModel
+_VERSION = 1  # of the first SavedModel
 FILES = (MODEL_NAME, LABELS_NAME, PER_CLASS_NAME, *PLOTS, str(_VERSION))
 _SAMPLES = 5
 
@@ -43,11 +43,10 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
         if not _is_current(folder / name):
             write(folder / name)
     _show_in_tensorboard(folder, PLOTS)
-    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
-    newest = max(versions, key=lambda path: int(path.name), default=folder / str(_VERSION))
+    newest = folder / str(next_version(folder) - 1)
     if _is_current(newest):
         return newest
-    return export_run(result.model, folder / MODEL_NAME, None if versions else _VERSION)
+    return export_run(result.model, folder / MODEL_NAME, None)
 
 
 def _is_current(path: Path) -> bool:
