@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from t2t_keras.applications import T2TViT
-from t2t_keras.errors import CheckpointError
+from t2t_keras.errors import CheckpointError, check
 from t2t_keras.models.structure import parts_of, require_head
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
 from t2t_keras.training.devices import (
@@ -149,16 +149,11 @@ def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) ->
 
 def check_freeze(freeze: str, depth: int, processes: int = 1) -> None:
     """Raises a ValueError where `freeze` does not fit the model's depth or the processes."""
-    if freeze == BACKBONE and processes > 1:
-        raise ValueError(
-            "`freeze` must be none or a number where several processes train: one computes the "
-            f"features. Received: freeze={freeze}"
-        )
-    if freeze not in (NOT_USED, BACKBONE) and int(freeze) > depth:
-        raise ValueError(
-            f"`freeze` must be at most {depth}, the model's blocks, or backbone. "
-            f"Received: freeze={freeze}"
-        )
+    alone = freeze != BACKBONE or processes == 1
+    expected = "none or a number where several processes train: one computes the features"
+    check(alone, "freeze", freeze, expected)
+    fits = freeze in (NOT_USED, BACKBONE) or int(freeze) <= depth
+    check(fits, "freeze", freeze, f"at most {depth}, the model's blocks, or backbone")
 
 
 def freeze_parts(model: keras.Model, freeze: str) -> None:

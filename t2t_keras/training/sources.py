@@ -5,7 +5,7 @@ from pathlib import Path
 
 from t2t_keras.data.inspection import CheckedSplits, check_images
 from t2t_keras.data.sources.source import Source, is_folder, open_source
-from t2t_keras.errors import DataError
+from t2t_keras.errors import DataError, check
 from t2t_keras.training.checkpoint.store import Checkpoint
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices import ALONE, Processes
@@ -23,11 +23,9 @@ class RunSources:
 def open_sources(config: TrainConfig) -> RunSources:
     """Opens the dataset of a run."""
     if config.held_out:
-        if is_folder(config.dataset, config.data_dir):
-            raise ValueError(
-                "`held_out` must be 0 for a folder of images; put the images to choose the weights "
-                f"on into its val/ folder. Received: held_out={config.held_out}"
-            )
+        tfds = not is_folder(config.dataset, config.data_dir)
+        expected = "0 for a folder of images; put the images to choose the weights on into its val/"
+        check(tfds, "held_out", config.held_out, f"{expected} folder")
         training = open_source(config.dataset, config.data_dir, validation_split=config.held_out)
         words = f"{training.num_eval} training images that were held out"
         return RunSources(training, open_test_source(config), words)
