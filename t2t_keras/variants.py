@@ -42,7 +42,7 @@ class Variant:
     soft_splits: tuple[tuple[int, int, int], ...] = STEM_SOFT_SPLITS
     image_size: int = 224
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.token_type not in TOKEN_TYPES:
             raise ValueError(
                 f"`token_type` must be one of {TOKEN_TYPES}. Received: token_type={self.token_type}"

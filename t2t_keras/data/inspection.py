@@ -116,7 +116,7 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
 def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int, int, str | None]]:
     """(place, label, fault) of every image that can be read, in no particular order."""
 
-    def verdict(example):
+    def verdict(example: tuple) -> tuple[int, int, str | None]:
         place, contents, label = example
         return int(place), int(label), _fault(contents, label, num_classes, whole)
 

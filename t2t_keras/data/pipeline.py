@@ -9,11 +9,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from t2t_keras.data.augmentation import (
+    AugmentationParams,
     augment_batch,
     augment_image,
     crop_image,
@@ -134,23 +136,23 @@ def train_dataset(
     cover_size(target, crop_pct)
     split = source.train_split
 
-    def seeds(step):  # of what is random about each image, and of what is about the batch
+    def seeds(step: tf.Tensor) -> tf.Tensor:  # for each image, and for the batch
         return split_seed(batch_seed(seed, step // steps, step % steps), 2)
 
-    def sample(step):
+    def sample(step: tf.Tensor) -> AugmentationParams:
         return sample_augmentation(augmentation, seeds(step)[0], batch_size, shard)
 
-    def prepare(key, params):
+    def prepare(key: tf.Tensor, params: AugmentationParams) -> tuple[tf.Tensor, ...]:
         contents, label = split.read(key)
         image = crop_image(contents, target, crop_pct, augmentation, params)
         return augment_image(image, augmentation, params, mean), label
 
-    def finish(step, batch):
+    def finish(step: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         images, labels = (tf.ensure_shape(x, (size, *x.shape[1:])) for x in batch)
         targets = soft_targets(labels, source.num_classes, augmentation.smoothing)
         return augment_batch(images, targets, augmentation, seeds(step)[1], mean, std, shard)
 
-    def rows(elements):
+    def rows(elements: Callable[..., tf.data.Dataset]) -> tf.data.Dataset:
         left = _rest_of_run(elements, seed, epochs, steps * batch_size, start_step * batch_size)
         if shard.count == 1:
             return left
@@ -198,14 +200,14 @@ def eval_dataset(
     cover_size(target, crop_pct)
     split = source.eval_split
 
-    def prepare(key):
+    def prepare(key: tf.Tensor) -> tuple[tf.Tensor, ...]:
         contents, label = split.read(key)
         return evaluation_crop(decode_image(contents), target, crop_pct), label
 
-    def finish(images, labels):
+    def finish(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return normalize(images, mean, std), soft_targets(labels, source.num_classes)
 
-    def rows(elements):
+    def rows(elements: Callable[..., tf.data.Dataset]) -> tf.data.Dataset:
         return _placed(tf.constant(0, tf.int64), elements(None)).shard(shard.count, shard.index)
 
     size = shard.size(batch_size)
@@ -241,7 +243,7 @@ def _rest_of_run(
     """(epoch, place, element) of all epochs, from the run's example `start`."""
     first_epoch, skipped = divmod(start, per_epoch)
 
-    def one_epoch(epoch):
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         return _placed(epoch, elements(order_seed(seed, epoch)).take(per_epoch))
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).skip(skipped)
@@ -268,11 +270,11 @@ def _read_batches(
     not name the file, as `names` does. `prepare` makes uint8 and int32 of a key and its params.
     """
 
-    def with_image(key, *params):
+    def with_image(key: tuple[tf.Tensor, ...], *params: Any) -> tuple[tf.Tensor, ...]:
         epoch, place, key = key
         return (epoch, place, *prepare(key, *params))
 
-    def checked(expected, read):
+    def checked(expected: tuple, read: tuple) -> tuple[tf.Tensor, ...]:
         epochs, places, image_names = expected
         read_epochs, read_places, images, labels = (part[: tf.size(places)] for part in read)
         there = (epochs == read_epochs) & (places == read_places)

@@ -56,7 +56,7 @@ class RandAugmentConfig:
     increasing: bool = False
     weighted: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("magnitude", "count", "magnitude_std"):
             value = getattr(self, name)
             check(0 <= value < math.inf, name, value, "0 or more")
@@ -118,7 +118,7 @@ class MixupConfig:
     probability: float = 1.0
     switch_probability: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("mixup_alpha", "cutmix_alpha"):
             value = getattr(self, name)
             check(0 <= value < math.inf, name, value, "at least 0 and finite")
@@ -161,7 +161,7 @@ class RandomErasingConfig:
     aspect: Range = (0.3, 1 / 0.3)
     max_count: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check(0 <= self.probability <= 1, "probability", self.probability, "in [0, 1]")
         check(self.mode in ERASING_MODES, "mode", self.mode, f"one of {', '.join(ERASING_MODES)}")
         _check_area("area", self.area)
@@ -200,7 +200,7 @@ class Augmentation:
     erasing: RandomErasingConfig | None = None
     smoothing: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check(self.crop in CROPS, "crop", self.crop, f"one of {', '.join(CROPS)}")
         _check_area("area", self.area)
         _check_ratio("ratio", self.ratio)

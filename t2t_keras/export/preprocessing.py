@@ -30,7 +30,7 @@ class Preprocessing:
     mean: Color = IMAGENET_MEAN
     std: Color = IMAGENET_STD
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", target_size(self.image_size))
         check(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "in (0, 1]")

@@ -306,7 +306,7 @@ class TrainConfig:
         "Compile the steps with XLA, on one device: a slow first epoch, faster ones after it.",
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for each in settings():
             each.check(getattr(self, each.name))
         self._check_image_size()

@@ -148,7 +148,7 @@ def pad_last_batch(
     steps, size = -(-count // batch_size), shard.size(batch_size)
     weight = steps * batch_size / count
 
-    def fill(images, targets):
+    def fill(images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
         present = tf.shape(images)[0]
         weights = tf.cast(tf.fill((present,), weight), tf.float32)
         return tuple(_filled(part, size - present, size) for part in (images, targets, weights))
@@ -209,7 +209,7 @@ def add_weights(
     """Adds the weight of each image to batches; mixed images have a mixed weight."""
     known = tf.constant(weights)
 
-    def with_weights(inputs, targets):
+    def with_weights(inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
         plain = (targets - smoothing / len(weights)) / (1 - smoothing)
         return inputs, targets, tf.linalg.matvec(plain, known)
 

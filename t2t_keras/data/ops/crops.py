@@ -162,7 +162,7 @@ def _scaled(
         "antialias": True,
     }
 
-    def scaled(kernel):
+    def scaled(kernel: str) -> tf.Tensor:
         return tf.raw_ops.ScaleAndTranslate(kernel_type=kernel, **options)
 
     if tf.is_tensor(bicubic):

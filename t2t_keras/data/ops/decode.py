@@ -5,6 +5,7 @@ read by Pillow outside of the graph, as TensorFlow's decoders show other pixels 
 """
 
 import contextlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -45,7 +46,7 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
 def plain_jpeg(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads (height, width) and orientation of a JPEG; 0 each where Pillow must read the file."""
 
-    def header():
+    def header() -> tuple[tf.Tensor, ...]:
         shape = tf.image.extract_jpeg_shape(contents)
         plain = (shape[2] == 1) | (shape[2] == 3)
         return shape[:2], tf.cond(plain, lambda: jpeg_orientation(contents), lambda: 0)
@@ -99,7 +100,7 @@ def without_alpha(image: tf.Tensor) -> tf.Tensor:
     colors = channels - tf.cast(with_alpha, tf.int32)
     color = tf.tile(image[..., :colors], (1, 1, 3 // colors))
 
-    def composite():
+    def composite() -> tf.Tensor:
         over, alpha = tf.cast(color, tf.int32), tf.cast(image[..., -1:], tf.int32)
         mixed = over * alpha + tf.constant(MEAN_COLOR, tf.int32) * (255 - alpha)
         return tf.cast((mixed + 127) // 255, tf.uint8)
@@ -116,7 +117,7 @@ def small_enough(height: tf.Tensor, width: tf.Tensor) -> contextlib.AbstractCont
 
 @single_op(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32)])
 def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    def turned_if(orientations, turn, image):
+    def turned_if(orientations: tuple[int, ...], turn: Callable, image: tf.Tensor) -> tf.Tensor:
         turns = tf.reduce_any(orientation == orientations)
         return tf.cond(turns, lambda: turn(image), lambda: image)
 
@@ -136,7 +137,7 @@ def _exif_orientation(contents: tf.Tensor) -> tf.Tensor:
     """Walks a JPEG's segments to its first EXIF block, and reads that."""
     length = tf.strings.length(contents)
 
-    def step(at, exif_at, exif_length):
+    def step(at: tf.Tensor, exif_at: tf.Tensor, exif_length: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _bytes(tf.strings.substr(contents, at, 4))
         marker, size = head[1], head[2] * 256 + head[3]
         over = (head[0] != _MARK) | (marker == _SCAN) | (marker == _END)
@@ -170,7 +171,7 @@ def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
     entries = tf.reshape(data[start + 2 : start + 2 + count * _ENTRY], (count, _ENTRY))
     matches = tf.where(_short(entries[:, :2], little) == ORIENTATION_TAG)[:, 0]
 
-    def value():
+    def value() -> tf.Tensor:
         entry = entries[matches[0]]
         kind, number = _short(entry[2:4], little), _long(entry[4:8], little)
         as_short, as_long = _short(entry[8:10], little), _long(entry[8:12], little)

@@ -47,7 +47,7 @@ def erase(images: tf.Tensor, mode: str, boxes: Boxes) -> tf.Tensor:
     numbers = tf.cast(tf.where(boxes.places[..., 2] > 0), tf.int32)
     rows = tf.shape(images)[1]
 
-    def erased(place, lines):
+    def erased(place: tf.Tensor, lines: tf.Tensor) -> tuple[tf.Tensor, ...]:
         number = numbers[place]
         top, left, height, width = tf.unstack(tf.gather_nd(boxes.places, number))
         start = tf.stack([number[0] * rows + top, 3 * left])

@@ -29,7 +29,7 @@ def rotate(image: tf.Tensor, degrees: Any, bicubic: Any, fill: Any) -> tf.Tensor
     radians = tf.cast(degrees, tf.float64) * (math.pi / 180.0)
     pixels, place, *rest = _source_points(image, tf.cos(radians), tf.sin(radians))
 
-    def mixed(mix, first, end):
+    def mixed(mix: Callable, first: int, end: int) -> tf.Tensor:
         reach = tf.range(first, end)
         around = reach[:, None] * (tf.shape(image)[1] + 2 * _BORDER) + reach
         taps = _taps(pixels, place, around)

@@ -44,7 +44,7 @@ class Shard:
     index: int = 0  # the process' number, from 0
     count: int = 1  # of processes
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expected = f"in 0..{self.count - 1}, as `count` says"
         check(0 <= self.index < self.count, "index", self.index, expected)
 

@@ -171,7 +171,7 @@ def _table_size(flags: tf.Tensor) -> tf.Tensor:
 def _after_extensions(data: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """End of the extensions, 1 if the last control has a transparent color, and steps left."""
 
-    def skip(at, transparent, steps):
+    def skip(at: tf.Tensor, transparent: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
         control = _byte(data, at + 1) == _CONTROL
         transparent = tf.where(control, _byte(data, at + 3) % 2, transparent)
         at, steps = _after_sub_blocks(data, at + 2, steps)
@@ -192,7 +192,7 @@ def _after_sub_blocks(
     Encoders write all but the last of one length, so a step skips many of that.
     """
 
-    def skip(at, steps):
+    def skip(at: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
         length = _byte(data, at)
         lengths = data[at : at + _LONGEST_RUN * (length + 1) : length + 1]
         equal = tf.cast(lengths == tf.cast(length, tf.uint8), tf.int32)

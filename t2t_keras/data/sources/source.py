@@ -45,7 +45,7 @@ class Source:
     train_split: Split | None
     eval_split: Split
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.class_names) < 2:
             raise DataError(
                 f"{self.name}: has {len(self.class_names)} class; there is nothing to tell apart. "

@@ -138,7 +138,7 @@ class RecordSplit:
         return np.fromiter(labels.as_numpy_iterator(), np.int64)
 
     def enumerate_keys(self) -> tf.data.Dataset:
-        def readable(*shard):
+        def readable(*shard: tf.Tensor) -> tf.data.Dataset:
             return drop_failing(_open_shard(*shard))
 
         return self._read_shards(None, readable)

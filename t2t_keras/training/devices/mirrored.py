@@ -110,7 +110,7 @@ def hold_iterators(dataset: tf.distribute.DistributedDataset) -> tf.distribute.D
     kind = type(dataset)
     held: collections.deque[Iterator] = collections.deque(maxlen=2)
 
-    def begin(self) -> Iterator:
+    def begin(self: tf.distribute.DistributedDataset) -> Iterator:
         with _untuned():
             held.append(kind.__iter__(self))
         return held[-1]

@@ -75,7 +75,7 @@ class AccumulatingModel(keras.Model):
     def _sums(self, in_parts: list[Any]) -> tuple[list[Any], tf.Tensor, tf.Tensor]:
         """The whole batch's gradients, loss and predictions, one part after the other."""
 
-        def add_part(part, gradients, loss, predictions):
+        def add_part(part: tf.Tensor, gradients: list, loss: tf.Tensor, predictions: Any) -> tuple:
             more, more_loss, y_pred = self._of_part(*(values[part] for values in in_parts))
             gradients = [sum(pair) for pair in zip(gradients, more, strict=True)]
             return part + 1, gradients, loss + more_loss, predictions.write(part, y_pred)

@@ -32,7 +32,7 @@ class EmaMixin(keras.optimizers.Optimizer):
             self.averages = [self._average_of(variable) for variable in variables]
 
     def _average_of(self, variable: keras.Variable) -> keras.Variable:
-        def start(shape, dtype):
+        def start(shape: tuple[int, ...], dtype: str) -> Any:
             return ops.cast(ops.copy(variable), dtype)  # JAX would share the array
 
         return self.add_variable_from_reference(variable, name="average", initializer=start)
