@@ -5,15 +5,18 @@ everything is on disk. Errors are plain `OSError`; the caller knows which argume
 """
 
 import contextlib
+import csv
 import errno
 import hashlib
+import json
 import logging
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -37,9 +40,7 @@ def digest_record(path: Path) -> Path:
 
 def record_digest(path: Path) -> None:
     """Writes the SHA-256 of a file beside it."""
-    line = f"{digest_of(path)}  {path.name}\n"
-    with atomic_path(digest_record(path)) as record:
-        record.write_text(line, encoding="utf-8")
+    write_text(digest_record(path), f"{digest_of(path)}  {path.name}\n")
 
 
 def recorded_digest(path: Path) -> str | None:
@@ -75,6 +76,23 @@ def atomic_path(final: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, os.fspath(final)) from error
     finally:
         _remove(part)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 file; names of files that are not UTF-8 keep their bytes."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON that a person can read."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Iterable]) -> None:
+    """Writes rows, of which the first is the heading."""
+    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
 
 
 def remove_leftovers(final: Path) -> None:

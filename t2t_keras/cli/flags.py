@@ -1,7 +1,6 @@
 """The flags and the help of every command; Keras and TensorFlow stay out, so that help is quick."""
 
 import dataclasses
-import functools
 import re
 import sys
 import textwrap
@@ -10,28 +9,11 @@ from typing import Any
 
 from absl import flags
 
-from t2t_keras.training.config import Setting, TrainConfig, settings
+from t2t_keras.training.config import Setting, settings
 from t2t_keras.training.recipes import make_config
-from t2t_keras.variants import VARIANTS
 
 FORMATS = ("savedmodel", "onnx", "litert", "openvino")
 _WIDTH = 100
-_PAGE = """# Settings of a run
-
-Each is a field of `TrainConfig`, an argument of `make_config` and a flag of `t2t-keras train`. One
-that is not given has the value of a recipe. The column ImageNet has the authors' values for
-`t2t_vit_14`; the other recipes show only what they change. A short run gets a shorter warm-up and
-cool-down.
-
-{table}
-
-With `freeze=backbone` nothing is augmented. The authors' values for other models on ImageNet:
-
-{models}
-
-`python -c "from t2t_keras.cli.flags import settings_page as page; print(page(), end='')"` writes
-this page.
-"""
 
 
 class _Numbers(flags.ArgumentParser):
@@ -319,8 +301,8 @@ def _help_of_flag(flag: Setting, default: Any) -> str:
     name = f"[no]{flag.name}" if flag.type is bool else flag.name
     text = re.sub(r"`(\w+)(=\w+)?`", r"--\1\2", flag.help)
     text += f" One of {', '.join(flag.choices)}." if flag.choices else ""
-    if default is not False and (shown := _shown(default)):
-        text = f"{text.removesuffix('.')} (default: {shown})."
+    if default is not False and (text_of_default := shown(default)):
+        text = f"{text.removesuffix('.')} (default: {text_of_default})."
     return textwrap.fill(
         f"--{name}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="      "
     )
@@ -340,40 +322,8 @@ def _recipe(arguments: Sequence[str]) -> dict[str, Any]:
     return {**vars(config), "weights": None}
 
 
-def settings_page() -> str:
-    """Returns docs/settings.md: every setting of a run, with its values in the recipes."""
-    usual = make_config(dataset="imagenet2012", model="t2t_vit_14")
-    transfer = functools.partial(
-        make_config, dataset=usual.dataset, model=usual.model, weights="imagenet", transfer=True
-    )
-    recipes = {
-        "digits": make_config(),
-        "`transfer`": transfer(),
-        "`transfer`, adamw": transfer(optimizer="adamw"),
-    }
-    changes = [_changes(config, usual) for config in recipes.values()]
-    heading = ["setting", "allowed", "ImageNet", *recipes, "meaning"]
-    rows = [heading, ["---"] * len(heading)]
-    for each in settings():
-        value, others = _shown(getattr(usual, each.name)), (c.get(each.name, "") for c in changes)
-        allowed = each.expected or each.type.__name__
-        rows.append([f"`{each.name}`", allowed, value, *others, each.help.replace("*", r"\*")])
-    models = []
-    for model in VARIANTS:
-        if changed := _changes(make_config(dataset=usual.dataset, model=model), usual):
-            values = ", ".join(f"`{name}` {value}" for name, value in changed.items())
-            models.append(f"- `{model}`: {values}")
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return _PAGE.format(table=table, models="\n".join(models))
-
-
-def _changes(config: TrainConfig, usual: TrainConfig) -> dict[str, str]:
-    """Returns the settings that differ, except for the model."""
-    new, old = vars(config), vars(usual)
-    return {name: _shown(new[name]) for name in new if new[name] != old[name] and name != "model"}
-
-
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Spells a value in the help or the documentation."""
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return "" if value is None else str(value)

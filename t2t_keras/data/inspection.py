@@ -19,7 +19,7 @@ from t2t_keras.data.ops.graph import drop_failing, plain_options
 from t2t_keras.data.settings import ON_BAD_IMAGE
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError, ResumeError, check
-from t2t_keras.files import atomic_path
+from t2t_keras.files import write_json, write_text
 from t2t_keras.images.constants import MAX_PIXELS
 
 # A core decodes some 400 photographs of 500 x 375 a second, so this many take two cores a minute.
@@ -201,8 +201,7 @@ class CheckedSplits:
             OSError: A file cannot be written.
         """
         found = {part: dataclasses.asdict(one) for part, one in self.inspections.items()}
-        with atomic_path(folder / INSPECTION_NAME) as path:
-            path.write_text(json.dumps(found, indent=1) + "\n", encoding="ascii")
+        write_json(folder / INSPECTION_NAME, found)
         lines = [
             "\t".join((part, bad.name.translate(_ESCAPES), bad.reason)) + "\n"
             for part, inspection in self.inspections.items()
@@ -211,8 +210,7 @@ class CheckedSplits:
         if not (self.skipping and lines):
             (folder / SKIPPED_NAME).unlink(missing_ok=True)
             return
-        with atomic_path(folder / SKIPPED_NAME) as path:
-            path.write_bytes(os.fsencode("".join(lines)))
+        write_text(folder / SKIPPED_NAME, "".join(lines))
 
 
 def check_images(

@@ -1,7 +1,6 @@
 """A model as an ONNX, LiteRT or OpenVINO file, with labels and its preprocessing beside it."""
 
 import importlib.util
-import json
 import logging
 import os
 import tempfile
@@ -23,6 +22,7 @@ from t2t_keras.export.saved_model import (
     new_version,
     write_labels,
 )
+from t2t_keras.files import write_json
 
 ONNX_NAME = "model.onnx"
 LITERT_NAME = "model.tflite"
@@ -192,16 +192,6 @@ def _require_packages(format: str, quantize: str | None) -> None:
         )
 
 
-def _description(preprocessing: Preprocessing) -> str:
-    settings = {
-        "image_size": list(preprocessing.size),
-        "crop_pct": preprocessing.crop_pct,
-        "resize": "bicubic, antialiased, to cover image_size / crop_pct; then the center",
-        "input": "image: (B, height, width, 3) float32 RGB in 0..255; the model normalizes",
-    }
-    return json.dumps(settings, indent=1) + "\n"
-
-
 def export_model(
     model: keras.Model,
     class_names: Sequence[str],
@@ -246,10 +236,16 @@ def export_model(
     preprocessing = (preprocessing or Preprocessing()).for_model(model)
     check_version(Path(folder), version)
     plain = plain_model(model, preprocessing)
+    description = {
+        "image_size": list(preprocessing.size),
+        "crop_pct": preprocessing.crop_pct,
+        "resize": "bicubic, antialiased, to cover image_size / crop_pct; then the center",
+        "input": "image: (B, height, width, 3) float32 RGB in 0..255; the model normalizes",
+    }
     with new_version(Path(folder), version) as (part, target):
         part.mkdir()
         write_labels(part / LABELS_NAME, class_names)
-        (part / PREPROCESSING_NAME).write_text(_description(preprocessing), encoding="ascii")
+        write_json(part / PREPROCESSING_NAME, description)
         try:
             _write(plain, part, format, quantize)
         except _converter_errors(format, quantize) as error:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from t2t_keras.errors import ExportError, check
 from t2t_keras.export.classifier import Classifier, check_classifier
 from t2t_keras.export.preprocessing import Preprocessing
-from t2t_keras.files import atomic_path, locked, remove_leftovers
+from t2t_keras.files import atomic_path, locked, remove_leftovers, write_text
 from t2t_keras.images.resize import Size
 
 LABELS_NAME = "labels.txt"
@@ -39,8 +39,7 @@ def check_backend() -> None:
 
 def write_labels(path: Path, class_names: Sequence[str]) -> None:
     """Writes one name per line, in the order of the model's outputs; whole or not at all."""
-    with atomic_path(path) as part:
-        part.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+    write_text(path, "".join(f"{name}\n" for name in class_names))
 
 
 def next_version(folder: Path) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from t2t_keras.errors import RunInterrupted, TrainingError
-from t2t_keras.files import atomic_path
+from t2t_keras.files import write_text
 from t2t_keras.training.checkpoint.checkpointer import ADVICE, Checkpointer
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.config import TrainConfig
@@ -122,9 +122,7 @@ class EpochCallback(keras.callbacks.Callback):
         if self.inputs.batch_names is None:
             return "The features were computed before the run."
         names, path = self.inputs.batch_names(epoch, step), self.folder / BATCH_NAME
-        with atomic_path(path) as part:
-            text = "".join(f"{name}\n" for name in names)
-            part.write_bytes(text.encode("utf-8", "surrogateescape"))
+        write_text(path, "".join(f"{name}\n" for name in names))
         more = f" and {len(names) - _SHOWN} more, all in {path}" if len(names) > _SHOWN else ""
         return f"The batch: {', '.join(names[:_SHOWN])}{more}."
 

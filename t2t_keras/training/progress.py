@@ -1,6 +1,5 @@
 """Progress of a run: a bar, log lines, `log.csv` and TensorBoard's events."""
 
-import csv
 import logging
 import sys
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from t2t_keras.files import atomic_path
+from t2t_keras.files import write_csv
 from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.run_directory import LOG_NAME, TENSORBOARD_NAME
@@ -135,10 +134,6 @@ def write_log(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Writes a history as CSV, a line an epoch; always the whole file, so that it has no gaps."""
     if not history:
         return
-    with (
-        atomic_path(folder / LOG_NAME) as part,
-        open(part, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, ["epoch", *sorted(history[-1])], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({"epoch": epoch, **logs} for epoch, logs in enumerate(history))
+    names = sorted(history[-1])
+    rows = [[epoch, *(logs.get(name) for name in names)] for epoch, logs in enumerate(history)]
+    write_csv(folder / LOG_NAME, [["epoch", *names], *rows])

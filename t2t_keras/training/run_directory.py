@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 
 from t2t_keras.errors import CheckpointError, ResumeError
-from t2t_keras.files import acquire, atomic_path, digest_of, remove_all_leftovers
+from t2t_keras.files import acquire, digest_of, remove_all_leftovers, write_json
 from t2t_keras.training.checkpoint.store import (
     CHECKPOINTS_NAME,
     Checkpoint,
@@ -108,8 +108,7 @@ def is_busy(folder: Path) -> bool:
 
 def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes a run's settings into its folder."""
-    with atomic_path(folder / SETTINGS_NAME) as part:
-        part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SETTINGS_NAME, settings)
 
 
 def run_facts(config: TrainConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from t2t_keras import T2TViT
 from t2t_keras.cli import visualize
-from t2t_keras.cli.flags import COMMANDS, settings_page
+from t2t_keras.cli.flags import COMMANDS
 from t2t_keras.cli.main import as_flags, main, program
 from t2t_keras.export import exchange
 from t2t_keras.training.config import settings
@@ -258,7 +259,8 @@ def test_without_arguments_the_commands_are_listed(monkeypatch, capsys):
 
 
 def test_the_settings_page_is_that_of_the_settings():
-    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == settings_page()
+    writer = runpy.run_path(ROOT / "docs" / "write_settings.py")
+    assert writer["PATH"].read_text("utf-8") == writer["page"]()
 
 
 def test_help_on_a_model_that_is_not_there_names_it(capsys):
