@@ -45,13 +45,20 @@ def train_line(output_dir: Path | str, run_name: str | None = "new", **flags: An
     return line("train", output_dir=output_dir, run_name=run_name, **flags)
 
 
-def script(*arguments: str, start=(SCRIPT,)) -> subprocess.CompletedProcess:
-    """Runs Python on a script or module, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, *start, *arguments],
-        cwd=ROOT,
+def run_python(
+    *arguments: Any, cwd: Path = ROOT, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess:
+    """Runs Python in a process of its own, which must succeed unless told otherwise."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
     )
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done
+
+
+def script(*arguments: str, start=(SCRIPT,)) -> subprocess.CompletedProcess:
+    return run_python(*start, *arguments, check=False)
