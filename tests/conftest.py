@@ -42,10 +42,10 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
-    """Starts TensorFlow with the settings of `quick_graphs` in each process that runs tests."""
+    """Starts TensorFlow with `quick_graphs` in each process that runs tests."""
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if not hands_out and importlib.import_module("keras").config.backend() == "tensorflow":
-        importlib.import_module("tests.support.quick_graphs")
+        config.pluginmanager.register(importlib.import_module("tests.support.quick_graphs"))
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,8 @@ import pytest
 
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.images import make_folder
-from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.support.running import MODEL, SETTINGS, FinishedRun, line, script
 from tests.support.training.tiny_run import TINY
-
-__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 
 @pytest.fixture(autouse=True)

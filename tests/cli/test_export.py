@@ -19,8 +19,9 @@ from t2t_keras.errors import ExportError
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
+from tests.conftest import DATA
 from tests.support.running import line, script
-from tests.support.tiny import DATA, tiny_model
+from tests.support.tiny import tiny_model
 
 NAMES = ["ash", "elm", "oak"]
 

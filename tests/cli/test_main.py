@@ -18,9 +18,10 @@ from t2t_keras.export import exchange
 from t2t_keras.training.config import settings
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
+from tests.conftest import DATA
 from tests.support.images import encode, make_folder, ramp
 from tests.support.running import ROOT, script
-from tests.support.tiny import DATA, tiny_variant
+from tests.support.tiny import tiny_variant
 
 # Prints the modules that are loaded at the end of a command.
 LOADED = """

@@ -18,9 +18,10 @@ from t2t_keras.export import Preprocessing, export_saved_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
+from tests.conftest import DATA
 from tests.support.images import encode, make_folder, noise
 from tests.support.running import line
-from tests.support.tiny import DATA, tiny_model
+from tests.support.tiny import tiny_model
 
 NAMES = ("ash", "elm", "oak")
 

@@ -2,9 +2,6 @@ import pytest
 
 from t2t_keras.data.sources.source import open_source
 from tests.support.images import make_folder
-from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
-
-__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,8 @@ import tensorflow as tf
 from t2t_keras import T2TViT
 from t2t_keras.export import export_saved_model
 from t2t_keras.training.model import precision
-from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.support.tiny import tiny_variant
 
-__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 # Else OpenVINO computes in bfloat16 on processors that have it.
 OPENVINO_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 NAMES = ["null", "ett", "två", "tre", "fyra", "fem", "sex", "sju", "åtta", "nio"]

@@ -1,4 +1,4 @@
-"""Hooks for a folder's conftest: its tests run TensorFlow's graphs as they were written.
+"""A plugin of pytest: tests in some folders run TensorFlow's graphs as they were written.
 
 Optimizing a graph takes longer than the few small batches that these tests run through it.
 """
@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.graph import plain_options
 from tests.support.plain_graphs import leave_graphs_alone
+
+FOLDERS = tuple(f"tests/{name}/" for name in ("cli", "data", "examples", "export", "training"))
 
 # Before a test module starts TensorFlow: the graphs of datasets take most of the time.
 leave_graphs_alone()
@@ -22,7 +24,7 @@ tf.data.Dataset.__iter__ = lambda dataset: _tuned(dataset.with_options(plain_opt
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    leave_graphs_alone()
+    leave_graphs_alone(item.nodeid.startswith(FOLDERS))
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,13 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import keras
 
 from t2t_keras import T2TViT, Variant
-
-DATA = Path(__file__).parents[1] / "goldens"
 
 
 @contextlib.contextmanager

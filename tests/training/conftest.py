@@ -5,10 +5,7 @@ import pytest
 from t2t_keras.training import make_config, train
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
-from tests.support.quick_graphs import pytest_runtest_setup, pytest_runtest_teardown
 from tests.support.training.tiny_run import FIELDS, TINY, make_images
-
-__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]
 
 
 @pytest.fixture(autouse=True)
