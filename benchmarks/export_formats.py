@@ -20,8 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from t2t_keras.cli.evaluate import origin_of
-from t2t_keras.cli.models import OpenedModel, open_model
+from t2t_keras.cli.models import OpenedModel, open_model, origin_of
 from t2t_keras.data import eval_dataset, open_source
 from t2t_keras.export import export_model, export_saved_model
 from t2t_keras.images import preprocess_input
@@ -72,7 +71,7 @@ def _saved_model(folder: Path) -> Predict:
 
 def _test_images(folder: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of the run's test images, and their labels."""
-    settings, _ = origin_of(str(Path(folder) / "model.keras"))
+    settings = origin_of(folder).settings()
     source = open_source(settings["dataset"])
     dataset = eval_dataset(source, size, 64, crop_pct=settings["crop_pct"])
     batches = [(images.numpy(), labels.numpy()) for images, labels in dataset]

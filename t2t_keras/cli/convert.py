@@ -7,18 +7,11 @@ import keras
 import numpy as np
 from absl import flags
 
+from t2t_keras.cli.flags import check_target
 from t2t_keras.cli.main import echo
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.weights.convert import Conversion, classifier, convert, target_suffix
 from t2t_keras.weights.load import load_weights
-
-
-def check_target(target: str | None, overwrite: bool, name: str = "target") -> None:
-    """Raises a ValueError where a file cannot be written, or would be replaced unasked."""
-    folder = Path(target or "").absolute().parent
-    check(bool(target) and folder.is_dir(), name, target, "a file in an existing folder")
-    replaced = os.path.lexists(target or "") and not overwrite
-    check(not replaced, name, target, "a new file, unless `overwrite` is given")
 
 
 def _verify(conversion: Conversion, target: Path) -> float:
@@ -45,7 +38,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     """Converts a checkpoint and reports every key."""
     source, target = values.source, values.target
     check(bool(source and os.path.exists(source)), "source", source, "an existing checkpoint file")
-    check_target(target, values.overwrite)
+    check_target("target", target, values.overwrite)
     target_suffix(target)
     conversion = convert(
         source,

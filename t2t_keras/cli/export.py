@@ -1,20 +1,15 @@
 """The command `export`: a model as a SavedModel, ONNX, LiteRT or OpenVINO file."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import keras
 from absl import flags
 
 from t2t_keras.cli.flags import FORMATS, MODEL, WEIGHTS, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, check_names, open_model
-from t2t_keras.errors import ExportError, check
+from t2t_keras.errors import check
 from t2t_keras.export import export_model, export_saved_model
-from t2t_keras.weights.formats import ModelMetadata, read_metadata
 
 SAVED_MODEL = FORMATS[0]
 OUTPUT_DIR = "saved_models"
@@ -52,33 +47,6 @@ def _write(values: flags.FlagValues, opened: OpenedModel) -> Path:
     return export_model(
         *model, folder, values.format, values.quantize, values.version, preprocessing
     )
-
-
-def export_run(model: keras.Model, path: Path, version: int | None) -> Path:
-    """Writes a run's model, and its `.keras` file at `path`, as a SavedModel beside that file.
-
-    On other backends a process with TensorFlow does it, from the file.
-    """
-    if keras.backend.backend() == "tensorflow":
-        metadata = read_metadata(path) or ModelMetadata(())
-        preprocessing = OpenedModel(model, metadata).preprocessing
-        return export_saved_model(model, metadata.class_names, path.parent, version, preprocessing)
-    arguments = [f"--output={path.parent}", *([] if version is None else [f"--version={version}"])]
-    environment = {
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "t2t_keras", "export", os.fspath(path), *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ExportError(f"{path}: cannot be exported as a SavedModel.\n{done.stderr}")
-    return Path(done.stdout.splitlines()[-1].removeprefix("wrote "))
 
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int:

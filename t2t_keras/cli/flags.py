@@ -1,14 +1,17 @@
 """The flags and the help of every command; Keras and TensorFlow stay out, so that help is quick."""
 
 import dataclasses
+import os
 import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
+from t2t_keras.errors import check
 from t2t_keras.training.config import Setting, settings
 from t2t_keras.training.recipes import make_config
 
@@ -277,6 +280,15 @@ def given_settings(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the fields of `TrainConfig` among flags; None where a flag is not given."""
     given = pick(values, settings())
     return {**given, "devices": tuple(given["devices"] or ())}
+
+
+def check_target(name: str, target: str | None, overwrite: bool) -> None:
+    """Raises a ValueError where a flag's file cannot be written, or would be replaced unasked."""
+    path = Path(target or "")
+    writable = bool(target) and path.absolute().parent.is_dir() and not path.is_dir()
+    check(writable, name, target, "a file in an existing folder")
+    replaced = os.path.lexists(path) and not overwrite
+    check(not replaced, name, target, "a new file, unless `overwrite` is given")
 
 
 def verbosity(values: flags.FlagValues) -> int:

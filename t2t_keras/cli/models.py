@@ -1,6 +1,7 @@
-"""The MODEL of a command, opened: a run, a file, or a variant with its released weights."""
+"""The MODEL or WEIGHTS of a command: a run, a file, or a variant with its released weights."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,65 @@ _ANY_SIZE = (224, 224)  # of the images for a model that takes any
 _LABELS_BY_TAG = {"cifar10": CIFAR10_LABELS, "cifar100": CIFAR100_LABELS}
 
 Names = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """A file of weights and what is known of it without its arrays."""
+
+    path: Path
+    release: Release | None  # None unless it is the authors'
+    metadata: ModelMetadata | None
+    run: Path | None  # folder of the finished run that wrote it
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what its run, release or metadata says of a run's settings."""
+        if self.run is not None:
+            return _run_settings(self.run / METRICS_NAME)
+        known = {} if self.metadata is None else dict(vars(self.metadata))
+        if self.release is not None:
+            size = (self.release.image_size,) * 2
+            known |= {"model": self.release.variant, "image_size": size}
+        return known
+
+
+def _run_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return {**settings, "image_size": tuple(settings["image_size"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: is not what a run writes ({error}). Remove it and give `model` and "
+            "`image_size`."
+        ) from error
+
+
+def origin_of(source: str) -> Origin:
+    """Recognizes a run's folder, its model, a release by its name, or a file with metadata."""
+    path = _model_file(source)
+    release, metadata = release_named(path.name), None
+    if release is not None:
+        names = _LABELS_BY_TAG.get(release.tag, ())
+        metadata = ModelMetadata(names, release.crop_pct, release.statistics)
+    elif path.suffix == ".keras" and path.is_file():
+        metadata = read_metadata(path)
+    of_run = path.name == MODEL_NAME and (path.parent / METRICS_NAME).is_file()
+    return Origin(path, release, metadata, path.parent if of_run else None)
+
+
+def weights_file(weights: str | None) -> str | None:
+    """Returns the model file of a run's folder; another file, "imagenet" and None as they are."""
+    if weights is None or weights == "imagenet":
+        return weights
+    path = _model_file(weights)
+    expected = "imagenet, an existing file of weights or a run's folder"
+    check(path.is_file(), "weights", weights, expected)
+    return str(path)
+
+
+def _model_file(source: str) -> Path:
+    path = Path(source)
+    return path / MODEL_NAME if (path / MODEL_NAME).is_file() else path
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,25 +135,25 @@ def open_model(
     The arguments are those of the flags. With `model`, the variant of a file of weights, the arrays
     of a `.keras` file are read, never its architecture.
     """
-    path, names = Path(source), read_labels(labels)
-    if (path / MODEL_NAME).is_file():
-        path = path / MODEL_NAME
-    is_variant = not path.is_file() and source in model_names()
+    origin, names = origin_of(source), read_labels(labels)
+    path, is_file = origin.path, origin.path.is_file()
+    known = is_file or source in model_names()
+    expected = "a run's folder, a .keras file, a file of weights, or one of "
+    check(known, "model", source, expected + ", ".join(model_names()))
     expected = "left out unless MODEL is the name of a variant, such as t2t_vit_14"
-    check(is_variant or weights is None, "weights", weights, expected)
-    if is_variant:
+    check(not is_file or weights is None, "weights", weights, expected)
+    if not is_file:
         opened = _of_variant(source, weights or "imagenet", names, image_size)
-    elif not path.is_file():
-        raise ValueError(
-            "MODEL must be a run's folder, a .keras file, a file of weights, or one of "
-            f"{', '.join(model_names())}. Received: MODEL={source}"
-        )
     elif model is None and path.suffix == ".keras":
-        opened = _of_keras_file(path, names)
+        opened = _of_keras_file(origin, names)
     elif model is None and image_size is None and path.name.endswith(OFFICIAL_SUFFIXES):
-        opened = _of_checkpoint(path, names, num_heads)
+        state = state_dict_of(read_torch_checkpoint(path), "auto", str(path))
+        opened = _opened(model_of(state, str(path), num_heads).model, origin, names)
     else:
-        opened = _of_variant(_variant_name(path, model), str(path), names, image_size)
+        name = model or (origin.release.variant if origin.release else "")
+        expected = f"the variant whose weights are in {path}, such as t2t_vit_14"
+        check(bool(name), "model_name", model, expected)
+        opened = _of_variant(name, str(path), names, image_size)
     colors: dict[str, Any] = {"crop_pct": crop_pct, "statistics": statistics}
     given = {name: value for name, value in colors.items() if value is not None}
     return dataclasses.replace(opened, metadata=dataclasses.replace(opened.metadata, **given))
@@ -115,91 +175,57 @@ def read_labels(path: str | None) -> Names:
 
 def check_names(names: Names, classes: int, source: str | Path) -> None:
     """Raises a ValueError unless there are as many class names as classes."""
-    if len(names) != classes:
-        raise ValueError(
-            f"`labels` must name the {classes} classes of {source}, one per line. "
-            f"Received: {len(names)} names"
-        )
+    expected = f"the names of the {classes} classes of {source}, one per line"
+    check(len(names) == classes, "labels", f"{len(names)} names", expected)
 
 
-def _of_keras_file(path: Path, names: Names) -> OpenedModel:
+def _of_keras_file(origin: Origin, names: Names) -> OpenedModel:
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(origin.path, compile=False)
     except FILE_ERRORS as error:
         raise CheckpointError(
-            f"{path}: cannot be loaded: it is damaged, or no model of this package. Write or "
-            f"download it again. ({str(error).strip()[:300]})"
+            f"{origin.path}: cannot be loaded: it is damaged, or no model of this package. Write "
+            f"or download it again. ({str(error).strip()[:300]})"
         ) from error
-    of_run = path.name == MODEL_NAME and (path.parent / METRICS_NAME).is_file()
-    metadata = read_metadata(path) or ModelMetadata(())
-    return _opened(model, metadata, names, path, path.parent if of_run else None)
-
-
-def _of_checkpoint(path: Path, names: Names, num_heads: int | None) -> OpenedModel:
-    state = state_dict_of(read_torch_checkpoint(path), "auto", str(path))
-    model = model_of(state, str(path), num_heads).model
-    return _opened(model, _metadata_of(release_named(path.name)), names, path)
+    return _opened(model, origin, names)
 
 
 def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) -> OpenedModel:
     variant = variant_of(name)
     published = published_name(variant)
     check_weights(weights, published)
-    release: Release | None
+    own_size, file = (variant.image_size,) * 2, weights
     if weights == "imagenet":
-        release = imagenet_release(published or name, image_size or (variant.image_size,) * 2)
-    else:
-        release = release_named(Path(weights).name)
-    size = image_size or (release.image_size if release else variant.image_size,) * 2
-    metadata = _metadata_of(release)
-    names = names or metadata.class_names or _names_beside(Path(weights))
-    count = len(names or imagenet_labels())
+        file = imagenet_release(published or name, image_size or own_size).filename
+    origin = dataclasses.replace(origin_of(file), path=Path(weights))
+    size = image_size or ((origin.release.image_size,) * 2 if origin.release else own_size)
+    count = len(_class_names(origin, names) or imagenet_labels())
     model = classifier(variant, count, size, name)
     if load_weights(model, weights, variant, published).fresh:
         raise CheckpointError(
             f"{weights}: has no classifier for {count} classes. Give its class names as `labels`, "
             "a file with one per line."
         )
-    return _opened(model, metadata, names, Path(weights))
+    return _opened(model, origin, names)
 
 
-def _opened(
-    model: keras.Model, metadata: ModelMetadata, names: Names, path: Path, run: Path | None = None
-) -> OpenedModel:
-    """Finds the class names: as given, as the model has them, beside it, or ImageNet's."""
-    count = _class_count(model)
-    known = names or metadata.class_names or _names_beside(path)
+def _opened(model: keras.Model, origin: Origin, names: Names) -> OpenedModel:
+    count, known = _class_count(model), _class_names(origin, names)
     if not known and count == len(imagenet_labels()):
         known = tuple(name for _, name in imagenet_labels())
     if known:
-        check_names(known, count, path)
-    return OpenedModel(model, dataclasses.replace(metadata, class_names=known), run)
+        check_names(known, count, origin.path)
+    metadata = origin.metadata or ModelMetadata(())
+    return OpenedModel(model, dataclasses.replace(metadata, class_names=known), origin.run)
 
 
-def _names_beside(path: Path) -> Names:
-    """Reads the labels in a file's folder, if any; "imagenet" is no file."""
-    beside = path.with_name(LABELS_NAME)
-    return read_labels(str(beside)) if path.is_file() and beside.is_file() else ()
+def _class_names(origin: Origin, names: Names) -> Names:
+    """Returns the class names as given, as the file has them, or as a file beside it has them."""
+    if known := names or (origin.metadata.class_names if origin.metadata else ()):
+        return known
+    beside = origin.path.with_name(LABELS_NAME)
+    return read_labels(str(beside)) if origin.path.is_file() and beside.is_file() else ()
 
 
 def _class_count(model: keras.Model) -> int:
     return next((layer.units for layer in model.layers if layer.name == HEAD), 0)
-
-
-def _variant_name(path: Path, model: str | None) -> str:
-    if model is not None:
-        return model
-    if (release := release_named(path.name)) is None:
-        raise ValueError(
-            f"--model must name the variant whose weights are in {path}, such as t2t_vit_14. "
-            "Received: --model="
-        )
-    return release.variant
-
-
-def _metadata_of(release: Release | None) -> ModelMetadata:
-    """Returns what a release was evaluated with; the default where the weights are no release."""
-    if release is None:
-        return ModelMetadata(())
-    names = _LABELS_BY_TAG.get(release.tag, ())
-    return ModelMetadata(names, release.crop_pct, release.statistics)

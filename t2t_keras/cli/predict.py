@@ -1,6 +1,5 @@
 """The command `predict`: the most probable classes of images, as lines or as a CSV file."""
 
-import csv
 import dataclasses
 import logging
 import os
@@ -15,7 +14,7 @@ from absl import flags
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from t2t_keras.cli.flags import MODEL, pick
+from t2t_keras.cli.flags import MODEL, check_target, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import MODEL_NAME, OpenedModel, check_names, open_model, read_labels
 from t2t_keras.data.ops.color import normalize
@@ -23,7 +22,7 @@ from t2t_keras.data.sources.folder import SUFFIXES
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME
-from t2t_keras.files import atomic_path
+from t2t_keras.files import write_csv
 from t2t_keras.images import load_image, read_rgb
 from t2t_keras.models.structure import HEAD
 from t2t_keras.weights.formats import FILE_ERRORS
@@ -35,11 +34,16 @@ Prediction = tuple[str, list[tuple[str, float]]]  # a file; its classes and thei
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
-    """Any model: its class names, its preprocessing of a file, and the (N, C) probabilities."""
+    """Any model: its class names, its preprocessing of a file, and the (N, C) logits."""
 
     class_names: tuple[str, ...]
     read: Callable[[str], np.ndarray]
-    probabilities: Callable[[list[np.ndarray]], np.ndarray]
+    logits: Callable[[list[np.ndarray]], np.ndarray]
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Returns (N, C) probabilities, by a softmax whatever the model's own activation."""
+        logits = self.logits(images).astype("float32")
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
 
 def open_classifier(source: str, labels: str | None = None, **given: Any) -> Classifier:
@@ -68,14 +72,14 @@ def _of_model(opened: OpenedModel, source: str) -> Classifier:
         )
     head = keras.Model(model.input, model.get_layer(HEAD).output)
 
-    def probabilities(images: list[np.ndarray]) -> np.ndarray:
+    def logits(images: list[np.ndarray]) -> np.ndarray:
         pixels = normalize(np.stack(images), preprocessing.mean, preprocessing.std)
-        return _softmax(keras.ops.convert_to_numpy(head.predict_on_batch(pixels)))
+        return keras.ops.convert_to_numpy(head.predict_on_batch(pixels))
 
     def read(file: str) -> np.ndarray:
         return load_image(file, opened.image_size, preprocessing.crop_pct)
 
-    return Classifier(opened.class_names, read, probabilities)
+    return Classifier(opened.class_names, read, logits)
 
 
 def _of_saved_model(version: Path, labels: str | None) -> Classifier:
@@ -96,15 +100,11 @@ def _of_saved_model(version: Path, labels: str | None) -> Classifier:
     names = read_labels(labels or str(kept))
     check_names(names, classes, version)
 
-    def probabilities(images: list[np.ndarray]) -> np.ndarray:
+    def logits(images: list[np.ndarray]) -> np.ndarray:
         # One at a time: each has its own size.
-        return _softmax(np.concatenate([classify(image[None])["logits"] for image in images]))
+        return np.concatenate([classify(image[None])["logits"] for image in images])
 
-    return Classifier(names, read_rgb, probabilities)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype("float32")))
+    return Classifier(names, read_rgb, logits)
 
 
 def find_images(paths: list[str]) -> tuple[list[str], list[str]]:
@@ -158,21 +158,12 @@ def _predict(
             batch = []
 
 
-def _write(predictions: list[Prediction], path: Path) -> None:
-    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "rank", "class", "probability"])
-        for name, classes in predictions:
-            for rank, (label, probability) in enumerate(classes, 1):
-                writer.writerow([name, rank, label, f"{probability:.6f}"])
-
-
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
     """Classifies images; returns 1 where some were skipped."""
     model, *images = arguments
     output = values.output
-    writable = not output or Path(output).absolute().parent.is_dir() and not Path(output).is_dir()
-    check(writable, "output", output, "a file in an existing folder")
+    if output:
+        check_target("output", output, overwrite=True)
     files, skipped = find_images(images)
     total = len(files) + len(skipped)
     classifier = open_classifier(model, **pick(values, MODEL))
@@ -181,7 +172,12 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
             _log.error("skipped: %s", message)
         predictions = list(_predict(classifier, files, values.batch_size, values.top, skipped))
     if output:
-        _write(predictions, Path(output))
+        rows = [
+            [file, rank, label, f"{probability:.6f}"]
+            for file, classes in predictions
+            for rank, (label, probability) in enumerate(classes, 1)
+        ]
+        write_csv(Path(output), [["file", "rank", "class", "probability"], *rows])
         echo(f"wrote {output}: {len(predictions)} images")
     else:
         for file, classes in predictions:

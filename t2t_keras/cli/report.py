@@ -1,8 +1,7 @@
 """The results of a finished run: files for programs, plots and lines for people."""
 
-import csv
-import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,20 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from t2t_keras.cli.evaluate import accuracies
-from t2t_keras.cli.export import export_run
-from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME
+from t2t_keras.cli.models import METRICS_NAME, MODEL_NAME, OpenedModel
 from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.sources.source import Source
-from t2t_keras.export import load_saved_model
+from t2t_keras.errors import ExportError
+from t2t_keras.export import export_saved_model, load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME, next_version, write_labels
-from t2t_keras.files import atomic_path
+from t2t_keras.files import write_csv, write_json
 from t2t_keras.training import Scores, TrainConfig, TrainResult, settings_of
 from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME
 from t2t_keras.training.run_directory import TENSORBOARD_NAME
 from t2t_keras.visualize import plot_classes, plot_confusion, plot_curves, plot_mistakes
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.formats import ModelMetadata
+from t2t_keras.weights.formats import ModelMetadata, read_metadata
 
 PER_CLASS_NAME = "per_class.csv"
 PLOTS = ("curves.png", "confusion_matrix.png", "per_class.png", "mistakes.png")
@@ -46,12 +44,39 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
     newest = folder / str(next_version(folder) - 1)
     if _is_current(newest):
         return newest
-    return export_run(result.model, folder / MODEL_NAME, None)
+    return export_run(result.model, folder / MODEL_NAME)
 
 
 def _is_current(path: Path) -> bool:
     checkpoints = path.parent / CHECKPOINTS_NAME
     return path.exists() and path.stat().st_mtime_ns > checkpoints.stat().st_mtime_ns
+
+
+def export_run(model: keras.Model, path: Path) -> Path:
+    """Writes a run's model, and its `.keras` file at `path`, as a SavedModel beside that file.
+
+    On other backends a process with TensorFlow does it, from the file.
+    """
+    if keras.backend.backend() == "tensorflow":
+        metadata = read_metadata(path) or ModelMetadata(())
+        preprocessing = OpenedModel(model, metadata).preprocessing
+        return export_saved_model(model, metadata.class_names, path.parent, None, preprocessing)
+    command = ["-m", "t2t_keras", "export", os.fspath(path), f"--output={path.parent}"]
+    environment = {
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ExportError(f"{path}: cannot be exported as a SavedModel.\n{done.stderr}")
+    return Path(done.stdout.splitlines()[-1].removeprefix("wrote "))
 
 
 def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Path], None]]:
@@ -73,12 +98,12 @@ def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Pa
 
 
 def _write_table(scores: Scores, names: tuple[str, ...], path: Path) -> None:
-    columns = scores.per_class()
-    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["class", *columns])
-        for name, *row in zip(names, *columns.values(), strict=True):
-            writer.writerow([name, *(round(value, 6) for value in row)])
+    columns = _per_class(scores)
+    write_csv(path, [["class", *columns], *zip(names, *columns.values(), strict=True)])
+
+
+def _per_class(scores: Scores) -> dict[str, list]:
+    return {name: np.round(values, 6).tolist() for name, values in scores.per_class().items()}
 
 
 def _plot_mistakes(scores: Scores, source: Source, path: Path, title: str) -> None:
@@ -122,10 +147,7 @@ def write_metrics(config: TrainConfig, result: TrainResult, folder: Path, second
         "train_images": result.sources.training.num_train,
         "parameters": result.model.count_params(),
         "class_names": list(result.sources.training.class_names),
-        "per_class": {
-            name: [round(float(value), 6) for value in values]
-            for name, values in scores.per_class().items()
-        },
+        "per_class": _per_class(scores),
         "epochs": len(history["loss"]),
         "devices": result.replicas,
         "fit_seconds": round(result.fit_seconds, 1),
@@ -133,8 +155,7 @@ def write_metrics(config: TrainConfig, result: TrainResult, folder: Path, second
         "keras_version": keras.version(),
         "settings": settings_of(config),
     }
-    with atomic_path(folder / METRICS_NAME) as part:
-        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / METRICS_NAME, metrics)
 
 
 def classify_samples(version: Path, source: Source) -> list[str]:
@@ -158,7 +179,7 @@ def summary(
     lines = [
         "",
         f"{config.model} on {config.dataset}, {scores.images} test images: "
-        f"{accuracies(scores)}, after {seconds:.0f} s",
+        f"{scores}, after {seconds:.0f} s",
         f"Weights of epoch {result.best_epoch + 1}, the best on {result.sources.selected_on}.",
         "",
         "Test images, classified by the SavedModel:",

@@ -13,11 +13,9 @@ from pathlib import Path
 import keras
 from absl import flags
 
-from t2t_keras.cli import evaluate
-from t2t_keras.cli.evaluate import weights_file
 from t2t_keras.cli.flags import given_settings, verbosity
 from t2t_keras.cli.main import echo, program
-from t2t_keras.cli.models import METRICS_NAME
+from t2t_keras.cli.models import METRICS_NAME, weights_file
 from t2t_keras.cli.report import FILES, classify_samples, summary, write_files, write_metrics
 from t2t_keras.errors import ResumeError, RunInterrupted, check
 from t2t_keras.training import TrainConfig, make_config, settings_of, train
@@ -80,11 +78,7 @@ def _say_how_to_resume(folder: Path) -> Iterator[None]:
 
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Trains a model, resumes a run, or evaluates."""
-    if values.mode == "evaluate":
-        expected = "left out with `mode=evaluate`, which uses one process with all its devices"
-        check(values.coordinator is None, "coordinator", values.coordinator, expected)
-        return evaluate.run(values, arguments)
+    """Trains a model, or resumes a run."""
     started = time.monotonic()
     given = given_settings(values)
     given["weights"] = weights_file(given["weights"])

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from t2t_keras.cli.convert import check_target
-from t2t_keras.cli.flags import MODEL, pick
+from t2t_keras.cli.flags import MODEL, check_target, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import OpenedModel, open_model
 from t2t_keras.data.ops.color import normalize
@@ -130,7 +129,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     source, file = arguments
     output = values.output
     check(bool(output) and output.endswith(".png"), "output", output, "a file that ends in .png")
-    check_target(output, values.overwrite, "output")
+    check_target("output", output, values.overwrite)
     variant = {"model": values.model, "weights": values.weights}
     opened = open_model(source, **variant, **pick(values, MODEL))
     preprocessing = opened.preprocessing

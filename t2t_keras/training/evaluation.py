@@ -46,6 +46,11 @@ class Scores:
     confusion: np.ndarray
     mistakes: tuple[Mistake, ...] = ()
 
+    def __str__(self) -> str:
+        """Top-1, and top-5 where there are more than five classes."""
+        top1 = f"top-1 {self.accuracy:.2%}"
+        return f"{top1}, top-5 {self.top5_accuracy:.2%}" if len(self.confusion) > 5 else top1
+
     @property
     def images(self) -> int:
         """Number of images."""

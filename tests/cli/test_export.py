@@ -2,20 +2,16 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 
 from t2t_keras import create_model
 from t2t_keras.cli import export, models
-from t2t_keras.cli.export import export_run
 from t2t_keras.cli.main import main
 from t2t_keras.cli.models import OpenedModel, open_model
-from t2t_keras.errors import ExportError
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
@@ -44,7 +40,7 @@ def test_a_keras_file_of_unknown_classes_needs_labels(tmp_path, capsys):
     path = tmp_path / "plain.keras"
     write_model(tiny_model(classes=3), path)
     assert main(line("export", path)) == 1
-    assert "--labels must name the 3 classes" in capsys.readouterr().err
+    assert "--labels must be the names of the 3 classes" in capsys.readouterr().err
     (tmp_path / "labels.txt").write_text("a\nb\nc\n")
     opened = open_model(str(path), labels=str(tmp_path / "labels.txt"))
     assert opened.class_names == ("a", "b", "c")
@@ -92,37 +88,3 @@ def test_flags_change_what_is_known_of_a_checkpoint(tmp_path, monkeypatch, capsy
     (((*_, folder, version, preprocessing), named),) = exported
     assert (preprocessing.mean, preprocessing.std) == (CIFAR_MEAN, CIFAR_STD)
     assert (folder, version, named) == (tmp_path, 4, {"top": 3, "warm_up_batches": (1, 2)})
-
-
-def test_on_another_backend_a_process_with_tensorflow_exports_the_run(
-    finished, tmp_path, monkeypatch, capsys
-):
-    """The class names, of any number and length, come to it in the model's file."""
-    exported = []
-
-    def export_saved_model(model, names, folder, version, preprocessing, top):
-        exported.append((list(names), folder, version, preprocessing.crop_pct))
-        return tmp_path / "7"
-
-    def as_a_process(arguments, env, **_):
-        start, command = arguments[1:3], arguments[3:]
-        assert start == ["-m", "t2t_keras"] and env["KERAS_BACKEND"] == "tensorflow"
-        monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
-        code = main(command)
-        return subprocess.CompletedProcess(
-            arguments, code, f"a greeting\n{capsys.readouterr().out}"
-        )
-
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    monkeypatch.setattr(export, "export_saved_model", export_saved_model)
-    monkeypatch.setattr(subprocess, "run", as_a_process)
-    assert export_run(None, finished.folder / "model.keras", 7) == tmp_path / "7"
-    assert exported == [(NAMES, finished.folder, 7, 0.8)]
-
-
-def test_a_failed_export_by_another_process_is_reported(monkeypatch):
-    failed = subprocess.CompletedProcess([], 1, "", "ExportError: 3: exists already")
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(ExportError, match="model.keras: cannot be exported.*\n.*exists already"):
-        export_run(None, Path("model.keras"), 3)

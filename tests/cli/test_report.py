@@ -1,13 +1,18 @@
 import dataclasses
 import os
+import subprocess
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from t2t_keras.cli import report
+from t2t_keras.cli import export, report
+from t2t_keras.cli.main import main
+from t2t_keras.cli.report import export_run
 from t2t_keras.data.sources.source import open_source
+from t2t_keras.errors import ExportError
 from t2t_keras.files import atomic_path, remove_all_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
 from t2t_keras.training.evaluation import Mistake
@@ -71,7 +76,7 @@ def fake_writers(monkeypatch):
                 os._exit(9)
             part.write_text(path.name)
 
-    def export(model, path, version):
+    def export(model, path):
         write(path.parent / "1")
 
     for name in ("write_model", "write_labels", "_write_table", *PLOTS):
@@ -129,3 +134,37 @@ def test_each_plot_gets_its_part_of_the_result(source, result, drawn, tmp_path):
     perfect = dataclasses.replace(SCORES, mistakes=())
     draw(source, dataclasses.replace(result, scores=perfect), tmp_path)
     assert drawn["plot_mistakes"][:2] == ([], [])
+
+
+def test_on_another_backend_a_process_with_tensorflow_exports_the_run(
+    finished, tmp_path, monkeypatch, capsys
+):
+    """The class names, of any number and length, come to it in the model's file."""
+    exported = []
+
+    def export_saved_model(model, names, folder, version, preprocessing, top):
+        exported.append((list(names), folder, version, preprocessing.crop_pct))
+        return tmp_path / "7"
+
+    def as_a_process(arguments, env, **_):
+        start, command = arguments[1:3], arguments[3:]
+        assert start == ["-m", "t2t_keras"] and env["KERAS_BACKEND"] == "tensorflow"
+        monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+        code = main(command)
+        return subprocess.CompletedProcess(
+            arguments, code, f"a greeting\n{capsys.readouterr().out}"
+        )
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(export, "export_saved_model", export_saved_model)
+    monkeypatch.setattr(subprocess, "run", as_a_process)
+    assert export_run(None, finished.folder / "model.keras") == tmp_path / "7"
+    assert exported == [(["ash", "elm", "oak"], finished.folder, None, 0.8)]
+
+
+def test_a_failed_export_by_another_process_is_reported(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "ExportError: 3: exists already")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(ExportError, match="model.keras: cannot be exported.*\n.*exists already"):
+        export_run(None, Path("model.keras"))
