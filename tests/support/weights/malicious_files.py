@@ -1,5 +1,6 @@
 """Files whose outer structure is wrong, damaged, or that of something else."""
 
+import dataclasses
 import gzip
 import io
 import pickle
@@ -7,13 +8,11 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
 
 import numpy as np
 
 from tests.conftest import DATA
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.torch_writer import Vectors
 
 ZIP_GOLDEN = DATA / "tiny_transformer_half.pth.tar"
 LEGACY_GOLDEN = DATA / "tiny_performer_legacy.pth.tar"
@@ -68,31 +67,25 @@ ADDED_RECORDS = {
 }
 
 
-def _prefixed(prefix: str, cases: Mapping[str, bytes]) -> Vectors:
-    return ((f"{prefix}-{name}", data) for name, data in cases.items())
-
-
 def _entries() -> list[torch.Entry]:
     return torch.zip_entries(_GOOD, {"0": _DATA})
 
 
-def broken_zips() -> Vectors:
+def broken_zips() -> dict[str, bytes]:
     """Archives that are not plainly what torch writes."""
+    archives = {}
     for name, (index, fields) in CHANGED_RECORDS.items():
-        entries = _entries()
-        for field, value in fields.items():
-            setattr(entries[index], field, value)
-        yield f"zip-{name}", torch.zip_archive(entries)
-    for name, (record, data) in ADDED_RECORDS.items():
-        yield f"zip-{name}", torch.zip_archive([*_entries(), torch.Entry(record, data)])
+        archives[name] = _entries()
+        archives[name][index] = dataclasses.replace(archives[name][index], **fields)
+    for name, record in ADDED_RECORDS.items():
+        archives[name] = [*_entries(), torch.Entry(*record)]
     for name, index in (("pickle", _PICKLE), ("storage", _STORAGE), ("version", _VERSION)):
-        entries = _entries()
-        del entries[index]
-        yield f"zip-no-{name}", torch.zip_archive(entries)
+        archives[f"no-{name}"] = _entries()
+        del archives[f"no-{name}"][index]
+    cases = {name: torch.zip_archive(entries) for name, entries in archives.items()}
     for count in (0, 3, 5, 65_535):
-        yield f"zip-count-{count}", torch.zip_archive(_entries(), count=count)
-    yield "zip-record-in-record", _nested_records()
-    yield from _odd_archives()
+        cases[f"count-{count}"] = torch.zip_archive(_entries(), count=count)
+    return {**cases, "record-in-record": _nested_records(), **_odd_archives()}
 
 
 def _nested_records() -> bytes:
@@ -109,7 +102,7 @@ def _nested_records() -> bytes:
     return torch.zip_archive(entries)
 
 
-def _odd_archives() -> Vectors:
+def _odd_archives() -> dict[str, bytes]:
     whole = torch.zip_archive(_entries())
     many = [torch.Entry(f"archive/data/{key}", b"") for key in range(1, 20_001)]
     deflated = io.BytesIO()
@@ -117,7 +110,7 @@ def _odd_archives() -> Vectors:
         archive.writestr("archive/data.pkl", _GOOD)
         archive.writestr("archive/data/0", bytes(1_000_000))
         archive.writestr("archive/version", "3")
-    cases = {
+    return {
         "deflated": deflated.getvalue(),
         "records-20001": torch.zip_archive(_entries() + many),
         "no-records": torch.zip_archive([]),
@@ -132,10 +125,9 @@ def _odd_archives() -> Vectors:
         "keras": torch.zip_archive([torch.Entry("config.json", b"{}")]),
         "npz": torch.zip_archive([torch.Entry("a.npy", b"\x93NUMPY")]),
     }
-    yield from _prefixed("zip", cases)
 
 
-def broken_streams() -> Vectors:
+def broken_streams() -> dict[str, bytes]:
     """Old streams whose parts do not fit each other."""
     source = torch.storage("0", 4, legacy=True)
     good = torch.whole(torch.mapping({"a": torch.tensor(source, [4], [1])}))
@@ -145,7 +137,7 @@ def broken_streams() -> Vectors:
     keys = torch.whole(b"](" + torch.text("0") + b"e")
     sized = struct.pack("<q", 4) + raw
     front = whole[: -len(keys) - len(sized)]
-    cases = {
+    return {
         "count-larger": torch.legacy_checkpoint(good, {"0": (5, raw)}),
         "count-negative": torch.legacy_checkpoint(good, {"0": (-1, raw)}),
         "count-huge": torch.legacy_checkpoint(good, {"0": (2**62, raw)}),
@@ -169,16 +161,15 @@ def broken_streams() -> Vectors:
         "plain-pickle": pickle.dumps({"a": 1}, 2),
         "payload-as-magic": torch.whole(torch.call(torch.named("os", "getcwd"))) + whole[head:],
     }
-    yield from _prefixed("legacy", cases)
 
 
-def other_files() -> Vectors:
+def other_files() -> dict[str, bytes]:
     """What ends up under a checkpoint's name."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name in ("sys_info", "pickle", "tensors", "storages"):
             archive.addfile(tarfile.TarInfo(name))
-    cases = {
+    return {
         "empty": b"",
         "one-byte": b"\x80",
         "one-letter": b"P",
@@ -205,15 +196,15 @@ def other_files() -> Vectors:
         "number-as-text": b"L119547037146038801333356L\n.",
         "python": b"cos\nsystem\n(S'true'\ntR.",
     }
-    yield from _prefixed("other", cases)
 
 
-def damaged_goldens() -> Vectors:
+def damaged_goldens() -> dict[str, bytes]:
     """Real files cut off anywhere, and a zip file with one bit flipped, in each record in turn."""
+    cases = {}
     for path in (ZIP_GOLDEN, LEGACY_GOLDEN):
         data = path.read_bytes()
         for end in np.linspace(1, len(data) - 1, TRUNCATIONS).astype(int):
-            yield f"cut-{path.stem}-{end}", data[:end]
+            cases[f"cut-{path.stem}-{end}"] = data[:end]
     data = ZIP_GOLDEN.read_bytes()
     with zipfile.ZipFile(ZIP_GOLDEN) as archive:
         infos = [info for info in archive.infolist() if info.file_size]
@@ -222,4 +213,5 @@ def damaged_goldens() -> Vectors:
         at = info.header_offset + 30 + name + extra + info.file_size // 2
         flipped = bytearray(data)
         flipped[at] ^= 1 << (at % 8)
-        yield f"flip-{info.filename.replace('/', '-')}", bytes(flipped)
+        cases[f"flip-{info.filename.replace('/', '-')}"] = bytes(flipped)
+    return cases

@@ -3,11 +3,10 @@
 import os
 import pickle
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.weights import torch_writer as torch
-from tests.support.weights.torch_writer import Vectors, in_both_formats
+from tests.support.weights.torch_writer import Vectors
 
 PROTOCOLS = range(6)
 FOREIGN_GLOBALS = tuple(
@@ -34,7 +33,7 @@ def foreign_calls(canary: Path) -> Vectors:
         for protocol in PROTOCOLS:
             function = torch.named(module, name, protocol)
             pickled = torch.whole(torch.call(function, argument), protocol)
-            yield from in_both_formats(f"reduce-{module}.{ascii(name)}-p{protocol}", pickled)
+            yield f"reduce-{module}.{ascii(name)}-p{protocol}", pickled
     for protocol in PROTOCOLS:
         system = torch.named("os", "system", protocol)
         spellings = {
@@ -48,9 +47,8 @@ def foreign_calls(canary: Path) -> Vectors:
             "key": b"}" + torch.call(system, argument) + b"Ns",
         }
         for name, body in spellings.items():
-            yield from in_both_formats(f"{name}-p{protocol}", torch.whole(body, protocol))
-        real = pickle.dumps({"state_dict": _Payload(canary)}, protocol)
-        yield from in_both_formats(f"real-p{protocol}", real)
+            yield f"{name}-p{protocol}", torch.whole(body, protocol)
+        yield f"real-p{protocol}", pickle.dumps({"state_dict": _Payload(canary)}, protocol)
 
 
 class _Payload:
@@ -78,12 +76,7 @@ _PLAIN = [torch.number(0), torch.numbers([4]), torch.numbers([1]), b"\x89"]
 _FLOAT64 = torch.call(_DTYPE, torch.text("f8"), b"\x89", b"\x88")
 
 
-def _in_both_formats(prefix: str, bodies: Mapping[str, bytes]) -> Vectors:
-    for name, body in bodies.items():
-        yield from in_both_formats(f"{prefix}-{name}", torch.whole(body))
-
-
-MISUSES = {
+MISUSES = {  # allowed names, called or filled as torch never does
     "ordered-dict-of-list": torch.call(_ORDERED, b"]"),
     "ordered-dict-new": _ORDERED + b")\x81",
     "ordered-dict-with-state": torch.call(_ORDERED) + b"]b",
@@ -137,13 +130,7 @@ MISUSES = {
     "key-twice": b"}(" + 2 * (torch.text("a") + b"N") + b"u",
 }
 
-
-def misused_names() -> Vectors:
-    """Allowed names, called or filled as torch never does."""
-    yield from _in_both_formats("misuse", MISUSES)
-
-
-STRANGE_OPCODES = {
+STRANGE_OPCODES = {  # that torch.save never writes, and pickles that break their own rules
     "ext1": b"\x82\x01",
     "ext2": b"\x83\x01\x00",
     "ext4": b"\x84\x01\x00\x00\x00",
@@ -193,14 +180,6 @@ STRANGE_OPCODES = {
 }
 
 
-def strange_opcodes() -> Vectors:
-    """Opcodes that torch.save never writes, and pickles that break their own rules."""
-    yield from _in_both_formats("opcode", STRANGE_OPCODES)
-    yield from in_both_formats("opcode-no-stop", torch.whole(b"N")[:-1])
-    yield from in_both_formats("opcode-after-stop", torch.whole(b"N") + b"cos\nsystem\n.")
-    yield from in_both_formats("opcode-empty", b"")
-
-
 _DOUBLING = b"Nq\x00" + b"".join(
     b"h%ch%c\x86q%c" % (index, index, index + 1) for index in range(60)
 )
@@ -218,7 +197,7 @@ _LONG_TEXT = torch.group(torch.text("a" * 50_000), torch.text("latin1"))
 _MANY_NAMES = torch.mapping({str(index): b"N" for index in range(2_000)})
 _SCALAR_VIEW = torch.group(_STORE, torch.number(0), b")", b")", b"\x89", b"N")
 _LARGE_VIEW = [_STORE, torch.number(0), torch.numbers([1 << 18]), torch.numbers([0]), b"\x89N"]
-BOMBS = {
+BOMBS = {  # small pickles that would take much memory, time or stack
     "encode-again": _again(9_000, _ENCODE, _LONG_TEXT),
     "size-again": _again(7_000, _SIZE, b"(" + 30_000 * b"K\x01" + b"t\x85"),
     "namespace-again": _again(10_000, _NAMESPACE, _MANY_NAMES, b"h\x01)\x81h\x02b"),
@@ -253,48 +232,41 @@ BOMBS = {
     "many-large-views": _again(100, _REBUILD, torch.group(*_LARGE_VIEW)),
 }
 
+_HUGE = 2**60
+BAD_MEASURES = {  # shape, strides and offset of a tensor in a storage of four elements
+    "offset-negative": ([2], [1], -1),
+    "offset-outside": ([2], [1], 3),
+    "offset-huge": ([2], [1], 2**70),
+    "stride-negative": ([2], [-1], 3),
+    "stride-huge": ([2], [_HUGE], 0),
+    "shape-negative": ([-2], [1], 0),
+    "shape-outside": ([5], [1], 0),
+    "shape-huge": ([_HUGE], [1], 0),
+    "shape-beyond-int64": ([2**64], [1], 0),
+    "shape-product": ([2**20, 2**20, 2**20], [1, 1, 1], 0),
+    "zero-strides": ([_HUGE], [0], 0),
+    "zero-strides-product": ([2**30, 2**30], [0, 0], 0),
+    "zero-strides-large": ([2**24], [0], 0),
+    "empty-huge": ([0, 2**39, 2**39], [1, 1, 1], 0),
+    "empty-offset": ([0], [1], 5),
+    "ranks-differ": ([2, 2], [1], 0),
+    "rank-33": ([1] * 33, [1] * 33, 0),
+    "rank-10000": ([1] * 10_000, [1] * 10_000, 0),
+}
+ODD_MEASURES = {  # the opcodes of an offset, a shape and strides
+    "offset-true": [b"\x88", torch.numbers([1]), torch.numbers([1])],
+    "offset-float": [b"G" + bytes(8), torch.numbers([1]), torch.numbers([1])],
+    "shape-list": [torch.number(0), b"]", b")"],
+    "shape-true": [torch.number(0), torch.group(b"\x88"), torch.numbers([1])],
+    "strides-none": [torch.number(0), torch.numbers([1]), b"N"],
+}
+BAD_TENSORS = {name: torch.tensor(_STORE, *measures) for name, measures in BAD_MEASURES.items()}
+for _name, _measures in ODD_MEASURES.items():
+    BAD_TENSORS[_name] = torch.call(_REBUILD, _STORE, *_measures, b"\x89", _HOOKS)
 
-def bombs() -> Vectors:
-    """Small pickles that would take much memory, time or stack."""
-    yield from _in_both_formats("bomb", BOMBS)
 
-
-def bad_tensors() -> Vectors:
-    """Tensors and storages whose measures do not fit."""
-    huge = 2**60
-    cases = {
-        "offset-negative": ([2], [1], -1),
-        "offset-outside": ([2], [1], 3),
-        "offset-huge": ([2], [1], 2**70),
-        "stride-negative": ([2], [-1], 3),
-        "stride-huge": ([2], [huge], 0),
-        "shape-negative": ([-2], [1], 0),
-        "shape-outside": ([5], [1], 0),
-        "shape-huge": ([huge], [1], 0),
-        "shape-beyond-int64": ([2**64], [1], 0),
-        "shape-product": ([2**20, 2**20, 2**20], [1, 1, 1], 0),
-        "zero-strides": ([huge], [0], 0),
-        "zero-strides-product": ([2**30, 2**30], [0, 0], 0),
-        "zero-strides-large": ([2**24], [0], 0),
-        "empty-huge": ([0, 2**39, 2**39], [1, 1, 1], 0),
-        "empty-offset": ([0], [1], 5),
-        "ranks-differ": ([2, 2], [1], 0),
-        "rank-33": ([1] * 33, [1] * 33, 0),
-        "rank-10000": ([1] * 10_000, [1] * 10_000, 0),
-    }
-    bodies = {name: torch.tensor(_STORE, *measures) for name, measures in cases.items()}
-    yield from _in_both_formats("tensor", bodies)
-    odd = {
-        "offset-true": [b"\x88", torch.numbers([1]), torch.numbers([1])],
-        "offset-float": [b"G" + bytes(8), torch.numbers([1]), torch.numbers([1])],
-        "shape-list": [torch.number(0), b"]", b")"],
-        "shape-true": [torch.number(0), torch.group(b"\x88"), torch.numbers([1])],
-        "strides-none": [torch.number(0), torch.numbers([1]), b"N"],
-    }
-    ends = (b"\x89", _HOOKS)
-    bodies = {name: torch.call(_REBUILD, _STORE, *middle, *ends) for name, middle in odd.items()}
-    yield from _in_both_formats("tensor", bodies)
-    yield from _bad_storages()
+def _one(key: str, numel: int, kind: str = "FloatStorage") -> bytes:
+    return torch.tensor(torch.storage(key, numel, kind), [1], [1])
 
 
 def _persistent(kind: bytes, *more: bytes) -> bytes:
@@ -303,39 +275,40 @@ def _persistent(kind: bytes, *more: bytes) -> bytes:
     return torch.group(*fields, *more) + b"Q"
 
 
-def _bad_storages() -> Vectors:
-    def one(key: str, numel: int, kind: str = "FloatStorage") -> bytes:
-        return torch.tensor(torch.storage(key, numel, kind), [1], [1])
+_VIEW = torch.group(torch.text("1"), torch.number(0), torch.number(4))
+BAD_STORAGES = {
+    "longer": _one("0", 5),
+    "shorter": _one("0", 3),
+    "negative": _one("0", -1),
+    "huge": _one("0", 2**62),
+    "beyond-int64": _one("0", 2**64),
+    "other-type": _one("0", 4, "DoubleStorage"),
+    "half": _one("0", 4, "HalfStorage"),
+    "missing": _one("1", 4),
+    "path": _one("../../etc/passwd", 4),
+    "path-of-pickle": _one("../data.pkl", 4),
+    "not-ascii-digits": _one("\u0660", 4),
+    "long-key": _one("0" * 30, 4),
+    "two-sizes": torch.group(_one("0", 4), _one("0", 3)),
+    "two-types": torch.group(_one("0", 4), _one("0", 4, "IntStorage")),
+    "untyped": torch.group(torch.text("storage"), torch.named("torch", "UntypedStorage")),
+    "kind-text": _persistent(torch.text("FloatStorage")),
+    "view": _persistent(torch.named("torch", "FloatStorage"), _VIEW),
+    "many": torch.group(*(torch.storage(str(key), 0) + b"\x85" for key in range(20_500))),
+}
+for _name in ("CharStorage", "ComplexFloatStorage", "QInt8Storage", "QUInt8Storage"):
+    BAD_STORAGES[f"type-{_name}"] = _one("0", 4, _name)
+for _name in ("sparse_tensor", "qtensor", "tensor_v3", "nested_tensor", "tensor"):
+    BAD_STORAGES[f"rebuild-{_name}"] = torch.call(torch.named("torch._utils", f"_rebuild_{_name}"))
 
-    bodies = {
-        "longer": one("0", 5),
-        "shorter": one("0", 3),
-        "negative": one("0", -1),
-        "huge": one("0", 2**62),
-        "beyond-int64": one("0", 2**64),
-        "other-type": one("0", 4, "DoubleStorage"),
-        "half": one("0", 4, "HalfStorage"),
-        "missing": one("1", 4),
-        "path": one("../../etc/passwd", 4),
-        "path-of-pickle": one("../data.pkl", 4),
-        "not-ascii-digits": one("\u0660", 4),
-        "long-key": one("0" * 30, 4),
-        "two-sizes": torch.group(one("0", 4), one("0", 3)),
-        "two-types": torch.group(one("0", 4), one("0", 4, "IntStorage")),
-        **{
-            f"type-{kind}": one("0", 4, kind)
-            for kind in ("CharStorage", "ComplexFloatStorage", "QInt8Storage", "QUInt8Storage")
-        },
-        **{
-            f"rebuild-{name}": torch.call(torch.named("torch._utils", f"_rebuild_{name}"))
-            for name in ("sparse_tensor", "qtensor", "tensor_v3", "nested_tensor", "tensor")
-        },
-        "untyped": torch.group(torch.text("storage"), torch.named("torch", "UntypedStorage")),
-        "kind-text": _persistent(torch.text("FloatStorage")),
-        "view": _persistent(
-            torch.named("torch", "FloatStorage"),
-            torch.group(torch.text("1"), torch.number(0), torch.number(4)),
-        ),
-        "many": torch.group(*(torch.storage(str(key), 0) + b"\x85" for key in range(20_500))),
-    }
-    yield from _in_both_formats("storage", bodies)
+
+def pickles(canary: Path) -> Vectors:
+    """Every malicious pickle; a payload that ran would leave the file `canary`."""
+    yield from foreign_calls(canary)
+    tables = {"misuse": MISUSES, "opcode": STRANGE_OPCODES, "bomb": BOMBS}
+    for kind, bodies in {**tables, "tensor": BAD_TENSORS, "storage": BAD_STORAGES}.items():
+        for name, body in bodies.items():
+            yield f"{kind}-{name}", torch.whole(body)
+    yield "opcode-no-stop", torch.whole(b"N")[:-1]
+    yield "opcode-after-stop", torch.whole(b"N") + b"cos\nsystem\n."
+    yield "opcode-empty", b""

@@ -16,10 +16,10 @@ _NOBODY = 65534
 pool = functools.partial(concurrent.futures.ProcessPoolExecutor, mp_context=_CONTEXT)
 
 
-def run_alone(function: Callable, *args):
+def run_alone(function: Callable, *args, seconds: float = 60):
     """Returns or raises what `function(*args)` does in a process of its own."""
     with pool(1) as executor:
-        return executor.submit(function, *args).result(60)
+        return executor.submit(function, *args).result(seconds)
 
 
 def kill_after(seconds: float, begun: Path, function: Callable, *args) -> bool:

@@ -1,11 +1,5 @@
-"""Run as a program with two files: reads the paths in the first, a JSON list, and reports.
+"""Reads files one after the other in a process that watches itself, and reports on each."""
 
-The second becomes a JSON list: each path, error (its type), message, seconds of processor time,
-events that Python's audit hooks saw besides the opening of the path, and peak_bytes (measured in a
-second reading, as measuring is slow).
-"""
-
-import json
 import resource
 import sys
 import time
@@ -18,8 +12,12 @@ MEMORY_TO_SPARE = 2 << 30
 HARMLESS_EVENT = "builtins.id"
 
 
-def main(paths_file: str, report_file: str) -> None:
-    paths = json.loads(Path(paths_file).read_text(encoding="utf-8"))
+def read_all(paths: list[str]) -> list[dict]:
+    """For each path, its error's type and message, and what reading it took and did.
+
+    `events` are those of Python's audit hooks, without the opening of the path. `peak_bytes` is
+    measured in a second reading: measuring is slow.
+    """
     events: list[str] = []
     watched: list[str] = []
 
@@ -38,24 +36,21 @@ def main(paths_file: str, report_file: str) -> None:
         events.clear()
         start = time.process_time()
         watched.append(path)
-        error, message = _read(path)
+        answer = _answer(path)
         watched.clear()
-        entry = {"path": path, "error": error, "message": message, "events": list(events)}
-        entry["seconds"] = time.process_time() - start
+        seconds = time.process_time() - start
         tracemalloc.start()
-        _read(path)
-        report.append({**entry, "peak_bytes": tracemalloc.get_traced_memory()[1]})
+        _answer(path)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    Path(report_file).write_text(json.dumps(report), encoding="utf-8")
+        took = {"seconds": seconds, "peak_bytes": peak_bytes, "events": list(events)}
+        report.append({"path": path, **answer, **took})
+    return report
 
 
-def _read(path: str) -> tuple[str | None, str]:
+def _answer(path: str) -> dict[str, str]:
     try:
         torch_reader.read_torch_checkpoint(path)
     except BaseException as error:  # noqa: BLE001 - whatever comes out is what the test judges
-        return type(error).__name__, str(error)
-    return None, ""
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"error": "none", "message": ""}

@@ -159,13 +159,11 @@ def checkpoint(arrays: Mapping[str, np.ndarray], legacy: bool = False) -> bytes:
 Vectors = Iterator[tuple[str, bytes]]
 
 
-def in_both_formats(name: str, pickled: bytes) -> Vectors:
-    """The pickle as a zip file and as a stream, but one alone of what takes long to read.
+def in_both_formats(pickled: bytes) -> dict[str, bytes]:
+    """The pickle as "zip" and as "legacy" file, but one alone of what takes long to read.
 
     There is the storage "0" if the pickle asks for it.
     """
-    keys = ["0"] if text("storage") in pickled else []
-    storages = dict.fromkeys(keys, np.arange(4, dtype=np.float32))
-    kinds = ("zip", "legacy")
-    for kind in kinds if len(pickled) < 100_000 else [kinds[len(pickled) % 2]]:
-        yield f"{name}-{kind}", container(pickled, storages, legacy=kind == "legacy")
+    storages = {"0": np.arange(4, dtype=np.float32)} if text("storage") in pickled else {}
+    kinds = ["zip", "legacy"] if len(pickled) < 100_000 else [("zip", "legacy")[len(pickled) % 2]]
+    return {kind: container(pickled, storages, kind == "legacy") for kind in kinds}

@@ -241,11 +241,10 @@ DEFECTS = {
 
 
 def test_damaged_and_other_files_have_a_defect_that_is_named(tmp_path):
-    cases = [*damaged_goldens(), *other_files(), ("other-start", b"PK\x03\x04")]
-    for name, data in cases:
-        kind, _, rest = name.partition("-")
-        expected = "damaged" if kind == "flip" else DEFECTS.get(rest, "")
+    cases = {**damaged_goldens(), **other_files(), "start": b"PK\x03\x04"}
+    for name, data in cases.items():
+        expected = "damaged" if name.startswith("flip-") else DEFECTS.get(name, "")
         defect = checkpoint_defect(write(tmp_path / "file", data))
         assert defect and expected in defect, name
-    assert sum(name.startswith("flip-") for name, _ in cases) == 69
+    assert sum(name.startswith("flip-") for name in cases) == 69
     assert "a directory" in checkpoint_defect(tmp_path)

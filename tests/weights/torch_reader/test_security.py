@@ -1,18 +1,19 @@
 """Every malicious or damaged file is refused: at once, in little memory, and without any effect."""
 
-import json
-import subprocess
-import sys
+import os
+import socket
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from t2t_keras.weights.torch_reader import read_torch_checkpoint
-from tests.support.weights import malicious
-from tests.support.weights.malicious_pickles import FOREIGN_GLOBALS, PROTOCOLS
+from tests.support.weights import malicious_files as files
+from tests.support.weights import torch_writer as torch
+from tests.support.weights.malicious_pickles import FOREIGN_GLOBALS, PROTOCOLS, pickles
+from tests.support.weights.processes import run_alone
+from tests.support.weights.refuse_all import read_all
 
-ROOT = Path(__file__).parents[3]
 FEWEST_FILES = 1_100
 MOST_SECONDS = 2.0
 MOST_BYTES = 64 << 20
@@ -31,6 +32,36 @@ FIXES = (
 )
 
 
+def vectors(canary: Path) -> torch.Vectors:
+    """A name and bytes of each file; a payload that ran would leave the file `canary`."""
+    for name, pickled in pickles(canary):
+        for kind, data in torch.in_both_formats(pickled).items():
+            yield f"{name}-{kind}", data
+    for kind, cases in (
+        ("zip", files.broken_zips()),
+        ("legacy", files.broken_streams()),
+        ("other", files.other_files()),
+        ("golden", files.damaged_goldens()),
+    ):
+        for name, data in cases.items():
+            yield f"{kind}-{name}", data
+
+
+def special_paths(folder: Path) -> list[Path]:
+    """Paths that are no regular file: made in `folder`, which must be short for the socket."""
+    os.mkfifo(folder / "pipe.pth")
+    for name, target in (("loop", "loop.pth"), ("dangling", "nothing"), ("linked", "pipe.pth")):
+        (folder / f"{name}.pth").symlink_to(folder / target)
+    (folder / "folder.pth").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s.pth"))
+    with (folder / "sparse-8-GiB.pth").open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(2**33)
+    devices = [Path("/dev", name) for name in ("zero", "null", "tty")]
+    return [*folder.iterdir(), folder / "missing.pth", *devices]
+
+
 @pytest.fixture(scope="module")
 def short_folder():
     """A folder whose path is short enough for a socket's name, also where temp folders are deep."""
@@ -44,16 +75,12 @@ def report(tmp_path_factory, short_folder):
     folder = tmp_path_factory.mktemp("malicious")
     canary = folder / "canary"
     paths = []
-    for index, (name, data) in enumerate(malicious.vectors(canary)):
+    for index, (name, data) in enumerate(vectors(canary)):
         paths.append(folder / f"{index:04d}-{name.replace('/', '-')[:80]}.pth")
         paths[-1].write_bytes(data)
-    paths += malicious.special_paths(short_folder)
-    listing, result = folder / "paths.json", folder / "report.json"
-    listing.write_text(json.dumps([str(path) for path in paths]))
-    command = [sys.executable, "-m", "tests.support.weights.refuse_all", str(listing), str(result)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    paths += special_paths(short_folder)
+    entries = run_alone(read_all, [str(path) for path in paths], seconds=300)
     assert not canary.exists(), "a payload ran"
-    entries = json.loads(result.read_text())
     assert [entry["path"] for entry in entries] == [str(path) for path in paths]
     return entries
 
@@ -63,11 +90,13 @@ def offenders(report, is_good):
     return [(Path(entry["path"]).name, entry["error"], entry["message"][:300]) for entry in bad]
 
 
-def test_controls_load(tmp_path):
-    for name, data in malicious.controls():
-        path = tmp_path / name
-        path.write_bytes(data)
-        assert read_torch_checkpoint(path) is not None
+def test_files_built_by_the_same_means_load(tmp_path):
+    one = torch.tensor(torch.storage("0", 4), [4], [1])
+    pickled = [torch.whole(one, protocol) for protocol in PROTOCOLS]
+    for control in (*pickled, torch.whole(torch.mapping({"a": b"N"}))):
+        for kind, data in torch.in_both_formats(control).items():
+            (tmp_path / kind).write_bytes(data)
+            assert read_torch_checkpoint(tmp_path / kind) is not None
 
 
 def test_every_file_is_refused_quickly_and_without_any_effect(report):
