@@ -1,10 +1,10 @@
 from .inspection import (
     CheckedSplits as CheckedSplits,
     check_images as check_images,
+    image_errors as image_errors,
 )
 from .pipeline import (
     eval_dataset as eval_dataset,
-    image_errors as image_errors,
     steps_per_epoch as steps_per_epoch,
     train_dataset as train_dataset,
 )

@@ -1,6 +1,7 @@
 """Finds the images that cannot be used: a run stops there, or leaves out exactly these."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -8,7 +9,7 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import tensorflow as tf
 from t2t_keras.data.ops.decode import decode_image
 from t2t_keras.data.ops.graph import drop_failing, plain_options
 from t2t_keras.data.settings import ON_BAD_IMAGE
+from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError, ResumeError, check
 from t2t_keras.files import write_json, write_text
@@ -33,7 +35,15 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _TRAILERS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM")
 _SHOWN = 5  # bad images named in a message
-_ADVICE = "Replace or remove them (of TFDS, remove the dataset's folder, and it is prepared again)"
+_FILE_ERRORS = (  # what a pipeline raises where a file cannot be read, or its image not decoded
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.DataLossError,
+    tf.errors.UnknownError,
+)
+_ADVICE = "Correct, replace or remove them (of TFDS, the dataset's folder; it is prepared again)"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 _log = logging.getLogger(__name__)
@@ -97,7 +107,7 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     whole = split.size <= WHOLE_LIMIT if whole is None else whole
     started = time.monotonic()
     if split.size > WHOLE_LIMIT:
-        _log.info("Checking %d images once before training.", split.size)
+        _log.info("Checking %d images.", split.size)
     digest = digests(split)
     unread, bad = set(range(split.size)), []
     good_labels, bad_labels = set(), set()
@@ -111,6 +121,30 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
     emptied = sorted(bad_labels & set(range(num_classes)) - good_labels)
     _log.info("%d images checked in %.1f s", split.size, time.monotonic() - started)
     return Inspection(*digest, whole, split.size, tuple(bad), tuple(emptied))
+
+
+@contextlib.contextmanager
+def image_errors(source: Source, suspects: Iterable[Split] | None = None) -> Iterator[None]:
+    """Raises a `DataError` naming the file where batches inside hold an image that is bad.
+
+    tf.data does not name it, so the images are inspected afterwards.
+
+    Args:
+        source: The dataset that the batches are made of.
+        suspects: Parts of it to inspect, up to the first with a bad image; all of it if not given.
+
+    Raises:
+        DataError: An image cannot be read, or its label is out of range.
+    """
+    try:
+        yield
+    except _FILE_ERRORS as error:
+        everything = filter(None, (source.train_split, source.eval_split))
+        for split in suspects or everything:
+            if bad := inspect_split(split, source.num_classes, whole=True).bad_images:
+                first = f"{_printable(bad[0].name)}: {bad[0].reason}"
+                raise DataError(f"{first}. {_ADVICE}.{_listed(bad[1:])}") from error
+        raise
 
 
 def _verdicts(split: Split, num_classes: int, whole: bool) -> Iterator[tuple[int, int, str | None]]:

@@ -121,7 +121,7 @@ def predict_and_score(
     feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches,
 ) -> Scores:
     """Scores a model that gives logits on the evaluation images; `feed` is its devices'."""
-    with translate_errors():
+    with translate_errors(source, [source.eval_split]):
         batches = feed(validation_batches(config, source))
         logits = model.predict(batches, verbose=verbose)[: source.num_eval]
         return score(logits, source.eval_split.every_label())

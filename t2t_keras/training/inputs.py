@@ -4,16 +4,17 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from t2t_keras.data.inspection import image_errors
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.ops.seeds import SINGLE, Shard
-from t2t_keras.data.pipeline import batch_names, eval_dataset, image_errors, train_dataset
+from t2t_keras.data.pipeline import batch_names, batch_split, eval_dataset, train_dataset
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
     Augmentation,
@@ -22,8 +23,10 @@ from t2t_keras.data.settings import (
     parse_rand_augment,
 )
 from t2t_keras.data.sources.source import Source
+from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import TrainingError
 from t2t_keras.images.constants import STATISTICS, Color
+from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.config import NOT_USED, TrainConfig
 from t2t_keras.training.devices import lost_process
 
@@ -43,10 +46,10 @@ class RunInputs:
 
 
 @contextlib.contextmanager
-def translate_errors() -> Iterator[None]:
+def translate_errors(source: Source, suspects: Iterable[Split] | None = None) -> Iterator[None]:
     """Names the unreadable image, the lost process or the full disk; advises about memory."""
     try:
-        with image_errors(), lost_process():
+        with image_errors(source, suspects), lost_process():
             yield
     except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
@@ -59,6 +62,14 @@ def translate_errors() -> Iterator[None]:
             "Memory is full. Give a smaller `batch_size`, `image_size` or `model`, or "
             "`precision=bfloat16`."
         ) from error
+
+
+def next_images(config: TrainConfig, source: Source, state: RunState) -> Iterator[Split]:
+    """The images of a run's next batches, some of which are fetched ahead, and its validation."""
+    for step in range(state.step, state.step + _LOGGED_BATCHES):
+        place = divmod(step, state.steps_per_epoch)  # the epoch, and the step in it
+        yield batch_split(source, config.batch_size, config.seed, *place)
+    yield source.eval_split
 
 
 def augmentation_of(config: TrainConfig) -> Augmentation:
@@ -186,8 +197,7 @@ def with_class_weights(inputs: RunInputs, config: TrainConfig, source: Source) -
     if config.class_weight == NOT_USED:
         return inputs
     train_split: Any = source.train_split  # a run's source has one
-    with translate_errors():
-        weights = balanced_weights(train_split.every_label(), source.num_classes)
+    weights = balanced_weights(train_split.every_label(), source.num_classes)
     return dataclasses.replace(
         inputs, training=lambda step: add_weights(inputs.training(step), weights, config.smoothing)
     )

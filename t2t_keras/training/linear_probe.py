@@ -76,7 +76,7 @@ def cached_features(
     train_split: Any = source.train_split  # a run's source has one
     training = dataclasses.replace(source, eval_split=train_split)
     made: Features = {}
-    with translate_errors(), devices.fit_scope():
+    with translate_errors(source), devices.fit_scope():
         for name, part in (("training", training), ("evaluation", source)):
             _log.info("Computing the features of %d images, once: %s", part.num_eval, name)
             batches = devices.distribute(validation_batches(config, part))

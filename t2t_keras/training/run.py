@@ -23,6 +23,7 @@ from t2t_keras.training.inputs import (
     RunInputs,
     image_inputs,
     log_first_batches,
+    next_images,
     translate_errors,
     with_class_weights,
 )
@@ -120,7 +121,7 @@ def train(
             write_log(folder, state.history)  # a run that was killed may lack its last line
 
         if not state.finished:
-            with translate_errors(), devices.fit_scope():
+            with translate_errors(source, next_images(config, source, state)), devices.fit_scope():
                 inputs = _inputs(config, source, state, folder, devices, full_model, facts)
                 callback = EpochCallback(
                     config, folder, inputs, checkpointer, signals, devices, verbose

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras.data import inspection
-from t2t_keras.data.inspection import check_images, digests, inspect_split
+from t2t_keras.data.inspection import check_images, digests, image_errors, inspect_split
 from t2t_keras.data.ops.seeds import order_seed
-from t2t_keras.data.pipeline import eval_dataset, image_errors, train_dataset
+from t2t_keras.data.pipeline import eval_dataset, train_dataset
 from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import FileSplit, RecordSplit
 from t2t_keras.data.sources.tfds import record_split
@@ -83,7 +83,7 @@ def test_of_mutated_files_exactly_those_are_found_that_training_could_not_read(t
     assert 100 < len(bad) < 450
     assert [image.name for image in found.bad_images] == [split.files()[place] for place in bad]
     source = Source("mutated", ("a", "b"), None, split.without(bad))
-    with image_errors():
+    with image_errors(source):
         assert sum(len(labels) for _, labels in eval_dataset(source, 16, 64)) == 500 - len(bad)
 
 
@@ -336,7 +336,7 @@ def test_the_rest_of_the_records_comes_in_an_order_of_its_own_seed(tmp_path, goo
     bad = (13, 19, 20)
     records = [b"" if place in bad else good[place % 10] for place in range(40)]
     shards = write_shards(tmp_path, np.array(records, object).reshape(4, 10))
-    whole = RecordSplit("mine", 40, shards, lambda key: (key, tf.strings.length(key) % 2), 40)
+    whole = RecordSplit(40, shards, lambda key: (key, tf.strings.length(key) % 2), 40)
     left = usable(whole, "skip", 0.1).splits["train"]
     assert left.size == 37 and left.kept.sum() == 37
     assert left.without([0, 1]).size == 35

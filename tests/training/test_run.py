@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from t2t_keras.data import inspection
 from t2t_keras.errors import CheckpointError, DataError, ResumeError, TrainingError
 from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
@@ -16,6 +17,7 @@ from t2t_keras.training.inputs import translate_errors
 from t2t_keras.training.model import build_model, compiled_model, load_run_weights
 from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.training.sources import open_sources
+from tests.support.images import encode, noise
 from tests.support.training.tiny_run import make_images
 
 
@@ -157,6 +159,15 @@ def test_a_damaged_image_is_named(tiny_config, tmp_path):
         train(tiny_config(dataset=str(damaged)), tmp_path / "run")
 
 
+@pytest.mark.parametrize("place", ["train/elm", "val/oak"])
+def test_damage_that_only_training_meets_is_named(place, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "WHOLE_LIMIT", 0)  # so the ends of files are checked alone
+    damaged, png = make_images(tmp_path / "damaged"), encode(noise(24, 32), "PNG")
+    (damaged / place / "001.jpg").write_bytes(png[:500] + b"\0" * 400 + png[900:])
+    with pytest.raises(DataError, match=f"^{damaged / place}/001.jpg: damaged or cut off"):
+        train(tiny_config(dataset=str(damaged)), tmp_path / "run")
+
+
 def test_memory_that_is_full_brings_advice(tiny_config, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM")
@@ -166,10 +177,10 @@ def test_memory_that_is_full_brings_advice(tiny_config, tmp_path, monkeypatch):
         train(tiny_config(), tmp_path / "run")
 
 
-def test_a_disk_that_is_full_is_not_taken_for_memory():
+def test_a_disk_that_is_full_is_not_taken_for_memory(finished):
     full = "runs/events.v2; No space left on device"
     with pytest.raises(TrainingError, match=f"^The disk is full: {full}") as raised:
-        with translate_errors():
+        with translate_errors(finished[0].sources.training):
             raise tf.errors.ResourceExhaustedError(None, None, full)
     assert "batch_size" not in str(raised.value)
 

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Collection
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,6 @@ from t2t_keras.data.ops.graph import drop_failing
 from t2t_keras.data.ops.seeds import split_seed
 
 _OPEN_SHARDS = 16  # read in turn, so that a window of records mixes them
-_NAMED = 256  # names looked up at once, which costs what a single one does
 _BLOCK_LENGTH = 4  # records taken of a shard before the next one's turn
 
 
@@ -31,8 +30,8 @@ class Split(Protocol):
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
         """Yields `size` keys: in the fixed order for None, else in that of `seed`."""
 
-    def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        """Yields names for messages of the examples of `keys(seed)`, in its order; () strings."""
+    def part(self, seed: tf.Tensor, first: int, count: int) -> "Split":
+        """Makes a split of some of `keys(seed)`, in that order; of records, it is the whole."""
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads a key's encoded image, () string, and label, () int32; graph code."""
@@ -66,12 +65,10 @@ class FileSplit:
         return int(self.paths.shape[0])
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        indices = tf.range(self.size, dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices(_shuffled(indices, seed))
+        return tf.data.Dataset.from_tensor_slices(self._order(seed))
 
-    def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        batches = self.keys(seed).batch(_NAMED)
-        return batches.map(lambda indices: tf.gather(self.paths, indices)).unbatch()
+    def part(self, seed: tf.Tensor, first: int, count: int) -> "FileSplit":
+        return self._at(self._order(seed)[first : first + count])
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.io.read_file(tf.gather(self.paths, key)), tf.gather(self.labels, key)
@@ -86,11 +83,16 @@ class FileSplit:
         return os.fsdecode(self.paths[place].numpy())
 
     def without(self, places: Collection[int]) -> "FileSplit":
-        kept = np.delete(np.arange(self.size), list(places))
-        return FileSplit(tf.gather(self.paths, kept), tf.gather(self.labels, kept))
+        return self._at(np.delete(np.arange(self.size), list(places)))
 
     def files(self) -> list[str]:
         return [os.fsdecode(path) for path in self.paths.numpy()]
+
+    def _order(self, seed: tf.Tensor | None) -> tf.Tensor:
+        return _shuffled(tf.range(self.size, dtype=tf.int64), seed)
+
+    def _at(self, places: Any) -> "FileSplit":
+        return FileSplit(tf.gather(self.paths, places), tf.gather(self.labels, places))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,7 +104,6 @@ class RecordSplit:
     damaged record nothing of its shard can be read.
     """
 
-    title: str  # name in messages
     size: int
     shards: tuple[tuple[str, int, int], ...]  # (path, first record, number of records) of each
     parse: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # record -> encoded image, label
@@ -124,11 +125,8 @@ class RecordSplit:
             lambda number, batch: _shuffled(batch, tf.random.fold_in(window_seed, number))
         ).unbatch()
 
-    def names(self, seed: tf.Tensor | None) -> tf.data.Dataset:
-        if seed is not None:  # a permuted record does not say where it was stored
-            return tf.data.Dataset.from_tensors(f"a record of {self.title}").repeat(self.size)
-        numbers = tf.data.Dataset.range(self.size).map(tf.strings.as_string)
-        return numbers.map(lambda number: tf.strings.join(["record ", number, " of ", self.title]))
+    def part(self, seed: tf.Tensor, first: int, count: int) -> "RecordSplit":
+        return self  # a permuted record does not say where it was stored
 
     def read(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.parse(key)

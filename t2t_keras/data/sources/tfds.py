@@ -134,7 +134,6 @@ def record_split(builder: Any, name: str) -> RecordSplit:
     total = sum(part.num_bytes for part in info.splits.values())
     record_bytes = max(total // max(info.splits.total_num_examples, 1), 1)
     return RecordSplit(
-        title=f"the split {name!r} of {builder.name!r} in {builder.data_path}",
         size=split.num_examples,
         shards=shards,
         parse=_parser(info),

@@ -21,7 +21,7 @@ def _record_split(tmp_path, window=12):
     records = [b"image %02d" % index for index in range(COUNT)]
     tens = [[b"left out", *records[at : at + 10]] for at in range(0, COUNT, 10)]
     shards = tuple((path, 1, 10) for path, *_ in write_shards(tmp_path, tens))
-    return RecordSplit("the split", COUNT, shards, _parsed, window)
+    return RecordSplit(COUNT, shards, _parsed, window)
 
 
 def _parsed(record):
@@ -72,16 +72,12 @@ def test_an_order_is_its_seeds_own(split):
     assert _contents(split, None) not in [list(order) for order in orders]
 
 
-def test_there_is_a_name_for_every_key(split):
-    seed = order_seed(0, 1)
-    names = [name.decode() for name in split.names(seed).as_numpy_iterator()]
-    assert len(names) == COUNT
+def test_a_part_is_some_of_an_order_and_of_records_the_whole(split):
+    part = split.part(order_seed(0, 1), 10, 5)
     if isinstance(split, FileSplit):
-        contents = [open(name, "rb").read() for name in names]
-        assert contents == _contents(split, (0, 1))
+        assert _contents(part, None) == _contents(split, (0, 1))[10:15]
     else:
-        assert set(names) == {"a record of the split"}
-        assert next(iter(split.names(None))) == b"record 0 of the split"
+        assert part is split
 
 
 def test_orders_are_made_inside_a_graph(split):
