@@ -18,10 +18,9 @@ _DATA_SETTINGS = ("dataset", "data_dir", "validation_split", "eval_split")
 def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str, ...]]:
     """Completes settings, and adds class names, by the run or release of the weights."""
     given = {name: value for name, value in given.items() if value is not None}
-    weights = weights_file(given.get("weights"))
     expected = "given to evaluate: a file of weights, a run's folder, or imagenet"
-    check(weights is not None, "weights", weights, expected)
-    origin = origin_of(weights)
+    check("weights" in given, "weights", None, expected)
+    weights, origin = weights_file(given["weights"]), origin_of(given["weights"])
     known = origin.settings()
     same_data = given.get("dataset", known.get("dataset")) == known.get("dataset")
     names = (*_MODEL_SETTINGS, *_DATA_SETTINGS) if same_data else _MODEL_SETTINGS

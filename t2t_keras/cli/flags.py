@@ -70,7 +70,6 @@ def _define(flag: Setting, values: flags.FlagValues) -> None:
         flags.DEFINE_boolean(flag.name, flag.default, flag.help, values)
     else:
         parser = _PARSERS.get(flag.name) or _PARSERS[flag.type]
-        parser = flags.EnumParser(list(flag.choices)) if flag.choices else parser
         flags.DEFINE(parser, flag.name, flag.default, flag.help, values)
 
 
@@ -262,8 +261,8 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     values.set_gnu_getopt(True)
     _, *others = values([name, *arguments])
     for flag in command.flags:
-        if values[flag.name].value is not None and flag.type in (int, float):
-            flag.check(values[flag.name].value)
+        if (value := values[flag.name].value) is not None:
+            flag.check(value)
     wanted, expected = len(command.positionals), " ".join(command.positionals) or "nothing"
     if len(others) < wanted or len(others) > wanted and not expected.endswith("..."):
         given = " ".join(others) or "nothing"

@@ -85,15 +85,14 @@ def _own_activation(model: keras.Model) -> str:
 def features_and_logits(model: keras.Model) -> keras.Model:
     """Returns a model, in float32, from normalized images to class tokens and logits."""
     if any(layer.compute_dtype != "float32" for layer in model.layers):
-        copy = keras.models.clone_model(model, clone_function=_in_float32)
+        copy = keras.models.clone_model(
+            model,
+            clone_function=lambda each: each.from_config({**each.get_config(), "dtype": "float32"}),
+        )
         copy.set_weights(model.get_weights())
         model = copy
     outputs = [model.get_layer(name).output for name in (POOLING, HEAD)]
     return keras.Model(model.input, outputs)
-
-
-def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 
 class Classifier(tf.Module):

@@ -68,10 +68,7 @@ def load_official_checkpoint(
 def target_suffix(target: str | os.PathLike) -> str:
     """Returns the kind of file a name asks for, or raises a ValueError if it cannot be written."""
     suffixes = [suffix for suffix in TARGET_SUFFIXES if os.fspath(target).endswith(suffix)]
-    if not suffixes:
-        raise ValueError(
-            f"`target` must end in {', '.join(TARGET_SUFFIXES)}. Received: target={target}"
-        )
+    check(bool(suffixes), "target", target, f"a file that ends in {', '.join(TARGET_SUFFIXES)}")
     return suffixes[0]
 
 
@@ -100,13 +97,11 @@ class Conversion:
         model: The model, with the checkpoint's weights.
         identity: The sizes of the checkpoint's model.
         report: The way of every key into the model.
-        target: The file written; None where there is none.
     """
 
     model: keras.Model
     identity: Identity
     report: Report
-    target: Path | None = None
 
 
 def model_of(
@@ -159,7 +154,7 @@ def convert(
         sha256: The file's digest, where it is known; checked before anything is read.
 
     Returns:
-        The model, its sizes, the report of every key and the target.
+        The model, its sizes and the report of every key.
 
     Raises:
         CheckpointError: The file is damaged, unsafe, or of no T2T-ViT.
@@ -174,4 +169,4 @@ def convert(
     conversion = model_of(state, os.fspath(source), num_heads, model_name)
     write_model(conversion.model, target)
     logger.info("%s: wrote %s", source, target)
-    return dataclasses.replace(conversion, target=Path(target))
+    return conversion

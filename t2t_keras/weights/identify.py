@@ -131,22 +131,6 @@ def _require_blocks(shapes: _Shapes, fields: dict[str, Any]) -> int:
     return width
 
 
-def _side_of_grid(shapes: _Shapes, embed_dim: int) -> int:
-    positions = shapes.require("pos_embed", 1, None, embed_dim)[1] - 1
-    side = math.isqrt(positions)
-    if side < 1 or side * side != positions:
-        shapes.fail(f"its position table has {positions} positions, which is no square grid")
-    return side
-
-
-def _classes(shapes: _Shapes, width: int) -> int | None:
-    if not {"head.weight", "head.bias"} & shapes.state.keys():
-        return None
-    classes = shapes.require("head.weight", None, width)[0]
-    shapes.require("head.bias", classes)
-    return classes
-
-
 def identify(
     state: Mapping[str, np.ndarray], num_heads: int | None = None, source: str = "checkpoint"
 ) -> Identity:
@@ -159,8 +143,14 @@ def identify(
     shapes = _Shapes(state, source)
     fields = {**_stem_fields(shapes), **_block_fields(shapes)}
     width = _require_blocks(shapes, fields)
-    side = _side_of_grid(shapes, fields["embed_dim"])
-    classes = _classes(shapes, width)
+    positions = shapes.require("pos_embed", 1, None, fields["embed_dim"])[1] - 1
+    side = math.isqrt(positions)
+    if side < 1 or side * side != positions:
+        shapes.fail(f"its position table has {positions} positions, which is no square grid")
+    classes = None
+    if {"head.weight", "head.bias"} & state.keys():
+        classes = shapes.require("head.weight", None, width)[0]
+        shapes.require("head.bias", classes)
     names = [
         name
         for name, variant in VARIANTS.items()

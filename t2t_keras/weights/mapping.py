@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from t2t_keras.errors import check
 from t2t_keras.layers.embeddings import resize_grid
 from t2t_keras.models import structure
 
@@ -23,11 +24,8 @@ def resize_position_table(
     positions = table.shape[1] - 1
     if old_grid_size is None:
         old_grid_size = (math.isqrt(positions),) * 2
-    if math.prod(old_grid_size) != positions:
-        raise ValueError(
-            f"`old_grid_size` must be given for a table whose grid is not square, and have as many "
-            f"positions. Received: {positions} positions, old_grid_size={old_grid_size}"
-        )
+    expected = f"given where the table's grid is not square, for its {positions} positions"
+    check(math.prod(old_grid_size) == positions, "old_grid_size", old_grid_size, expected)
     if tuple(grid_size) == tuple(old_grid_size):
         return table
     grid = keras.ops.convert_to_tensor(table[0, 1:].reshape(*old_grid_size, -1), "float32")
@@ -49,10 +47,6 @@ def _unfold_to_keras(array: np.ndarray, shape: Shape) -> np.ndarray:
     return array.reshape(filters, channels, kernel_size, kernel_size).transpose(2, 3, 1, 0)
 
 
-def _keras_to_unfold(kernel: np.ndarray) -> np.ndarray:
-    return kernel.transpose(3, 2, 0, 1).reshape(kernel.shape[-1], -1)
-
-
 AS_IS = Layout("as is", lambda array, shape: array, lambda array: array)
 TRANSPOSED = Layout("transposed", lambda array, shape: array.T, lambda array: array.T)
 CHANNEL_SCALE = Layout(
@@ -66,7 +60,11 @@ CONVOLUTION = Layout(
     lambda array: array.transpose(3, 2, 0, 1),
 )
 # torch's Unfold is channel-major: its linear layer becomes a convolution's (ky, kx, c) kernel.
-UNFOLDED_LINEAR = Layout("unfolded linear", _unfold_to_keras, _keras_to_unfold)
+UNFOLDED_LINEAR = Layout(
+    "unfolded linear",
+    _unfold_to_keras,
+    lambda kernel: kernel.transpose(3, 2, 0, 1).reshape(kernel.shape[-1], -1),
+)
 
 _NORMS = {"norm1": "norm1", "norm2": "norm2"}
 _MLP = {"mlp/fc1": "mlp.fc1", "mlp/fc2": "mlp.fc2"}

@@ -234,30 +234,9 @@ def test_a_wrong_argument_is_refused(fields, message, model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# ONNX has no Erfc, OpenVINO no MatrixDiagV3, LiteRT and ONNX no ExtractImagePatches.
-UNSUPPORTED = {"Erfc", "MatrixDiagV3", "ExtractImagePatches", "PyFunc", "EagerPyFunc"}
-
-
 def operations_of(layer, shape):
     signature = tf.TensorSpec((None, *shape), tf.float32)
     return tf.function(layer).get_concrete_function(signature).graph.get_operations()
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        *({"token_type": kind} for kind in ("performer", "transformer", "convolution")),
-        *({"block_type": kind} for kind in ("squeeze_excite", "ghost")),
-        {"block_type": "dense", "depth": (1, 1), "growth_rate": 8},
-    ],
-    ids=lambda fields: next(iter(fields.values())),
-)
-@pytest.mark.parametrize("shape", [(64, 64, 3), (None, None, 3)])
-def test_every_operation_of_a_model_has_an_equivalent(fields, shape):
-    model = T2TViT(tiny_variant(**{"depth": 1, **fields}), classes=4, input_shape=shape)
-    operations = {operation.type for operation in operations_of(model, shape)}
-    assert operations.isdisjoint(UNSUPPORTED)
-    assert operations & {"Conv2D"}
 
 
 @pytest.mark.parametrize("token_type", ["performer", "transformer"])

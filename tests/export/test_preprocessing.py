@@ -15,9 +15,3 @@ from t2t_keras.export import Preprocessing
 def test_a_setting_out_of_range_is_said(fields, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**fields)
-
-
-def test_the_models_size_is_taken_and_another_refused(model):
-    assert Preprocessing().for_model(model).image_size == (32, 32)
-    with pytest.raises(ValueError, match="the model's own, 32x32"):
-        Preprocessing(image_size=(64, 64)).for_model(model)

@@ -24,7 +24,7 @@ from t2t_keras.images import load_image, preprocess_input
 from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.support.images import encode, noise
 from tests.support.tiny import tiny_model, tiny_variant
-from tests.support.training.forked import forked
+from tests.support.training.forked import forked, result_of
 
 FILES = 20  # of a version that is watched
 SIZES = [(32, 32), (8, 8), (100, 71), (30, 200)]
@@ -266,17 +266,14 @@ def _write(folder, version=None):
     return target
 
 
-def _killed(folder):
-    with new_version(folder, None) as (part, _):
-        part.mkdir()
-        (part / "half").write_bytes(b"half")
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _kill_one(folder):
-    pid, read = forked(lambda _: _killed(folder))
-    os.close(read)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    def killed():
+        with new_version(folder, None) as (part, _):
+            part.mkdir()
+            (part / "half").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert result_of(killed) == (-signal.SIGKILL, None)
 
 
 def _versions(folder):

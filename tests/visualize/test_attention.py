@@ -138,6 +138,11 @@ def test_weights_are_the_layer_s_own_under_half_precision(precision):
         (lambda m: stage_attention(m, IMAGES, "project", [(0, 0)]), "t2t_block_0, t2t_block_1"),
         (lambda m: stage_attention(m, IMAGES, "t2t_block_0", [(32, 0)]), "inside the image"),
         (lambda m: stage_attention(m, IMAGES, "t2t_block_0", []), "at least one"),
+        (lambda m: grad_cam(m, IMAGES, 0, "encoder_norm"), "with attention"),
+        *(
+            (lambda m, n=number: grad_cam(m, IMAGES, n), "`class_index` must be .* 0 to 4")
+            for number in (-1, 5, 1.5, [0, 1, 2], [0, 9])
+        ),
         (lambda m: class_attention(keras.Sequential(name="mine"), IMAGES), "model=mine"),
         (lambda m: class_attention(None, IMAGES), "a model of this package"),
     ],
@@ -152,8 +157,12 @@ def test_what_cannot_be_shown_is_named_before_anything_is_computed(call, message
 def test_models_and_blocks_without_attention_are_pointed_out():
     dense = small_model(**KINDS["dense"])
     assert attention_blocks(dense) == ["dense_growth_block_0", "dense_growth_block_2"]
-    with pytest.raises(ValueError, match="with attention.*block=transition_1"):
-        class_attention(dense, IMAGES, ["transition_1"])
+    for call in (
+        lambda: class_attention(dense, IMAGES, ["transition_1"]),
+        lambda: grad_cam(dense, IMAGES, 0, "transition_1"),
+    ):
+        with pytest.raises(ValueError, match="with attention.*block=transition_1"):
+            call()
     with pytest.raises(ValueError, match="its stem has no attention"):
         stage_attention(small_model(**KINDS["convolution"]), IMAGES, "convolution_0", [(0, 0)])
     with pytest.raises(ValueError, match=r'model.get_layer\("small"\)'):

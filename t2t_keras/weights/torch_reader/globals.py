@@ -3,7 +3,6 @@
 Nothing is imported or called by name: a global off the list ends the reading.
 """
 
-import dataclasses
 from collections import OrderedDict
 from types import FunctionType
 from typing import Any
@@ -31,13 +30,6 @@ _UNREAD_TENSORS = {
     "_rebuild_meta_tensor_no_storage": "a tensor without data",
     "_rebuild_wrapper_subclass": "a tensor subclass",
 }
-
-
-@dataclasses.dataclass(slots=True)
-class ScalarType:
-    """The result of a pickle's `numpy.dtype(...)`: the code of a plain number."""
-
-    code: str
 
 
 class TorchGlobals:
@@ -81,7 +73,7 @@ class TorchGlobals:
             named = all(type(key) is str for key in state)
             require(named, "a Namespace has an attribute whose name is not text")
             target.attributes.update(state)
-        elif type(target) is ScalarType and type(state) is tuple:
+        elif isinstance(target, np.dtype) and type(state) is tuple:
             little = len(state) > 1 and (_is_text(state[1], "<") or _is_text(state[1], "|"))
             require(little, "a NumPy scalar is not little-endian")
         elif type(target) is not OrderedDict or type(state) is not dict:  # its `_metadata`
@@ -136,21 +128,20 @@ def _size(_: Storages, arguments: tuple) -> tuple[int, ...]:
     return sizes
 
 
-def _scalar_type(_: Storages, arguments: tuple) -> ScalarType:
+def _scalar_type(_: Storages, arguments: tuple) -> np.dtype:
     code: Any = arguments[0] if len(arguments) == 3 else None
     require(type(code) is str and code in _SCALAR_CODES, "a NumPy dtype is not a plain number's")
-    return ScalarType(code)
+    return np.dtype(f"<{code}")
 
 
 def _scalar(_: Storages, arguments: tuple) -> np.generic:
     kind: Any
     raw: Any
     kind, raw = arguments if len(arguments) == 2 else (None, None)
-    plain = type(kind) is ScalarType and type(raw) is bytes
+    plain = isinstance(kind, np.dtype) and type(raw) is bytes
     require(plain, "a NumPy scalar is not made from a number's bytes")
-    dtype = np.dtype("<" + kind.code)
-    require(len(raw) == dtype.itemsize, f"a NumPy scalar of {dtype.itemsize} bytes has {len(raw)}")
-    return np.frombuffer(raw, dtype)[0]
+    require(len(raw) == kind.itemsize, f"a NumPy scalar of {kind.itemsize} bytes has {len(raw)}")
+    return np.frombuffer(raw, kind)[0]
 
 
 def _encode(_: Storages, arguments: tuple) -> bytes:
