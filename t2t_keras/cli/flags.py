@@ -11,8 +11,9 @@ from typing import Any
 
 from absl import flags
 
+from t2t_keras.data.settings import Setting
 from t2t_keras.errors import check
-from t2t_keras.training.config import Setting, settings
+from t2t_keras.training.config import settings
 from t2t_keras.training.recipes import make_config
 
 FORMATS = ("savedmodel", "onnx", "litert", "openvino")

@@ -11,9 +11,7 @@ from .pipeline import (
 from .settings import (
     AUGMENTATIONS as AUGMENTATIONS,
     Augmentation as Augmentation,
-    MixupConfig as MixupConfig,
     RandAugmentConfig as RandAugmentConfig,
-    RandomErasingConfig as RandomErasingConfig,
     parse_rand_augment as parse_rand_augment,
 )
 from .sources.source import (

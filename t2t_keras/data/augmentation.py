@@ -101,22 +101,21 @@ def augment_batch(
 
     Images are uint8 of static shape, targets (B, classes) float32; both are returned in float32.
     """
-    mixing, erasing = augmentation.mixing, augmentation.erasing
     mix_seed, erasing_seed = split_seed(seed, 2)
     height, width = images.shape[1:3]
-    if mixing is None:
-        pixels = normalize(images, mean, std)
-    else:
-        mix = sample_mix(mixing, height, width, mix_seed)
+    if augmentation.mixup or augmentation.cutmix:
+        mix = sample_mix(augmentation, height, width, mix_seed)
         pixels = _mix_and_normalize(images, mix.lam, mix.cut, tf.stack(mix.box), mean, std)
         targets = mix_targets(targets, mix)
-    if erasing is not None:
+    else:
+        pixels = normalize(images, mean, std)
+    if augmentation.erasing:
         count = tf.shape(images)[0] * shard.count
-        boxes = sample_boxes(erasing, height, width, count, erasing_seed)
+        boxes = sample_boxes(augmentation, height, width, count, erasing_seed)
         if shard.count > 1:
             rows = shard.rows(images.shape[0] * shard.count)
             boxes = Boxes(*(tf.gather(field, rows) for field in boxes))
-        pixels = erase(pixels, erasing.mode, boxes)
+        pixels = erase(pixels, augmentation.erasing_mode, boxes)
     return tf.ensure_shape(pixels, images.shape), targets
 
 

@@ -1,16 +1,20 @@
-"""Everything that can be set about the input pipeline, checked without TensorFlow."""
+"""Settings, each described once, and those of the input pipeline; TensorFlow stays out."""
 
 import dataclasses
+import functools
 import math
+import numbers
 import re
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
 
 from t2t_keras.errors import check
 
 Range = tuple[float, float]
 
 CROPS = ("none", "light", "padded", "random_resized")
-CROP_AREA: Range = (0.08, 1.0)  # fraction of the image's area
-CROP_RATIO: Range = (3 / 4, 4 / 3)  # width over height
 ERASING_MODES = ("const", "rand", "pixel")
 ON_BAD_IMAGE = ("stop", "skip")
 
@@ -23,43 +27,135 @@ RAND_AUGMENT_WEIGHTS = (
     *(0.005, 0.005, 0.025, 0.2, 0.2, 0.1, 0.1),
 )  # of the ops, where the configuration says w0
 
+FRACTION = {"at_least": 0, "below": 1}
+PROBABILITY = {"at_least": 0, "at_most": 1}
+SHARE = {"above": 0, "at_most": 1}
+_NUMBERS = {int: (numbers.Integral, "a whole number"), float: (numbers.Real, "a number")}
+
 _FORM = "rand-m9-n2-mstd0.5-inc1-w0"
-# Key -> field, form of its number, the form in words, and what reads it.
-_SECTIONS = {
-    "m": ("magnitude", r"\d+", "a whole number", int),
-    "n": ("count", r"\d+", "a whole number", int),
-    "mstd": ("magnitude_std", r"\d+(\.\d*)?(e[+]?\d+)?", "a number", float),
-    "inc": ("increasing", "[01]", "0 or 1", lambda digit: digit == "1"),
-    "w": ("weighted", "0", "0, the only set of weights", lambda digit: True),
+_SECTION = re.compile(  # a group is named for the field that it sets
+    r"m(?P<magnitude>\d+)|n(?P<count>\d+)|mstd(?P<magnitude_std>\d+(?:\.\d*)?(?:e[+]?\d+)?)"
+    "|inc(?P<increasing>[01])|w(?P<weighted>0)"
+)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "magnitude": int,
+    "count": int,
+    "magnitude_std": float,
+    "increasing": lambda digit: digit == "1",
+    "weighted": lambda digit: True,
 }
+
+
+def setting(default: Any, help: str, **limits: Any) -> Any:
+    """A field of a dataclass of settings; `limits` are those of `Setting`."""
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
+
+
+def same_setting(kind: type, name: str, default: Any) -> Any:
+    """A field with the help and the limits of another dataclass' field."""
+    (field,) = (field for field in dataclasses.fields(kind) if field.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One field of a dataclass of settings, from which checks, flags and documentation derive."""
+
+    name: str
+    type: type  # `bool`, `int`, `float`, `str`, or `tuple` for several values
+    optional: bool  # True where None is a value of its own
+    default: Any  # None where there is none: the dataset or the model decides
+    help: str  # one or two sentences, without the default
+    choices: tuple[str, ...] = ()  # empty where a range or nothing limits the values
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    @property
+    def expected(self) -> str:
+        """The allowed values in words, such as "in [0, 1)"; empty where any value is allowed."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type not in _NUMBERS or (self.at_least is None and self.above is None):
+            return ""
+        if self.at_most is not None or self.below is not None:
+            opening = f"[{self.at_least}" if self.above is None else f"({self.above}"
+            closing = f"{self.at_most}]" if self.below is None else f"{self.below})"
+            text = f"in {opening}, {closing}"
+        else:
+            text = f"at least {self.at_least}" if self.above is None else f"above {self.above}"
+            text += " and finite" if self.type is float else ""
+        return f"{text}, or None" if self.optional else text
+
+    def check(self, value: Any) -> None:
+        """Raises a ValueError where a value is not allowed."""
+        if self.optional and value is None:
+            return
+        if self.choices:
+            check(value in self.choices, self.name, value, self.expected)
+        elif self.type in _NUMBERS:
+            kind, words = _NUMBERS[self.type]
+            check(isinstance(value, kind), self.name, value, words)
+            check(self._in_range(value), self.name, value, self.expected)
+
+    def _in_range(self, value: float) -> bool:
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and value < (math.inf if self.below is None else self.below)
+        )
+
+
+@functools.cache
+def settings_of(kind: type) -> tuple[Setting, ...]:
+    """Returns every field of a dataclass of settings, in order."""
+    return tuple(_setting_of(field) for field in dataclasses.fields(kind))
+
+
+def _setting_of(field: dataclasses.Field) -> Setting:
+    union = isinstance(field.type, types.UnionType)
+    kinds = typing.get_args(field.type) if union else (field.type,)
+    return Setting(
+        name=field.name,
+        type=typing.get_origin(kinds[0]) or kinds[0],
+        optional=type(None) in kinds,
+        default=None if field.default is dataclasses.MISSING else field.default,
+        **field.metadata,
+    )
+
+
+def check_settings(instance: Any) -> None:
+    """Raises a ValueError where a field of a dataclass of settings is out of range."""
+    for each in settings_of(type(instance)):
+        each.check(getattr(instance, each.name))
 
 
 @dataclasses.dataclass(frozen=True)
 class RandAugmentConfig:
     """Strength and number of RandAugment's operations.
 
-    Args:
-        magnitude: Mean of the magnitudes, from 0; above 10 counts as 10.
-        count: Ops an image, from 0.
-        magnitude_std: Standard deviation of the magnitudes, from 0; they are clipped to 0..10.
-        increasing: True if every op grows stronger with the magnitude; otherwise some grow weaker,
-            and the four enhancements run from 0.1 at 0 to 1.9 at 10.
-        weighted: True if ops are sampled by `RAND_AUGMENT_WEIGHTS`, without replacement.
-
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: A setting is out of range.
     """
 
-    magnitude: int = 10
-    count: int = 2
-    magnitude_std: float = 0.0
-    increasing: bool = False
-    weighted: bool = False
+    magnitude: int = setting(10, "Mean of the magnitudes; above 10 counts as 10.", at_least=0)
+    count: int = setting(2, "Ops an image.", at_least=0)
+    magnitude_std: float = setting(
+        0.0, "Standard deviation of the magnitudes; they are clipped to 0..10.", at_least=0
+    )
+    increasing: bool = setting(
+        False,
+        "True if every op grows stronger with the magnitude; otherwise some grow weaker, and the "
+        "four enhancements run from 0.1 at 0 to 1.9 at 10.",
+    )
+    weighted: bool = setting(
+        False, "True if ops are sampled by `RAND_AUGMENT_WEIGHTS`, without replacement."
+    )
 
     def __post_init__(self) -> None:
-        for name in ("magnitude", "count", "magnitude_std"):
-            value = getattr(self, name)
-            check(0 <= value < math.inf, name, value, "0 or more")
+        check_settings(self)
         most = sum(weight > 0 for weight in RAND_AUGMENT_WEIGHTS) if self.weighted else self.count
         expected = f"0 to {most} where ops are sampled by weight, without replacement"
         check(self.count <= most, "count", self.count, expected)
@@ -76,146 +172,81 @@ def parse_rand_augment(text: str) -> RandAugmentConfig:
         ValueError: `text` is no such string, or a number is out of range.
     """
     head, *sections = text.split("-")
-    if head != "rand":
-        raise ValueError(f"RandAugment must read like {_FORM!r}. Received: {text!r}")
-    values = {}
+    values: dict[str, Any] = {}
+    wrong = [] if head == "rand" else [head]
     for section in sections:
-        match = re.fullmatch(r"([a-z]+)(.*)", section)
-        if match is None or match[1] not in _SECTIONS:
-            raise ValueError(
-                f"RandAugment's sections are {', '.join(_SECTIONS)}, each with a number, as in "
-                f"{_FORM!r}; {section!r} is none. Received: {text!r}"
-            )
-        key, digits = match.groups()
-        field, form, expected, read = _SECTIONS[key]
-        if field in values:
-            raise ValueError(f"RandAugment's {key!r} is given twice. Received: {text!r}")
-        if re.fullmatch(form, digits) is None:
-            raise ValueError(
-                f"RandAugment's {key!r} must be {expected}; it is {digits!r}. Received: {text!r}"
-            )
-        values[field] = read(digits)
+        match = _SECTION.fullmatch(section)
+        name = (match and match.lastgroup) or ""
+        if match is None or name in values:
+            wrong.append(section)
+        else:
+            values[name] = _READERS[name](match[name])
+    if wrong:
+        raise ValueError(
+            f"RandAugment must read like {_FORM!r}: rand, then m and n with a whole number, mstd "
+            "with a number, inc0 or inc1, and w0, each at most once and in any order. "
+            f"{wrong[0]!r} does not fit. Received: {text!r}"
+        )
     return RandAugmentConfig(**values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MixupConfig:
-    """Frequency and strength of mixup and cutmix; the defaults are the authors'.
-
-    Args:
-        mixup_alpha: Mixup's weight is sampled from Beta(alpha, alpha); 0 turns mixup off.
-        cutmix_alpha: Cutmix's weight likewise; 0 turns cutmix off.
-        probability: Probability that a batch is mixed at all, in [0, 1].
-        switch_probability: Probability that a mixed batch gets cutmix, in [0, 1]; only used where
-            neither alpha is 0.
-
-    Raises:
-        ValueError: A setting is out of range, or both alphas are 0.
-    """
-
-    mixup_alpha: float = 0.8
-    cutmix_alpha: float = 1.0
-    probability: float = 1.0
-    switch_probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("mixup_alpha", "cutmix_alpha"):
-            value = getattr(self, name)
-            check(0 <= value < math.inf, name, value, "at least 0 and finite")
-        if self.mixup_alpha == self.cutmix_alpha == 0:
-            raise ValueError(
-                "`mixup_alpha` or `cutmix_alpha` must be above 0; leave mixing out to mix nothing. "
-                "Received: mixup_alpha=0, cutmix_alpha=0"
-            )
-        for name in ("probability", "switch_probability"):
-            value = getattr(self, name)
-            check(0 <= value <= 1, name, value, "in [0, 1]")
-
-    @property
-    def cutmix_probability(self) -> float:
-        """Probability that a mixed batch gets cutmix."""
-        if self.mixup_alpha and self.cutmix_alpha:
-            return self.switch_probability
-        return float(self.cutmix_alpha > 0)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RandomErasingConfig:
-    """Frequency, shape and filling of random erasing; the defaults are the authors'.
-
-    Args:
-        probability: Probability that an image is erased, in [0, 1].
-        mode: "const" (0, the mean color), "rand" (one normal color a box) or "pixel" (normal
-            noise).
-        area: Fraction of the image's area that its boxes take together, within (0, 1].
-        aspect: Height over width of a box, above 0; sampled evenly in its logarithm.
-        max_count: An image that is erased loses 1 to this many boxes.
-
-    Raises:
-        ValueError: A setting is out of range.
-    """
-
-    probability: float = 0.25
-    mode: str = "pixel"
-    area: Range = (0.02, 1 / 3)
-    aspect: Range = (0.3, 1 / 0.3)
-    max_count: int = 1
-
-    def __post_init__(self) -> None:
-        check(0 <= self.probability <= 1, "probability", self.probability, "in [0, 1]")
-        check(self.mode in ERASING_MODES, "mode", self.mode, f"one of {', '.join(ERASING_MODES)}")
-        _check_area("area", self.area)
-        _check_ratio("aspect", self.aspect)
-        check(self.max_count >= 1, "max_count", self.max_count, "at least 1")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Everything a training image and its label go through.
-
-    Args:
-        crop: "none" (the evaluation's), "light" (shifts and scales, for digits), "padded" (shifts
-            beyond the border, as for CIFAR) or "random_resized", as for ImageNet.
-        area: Fraction of the image's area that a random resized crop keeps, within (0, 1].
-        ratio: Width over height of a random resized crop, above 0.
-        flip: Probability of mirroring left and right, in [0, 1].
-        rand_augment: RandAugment's settings; None turns it off.
-        color_jitter: Range of the changes of brightness, contrast and saturation, at least 0;
-            only used without `rand_augment`.
-        mixing: Mixup and cutmix; None turns both off.
-        erasing: Random erasing; None turns it off.
-        smoothing: Fraction of each label that is spread evenly over all classes, in [0, 1).
+    """Everything a training image and its label go through, by default a crop and flips.
 
     Raises:
         ValueError: A setting is out of range.
     """
 
-    crop: str = "random_resized"
-    area: Range = CROP_AREA
-    ratio: Range = CROP_RATIO
-    flip: float = 0.5
-    rand_augment: RandAugmentConfig | None = None
-    color_jitter: float = 0.0
-    mixing: MixupConfig | None = None
-    erasing: RandomErasingConfig | None = None
-    smoothing: float = 0.0
+    crop: str = setting(
+        "random_resized",
+        "none (the evaluation's), light (shifts and scales, for digits), padded (shifts beyond the "
+        "border, as for CIFAR) or random_resized, as for ImageNet.",
+        choices=CROPS,
+    )
+    area: Range = setting((0.08, 1.0), "Fraction of the image's area that a random crop keeps.")
+    ratio: Range = setting((3 / 4, 4 / 3), "Width over height of a random crop.")
+    flip: float = setting(0.5, "Probability of mirroring left and right.", **PROBABILITY)
+    rand_augment: RandAugmentConfig | None = setting(None, "RandAugment; None turns it off.")
+    color_jitter: float = setting(
+        0.0,
+        "Range of the changes of brightness, contrast and saturation; used without RandAugment.",
+        at_least=0,
+    )
+    erasing: float = setting(0.0, "Probability of random erasing.", **PROBABILITY)
+    erasing_mode: str = setting(
+        "pixel",
+        "Content of the erased boxes: const (the mean), rand (one color) or pixel (noise).",
+        choices=ERASING_MODES,
+    )
+    erasing_area: Range = setting((0.02, 1 / 3), "Fraction of the area that all boxes take.")
+    erasing_aspect: Range = setting(
+        (0.3, 1 / 0.3), "Height over width of a box, sampled evenly in its logarithm."
+    )
+    erasing_count: int = setting(
+        1, "Highest number of boxes of an image that is erased; the lowest is 1.", at_least=1
+    )
+    mixup: float = setting(0.0, "Mixup's alpha; 0 turns it off.", at_least=0)
+    cutmix: float = setting(0.0, "Cutmix's alpha; 0 turns it off.", at_least=0)
+    mixup_prob: float = setting(1.0, "Probability that a batch is mixed at all.", **PROBABILITY)
+    mixup_switch_prob: float = setting(
+        0.5,
+        "Probability that a mixed batch gets cutmix rather than mixup, where both are on.",
+        **PROBABILITY,
+    )
+    smoothing: float = setting(
+        0.0, "Label smoothing: fraction of each label spread over all classes.", **FRACTION
+    )
 
     def __post_init__(self) -> None:
-        check(self.crop in CROPS, "crop", self.crop, f"one of {', '.join(CROPS)}")
-        _check_area("area", self.area)
-        _check_ratio("ratio", self.ratio)
-        check(0 <= self.flip <= 1, "flip", self.flip, "in [0, 1]")
-        jitter = self.color_jitter
-        check(0 <= jitter < math.inf, "color_jitter", jitter, "at least 0 and finite")
-        check(0 <= self.smoothing < 1, "smoothing", self.smoothing, "in [0, 1)")
-
-
-def _check_area(name: str, area: Range) -> None:
-    check(0 < area[0] <= area[1] <= 1, name, area, "a range within (0, 1]")
-
-
-def _check_ratio(name: str, ratio: Range) -> None:
-    check(0 < ratio[0] <= ratio[1] < math.inf, name, ratio, "a range of finite numbers above 0")
+        check_settings(self)
+        for name in ("area", "erasing_area"):
+            low, high = getattr(self, name)
+            check(0 < low <= high <= 1, name, (low, high), "a range within (0, 1]")
+        for name in ("ratio", "erasing_aspect"):
+            low, high = getattr(self, name)
+            in_range = 0 < low <= high < math.inf
+            check(in_range, name, (low, high), "a range of finite numbers above 0")
 
 
 AUGMENTATIONS = {

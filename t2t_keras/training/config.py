@@ -5,19 +5,20 @@ Checks, command-line flags, their help and the documentation's table derive from
 """
 
 import dataclasses
-import functools
-import math
-import numbers
 import os
-import types
-import typing
-from typing import Any
 
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
-    ERASING_MODES,
+    FRACTION,
     ON_BAD_IMAGE,
+    SHARE,
+    Augmentation,
+    Setting,
+    check_settings,
     parse_rand_augment,
+    same_setting,
+    setting,
+    settings_of,
 )
 from t2t_keras.errors import check
 from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
@@ -28,67 +29,6 @@ DIGITS = "digits"
 NOT_USED = "none"
 FROM_RECIPE = dataclasses.MISSING  # no default: the dataset or the model decides
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-
-_FRACTION = {"at_least": 0, "below": 1}
-_PROBABILITY = {"at_least": 0, "at_most": 1}
-_SHARE = {"above": 0, "at_most": 1}
-_NUMBERS = {int: (numbers.Integral, "a whole number"), float: (numbers.Real, "a number")}
-
-
-def setting(default: Any, help: str, **limits: Any) -> Any:
-    """A field of `TrainConfig`; `limits` are those of `Setting`."""
-    return dataclasses.field(default=default, metadata={"help": help, **limits})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One field of `TrainConfig`, from which checks, flags and documentation derive."""
-
-    name: str
-    type: type  # `bool`, `int`, `float`, `str`, or `tuple` for several values
-    optional: bool  # True where None is a value of its own
-    default: Any  # None where the dataset or the model decides
-    help: str  # one or two sentences, without the default
-    choices: tuple[str, ...] = ()  # empty where a range or nothing limits the values
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
-
-    @property
-    def expected(self) -> str:
-        """The allowed values in words, such as "in [0, 1)"; empty where any value is allowed."""
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        if self.type not in _NUMBERS or (self.at_least is None and self.above is None):
-            return ""
-        if self.at_most is not None or self.below is not None:
-            opening = f"[{self.at_least}" if self.above is None else f"({self.above}"
-            closing = f"{self.at_most}]" if self.below is None else f"{self.below})"
-            text = f"in {opening}, {closing}"
-        else:
-            text = f"at least {self.at_least}" if self.above is None else f"above {self.above}"
-            text += " and finite" if self.type is float else ""
-        return f"{text}, or None" if self.optional else text
-
-    def check(self, value: Any) -> None:
-        """Raises a ValueError where a value is not allowed."""
-        if self.optional and value is None:
-            return
-        if self.choices:
-            check(value in self.choices, self.name, value, self.expected)
-        elif self.type in _NUMBERS:
-            kind, words = _NUMBERS[self.type]
-            check(isinstance(value, kind), self.name, value, words)
-            check(self._in_range(value), self.name, value, self.expected)
-
-    def _in_range(self, value: float) -> bool:
-        return (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and value < (math.inf if self.below is None else self.below)
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,13 +54,13 @@ class TrainConfig:
     validation_split: float = setting(
         0.0,
         "Fraction of the training images to evaluate on, for a dataset without evaluation images.",
-        **_FRACTION,
+        **FRACTION,
     )
     held_out: float = setting(
         0.0,
         "Fraction of a TFDS dataset's training images to choose the best weights on, so that the "
         "test images stay unseen; 0 chooses them on the test images.",
-        **_FRACTION,
+        **FRACTION,
     )
     on_bad_image: str = setting(
         "stop",
@@ -132,7 +72,7 @@ class TrainConfig:
         0.01,
         "Highest fraction of the training or evaluation images that `on_bad_image=skip` may leave "
         "out.",
-        **_FRACTION,
+        **FRACTION,
     )
 
     model: str | Variant = setting(
@@ -150,7 +90,7 @@ class TrainConfig:
         "not given.",
     )
     drop_path_rate: float = setting(
-        0.1, "Stochastic depth's rate in the deepest block.", **_FRACTION
+        0.1, "Stochastic depth's rate in the deepest block.", **FRACTION
     )
 
     batch_size: int = setting(512, "Images per step, over all devices together.", at_least=1)
@@ -181,7 +121,7 @@ class TrainConfig:
         1.0, "Length of each cosine relative to the one before it.", at_least=1
     )
     lr_cycle_decay: float = setting(
-        0.1, "Learning rates of each cosine relative to the one before it.", **_SHARE
+        0.1, "Learning rates of each cosine relative to the one before it.", **SHARE
     )
     optimizer: str = setting(
         "adamw",
@@ -202,7 +142,7 @@ class TrainConfig:
         0.0,
         "Decay of the weights' moving average per step, such as 0.99996; the average is validated "
         "too and its best state is kept; 0 keeps no average.",
-        **_FRACTION,
+        **FRACTION,
     )
 
     augment: str = setting(
@@ -215,30 +155,14 @@ class TrainConfig:
         "rand-m9-mstd0.5-inc1",
         "RandAugment's configuration, such as rand-m9-mstd0.5-inc1, or none.",
     )
-    color_jitter: float = setting(
-        0.4,
-        "Range of the changes of brightness, contrast and saturation; used without RandAugment.",
-        at_least=0,
-    )
-    erasing: float = setting(0.25, "Probability of random erasing.", **_PROBABILITY)
-    erasing_mode: str = setting(
-        "pixel",
-        "Content of the erased boxes: const (the mean), rand (one color) or pixel (noise).",
-        choices=ERASING_MODES,
-    )
-    mixup: float = setting(0.8, "Mixup's alpha; 0 turns it off.", at_least=0)
-    cutmix: float = setting(1.0, "Cutmix's alpha; 0 turns it off.", at_least=0)
-    mixup_prob: float = setting(1.0, "Probability that a batch is mixed at all.", **_PROBABILITY)
-    mixup_switch_prob: float = setting(
-        0.5,
-        "Probability that a mixed batch gets cutmix rather than mixup, where both are on.",
-        **_PROBABILITY,
-    )
-    smoothing: float = setting(
-        0.1,
-        "Label smoothing: fraction of each label spread over all classes.",
-        **_FRACTION,
-    )
+    color_jitter: float = same_setting(Augmentation, "color_jitter", 0.4)
+    erasing: float = same_setting(Augmentation, "erasing", 0.25)
+    erasing_mode: str = same_setting(Augmentation, "erasing_mode", "pixel")
+    mixup: float = same_setting(Augmentation, "mixup", 0.8)
+    cutmix: float = same_setting(Augmentation, "cutmix", 1.0)
+    mixup_prob: float = same_setting(Augmentation, "mixup_prob", 1.0)
+    mixup_switch_prob: float = same_setting(Augmentation, "mixup_switch_prob", 0.5)
+    smoothing: float = same_setting(Augmentation, "smoothing", 0.1)
     class_weight: str = setting(
         NOT_USED,
         "balanced weights the training images of a class by the inverse of its frequency.",
@@ -247,7 +171,7 @@ class TrainConfig:
     crop_pct: float = setting(
         DEFAULT_CROP_PCT,
         "Fraction of the resized side that the evaluation's center crop keeps.",
-        **_SHARE,
+        **SHARE,
     )
     statistics: str = setting(
         "imagenet",
@@ -269,7 +193,7 @@ class TrainConfig:
         1.0, "Learning rate of the backbone relative to the classifier's.", above=0
     )
     layer_decay: float = setting(
-        1.0, "Learning rate of a block relative to that of the next one.", **_SHARE
+        1.0, "Learning rate of a block relative to that of the next one.", **SHARE
     )
 
     monitor: str = setting(
@@ -307,8 +231,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for each in settings():
-            each.check(getattr(self, each.name))
+        check_settings(self)
         self._check_image_size()
         limits = {"min_lr": "lr", "warmup_lr": "lr", "warmup_epochs": "epochs"}
         for name, limit in limits.items():
@@ -349,19 +272,6 @@ class TrainConfig:
             )
 
 
-@functools.cache
 def settings() -> tuple[Setting, ...]:
     """Returns every field of `TrainConfig`, in order."""
-    return tuple(_setting_of(field) for field in dataclasses.fields(TrainConfig))
-
-
-def _setting_of(field: dataclasses.Field) -> Setting:
-    union = isinstance(field.type, types.UnionType)
-    kinds = typing.get_args(field.type) if union else (field.type,)
-    return Setting(
-        name=field.name,
-        type=typing.get_origin(kinds[0]) or kinds[0],
-        optional=type(None) in kinds,
-        default=None if field.default is FROM_RECIPE else field.default,
-        **field.metadata,
-    )
+    return settings_of(TrainConfig)

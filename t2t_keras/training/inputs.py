@@ -18,16 +18,15 @@ from t2t_keras.data.pipeline import batch_names, batch_split, eval_dataset, trai
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
     Augmentation,
-    MixupConfig,
-    RandomErasingConfig,
     parse_rand_augment,
+    settings_of,
 )
 from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import TrainingError
 from t2t_keras.images.constants import STATISTICS, Color
 from t2t_keras.training.checkpoint.run_state import RunState
-from t2t_keras.training.config import NOT_USED, TrainConfig
+from t2t_keras.training.config import NOT_USED, TrainConfig, settings
 from t2t_keras.training.devices import lost_process
 
 _MEMORY = 64 * 2**20  # bytes
@@ -74,26 +73,11 @@ def next_images(config: TrainConfig, source: Source, state: RunState) -> Iterato
 
 def augmentation_of(config: TrainConfig) -> Augmentation:
     """The augmentation of a run's training images and their labels."""
-    rand_augment = mixing = erasing = None
-    if config.rand_augment != NOT_USED:
-        rand_augment = parse_rand_augment(config.rand_augment)
-    if config.mixup or config.cutmix:
-        mixing = MixupConfig(
-            mixup_alpha=config.mixup,
-            cutmix_alpha=config.cutmix,
-            probability=config.mixup_prob,
-            switch_probability=config.mixup_switch_prob,
-        )
-    if config.erasing:
-        erasing = RandomErasingConfig(probability=config.erasing, mode=config.erasing_mode)
-    return dataclasses.replace(
-        AUGMENTATIONS[config.augment],
-        rand_augment=rand_augment,
-        color_jitter=config.color_jitter,
-        mixing=mixing,
-        erasing=erasing,
-        smoothing=config.smoothing,
-    )
+    names = {each.name for each in settings()} & {each.name for each in settings_of(Augmentation)}
+    values = {name: getattr(config, name) for name in names}
+    off = config.rand_augment == NOT_USED
+    values["rand_augment"] = None if off else parse_rand_augment(config.rand_augment)
+    return dataclasses.replace(AUGMENTATIONS[config.augment], **values)
 
 
 def normalization(config: TrainConfig) -> dict[str, Color]:

@@ -8,7 +8,7 @@ from t2t_keras.data.augmentation import augment_image, sample_augmentation
 from t2t_keras.data.ops.mixup import mix_levels, mix_targets, sample_mix
 from t2t_keras.data.ops.seeds import batch_seed, split_seed
 from t2t_keras.data.pipeline import train_dataset
-from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, MixupConfig, RandomErasingConfig
+from t2t_keras.data.settings import AUGMENTATIONS, Augmentation
 from t2t_keras.data.sources.source import open_source
 from t2t_keras.images import IMAGENET_MEAN
 from tests.support.images import ramp
@@ -32,11 +32,12 @@ def test_half_are_mirrored():
 
 def test_batches_are_mixed_as_their_step_says(source):
     """Pixels are mixed before they are normalized, labels after they are smoothed."""
-    plain, mixing = dataclasses.replace(PLAIN, smoothing=0.1), MixupConfig(probability=0.75)
+    plain = dataclasses.replace(PLAIN, smoothing=0.1)
+    mixing = dataclasses.replace(plain, mixup=0.8, cutmix=1.0, mixup_prob=0.75)
     settings = {"epochs": 2, "mean": (0, 0, 0), "std": (1 / 255,) * 3}  # gives pixels
     pure, mixed = (
         train_dataset(source, 16, 5, 7, augmentation=augmentation, **settings)
-        for augmentation in (plain, dataclasses.replace(plain, mixing=mixing))
+        for augmentation in (plain, mixing)
     )
     alike = 0
     for step, ((images, targets), got) in enumerate(zip(pure, mixed, strict=True)):
@@ -52,10 +53,10 @@ def test_batches_are_mixed_as_their_step_says(source):
 
 
 def test_erasing_is_on_normalized_values(source):
-    erasing = RandomErasingConfig(probability=1.0, mode="const")
+    erasing = dataclasses.replace(PLAIN, erasing=1.0, erasing_mode="const")
     pure, erased = (
         train_dataset(source, 16, 5, 7, epochs=1, augmentation=augmentation)
-        for augmentation in (PLAIN, dataclasses.replace(PLAIN, erasing=erasing))
+        for augmentation in (PLAIN, erasing)
     )
     for (before, _), (after, _) in zip(pure, erased, strict=True):
         gone = (before != after).numpy()

@@ -16,13 +16,7 @@ from t2t_keras.data.pipeline import (
     steps_per_epoch,
     train_dataset,
 )
-from t2t_keras.data.settings import (
-    AUGMENTATIONS,
-    Augmentation,
-    MixupConfig,
-    RandomErasingConfig,
-    parse_rand_augment,
-)
+from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, parse_rand_augment
 from t2t_keras.data.sources.source import Source, open_source
 from t2t_keras.data.sources.splits import FileSplit, RecordSplit
 from t2t_keras.errors import DataError
@@ -34,8 +28,11 @@ from tests.support.images import encode, noise, pillow_kinds, unreadable_kinds
 UNREADABLE, PILLOWS = unreadable_kinds(), pillow_kinds()
 EVERYTHING = Augmentation(
     rand_augment=parse_rand_augment("rand-m9-mstd0.5-inc1"),
-    mixing=MixupConfig(probability=0.8),
-    erasing=RandomErasingConfig(probability=0.5, max_count=2),
+    erasing=0.5,
+    erasing_count=2,
+    mixup=0.8,
+    cutmix=1.0,
+    mixup_prob=0.8,
     smoothing=0.1,
 )
 EVERY = AUGMENTATIONS | {

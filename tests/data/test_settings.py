@@ -3,13 +3,7 @@ import math
 
 import pytest
 
-from t2t_keras.data.settings import (
-    Augmentation,
-    MixupConfig,
-    RandAugmentConfig,
-    RandomErasingConfig,
-    parse_rand_augment,
-)
+from t2t_keras.data.settings import Augmentation, RandAugmentConfig, parse_rand_augment
 
 
 @pytest.mark.parametrize(
@@ -30,44 +24,44 @@ def test_strings_that_are_read(text, config):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must read like"),
-        ("augmix-m3", "must read like"),
-        ("rand-k3", "m, n, mstd, inc, w.*'k3' is none"),
-        ("rand-9", "'9' is none"),
-        ("rand--m9", "'' is none"),
-        ("rand-p0.5-m9", "'p0.5' is none"),
-        ("rand-m", "'m' must be a whole number; it is ''"),
-        ("rand-m9.5", "'m' must be a whole number; it is '9.5'"),
-        ("rand-n2x", "'n' must be a whole number"),
-        ("rand-mstdinf", "'mstdinf' is none"),
-        ("rand-mstd0.5x", "'mstd' must be a number; it is '0.5x'"),
-        ("rand-inc2", "'inc' must be 0 or 1"),
-        ("rand-w1", "'w' must be 0, the only set"),
-        ("rand-m9-m8", "'m' is given twice"),
-        ("rand-mstd1e999", "`magnitude_std` must be 0 or more"),
-        ("rand-n14-w0", "`count` must be 0 to 13"),
+        ("", "''"),
+        ("augmix-m3", "'augmix'"),
+        ("m9", "'m9'"),
+        ("rand-k3", "'k3'"),
+        ("rand-9", "'9'"),
+        ("rand--m9", "''"),
+        ("rand-p0.5-m9", "'p0.5'"),
+        ("rand-m", "'m'"),
+        ("rand-n1-m9.5-x", "'m9.5'"),
+        ("rand-n2x", "'n2x'"),
+        ("rand-mstdinf", "'mstdinf'"),
+        ("rand-mstd0.5x", "'mstd0.5x'"),
+        ("rand-inc2", "'inc2'"),
+        ("rand-w1", "'w1'"),
+        ("rand-m9-m8", "'m8'"),
     ],
 )
 def test_strings_that_are_refused(text, message):
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match="read like.* m and n with .*any order") as error:
         parse_rand_augment(text)
-    assert "Received: " in str(error.value)
+    assert str(error.value).endswith(f" {message} does not fit. Received: {text!r}")
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "value", "expected"),
     [
-        (RandAugmentConfig, "magnitude", -1, "0 or more"),
-        (MixupConfig, "mixup_alpha", -1.0, "at least 0 and finite"),
-        (MixupConfig, "cutmix_alpha", math.inf, "at least 0 and finite"),
-        (MixupConfig, "probability", 1.5, r"in \[0, 1\]"),
-        (MixupConfig, "switch_probability", math.nan, r"in \[0, 1\]"),
-        (RandomErasingConfig, "probability", -0.1, r"in \[0, 1\]"),
-        (RandomErasingConfig, "mode", "black", "one of const, rand, pixel"),
-        (RandomErasingConfig, "area", (0.0, 0.5), r"a range within \(0, 1\]"),
-        (RandomErasingConfig, "area", (0.5, 0.2), r"a range within \(0, 1\]"),
-        (RandomErasingConfig, "aspect", (0.0, 1.0), "a range of finite numbers above 0"),
-        (RandomErasingConfig, "max_count", 0, "at least 1"),
+        (RandAugmentConfig, "magnitude", -1, "at least 0"),
+        (RandAugmentConfig, "magnitude_std", math.inf, "at least 0 and finite"),
+        (Augmentation, "mixup", -1.0, "at least 0 and finite"),
+        (Augmentation, "cutmix", math.inf, "at least 0 and finite"),
+        (Augmentation, "mixup_prob", 1.5, r"in \[0, 1\]"),
+        (Augmentation, "mixup_switch_prob", math.nan, r"in \[0, 1\]"),
+        (Augmentation, "erasing", -0.1, r"in \[0, 1\]"),
+        (Augmentation, "erasing_mode", "black", "one of const, rand, pixel"),
+        (Augmentation, "erasing_area", (0.0, 0.5), r"a range within \(0, 1\]"),
+        (Augmentation, "erasing_area", (0.5, 0.2), r"a range within \(0, 1\]"),
+        (Augmentation, "erasing_aspect", (0.0, 1.0), "a range of finite numbers above 0"),
+        (Augmentation, "erasing_count", 0, "at least 1"),
         (Augmentation, "crop", "center", "one of none, light, padded, random_resized"),
         (Augmentation, "area", (0.5, 1.5), r"a range within \(0, 1\]"),
         (Augmentation, "ratio", (1.0, math.inf), "a range of finite numbers above 0"),
@@ -84,6 +78,6 @@ def test_a_setting_out_of_range_is_named(kind, name, value, expected):
     assert str(error.value).endswith(f"={value}")
 
 
-def test_to_mix_nothing_is_refused():
-    with pytest.raises(ValueError, match="must be above 0.*Received: mixup_alpha=0"):
-        MixupConfig(mixup_alpha=0, cutmix_alpha=0)
+def test_by_weight_no_op_is_sampled_twice():
+    with pytest.raises(ValueError, match="`count` must be 0 to 13 .*Received: count=14"):
+        parse_rand_augment("rand-n14-w0")

@@ -2,15 +2,9 @@ import dataclasses
 
 import pytest
 
-from t2t_keras.data.settings import (
-    AUGMENTATIONS,
-    Augmentation,
-    MixupConfig,
-    RandAugmentConfig,
-    RandomErasingConfig,
-)
+from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, RandAugmentConfig, Setting
 from t2t_keras.training import TrainConfig, make_config
-from t2t_keras.training.config import Setting, settings
+from t2t_keras.training.config import settings
 from t2t_keras.training.inputs import augmentation_of
 
 GOOD = make_config()
@@ -57,7 +51,7 @@ PROBE = {"dataset": "cifar10", "model": "t2t_vit_7", "weights": "imagenet", "fre
     ("fields", "message"),
     [
         ({"validation_split": 0.1}, "`held_out` must be 0 with"),
-        ({"rand_augment": "rand-m9-x1"}, "RandAugment's .*Received: 'rand-m9-x1'"),
+        ({"rand_augment": "rand-m9-x1"}, "'x1' does not fit. Received: 'rand-m9-x1'"),
         ({"dataset": "cifar10", "transfer": True}, "`weights` must be given with"),
         ({"dataset": "cifar10", "freeze": "2"}, "`weights` must be given with"),
         ({"dataset": "cifar10", "freeze": "backbone"}, "`weights` must be given with"),
@@ -75,8 +69,10 @@ def test_the_augmentation_is_what_the_settings_say():
     assert augmentation_of(config) == Augmentation(
         rand_augment=RandAugmentConfig(magnitude=9, magnitude_std=0.5, increasing=True),
         color_jitter=0.4,
-        mixing=MixupConfig(mixup_alpha=0.0, cutmix_alpha=1.0, probability=0.5),
-        erasing=RandomErasingConfig(probability=0.25, mode="rand"),
+        erasing=0.25,
+        erasing_mode="rand",
+        cutmix=1.0,
+        mixup_prob=0.5,
         smoothing=0.1,
     )
     off = {"rand_augment": "none", "color_jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0}

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.graph import overwrite
 from t2t_keras.data.ops.seeds import split_seed
-from t2t_keras.data.settings import RandomErasingConfig
+from t2t_keras.data.settings import Augmentation
 
 _TRIES = 10
 
@@ -18,27 +18,29 @@ _TRIES = 10
 class Boxes(NamedTuple):
     """The boxes that a batch of images loses; a row an image, and a column a box."""
 
-    places: tf.Tensor  # (B, max_count, 4) int32: top, left, and height and width, 0 for no box
-    seeds: tf.Tensor  # (B, max_count, 2) int64, of what the boxes are filled with
+    places: tf.Tensor  # (B, erasing_count, 4) int32: top, left, and height and width, 0 for no box
+    seeds: tf.Tensor  # (B, erasing_count, 2) int64, of what the boxes are filled with
 
 
 def sample_boxes(
-    config: RandomErasingConfig, height: int, width: int, images: tf.Tensor, seed: tf.Tensor
+    config: Augmentation, height: int, width: int, images: tf.Tensor, seed: tf.Tensor
 ) -> Boxes:
     """Samples boxes: each is the first of ten tries that is smaller than the image, or none."""
     erased_seed, count_seed, shape_seed, place_seed, noise_seed = split_seed(seed, 5)
-    erased = tf.random.stateless_uniform((images,), erased_seed) < config.probability
-    counts = tf.random.stateless_uniform((images,), count_seed, 1, config.max_count + 1, tf.int32)
+    erased = tf.random.stateless_uniform((images,), erased_seed) < config.erasing
+    counts = tf.random.stateless_uniform(
+        (images,), count_seed, 1, config.erasing_count + 1, tf.int32
+    )
     sides = _sample_sides(config, height, width, counts, shape_seed)
     fits = tf.reduce_all(sides < (height, width), -1)
     first = tf.argmax(tf.cast(fits, tf.int32), -1)
-    wanted = erased[:, None] & (tf.range(config.max_count) < counts[:, None])
+    wanted = erased[:, None] & (tf.range(config.erasing_count) < counts[:, None])
     there = tf.reduce_any(fits, -1) & wanted
     size = tf.where(there[..., None], tf.gather(sides, first, batch_dims=2), 0)
     uniform = tf.random.stateless_uniform(tf.shape(size), place_seed, dtype=tf.float64)
     places = tf.cast(uniform * tf.cast((height + 1, width + 1) - size, tf.float64), tf.int32)
-    seeds = tf.random.split(noise_seed, images * config.max_count)
-    seeds = tf.reshape(seeds, (images, config.max_count, 2))
+    seeds = tf.random.split(noise_seed, images * config.erasing_count)
+    seeds = tf.reshape(seeds, (images, config.erasing_count, 2))
     return Boxes(tf.concat([places, size], -1), seeds)
 
 
@@ -82,15 +84,15 @@ def _normal_noise(rows: tf.Tensor, columns: tf.Tensor, seed: tf.Tensor) -> tf.Te
 
 
 def _sample_sides(
-    config: RandomErasingConfig, height: int, width: int, counts: tf.Tensor, seed: tf.Tensor
+    config: Augmentation, height: int, width: int, counts: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Samples heights and widths of all tries of all boxes, (B, max_count, tries, 2) int32."""
-    shape = (2, tf.size(counts), config.max_count, _TRIES)
+    """Samples heights and widths of all tries of all boxes, (B, erasing_count, tries, 2) int32."""
+    shape = (2, tf.size(counts), config.erasing_count, _TRIES)
     draws = tf.random.stateless_uniform(shape, seed, dtype=tf.float64)
-    lowest, highest = config.area
+    lowest, highest = config.erasing_area
     total = (lowest + draws[0] * (highest - lowest)) * (height * width)
     areas = total / tf.cast(counts, tf.float64)[:, None, None]
-    lowest, highest = map(math.log, config.aspect)
+    lowest, highest = map(math.log, config.erasing_aspect)
     aspects = tf.exp(lowest + draws[1] * (highest - lowest))
     sides = tf.stack([tf.sqrt(areas * aspects), tf.sqrt(areas / aspects)], -1)
     return tf.cast(tf.round(sides), tf.int32)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from t2t_keras.data.ops.seeds import split_seed
-from t2t_keras.data.settings import MixupConfig
+from t2t_keras.data.settings import Augmentation
 
 
 def soft_targets(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
@@ -27,14 +27,15 @@ class Mix(NamedTuple):
     box: tuple[tf.Tensor, ...]  # (top, left, height, width), () int32 each: what cutmix replaces
 
 
-def sample_mix(config: MixupConfig, height: int, width: int, seed: tf.Tensor) -> Mix:
-    """Samples how to mix a batch of images of this size."""
+def sample_mix(config: Augmentation, height: int, width: int, seed: tf.Tensor) -> Mix:
+    """Samples how to mix a batch of images of this size; one of the two alphas is above 0."""
+    cut_prob = config.mixup_switch_prob if config.mixup and config.cutmix else config.cutmix > 0
     mixed_seed, cut_seed, beta_seed, place_seed = split_seed(seed, 4)
-    mixed = tf.random.stateless_uniform((), mixed_seed) < config.probability
-    cut = tf.random.stateless_uniform((), cut_seed) < config.cutmix_probability
+    mixed = tf.random.stateless_uniform((), mixed_seed) < config.mixup_prob
+    cut = tf.random.stateless_uniform((), cut_seed) < float(cut_prob)
     cut &= mixed
     # The other alpha may be 0: a substitute that is never used keeps the sample finite.
-    alphas = [alpha or 1.0 for alpha in (config.cutmix_alpha, config.mixup_alpha)]
+    alphas = [alpha or 1.0 for alpha in (config.cutmix, config.mixup)]
     alpha = tf.where(cut, *(tf.constant(alpha, tf.float64) for alpha in alphas))
     lam = tf.where(mixed, symmetric_beta(alpha, beta_seed), 1.0)
     box = _cut_box(lam, height, width, place_seed)

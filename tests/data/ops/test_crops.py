@@ -13,16 +13,17 @@ from t2t_keras.data.ops.crops import (
     window_of,
 )
 from t2t_keras.data.ops.seeds import batch_seed
-from t2t_keras.data.settings import CROP_AREA, CROP_RATIO
+from t2t_keras.data.settings import Augmentation
 from t2t_keras.images.resize import resize_and_crop
 from tests.support.images import noise, ramp, resized_by_pillow
 
 PHOTOS = load_sample_images().images
 COUNT = 400
 EVALUATION_CROP = tf.function(evaluation_crop, reduce_retracing=True)
+USUAL = Augmentation()
 
 
-def random_resized_crop(image, target, seed, area=CROP_AREA, ratio=CROP_RATIO):
+def random_resized_crop(image, target, seed, area=USUAL.area, ratio=USUAL.ratio):
     params = CropParams(*(field[0] for field in sample_crops(seed, 1, area, ratio)))
     window = window_of(tf.shape(image)[:2], params, ratio)
     return resized_crop(image[window.rows, window.columns], target, params.bicubic)

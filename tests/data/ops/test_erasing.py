@@ -7,35 +7,35 @@ import tensorflow as tf
 from scipy import stats
 
 from t2t_keras.data.ops.erasing import Boxes, erase, sample_boxes
-from t2t_keras.data.settings import RandomErasingConfig
+from t2t_keras.data.settings import Augmentation
 
 COUNT = 3000
 HEIGHT, WIDTH = 40, 64
-ALWAYS = RandomErasingConfig(probability=1.0)
-LARGE = RandomErasingConfig(probability=1.0, area=(0.2, 0.9))  # often does not fit at once
+ALWAYS = Augmentation(erasing=1.0)
+LARGE = Augmentation(erasing=1.0, erasing_area=(0.2, 0.9))  # often does not fit at once
 SEED = tf.constant([3, 4], tf.int64)
 
 
-def erased(images: np.ndarray, settings: RandomErasingConfig) -> np.ndarray:
+def erased(images: np.ndarray, settings: Augmentation) -> np.ndarray:
     drawn = sample_boxes(settings, *images.shape[1:3], len(images), SEED)
-    return erase(tf.constant(images), settings.mode, drawn).numpy()
+    return erase(tf.constant(images), settings.erasing_mode, drawn).numpy()
 
 
-def boxes(settings: RandomErasingConfig) -> dict[str, np.ndarray]:
+def boxes(settings: Augmentation) -> dict[str, np.ndarray]:
     drawn = sample_boxes(settings, HEIGHT, WIDTH, COUNT, SEED).places[:, 0].numpy()
     return dict(zip(("top", "left", "height", "width"), drawn.T, strict=True))
 
 
-def boxes_by_the_rule(settings: RandomErasingConfig) -> dict[str, np.ndarray]:
+def boxes_by_the_rule(settings: Augmentation) -> dict[str, np.ndarray]:
     """The draws in NumPy, one try after another."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(4000):
         box = (0, 0, 0, 0)
         for _ in range(10):
-            area = rng.uniform(*settings.area) * HEIGHT * WIDTH
-            area /= rng.integers(1, settings.max_count + 1)
-            aspect = math.exp(rng.uniform(*map(math.log, settings.aspect)))
+            area = rng.uniform(*settings.erasing_area) * HEIGHT * WIDTH
+            area /= rng.integers(1, settings.erasing_count + 1)
+            aspect = math.exp(rng.uniform(*map(math.log, settings.erasing_aspect)))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if height < HEIGHT and width < WIDTH:
                 top, left = rng.integers(0, HEIGHT - height + 1), rng.integers(0, WIDTH - width + 1)
@@ -45,7 +45,7 @@ def boxes_by_the_rule(settings: RandomErasingConfig) -> dict[str, np.ndarray]:
     return dict(zip(("top", "left", "height", "width"), np.array(found).T, strict=True))
 
 
-@pytest.mark.parametrize("settings", [ALWAYS, dataclasses.replace(ALWAYS, max_count=3), LARGE])
+@pytest.mark.parametrize("settings", [ALWAYS, dataclasses.replace(ALWAYS, erasing_count=3), LARGE])
 def test_boxes_are_those_of_the_rule(settings):
     mine, expected = boxes(settings), boxes_by_the_rule(settings)
     for drawn in (mine, expected):
@@ -69,7 +69,7 @@ def test_areas_are_in_their_range():
 
 def test_what_never_fits_erases_nothing():
     images = np.ones((5, 2, 2, 3), np.float32)
-    whole = RandomErasingConfig(probability=1.0, area=(1.0, 1.0), aspect=(1.0, 1.0))
+    whole = Augmentation(erasing=1.0, erasing_area=(1.0, 1.0), erasing_aspect=(1.0, 1.0))
     np.testing.assert_array_equal(erased(images, whole), images)
 
 
@@ -85,7 +85,7 @@ def box_of(gone: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["const", "rand", "pixel"])
 def test_one_box_an_image_is_filled_as_the_mode_says(mode):
     images = np.full((300, 20, 24, 3), 9.0, np.float32)
-    after = erased(images, RandomErasingConfig(probability=0.25, mode=mode))
+    after = erased(images, Augmentation(erasing=0.25, erasing_mode=mode))
     gone = (after != images).any(axis=-1)
     assert gone.any(axis=(1, 2)).mean() == pytest.approx(0.25, abs=0.07)
     for mask in gone:
@@ -116,7 +116,9 @@ def test_the_noise_of_a_large_box_is_normal_and_independent(width):
 
 def test_several_boxes_share_the_area():
     images = np.full((200, 32, 32, 3), 9.0, np.float32)
-    settings = RandomErasingConfig(probability=1.0, mode="rand", area=(0.3, 0.3), max_count=3)
+    settings = dataclasses.replace(
+        ALWAYS, erasing_mode="rand", erasing_area=(0.3, 0.3), erasing_count=3
+    )
     after = erased(images, settings)
     colors = [len(np.unique(image[..., 0])) - 1 for image in after]
     assert {1, 2, 3} == set(colors)
@@ -135,10 +137,10 @@ def test_a_later_box_lies_over_an_earlier_one():
 
 def test_a_seed_erases_the_same_plainly_and_in_a_pipeline():
     images = np.random.default_rng(0).normal(size=(5, 16, 16, 3)).astype(np.float32)
-    settings = RandomErasingConfig(probability=0.8)
+    settings = Augmentation(erasing=0.8)
 
     def work(images):
-        return erase(images, settings.mode, sample_boxes(settings, 16, 16, 5, SEED))
+        return erase(images, settings.erasing_mode, sample_boxes(settings, 16, 16, 5, SEED))
 
     (mapped,) = tf.data.Dataset.from_tensors(images).map(work).as_numpy_iterator()
     tf.random.set_seed(99)

@@ -12,12 +12,12 @@ from t2t_keras.data.ops.mixup import (
     symmetric_beta,
 )
 from t2t_keras.data.ops.seeds import batch_seed
-from t2t_keras.data.settings import MixupConfig
+from t2t_keras.data.settings import Augmentation
 from tests.support.images import noise
 
 COUNT = 3000
 HEIGHT, WIDTH = 60, 90
-BOTH = MixupConfig(probability=0.8, switch_probability=0.3)
+BOTH = Augmentation(mixup=0.8, cutmix=1.0, mixup_prob=0.8, mixup_switch_prob=0.3)
 
 
 def of_many(draw, count: int):
@@ -26,7 +26,7 @@ def of_many(draw, count: int):
     return next(steps.batch(count).as_numpy_iterator())
 
 
-def drawn(settings: MixupConfig) -> Mix:
+def drawn(settings: Augmentation) -> Mix:
     return Mix(
         *of_many(lambda step: sample_mix(settings, HEIGHT, WIDTH, batch_seed(1, 2, step)), COUNT)
     )
@@ -88,11 +88,10 @@ def test_boxes_are_those_of_the_rule(draws):
 
 
 def test_one_alpha_leaves_the_switch_out():
-    settings = MixupConfig(mixup_alpha=0.0, cutmix_alpha=0.5, switch_probability=0.0)
-    only_cut = drawn(settings)
+    only_cut = drawn(Augmentation(cutmix=0.5, mixup_switch_prob=0.0))
     assert only_cut.cut.all()
     assert alike(only_cut.lam, cut_by_the_rule(alpha=0.5)["lam"])
-    assert MixupConfig(cutmix_alpha=0.0, switch_probability=1.0).cutmix_probability == 0
+    assert not drawn(Augmentation(mixup=0.8, mixup_switch_prob=1.0)).cut.any()
 
 
 def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
@@ -111,7 +110,7 @@ def mixed_by_the_rule(images: np.ndarray, mix: Mix) -> np.ndarray:
 def test_pixels_and_targets_are_those_of_the_rule(batch_size):
     images = np.stack([noise(12, 16, seed) for seed in range(batch_size)])
     targets = soft_targets(np.arange(batch_size), 6, smoothing=0.1)
-    settings = MixupConfig(probability=0.7)
+    settings = Augmentation(mixup=0.8, cutmix=1.0, mixup_prob=0.7)
 
     given, turned = tf.constant(images), tf.constant(images[::-1])
 
