@@ -21,10 +21,7 @@ _WIDTH = 100
 
 
 class _Numbers(flags.ArgumentParser):
-    """Parses numbers with commas, or an x, between them: `count` of them, or any number.
-
-    An image's size may be a single side.
-    """
+    """Parses `count` numbers, or any, between commas or x; an image's size may be a single side."""
 
     def __init__(self, kind: type, count: int | None = None, is_size: bool = False):
         self._kind, self._count, self._is_size = kind, count, is_size
@@ -188,15 +185,12 @@ _EVALUATE = _settings(
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command as its users see it; `cli/NAME.py` has its `run`.
-
-    Of the last of its other arguments there may be several where it ends in "...".
-    """
+    """A command as its users see it; `cli/NAME.py` has its `run`."""
 
     about: str
     examples: tuple[str, ...]
     flags: tuple[Setting, ...]
-    positionals: tuple[str, ...] = ()
+    positionals: tuple[str, ...] = ()  # the last one may be several where it ends in "..."
 
 
 _ANY_MODEL = (
@@ -251,11 +245,7 @@ COMMANDS = {
 
 
 def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
-    """Reads a command line: the values of the flags, None for settings not given, and the rest.
-
-    Raises:
-        ValueError, flags.Error: A flag or its value is wrong, or an argument missing or too much.
-    """
+    """Reads a command line: the values of the flags, None for settings not given, and the rest."""
     command, values = COMMANDS[name], flags.FlagValues()
     for flag in command.flags:
         _define(flag, values)

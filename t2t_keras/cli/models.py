@@ -130,10 +130,9 @@ def open_model(
     crop_pct: float | None = None,
     statistics: str | None = None,
 ) -> OpenedModel:
-    """Opens a run's folder, a `.keras` file, a file of weights, or a variant's released weights.
+    """Opens what MODEL names, by the flags of these names.
 
-    The arguments are those of the flags. With `model`, the variant of a file of weights, the arrays
-    of a `.keras` file are read, never its architecture.
+    With `model` the arrays of a `.keras` file are read, never its architecture.
     """
     origin, names = origin_of(source), read_labels(labels)
     path, is_file = origin.path, origin.path.is_file()

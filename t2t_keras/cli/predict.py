@@ -21,7 +21,7 @@ from t2t_keras.data.ops.color import normalize
 from t2t_keras.data.sources.folder import SUFFIXES
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import load_saved_model
-from t2t_keras.export.saved_model import LABELS_NAME
+from t2t_keras.export.saved_model import LABELS_NAME, next_version
 from t2t_keras.files import write_csv
 from t2t_keras.images import load_image, read_rgb
 from t2t_keras.models.structure import HEAD
@@ -57,11 +57,8 @@ def open_classifier(source: str, labels: str | None = None, **given: Any) -> Cla
 
 def _saved_model(folder: Path) -> Path | None:
     """Returns the folder of a SavedModel: `folder`, or its highest version."""
-    if (folder / "saved_model.pb").is_file():
-        return folder
-    versions = [path.parent for path in folder.glob("*/saved_model.pb")]
-    numbered = [path for path in versions if path.name.isascii() and path.name.isdecimal()]
-    return max(numbered, key=lambda path: int(path.name), default=None)
+    places = (folder, folder / str(next_version(folder) - 1))
+    return next((place for place in places if (place / "saved_model.pb").is_file()), None)
 
 
 def _of_model(opened: OpenedModel, source: str) -> Classifier:
@@ -108,10 +105,7 @@ def _of_saved_model(version: Path, labels: str | None) -> Classifier:
 
 
 def find_images(paths: list[str]) -> tuple[list[str], list[str]]:
-    """Lists the image files of paths, and a message on each path that has none.
-
-    A file that is named always counts; of a folder, and all below it, the images by suffix.
-    """
+    """Lists files that are named and images below folders, and a message on each path with none."""
     files, wrong = [], []
     for path in paths:
         if os.path.isdir(path):

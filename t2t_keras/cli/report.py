@@ -32,11 +32,7 @@ _SAMPLES = 5
 
 
 def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
-    """Writes the files of a run that are missing or older than its last checkpoint.
-
-    Returns:
-        The folder of its SavedModel.
-    """
+    """Writes what is missing or older than the last checkpoint; returns the SavedModel's folder."""
     for name, write in _writers(config, result).items():
         if not _is_current(folder / name):
             write(folder / name)
@@ -53,10 +49,7 @@ def _is_current(path: Path) -> bool:
 
 
 def export_run(model: keras.Model, path: Path) -> Path:
-    """Writes a run's model, and its `.keras` file at `path`, as a SavedModel beside that file.
-
-    On other backends a process with TensorFlow does it, from the file.
-    """
+    """Exports a model beside its file at `path`; on other backends a TensorFlow process does it."""
     if keras.backend.backend() == "tensorflow":
         metadata = read_metadata(path) or ModelMetadata(())
         preprocessing = OpenedModel(model, metadata).preprocessing

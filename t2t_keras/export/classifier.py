@@ -24,10 +24,7 @@ _IMAGE_BYTES = tf.TensorSpec((None,), tf.string, name="image_bytes")  # REST dec
 
 
 def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the (B, height, width, 3) uint8 pixels of files, and (B,) bool, False for bad ones.
-
-    The row of a file that cannot be read is black.
-    """
+    """Decodes files: (B, height, width, 3) uint8, black where bad; (B,) bool, True where good."""
     count = tf.size(contents, tf.int64)
 
     def prepare(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -29,6 +29,8 @@ LITERT_NAME = "model.tflite"
 OPENVINO_NAME = "model.xml"  # and model.bin beside it
 PREPROCESSING_NAME = "preprocessing.json"
 FORMATS = ("onnx", "litert", "openvino")
+# Both store weights in fewer bits. With float16, ONNX Runtime and LiteRT compute in float32; with
+# int8 they round what weights are multiplied with, to its own range. OpenVINO chooses by device.
 QUANTIZED = ("float16", "int8")
 # Packages to install, and those for int8; TensorFlow itself writes LiteRT.
 _PACKAGES = {"onnx": ("onnx", "tf2onnx"), "litert": (), "openvino": ("openvino",)}
@@ -74,11 +76,7 @@ def save_graph(model: keras.Model, folder: Path) -> None:
 
 
 def convert_to_litert(graph: Path, folder: Path, quantize: str | None) -> None:
-    """Writes `model.tflite`, with LiteRT's own operations alone.
-
-    "float16" stores weights in 16 bits and computes in 32; "int8" stores them in 8 bits and rounds
-    what they are multiplied with, to its own range.
-    """
+    """Writes `model.tflite`, with LiteRT's own operations alone."""
     converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(graph))
     if quantize is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -88,11 +86,7 @@ def convert_to_litert(graph: Path, folder: Path, quantize: str | None) -> None:
 
 
 def convert_to_openvino(graph: Path, folder: Path, quantize: str | None) -> None:
-    """Writes `model.xml` and `model.bin`.
-
-    "float16" stores weights in 16 bits, "int8" those of layers in 8 and others in 16; OpenVINO
-    itself chooses what each device computes in.
-    """
+    """Writes `model.xml` and `model.bin`; with "int8" weights outside layers are in float16."""
     import openvino
 
     model = openvino.Core().read_model(graph)
@@ -111,11 +105,7 @@ def write_onnx(model: keras.Model, target: Path) -> None:
 
 
 def quantize_onnx(source: Path, target: Path, quantize: str) -> None:
-    """Writes a float32 ONNX file anew.
-
-    "float16" stores weights in 16 bits and computes in 32; "int8" stores those of matrix products
-    in 8 bits and rounds what they are multiplied with, to its own range.
-    """
+    """Writes a float32 ONNX file anew; with "int8" the weights of matrix products are in 8 bits."""
     if quantize == "float16":
         _onnx_in_float16(source, target)
         return

@@ -110,10 +110,7 @@ def model_of(
     num_heads: int | None = None,
     model_name: str | None = None,
 ) -> Conversion:
-    """Builds the whole model of a state dict, with its weights, giving logits; writes no file.
-
-    It must be the published `model_name`, if one is given. Sizes nobody published need `num_heads`.
-    """
+    """Builds the model of a state dict, which must be a given, published `model_name`."""
     identity = identify(state, num_heads, source)
     if model_name not in (None, identity.name):
         raise CheckpointError(

@@ -132,10 +132,7 @@ def _require_keys(keys: Any, storages: Storages) -> None:
 
 
 def read_legacy_checkpoint(file: RegularFile) -> Any:
-    """Returns the value of the stream's fourth pickle, tensors as arrays.
-
-    The format has no checksums: only a SHA-256 of the file tells a damaged weight from a good one.
-    """
+    """Returns the value of the stream's fourth pickle; the format has no checksums."""
     storages = Storages(file.size)
     known = TorchGlobals(storages)
     pickled = file.read(0, min(file.size, MAX_PICKLE_BYTES))
