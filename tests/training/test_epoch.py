@@ -23,7 +23,7 @@ def test_an_undisturbed_run_keeps_the_last_two_and_the_best(tmp_path):
     total = STEPS * EPOCHS
     best = (toy.run_state.best.epoch + 1) * STEPS
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-    assert names == {f"step-{step:08d}" for step in (best, total - 1, total)}
+    assert names == {f"step-{step:08d}.safetensors" for step in (best, total - 1, total)}
 
 
 @pytest.mark.parametrize(

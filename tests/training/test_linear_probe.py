@@ -14,7 +14,7 @@ from t2t_keras import T2TViT, Variant, preprocess_input
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import digest_of
 from t2t_keras.training import make_config, run, train
-from t2t_keras.training.checkpoint.store import newest_checkpoint
+from t2t_keras.training.checkpoint.store import checkpoint_path, newest_checkpoint
 from t2t_keras.training.inputs import validation_batches
 from t2t_keras.training.linear_probe import cached_features, features_origin
 from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
@@ -203,7 +203,7 @@ def test_a_probe_that_is_killed_ends_as_if_it_had_not_been(probe, probed, unmeas
     folder = Path(shutil.copytree(probed[1], tmp_path / "run"))
     checkpoints = folder / "checkpoints"
     last = newest_checkpoint(checkpoints).step
-    shutil.rmtree(checkpoints / f"step-{last:08d}")
+    checkpoint_path(checkpoints, last).unlink()
     assert newest_checkpoint(checkpoints).step == last - 2  # in mid-epoch
     train(probe, folder)
     assert contents(folder) == contents(probed[1])

@@ -76,6 +76,6 @@ def test_the_first_process_writes_as_one_does(runs):
     assert names == others >= {"checkpoints", "log.csv", "settings.json", "tensorboard"}
     kept = sorted(path.name for path in (alone / "checkpoints").iterdir())
     assert kept == sorted(path.name for path in (together / "checkpoints").iterdir())
-    assert kept[-1] == "step-00000004"
+    assert kept[-1] == "step-00000004.safetensors"
     lines, others = ((run / "log.csv").read_text().splitlines() for run in (alone, together))
     assert lines[0] == others[0] and len(lines) == len(others) == 3

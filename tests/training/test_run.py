@@ -11,7 +11,7 @@ from t2t_keras.data import inspection
 from t2t_keras.errors import CheckpointError, DataError, ResumeError, TrainingError
 from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
-from t2t_keras.training.checkpoint.store import newest_checkpoint
+from t2t_keras.training.checkpoint.store import checkpoint_path, newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.inputs import translate_errors
 from t2t_keras.training.model import build_model, compiled_model, load_run_weights
@@ -87,7 +87,7 @@ def test_a_loss_that_is_no_number_ends_a_run(tiny_config, tmp_path):
     named = (folder / "stopped_at_batch.txt").read_text().splitlines()
     assert len(named) == 4 and all(Path(name).is_file() for name in named)
     kept = newest_checkpoint(folder / "checkpoints")
-    assert str(folder / "checkpoints" / f"step-{kept.step:08d}") in str(raised.value)
+    assert str(checkpoint_path(folder / "checkpoints", kept.step)) in str(raised.value)
     assert all(np.isfinite(a).all() for a in kept.state.values() if a.dtype.kind == "f")
 
 

@@ -85,7 +85,7 @@ def test_a_run_whose_checkpoints_are_gone_never_starts_from_random_weights(tmp_p
     with pytest.raises(ResumeError, match="log.csv lists epochs, but there is no checkpoint"):
         open_run(folder, run_facts(make_config(**BASE)))
     (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "step-00000007").mkdir()
+    (folder / "checkpoints" / "step-00000007.safetensors").touch()
     with pytest.raises(ResumeError, match="holds no intact checkpoint"):
         open_run(folder, run_facts(make_config(**BASE)))
 

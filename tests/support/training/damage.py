@@ -1,32 +1,28 @@
 """Ways in which a disk, a copy or a person damages a checkpoint."""
 
 import random
-import shutil
 from pathlib import Path
 
 _PAGE = 4096
-_WAYS = ("truncate", "flip a bit", "zero a page", "swap files", "delete a file", "delete all")
+_WAYS = ("truncate", "flip a bit", "zero a page", "swap pages", "delete")
 
 
 def damage(checkpoint: Path, dice: random.Random) -> None:
-    """Damages one of a checkpoint's files, or all of them."""
-    path, other = dice.sample(sorted(checkpoint.iterdir()), 2)
-    content, way = bytearray(path.read_bytes()), dice.choice(_WAYS)
-    if way == "delete all":
-        shutil.rmtree(checkpoint)
-        return
-    if way == "delete a file":
-        path.unlink()
+    """Damages a checkpoint's file, or deletes it."""
+    content, way = bytearray(checkpoint.read_bytes()), dice.choice(_WAYS)
+    pages = [content[start : start + _PAGE] for start in range(0, len(content), _PAGE)]
+    one, other = dice.sample(range(len(pages)), 2)
+    if way == "delete":
+        checkpoint.unlink()
         return
     if way == "truncate":
         del content[dice.randrange(len(content)) :]
     elif way == "flip a bit":
         content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
     elif way == "zero a page":
-        start = dice.randrange(0, len(content), _PAGE)
-        content[start : start + _PAGE] = bytes(len(content[start : start + _PAGE]))
+        pages[one] = bytes(len(pages[one]))
+        content = b"".join(pages)
     else:
-        theirs = other.read_bytes()
-        other.write_bytes(content)
-        content = theirs
-    path.write_bytes(content)
+        pages[one], pages[other] = pages[other], pages[one]
+        content = b"".join(pages)
+    checkpoint.write_bytes(content)

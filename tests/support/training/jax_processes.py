@@ -90,7 +90,7 @@ if __name__ == "__main__":
     images, root = sys.argv[1], Path(sys.argv[2])
     alone, together = root / "alone", root / "together"
     codes = {"alone": [ended(started(alone, images, ("cpu:0", "cpu:1"), None))]}
-    last = together / "checkpoints" / f"step-{LAST_STEP_BEFORE_DEATH:08d}"
+    last = together / "checkpoints" / f"step-{LAST_STEP_BEFORE_DEATH:08d}.safetensors"
     codes["killed"] = bereaved(pair(together, images, ("cpu:0",)), last)
     finished = reports(together)
     alone_for = time.time() - last.stat().st_mtime

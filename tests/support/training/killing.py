@@ -195,7 +195,7 @@ def kill_runs(
                 tally["terminated"] += 1
                 continue
             tally["in_save"] += kill.moment == "save"
-            whole = sorted(path.parent for path in kept.glob("step-*/manifest.json"))
+            whole = sorted(kept.glob("step-*"))
             if due and len(whole) > 1:  # or there would be none to resume from
                 damage(whole[-1], dice)
                 tally["damaged"] += 1
