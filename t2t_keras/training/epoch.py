@@ -52,20 +52,16 @@ class EpochCallback(keras.callbacks.Callback):
         first = self.processes.first
         self.progress = Progress(folder, config, self.run_state, verbose) if first else None
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.checkpointer.start_clock()
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        # Until a step's weights are in a checkpoint, a signal waits.
-        self.signals.deferred = self.run_state.steps_left > 0
+        self.signals.deferred = True  # until a step's weights are in a checkpoint
         self.checkpointer.restore_metrics(self.model)
         if self.progress:
             self.progress.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         state = self.run_state
-        self._check_finite("loss", logs["loss"], state.step_in_epoch)
         state.step += 1
+        self._check_finite("loss", logs["loss"])
         due = self.save_every and state.step % self.save_every == 0
         signal = self._agreed_signal()
         if signal or due or not state.steps_left:
@@ -74,19 +70,21 @@ class EpochCallback(keras.callbacks.Callback):
             self.progress.end_step(logs)
         if signal:
             raise RunInterrupted(signal)
-        if not state.steps_left and self.processes.count == 1:
-            self.signals.stop_deferring()  # the validation can be stopped anywhere
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Validates after an epoch's last step; a run that was stopped there resumes here."""
         state = self.run_state
+        if self.processes.count == 1:
+            self.signals.stop_deferring()  # the validation can be stopped anywhere
+        logs = {**state.epoch_logs, "learning_rate": state.rates[epoch], **self._evaluate("val_")}
         self._check_finite("validation loss", logs["val_loss"])
-        logs["learning_rate"] = state.rates[epoch]
         if state.best.averaged:
-            logs.update(self._ema_scores())
+            with ema_weights(self.model):
+                logs |= self._evaluate("val_ema_")
             self._check_finite("averaged weights' validation loss", logs["val_ema_loss"])
         state.best.update(self.model, epoch, logs)
         self.signals.deferred = True
-        state.history.append(dict(logs))
+        state.history.append(logs)
         state.epoch_logs = {}
         self.checkpointer.write(self.model)
         if self.progress:
@@ -97,44 +95,40 @@ class EpochCallback(keras.callbacks.Callback):
         if signal := self._agreed_signal():
             raise RunInterrupted(signal)
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self.signals.deferred = False
-
-    def _check_finite(self, name: str, value: Any, step: int | None = None) -> None:
-        """Raises a TrainingError unless the loss of a training step or a validation is finite."""
-        if math.isfinite(float(value)):
-            return
-        epoch, steps = self.run_state.epoch, self.run_state.steps_per_epoch
-        place = "" if step is None else f", step {step + 1} of {steps}"
-        last = f"the last good checkpoint is {self.checkpointer.last_path}."
-        if step is None:
-            last += " It holds the weights of this validation: remove it before you start again."
-        raise TrainingError(
-            f"The {name} became {float(value)} in epoch {epoch + 1}{place}. "
-            f"{self._describe_batch(epoch, steps - 1 if step is None else step)} "
-            f"Nothing was kept of this step; {last} {ADVICE}"
-        )
-
-    def _describe_batch(self, epoch: int, step: int) -> str:
-        """A sentence about the batch of a step; its images' names are written to a file."""
-        if not self.processes.first:
-            return "Process 0 names the batch."
-        if self.inputs.batch_names is None:
-            return "The features were computed before the run."
-        names, path = self.inputs.batch_names(epoch, step), self.folder / BATCH_NAME
-        write_text(path, "".join(f"{name}\n" for name in names))
-        more = f" and {len(names) - _SHOWN} more, all in {path}" if len(names) > _SHOWN else ""
-        return f"The batch: {', '.join(names[:_SHOWN])}{more}."
-
     def _agreed_signal(self) -> int:
         """The signal to stop that any of the processes has received; 0 if none has."""
         return self.processes.highest(self.signals.received or 0)
 
-    def _ema_scores(self) -> dict[str, float]:
-        """`val_ema_loss` and so on: the scores of the weights' moving average."""
-        with ema_weights(self.model):
-            scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
-        return {f"val_ema_{name}": value for name, value in scores.items()}
+    def _evaluate(self, prefix: str) -> dict[str, float]:
+        scores = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+        return {f"{prefix}{name}": value for name, value in scores.items()}
+
+    def _check_finite(self, name: str, value: Any) -> None:
+        """Raises a TrainingError unless the loss of the last step or of a validation is finite."""
+        if math.isfinite(float(value)):
+            return
+        state, place = self.run_state, ""
+        last = f"the last good checkpoint is {self.checkpointer.last_path}."
+        if name == "loss":
+            place = f", step {state.step_in_epoch} of {state.steps_per_epoch}"
+        else:
+            last += " It holds the weights of this validation: remove it before you start again."
+        raise TrainingError(
+            f"The {name} became {float(value)} in epoch {state.epoch + 1}{place}. "
+            f"{self._describe_batch()} Nothing was kept of this step; {last} {ADVICE}"
+        )
+
+    def _describe_batch(self) -> str:
+        """A sentence about the batch of the last step; its images' names are written to a file."""
+        if not self.processes.first:
+            return "Process 0 names the batch."
+        if self.inputs.batch_names is None:
+            return "The features were computed before the run."
+        state, path = self.run_state, self.folder / BATCH_NAME
+        names = self.inputs.batch_names(state.epoch, state.step_in_epoch - 1)
+        write_text(path, "".join(f"{name}\n" for name in names))
+        more = f" and {len(names) - _SHOWN} more, all in {path}" if len(names) > _SHOWN else ""
+        return f"The batch: {', '.join(names[:_SHOWN])}{more}."
 
 
 def fit_to_end(
@@ -145,37 +139,23 @@ def fit_to_end(
     `fit` counts whole epochs of one length, so the rest of an interrupted epoch is a `fit` of its
     own.
     """
-    state, callbacks = callback.run_state, [*others, callback]
+    state = callback.run_state
+    callback.checkpointer.start_clock()
     while not state.finished:
         if not state.steps_left:
-            _validate(model, callback, callbacks)
+            callback.set_model(model)
+            callback.on_epoch_end(state.epoch)
             continue
         rest = callback.inputs.training(state.step)
         if state.step_in_epoch:  # no iterator stays at work after the rest of an epoch
             rest = rest.take(state.steps_left)
         model.fit(
             callback.devices.distribute(rest),
-            validation_data=callback.validation,
             initial_epoch=state.epoch,
             epochs=state.epoch + 1 if state.step_in_epoch else state.epochs,
             steps_per_epoch=state.steps_left,
             shuffle=False,  # the batches have an order of their own
             verbose=0,
-            callbacks=callbacks,
+            callbacks=[*others, callback],
         )
-
-
-def _validate(
-    model: keras.Model, callback: EpochCallback, callbacks: list[keras.callbacks.Callback]
-) -> None:
-    """Ends an epoch whose steps are done, as `fit` would."""
-    state = callback.run_state
-    called = keras.callbacks.CallbackList(
-        callbacks, model=model, verbose=0, epochs=state.epochs, steps=state.steps_per_epoch
-    )
-    called.on_train_begin()
-    called.on_epoch_begin(state.epoch)
-    scores = model.evaluate(callback.validation, callbacks=called, return_dict=True)
-    logs = {**state.epoch_logs, **{f"val_{name}": value for name, value in scores.items()}}
-    called.on_epoch_end(state.epoch, logs)
-    called.on_train_end()
+    callback.signals.deferred = False
