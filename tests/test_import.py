@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import t2t_keras
-from t2t_keras.training import PerEpoch, transfer_optimizer
+from t2t_keras.training import PerEpoch, build_optimizer
 from tests.conftest import DATA
 from tests.support.running import ROOT, run_python
 
@@ -103,7 +103,8 @@ def compiled(tmp_path_factory) -> Path:
     variant = t2t_keras.Variant(embed_dim=8, depth=1, num_heads=1, mlp_ratio=1.0, token_dim=4)
     model = t2t_keras.T2TViT(variant, input_shape=(16, 16, 3), classes=2)
     rates = PerEpoch((0.1, 0.01), steps_per_epoch=3)
-    model.compile(transfer_optimizer(model, rates), "categorical_crossentropy")
+    optimizer = build_optimizer(model, rates, 5e-4, "sgd", backbone_lr_ratio=0.01)
+    model.compile(optimizer, "categorical_crossentropy")
     path = tmp_path_factory.mktemp("compiled") / "model.keras"
     model.save(path)
     return path

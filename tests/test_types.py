@@ -33,7 +33,7 @@ CALLS = {  # a call -> what mypy says of it
     "training.make_config(epochs='3')": 'Argument "epochs"',
     "training.make_config(epoch=3)": 'Unexpected keyword argument "epoch"',
     "training.train(training.make_config())": "Missing positional argument",
-    "training.transfer_optimizer(model, 0.01, weight_decay=0.0)": "",
+    "training.build_optimizer(model, 0.01, 0.0, layer_decay=0.75)": "",
     "data.open_source('digits').num_classes + 1": "",
     "data.open_source('digits').classes": 'has no attribute "classes"',
     "data.train_dataset(data.open_source('digits'), 16, 8, 0)": "",

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.
     work = "evaluate" if getattr(values, "mode", name) == "evaluate" else name
     module = importlib.import_module(f"t2t_keras.cli.{work}")
-    from t2t_keras.training.devices import exit_without_barrier, fail_without_barrier
+    from t2t_keras.training.devices.processes import exit_without_barrier, fail_without_barrier
 
     _show_log(sys.stdout if name == "train" else sys.stderr)
     with fail_without_barrier():

@@ -19,7 +19,7 @@ from t2t_keras.cli.models import METRICS_NAME, weights_file
 from t2t_keras.cli.report import FILES, classify_samples, summary, write_files, write_metrics
 from t2t_keras.errors import ResumeError, RunInterrupted, check
 from t2t_keras.training import TrainConfig, make_config, settings_of, train
-from t2t_keras.training.devices import join_processes
+from t2t_keras.training.devices.processes import join_processes
 from t2t_keras.training.run_directory import (
     changed_settings,
     check_override,

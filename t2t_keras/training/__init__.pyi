@@ -14,7 +14,6 @@ from .optimizers.averaging import (
 )
 from .optimizers.optimizer import (
     build_optimizer as build_optimizer,
-    transfer_optimizer as transfer_optimizer,
 )
 from .optimizers.rate_groups import (
     undecayed_variables as undecayed_variables,

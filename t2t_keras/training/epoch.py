@@ -12,7 +12,7 @@ from t2t_keras.files import write_text
 from t2t_keras.training.checkpoint.checkpointer import ADVICE, Checkpointer
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Devices
+from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.inputs import RunInputs
 from t2t_keras.training.optimizers.averaging import ema_weights
 from t2t_keras.training.progress import Progress

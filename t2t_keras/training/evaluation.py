@@ -10,7 +10,7 @@ import tensorflow as tf
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Batches
+from t2t_keras.training.devices.run_devices import Batches
 from t2t_keras.training.inputs import translate_errors, validation_batches
 from t2t_keras.training.model import build_model, check_run, load_run_weights, precision
 from t2t_keras.training.sources import check_test_source, open_test_source

@@ -27,7 +27,7 @@ from t2t_keras.errors import TrainingError
 from t2t_keras.images.constants import STATISTICS, Color
 from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.config import NOT_USED, TrainConfig, settings
-from t2t_keras.training.devices import lost_process
+from t2t_keras.training.devices.processes import lost_process
 
 _MEMORY = 64 * 2**20  # bytes
 _LOGGED_BATCHES = 4

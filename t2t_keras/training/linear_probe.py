@@ -17,7 +17,7 @@ from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
 from t2t_keras.files import atomic_path
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import Devices
+from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.inputs import (
     RunInputs,
     pad_last_batch,

@@ -10,12 +10,8 @@ from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.models.structure import parts_of, require_head
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
-from t2t_keras.training.devices import (
-    Devices,
-    check_global_batch,
-    decorrelate_dropout,
-    make_devices,
-)
+from t2t_keras.training.devices.mirrored import decorrelate_dropout
+from t2t_keras.training.devices.run_devices import Devices, check_global_batch, make_devices
 from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
 from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.recipes import variant_of

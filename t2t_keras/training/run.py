@@ -16,7 +16,7 @@ from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.config import BACKBONE, TrainConfig
-from t2t_keras.training.devices import Devices
+from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.epoch import EpochCallback, fit_to_end
 from t2t_keras.training.evaluation import Scores, predict_and_score
 from t2t_keras.training.inputs import (

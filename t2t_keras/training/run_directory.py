@@ -21,7 +21,7 @@ from t2t_keras.training.checkpoint.store import (
     read_checkpoint,
 )
 from t2t_keras.training.config import BACKBONE, TrainConfig, settings
-from t2t_keras.training.devices import ALONE, Processes
+from t2t_keras.training.devices.processes import ALONE, Processes
 from t2t_keras.training.recipes import settings_of
 
 _log = logging.getLogger(__name__)

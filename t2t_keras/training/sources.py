@@ -8,7 +8,7 @@ from t2t_keras.data.sources.source import Source, is_folder, open_source
 from t2t_keras.errors import DataError, check
 from t2t_keras.training.checkpoint.store import Checkpoint
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices import ALONE, Processes
+from t2t_keras.training.devices.processes import ALONE, Processes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

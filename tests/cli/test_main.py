@@ -198,7 +198,7 @@ ERRORS = [
         f"{TRAIN} {PRETRAINED} --freeze=backbone --mixup=0.5",
         "--augment and --rand_augment must be none, .* with --freeze=backbone: ",
     ),
-    (f"{TRAIN} --devices=gpu:7", "--devices may name"),
+    (f"{TRAIN} --devices=gpu:7", "--devices must be among the 0 GPUs"),
     (f"{TRAIN} --weights=nowhere.keras", "--weights must be imagenet, .* a run's folder"),
     (f"{TRAIN} --run_name=a/b", "--run_name must be the plain name"),
     (f"{TRAIN} --run_name=..", r"--run_name must be the plain name .*--run_name=\.\.$"),

@@ -25,7 +25,7 @@ from t2t_keras.training.checkpoint.variables import (
     optimizer_variables,
     restore,
 )
-from t2t_keras.training.devices import decorrelate_dropout
+from t2t_keras.training.devices.mirrored import decorrelate_dropout
 
 ADVICE = "Try a lower `lr`, a longer `warmup_epochs`, or `precision=float32` if it is not."
 

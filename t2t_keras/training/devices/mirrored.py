@@ -5,79 +5,58 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
 from t2t_keras.data.ops.graph import plain_options
-from t2t_keras.training.devices.device_names import parsed_devices, too_late
+from t2t_keras.errors import check
+from t2t_keras.training.devices.device_names import needed, parsed_devices, split_cpu
 
 
-def refuse_several_workers(environment: Mapping[str, str] = os.environ) -> None:
-    """Raises a ValueError where TF_CONFIG names more than one machine.
+def refuse_several_workers(text: str) -> None:
+    """Raises a ValueError where a TF_CONFIG names more than one machine.
 
     Keras 3 has no multi-worker training on TensorFlow (keras-team/keras issue 20585): every machine
     would train a model alone.
     """
-    text = environment.get("TF_CONFIG", "")
-    if not text:
-        return
     try:
-        cluster = json.loads(text)["cluster"]
+        cluster = json.loads(text or '{"cluster": {}}')["cluster"]
         workers = [address for job in cluster.values() for address in job]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            "The environment's TF_CONFIG must be JSON with a `cluster` of jobs and addresses; "
-            f"unset it to train on this machine. Received: TF_CONFIG={text}"
-        ) from error
-    if len(workers) > 1:
-        raise ValueError(
-            f"TF_CONFIG names {len(workers)} machines, and Keras 3 cannot train on several with "
-            "TensorFlow. Unset it to train on all devices of this machine, or use Keras' JAX "
-            "backend: KERAS_BACKEND=jax, with `coordinator=HOST:PORT`, `num_processes=N` and "
-            "`process_id=I` on each machine. "
-            f"Received: TF_CONFIG={text}"
-        )
-
-
-def _split_cpu(count: int) -> None:
-    """Makes the one physical CPU `count` logical ones."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * count
-    try:
-        tf.config.set_logical_device_configuration(cpu, logical)
-    except RuntimeError as error:
-        present = len(tf.config.list_logical_devices("CPU"))
-        if present < count:
-            raise too_late(count, "TensorFlow", present) from error
+        alone = len(workers) < 2
+    except (ValueError, KeyError, TypeError, AttributeError):
+        alone = False
+    expected = (
+        "unset, or JSON with a `cluster` of one machine: Keras 3 cannot train on several with "
+        "TensorFlow. Use its JAX backend for that: KERAS_BACKEND=jax, with `coordinator=HOST:PORT`,"
+        " `num_processes=N` and `process_id=I` on each machine"
+    )
+    check(alone, "TF_CONFIG", text, expected)
 
 
 def make_strategy(devices: Sequence[str] = ()) -> tf.distribute.MirroredStrategy:
     """Makes the strategy for devices named as for `make_devices`, with the same errors."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Training here needs Keras' TensorFlow or JAX backend: set KERAS_BACKEND=tensorflow. "
-            f"Received: KERAS_BACKEND={keras.backend.backend()}"
-        )
-    refuse_several_workers()
+    backend = keras.backend.backend()
+    check(backend == "tensorflow", "KERAS_BACKEND", backend, "tensorflow or jax, to train")
+    refuse_several_workers(os.environ.get("TF_CONFIG", ""))
     gpus = len(tf.config.list_physical_devices("GPU"))
     if not devices:
         devices = [f"gpu:{index}" for index in range(gpus)] or ["cpu:0"]
-    parsed = parsed_devices(devices)
-    if "tpu" in dict(parsed):
-        raise ValueError(
-            "`devices` may name TPUs with Keras' JAX backend only: set KERAS_BACKEND=jax. "
-            f"Received: devices={','.join(devices)}"
+    parsed, names = parsed_devices(devices), ",".join(devices)
+    check("tpu" not in dict(parsed), "devices", names, "without TPUs, unless KERAS_BACKEND=jax")
+    expected = f"among the {gpus} GPUs that TensorFlow sees on this machine"
+    check(needed(parsed, "gpu") <= gpus, "devices", names, expected)
+    cpus = needed(parsed, "cpu")
+    if cpus > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        logical = [tf.config.LogicalDeviceConfiguration()] * cpus
+        split_cpu(
+            cpus,
+            "TensorFlow",
+            lambda: tf.config.set_logical_device_configuration(cpu, logical),
+            lambda: len(tf.config.list_logical_devices("CPU")),
         )
-    last = collections.Counter({kind: index for kind, index in sorted(parsed)})
-    if "gpu" in last and last["gpu"] >= gpus:
-        raise ValueError(
-            f"`devices` may name {gpus} GPUs, which is what TensorFlow sees on this machine. "
-            f"Received: devices={','.join(devices)}"
-        )
-    if last["cpu"] > 0:
-        _split_cpu(last["cpu"] + 1)
     return tf.distribute.MirroredStrategy([f"/{kind}:{index}" for kind, index in parsed])
 
 

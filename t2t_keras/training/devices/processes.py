@@ -17,7 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from t2t_keras.errors import T2TError, TrainingError
+from t2t_keras.errors import T2TError, TrainingError, check
+from t2t_keras.training.devices.device_names import prepare_jax
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,10 @@ class Processes:
         if self.count == 1:
             return work()
         if not self.first:
-            return _received()
+            answer = _broadcast({})
+            if "error" in answer:
+                raise TrainingError(f"Process 0 stopped: {answer['error']}")
+            return answer["value"]
         try:
             value = work()
         except (T2TError, ValueError, OSError) as error:
@@ -78,14 +82,6 @@ class Processes:
 
 
 ALONE = Processes()
-
-
-def _received() -> Any:
-    """Receives the first process' value in the others."""
-    answer = _broadcast({})
-    if "error" in answer:
-        raise TrainingError(f"Process 0 stopped: {answer['error']}")
-    return answer["value"]
 
 
 def _broadcast(answer: dict[str, Any]) -> dict[str, Any]:
@@ -123,19 +119,26 @@ def join_processes(
     given = (coordinator, num_processes, process_id)
     if given == (None, None, None):
         return ALONE
-    _check(*given)
-    import jax
-
-    from t2t_keras.training.devices.data_parallel import prepare_jax
-
-    prepare_jax(devices)
-    where = {
-        "coordinator_address": coordinator,
-        "num_processes": num_processes,
-        "process_id": process_id,
-    }
+    backend, received = keras.backend.backend(), f"{coordinator}, {num_processes=}, {process_id=}"
+    expected = (
+        "jax with `coordinator`, `num_processes` and `process_id`: start every process with "
+        "KERAS_BACKEND=jax, `coordinator=HOST:PORT`, `num_processes=N` and `process_id=I`, with I "
+        "from 0 to N - 1"
+    )
+    check(backend == "jax", "KERAS_BACKEND", backend, expected)
     if coordinator == FROM_CLUSTER:
         where = {}
+        fits = (num_processes, process_id) == (None, None)
+    else:
+        names = ("coordinator_address", "num_processes", "process_id")
+        where = dict(zip(names, given, strict=True))
+        complete = coordinator is not None and num_processes is not None and process_id is not None
+        fits = complete and _ADDRESS.fullmatch(coordinator) and 0 <= process_id < num_processes
+    expected = f"HOST:PORT, with `process_id` in 0..`num_processes` - 1, or {FROM_CLUSTER} alone"
+    check(fits, "coordinator", received, expected)
+    import jax
+
+    prepare_jax(devices)
     _log.info("Waiting up to %d s for the other processes: %s", _START, where or "this cluster's")
     try:
         jax.distributed.initialize(
@@ -155,28 +158,6 @@ def join_processes(
             "address of process 0's machine with a free port, the same one to all."
         ) from error
     return present_processes()
-
-
-def _check(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    if keras.backend.backend() != "jax":
-        raise ValueError(
-            "`coordinator`, `num_processes` and `process_id` need Keras' JAX backend. Start every "
-            "process with KERAS_BACKEND=jax, `coordinator=HOST:PORT`, `num_processes=N` and "
-            "`process_id=I`, with I from 0 to N - 1. "
-            f"Received: KERAS_BACKEND={keras.backend.backend()}"
-        )
-    received = f"{coordinator=!s}, {num_processes=}, {process_id=}"
-    if coordinator == FROM_CLUSTER:
-        fits = (num_processes, process_id) == (None, None)
-    elif coordinator is None or num_processes is None or process_id is None:
-        fits = False
-    else:
-        fits = bool(_ADDRESS.fullmatch(coordinator)) and 0 <= process_id < num_processes
-    if not fits:
-        raise ValueError(
-            "`coordinator` must be HOST:PORT, with `process_id` in 0..`num_processes` - 1, or "
-            f"{FROM_CLUSTER} alone. Received: {received}"
-        )
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ import keras
 import tensorflow as tf
 
 from t2t_keras.data.ops.seeds import Shard
+from t2t_keras.errors import check
+from t2t_keras.training.devices.device_names import chosen_devices, prepare_jax
 from t2t_keras.training.devices.mirrored import feed, make_strategy
 from t2t_keras.training.devices.processes import ALONE, Processes, present_processes
 
@@ -56,16 +58,12 @@ def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes
     several processes mixes its own images in pairs.
     """
     unit = math.lcm(replicas * parts, 2 * processes if processes > 1 else 1)
-    if batch_size % unit == 0:
-        return
     nearest = max(round(batch_size / unit), 1) * unit
     in_parts = f" times {parts} parts (`accumulate`)" if parts > 1 else ""
     in_pairs = f" and of {2 * processes}, twice the processes" if processes > 1 else ""
-    raise ValueError(
-        f"`batch_size` counts the images of all devices and must be a multiple of the {replicas} "
-        f"devices{in_parts}{in_pairs}; {nearest} is the nearest. "
-        f"Received: batch_size={batch_size}"
-    )
+    unit_in_words = f"{replicas} devices{in_parts}{in_pairs}"
+    expected = f"a multiple of the {unit_in_words}; {nearest} is the nearest for all together"
+    check(batch_size % unit == 0, "batch_size", batch_size, expected)
 
 
 def make_devices(names: Sequence[str] = ()) -> Devices:
@@ -77,35 +75,21 @@ def make_devices(names: Sequence[str] = ()) -> Devices:
     if keras.backend.backend() == "jax":
         return _jax_devices(names)
     strategy = make_strategy(names)
-    return Devices(
-        strategy.num_replicas_in_sync,
-        strategy.scope,
-        contextlib.nullcontext,
-        distribute=functools.partial(feed, strategy),
-    )
+    count, distribute = strategy.num_replicas_in_sync, functools.partial(feed, strategy)
+    return Devices(count, strategy.scope, contextlib.nullcontext, distribute)
 
 
 def _jax_devices(names: Sequence[str]) -> Devices:
     import jax
 
-    from t2t_keras.training.devices.data_parallel import (
-        chosen_devices,
-        distribution_over,
-        prepare_jax,
-    )
-
     prepare_jax(names)
     chosen = chosen_devices(names)
-    if len(chosen) > 1:
-        scope = distribution_over(chosen).scope
+    if len(chosen) > 1:  # variables are copied to all, and batches come shared out already
+        mesh = keras.distribution.DeviceMesh((len(chosen),), ["batch"], chosen)
+        scope = keras.distribution.DataParallel(device_mesh=mesh, auto_shard_dataset=False).scope
     elif chosen == jax.devices()[:1]:  # without a distribution Keras fetches batches ahead
         scope = contextlib.nullcontext
     else:
         scope = functools.partial(jax.default_device, chosen[0])
-    return Devices(
-        len(chosen),
-        scope,
-        scope,
-        requires_xla=True,
-        processes=present_processes(),
-    )
+    processes = present_processes()
+    return Devices(len(chosen), scope, scope, requires_xla=True, processes=processes)

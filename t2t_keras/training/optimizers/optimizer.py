@@ -53,6 +53,10 @@ def build_optimizer(
     It is ready for `model.compile`, trains under a `MirroredStrategy` if it was made in its scope,
     and is saved with the model, groups included.
 
+    The authors' optimizer for transfer is `build_optimizer(model, 0.05, 5e-4, "sgd",
+    backbone_lr_ratio=0.01, decay_all=True, nesterov=False)`, for 64 images a batch and with a
+    cosine over 60 epochs. AdamW with `layer_decay=0.75` is the other choice.
+
     Args:
         model: The built Keras model to train, with its initial weights and with everything frozen
             that is not to be trained: a model of this package, one with your own layers on top of
@@ -72,6 +76,8 @@ def build_optimizer(
 
     Raises:
         ValueError: No optimizer has that name, or a setting of the groups is out of range.
+
+    Reference: official `transfer_learning.py`.
     """
     check(name in _MAKERS, "name", name, f"one of {', '.join(_MAKERS)}")
     kind, constants = _MAKERS[name]
@@ -89,38 +95,3 @@ def build_optimizer(
         optimizer = LossScale(optimizer)
     optimizer.build(model.trainable_variables)
     return optimizer
-
-
-def transfer_optimizer(
-    model: keras.Model,
-    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.05,
-    *,
-    backbone_lr_ratio: float = 0.01,
-    weight_decay: float = 5e-4,
-) -> keras.optimizers.Optimizer:
-    """Returns the authors' optimizer for transfer: SGD, with a small rate below the classifier.
-
-    `build_optimizer(model, 5e-4, 0.05, layer_decay=0.75)` is the other choice: AdamW with a rate
-    that falls from block to block.
-
-    Args:
-        model: A model with a pretrained T2T-ViT and a fresh classifier, as for `build_optimizer`.
-        learning_rate: The classifier's rate, or a schedule over optimizer steps. The authors take
-            0.05 for 64 images a batch, with a cosine over 60 epochs.
-        backbone_lr_ratio: The T2T-ViT's rate relative to the classifier's; above 0.
-        weight_decay: Factor of an L2 term in the gradients of all variables, biases too.
-
-    Raises:
-        ValueError: `backbone_lr_ratio` is not above 0.
-
-    Reference: official `transfer_learning.py`.
-    """
-    return build_optimizer(
-        model,
-        learning_rate,
-        weight_decay,
-        "sgd",
-        backbone_lr_ratio=backbone_lr_ratio,
-        decay_all=True,
-        nesterov=False,
-    )

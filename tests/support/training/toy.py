@@ -17,7 +17,8 @@ from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
 from t2t_keras.training.checkpoint.signals import StopSignals
 from t2t_keras.training.checkpoint.store import newest_checkpoint
-from t2t_keras.training.devices import Devices, decorrelate_dropout
+from t2t_keras.training.devices.mirrored import decorrelate_dropout
+from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.epoch import EpochCallback, fit_to_end
 from t2t_keras.training.inputs import RunInputs
 from t2t_keras.training.optimizers.gradients import LossScale

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from t2t_keras.errors import RunInterrupted
-from t2t_keras.training import accumulating, ema_weights, make_config, train, transfer_optimizer
+from t2t_keras.training import accumulating, build_optimizer, ema_weights, make_config, train
 from t2t_keras.training.checkpoint.store import Checkpoint, newest_checkpoint
 from t2t_keras.training.checkpoint.variables import metric_variables
 from t2t_keras.training.optimizers.gradients import LossScale
@@ -65,7 +65,8 @@ def saved_and_gone_on() -> dict[str, list]:
         hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
         model = keras.Model(inputs, keras.layers.Dense(3, name="head")(hidden))
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        model.compile(transfer_optimizer(model, 0.5, backbone_lr_ratio=0.1), loss)
+        transfer = {"backbone_lr_ratio": 0.1, "decay_all": True, "nesterov": False}
+        model.compile(build_optimizer(model, 0.5, 5e-4, "sgd", **transfer), loss)
         model.fit(IMAGES, TARGETS, verbose=0)
         model.save(Path(folder) / "model.keras")
         loaded = keras.saving.load_model(Path(folder) / "model.keras")

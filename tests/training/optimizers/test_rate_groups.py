@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 
 from t2t_keras import T2TViT
-from t2t_keras.training import build_optimizer, transfer_optimizer
+from t2t_keras.training import build_optimizer
 from t2t_keras.training.optimizers.rate_groups import rate_factors
 from tests.support.tiny import tiny_model, tiny_variant
 
+TRANSFER = {"name": "sgd", "backbone_lr_ratio": 0.01, "decay_all": True, "nesterov": False}
 FROZEN = {"position_table/position_table"} | {
     f"t2t_block_{index}/token_layer/random_features" for index in (0, 1)
 }
@@ -29,7 +30,7 @@ def moved(model, optimizer) -> dict[str, np.ndarray]:
 
 
 def test_the_classifier_takes_whole_steps_and_all_else_a_hundredth(model):
-    steps = moved(model, transfer_optimizer(model, 0.5, weight_decay=0.0))
+    steps = moved(model, build_optimizer(model, 0.5, 0.0, **TRANSFER))
     for path, step in steps.items():
         expected = 0.0 if path in FROZEN else 0.5 if path.startswith("head/") else 0.005
         np.testing.assert_allclose(step, expected, rtol=2e-3, atol=1e-7, err_msg=path)
@@ -38,8 +39,8 @@ def test_the_classifier_takes_whole_steps_and_all_else_a_hundredth(model):
 
 
 def test_the_decay_is_torch_s_and_takes_everything_at_its_own_rate(model):
-    plain = moved(model, transfer_optimizer(model, 0.5, weight_decay=0.0))
-    decayed = moved(model, transfer_optimizer(model, 0.5, weight_decay=0.1))
+    plain = moved(model, build_optimizer(model, 0.5, 0.0, **TRANSFER))
+    decayed = moved(model, build_optimizer(model, 0.5, 0.1, **TRANSFER))
     for variable in model.trainable_variables:
         rate = 0.5 if variable.path.startswith("head/") else 0.005
         more = decayed[variable.path] - plain[variable.path]
