@@ -255,21 +255,17 @@ class TrainConfig:
         blocks = text.isascii() and text.isdecimal() and int(text) > 0
         expected = "none, backbone or a number of blocks above 0, as text"
         check(blocks or text in (NOT_USED, BACKBONE), "freeze", self.freeze, expected)
-        for name in ("transfer", "freeze"):
-            if getattr(self, name) not in (False, NOT_USED) and self.weights is None:
-                raise ValueError(
-                    f"`weights` must be given with `{name}`: imagenet or a file, to start from. "
-                    f"Received: {name}={getattr(self, name)}"
-                )
+        for name, unused in (("transfer", False), ("freeze", NOT_USED)):
+            given = getattr(self, name) == unused or self.weights is not None
+            check(given, "weights", None, f"given with `{name}`: imagenet or a file to start from")
         augmented = {self.augment, self.rand_augment} != {NOT_USED} or any(
             (self.color_jitter, self.erasing, self.mixup, self.cutmix)
         )
-        if self.freeze == BACKBONE and augmented:
-            raise ValueError(
-                "`augment` and `rand_augment` must be none, and `color_jitter`, `erasing`, `mixup` "
-                "and `cutmix` 0, with `freeze=backbone`: features are computed once. Received: "
-                f"augment={self.augment}"
-            )
+        expected = (
+            "none, as `rand_augment`, and `color_jitter`, `erasing`, `mixup` and `cutmix` must be "
+            "0, with `freeze=backbone`: features are computed once"
+        )
+        check(not (self.freeze == BACKBONE and augmented), "augment", self.augment, expected)
 
 
 def settings() -> tuple[Setting, ...]:

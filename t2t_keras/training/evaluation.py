@@ -1,16 +1,15 @@
 """The scores of a model on a dataset's evaluation images."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
 from t2t_keras.training.config import TrainConfig
-from t2t_keras.training.devices.run_devices import Batches
+from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.inputs import translate_errors, validation_batches
 from t2t_keras.training.model import build_model, check_run, load_run_weights, precision
 from t2t_keras.training.sources import check_test_source, open_test_source
@@ -89,40 +88,29 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     logits = logits.astype(np.float64)
     ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]  # of equal ones the first class
     right = (ranked == labels[:, None]) & np.isfinite(logits).all(axis=1, keepdims=True)
-    confusion = confusion_matrix(labels, ranked[:, 0], labels=range(logits.shape[1]))
-    highest = logits.max(axis=1)
+    predicted = ranked[:, 0]
     with np.errstate(invalid="ignore"):  # the loss of a broken model is NaN
-        log_sums = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
-        confidences = np.exp(highest - log_sums)
+        log_sums = np.logaddexp.reduce(logits, axis=1)
+        confidences = np.exp(logits.max(axis=1) - log_sums)
+        losses = log_sums - logits[np.arange(len(labels)), labels]
+    (wrong,) = np.nonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidences[wrong], kind="stable")][:_MISTAKES]
+    columns = (values[worst].tolist() for values in (labels, predicted, confidences))
     return Scores(
         accuracy=float(right[:, 0].mean()),
         top5_accuracy=float(right.any(axis=1).mean()),
-        loss=float((log_sums - logits[np.arange(len(labels)), labels]).mean()),
-        confusion=confusion,
-        mistakes=_mistakes(labels, ranked[:, 0], confidences),
-    )
-
-
-def _mistakes(
-    labels: np.ndarray, predicted: np.ndarray, confidences: np.ndarray
-) -> tuple[Mistake, ...]:
-    (wrong,) = np.nonzero(predicted != labels)
-    worst = wrong[np.argsort(-confidences[wrong], kind="stable")][:_MISTAKES]
-    return tuple(
-        Mistake(int(i), int(labels[i]), int(predicted[i]), float(confidences[i])) for i in worst
+        loss=float(losses.mean()),
+        confusion=confusion_matrix(labels, predicted, labels=range(logits.shape[1])),
+        mistakes=tuple(map(Mistake, worst.tolist(), *columns)),
     )
 
 
 def predict_and_score(
-    model: keras.Model,
-    config: TrainConfig,
-    source: Source,
-    verbose: int,
-    feed: Callable[[tf.data.Dataset], Batches] = lambda batches: batches,
+    model: keras.Model, config: TrainConfig, source: Source, devices: Devices, verbose: int
 ) -> Scores:
-    """Scores a model that gives logits on the evaluation images; `feed` is its devices'."""
-    with translate_errors(source, [source.eval_split]):
-        batches = feed(validation_batches(config, source))
+    """Scores a model that gives logits on the evaluation images."""
+    with translate_errors(source, [source.eval_split]), devices.fit_scope():
+        batches = devices.distribute(validation_batches(config, source))
         logits = model.predict(batches, verbose=verbose)[: source.num_eval]
         return score(logits, source.eval_split.every_label())
 
@@ -152,8 +140,7 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
         model = build_model(config, source.num_classes, None, drop_path_rate=0.0)
         load_run_weights(model, config, complete=True)
         model.compile(jit_compile=devices.use_xla(config.jit_compile))
-    with devices.fit_scope():
-        return predict_and_score(model, config, source, verbose, devices.distribute)
+    return predict_and_score(model, config, source, devices, verbose)
 
 
 def _short(names: Sequence[str]) -> str:

@@ -36,22 +36,11 @@ _log = logging.getLogger(__name__)
 Features = dict[str, np.ndarray]
 
 
-def probe_inputs(
-    model: keras.Model,
-    config: TrainConfig,
-    source: Source,
-    epochs: int,
-    folder: Path,
-    devices: Devices,
-    origin: str,
-) -> RunInputs:
-    """The batches of a run that trains on features; see `cached_features`."""
-    features = cached_features(model, config, source, folder, devices, origin)
-    classes = source.num_classes
-    return RunInputs(
-        lambda step: feature_batches(features, config, classes, epochs, step),
-        validation_features(features, config.batch_size, classes),
-    )
+def features_origin(facts: Mapping[str, Any]) -> str:
+    """The facts of a run, as its checkpoints keep them, that its features depend on; as text."""
+    settings = {name: facts["settings"][name] for name in _COMPUTED_FROM}
+    others = {name: facts[name] for name in ("backbone", "images")}
+    return json.dumps({**settings, **others}, sort_keys=True)
 
 
 def cached_features(
@@ -68,8 +57,16 @@ def cached_features(
     int64, each in the fixed order of the images.
     """
     path = folder / FEATURES_NAME
-    if path.exists() and (kept := _read(path, origin)) is not None:
-        return kept
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["origin"]) == origin:
+                return {**arrays}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: is damaged ({error}). Remove it, and the features are computed again."
+        ) from error
     with devices.build_scope():
         backbone = keras.Model(model.input, classifier_parts(model).pooling.output)
         backbone.compile(jit_compile=devices.use_xla(config.jit_compile))
@@ -88,44 +85,19 @@ def cached_features(
     return made
 
 
-def feature_batches(
-    features: Features, config: TrainConfig, classes: int, epochs: int, step: int
-) -> tf.data.Dataset:
-    """All training batches of a run from `step` on, as functions of (seed, epoch, step) alone."""
+def probe_inputs(features: Features, config: TrainConfig, classes: int, epochs: int) -> RunInputs:
+    """The batches of a run that trains on features, as functions of (seed, epoch, step) alone."""
     count, size = len(features["training"]), config.batch_size
-    steps = count // size
-    orders = [
-        np.random.default_rng([config.seed, epoch]).permutation(count)[: steps * size]
-        for epoch in range(epochs)
-    ]
-    rows = np.concatenate(orders).reshape(-1, size)[step:]
+    dice = [np.random.default_rng([config.seed, epoch]) for epoch in range(epochs)]
+    orders = [one.permutation(count)[: count // size * size] for one in dice]
+    rows = np.concatenate(orders).reshape(-1, size)
     vectors = tf.constant(features["training"])
     targets = soft_targets(tf.constant(features["training_labels"]), classes, config.smoothing)
-    chosen = tf.data.Dataset.from_tensor_slices(rows)
-    return chosen.map(lambda row: (tf.gather(vectors, row), tf.gather(targets, row)))
+    expected = soft_targets(tf.constant(features["evaluation_labels"]), classes)
+    held_out = tf.data.Dataset.from_tensor_slices((features["evaluation"], expected)).batch(size)
 
+    def training(step: int) -> tf.data.Dataset:
+        chosen = tf.data.Dataset.from_tensor_slices(rows[step:])
+        return chosen.map(lambda row: (tf.gather(vectors, row), tf.gather(targets, row)))
 
-def validation_features(features: Features, batch_size: int, classes: int) -> tf.data.Dataset:
-    """Every evaluation image's features with targets and weights, as `validation_batches`."""
-    vectors = features["evaluation"]
-    targets = soft_targets(tf.constant(features["evaluation_labels"]), classes)
-    batches = tf.data.Dataset.from_tensor_slices((vectors, targets)).batch(batch_size)
-    return pad_last_batch(batches, batch_size, len(vectors))
-
-
-def features_origin(facts: Mapping[str, Any]) -> str:
-    """The facts of a run, as its checkpoints keep them, that its features depend on; as text."""
-    settings = {name: facts["settings"][name] for name in _COMPUTED_FROM}
-    others = {name: facts[name] for name in ("backbone", "images")}
-    return json.dumps({**settings, **others}, sort_keys=True)
-
-
-def _read(path: Path, origin: str) -> Features | None:
-    """The features in a file; None where they have another origin."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {**arrays} if str(arrays["origin"]) == origin else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: is damaged ({error}). Remove it, and the features are computed again."
-        ) from error
+    return RunInputs(training, pad_last_batch(held_out, size, len(features["evaluation"])))

@@ -27,15 +27,21 @@ def check_run(config: TrainConfig, parts: int = 1) -> Devices:
     check_parts(parts)
     devices = make_devices(config.devices)
     processes = devices.processes.count
-    check_freeze(config.freeze, block_count(variant), processes)
+    check_freeze(config.freeze, variant, processes)
     check_global_batch(config.batch_size, devices.replicas, parts, processes)
     return devices
 
 
-def block_count(variant: Variant) -> int:
-    """Number of encoder blocks; a dense encoder has a transition between two groups."""
+def check_freeze(freeze: str, variant: Variant, processes: int = 1) -> None:
+    """Raises a ValueError where `freeze` does not fit the model's depth or the processes."""
+    alone = freeze != BACKBONE or processes == 1
+    expected = "none or a number where several processes train: one computes the features"
+    check(alone, "freeze", freeze, expected)
     depth = variant.depth
-    return depth if isinstance(depth, int) else sum(depth) + len(depth) - 1
+    if not isinstance(depth, int):  # a dense encoder has a transition between two groups
+        depth = sum(depth) + len(depth) - 1
+    fits = freeze in (NOT_USED, BACKBONE) or int(freeze) <= depth
+    check(fits, "freeze", freeze, f"at most {depth}, the model's blocks, or backbone")
 
 
 def classifier_parts(model: keras.Model) -> Any:
@@ -143,15 +149,6 @@ def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) ->
         )
 
 
-def check_freeze(freeze: str, depth: int, processes: int = 1) -> None:
-    """Raises a ValueError where `freeze` does not fit the model's depth or the processes."""
-    alone = freeze != BACKBONE or processes == 1
-    expected = "none or a number where several processes train: one computes the features"
-    check(alone, "freeze", freeze, expected)
-    fits = freeze in (NOT_USED, BACKBONE) or int(freeze) <= depth
-    check(fits, "freeze", freeze, f"at most {depth}, the model's blocks, or backbone")
-
-
 def freeze_parts(model: keras.Model, freeze: str) -> None:
     """Freezes parts of a model: "none", "backbone" or the number of the first blocks, as text.
 
@@ -163,7 +160,6 @@ def freeze_parts(model: keras.Model, freeze: str) -> None:
     if freeze == NOT_USED:
         return
     parts = classifier_parts(model)
-    check_freeze(freeze, len(parts.blocks))
     trained = [parts.head]
     if freeze != BACKBONE:
         trained += [*parts.blocks[int(freeze) :], parts.norm]
@@ -186,8 +182,3 @@ def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
         copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
     copy.set_weights(trained.get_weights())
     return copy
-
-
-def with_logits(model: keras.Model) -> keras.Model:
-    """The same model without its last activation."""
-    return keras.Model(model.input, classifier_parts(model).head.output)

@@ -47,18 +47,32 @@ class Progress:
 
     def end_step(self, logs: Mapping[str, float]) -> None:
         """Shows a step."""
-        self._now = time.monotonic()
-        self._epoch_began = self._epoch_began or (self._now, self.run_state.step)
+        state, self._now = self.run_state, time.monotonic()
+        self._epoch_began = self._epoch_began or (self._now, state.step)
         self._run_began = self._run_began or self._epoch_began
+        seconds = self._seconds_per_step(self._epoch_began)
+        speed = self.batch_size / seconds if seconds else 0.0
         if self._bar is not None:
-            done, speed = self._bar.target - self.run_state.steps_left, self._images_per_second()
-            shown = {**logs, **({"images_per_second": speed} if speed else {})}
+            done = self._bar.target - state.steps_left
+            shown = {**logs, "images_per_second": speed} if speed else logs
             self._bar.update(done, list(shown.items()), finalize=False)
-        if self.verbose == 2 and self.run_state.step % self.log_every == 0:
-            self._log_step(logs)
+        if self.verbose == 2 and state.step % self.log_every == 0:
+            left = self._time_left()
+            _log.info(
+                "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
+                state.epoch + 1,
+                state.epochs,
+                state.step_in_epoch,
+                state.steps_per_epoch,
+                logs["loss"],
+                f", {speed:.3g} images/s" if speed else "",
+                state.rates[state.epoch],
+                left and f", {left}",
+            )
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Shows and records an epoch."""
+        self._now = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._bar.target, list(logs.items()), finalize=True)
             self._bar = None
@@ -66,36 +80,16 @@ class Progress:
         self._log_epoch(epoch, logs)
         self._write_events(epoch, logs)
 
-    def _images_per_second(self) -> float:
-        """Images per second in this epoch; 0 before its second step."""
-        if self._epoch_began is None or self.run_state.step == self._epoch_began[1]:
-            return 0.0
-        steps = self.run_state.step - self._epoch_began[1]
-        return steps * self.batch_size / max(self._now - self._epoch_began[0], 1e-9)
+    def _seconds_per_step(self, since: Moment | None) -> float:
+        """Seconds that a step has taken since a moment; 0 if none has ended."""
+        steps = self.run_state.step - since[1] if since else 0
+        return max(self._now - since[0], 1e-9) / steps if since and steps else 0.0
 
     def _time_left(self) -> str:
         """The time until the end of the run, validations included; empty if not known."""
         steps = self.run_state.epochs * self.run_state.steps_per_epoch - self.run_state.step
-        if self._run_began is None or self.run_state.step == self._run_began[1] or not steps:
-            return ""
-        taken = self.run_state.step - self._run_began[1]
-        seconds = (time.monotonic() - self._run_began[0]) / taken * steps
-        return f"{_duration(seconds)} left"
-
-    def _log_step(self, logs: Mapping[str, float]) -> None:
-        state = self.run_state
-        left, speed = self._time_left(), self._images_per_second()
-        _log.info(
-            "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
-            state.epoch + 1,
-            state.epochs,
-            state.step_in_epoch,
-            state.steps_per_epoch,
-            logs["loss"],
-            f", {speed:.3g} images/s" if speed else "",
-            state.rates[state.epoch],
-            left and f", {left}",
-        )
+        seconds = self._seconds_per_step(self._run_began) * steps
+        return f"{_duration(seconds)} left" if seconds else ""
 
     def _log_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         best, left = self.run_state.best, self._time_left()

@@ -118,21 +118,15 @@ def variant_of(model: str | Variant) -> Variant:
     return found
 
 
-def _recipe(
-    dataset: str,
-    model: str | Variant,
-    transfer: bool = False,
-    optimizer: str = "sgd",
-    freeze: str = NOT_USED,
-) -> Settings:
-    """The settings that a dataset, a model and a way to train change."""
-    model_settings = _BY_MODEL.get(published_name(variant_of(model)), {})
-    changes = dict(_DIGITS if dataset == DIGITS else model_settings)
-    if transfer:
-        changes |= _TRANSFER | _TRANSFER_BY_OPTIMIZER.get(optimizer, {}) | {"optimizer": optimizer}
-        if dataset == DIGITS:
+def _recipe(given: Settings) -> Settings:
+    """The settings that the dataset, the model and the way to train change."""
+    model = published_name(variant_of(given["model"]))
+    changes = dict(_DIGITS if given["dataset"] == DIGITS else _BY_MODEL.get(model, {}))
+    if given.get("transfer"):
+        changes |= _TRANSFER | _TRANSFER_BY_OPTIMIZER.get(given.get("optimizer", "sgd"), {})
+        if given["dataset"] == DIGITS:
             changes["augment"] = _DIGITS["augment"]  # mirrored digits are no digits
-    return changes | (_LINEAR_PROBE if freeze == BACKBONE else {})
+    return changes | (_LINEAR_PROBE if given.get("freeze") == BACKBONE else {})
 
 
 _Parameters = ParamSpec("_Parameters")
@@ -162,9 +156,8 @@ def make_config(**given: Any) -> TrainConfig:
     if isinstance(model, str):
         given["model"] = model.lower()
     given["image_size"] = _pair(given.get("image_size", variant_of(model).image_size))
-    choice = {name: given[name] for name in ("transfer", "optimizer", "freeze") if name in given}
     defaults = {each.name: each.default for each in settings()}
-    made = {**defaults, **_recipe(dataset, model, **choice), **given}
+    made = {**defaults, **_recipe(given), **given}
     # A short run, or a low rate, has no room for the recipe's warm-up, cool-down and lowest rates.
     fitting = {
         "warmup_epochs": min(made["warmup_epochs"], made["epochs"] // 2),

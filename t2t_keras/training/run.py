@@ -27,8 +27,8 @@ from t2t_keras.training.inputs import (
     translate_errors,
     with_class_weights,
 )
-from t2t_keras.training.linear_probe import features_origin, probe_inputs
-from t2t_keras.training.model import check_run, compiled_model, inference_copy, with_logits
+from t2t_keras.training.linear_probe import cached_features, features_origin, probe_inputs
+from t2t_keras.training.model import check_run, classifier_parts, compiled_model, inference_copy
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
     TENSORBOARD_NAME,
@@ -129,12 +129,15 @@ def train(
                 fit_to_end(model, callback)
         best.restore(model)
         copy = inference_copy(full_model, config)
+        scored, alone = full_model, devices
+        if processes.count > 1:  # `predict` would need the others' devices
+            scored, alone = keras.Model(copy.input, classifier_parts(copy).head.output), Devices()
         return TrainResult(
             model=copy,
             sources=sources,
             history=state.columns(),
             best_epoch=best.epoch or 0,
-            scores=_scores(full_model, copy, config, sources.test, verbose, devices),
+            scores=predict_and_score(scored, config, sources.test, alone, verbose),
             fit_seconds=state.seconds,
             replicas=devices.replicas,
         )
@@ -173,24 +176,10 @@ def _inputs(
     """The batches of features, or of images, whose first ones are shown in TensorBoard."""
     if config.freeze == BACKBONE:
         origin = features_origin(facts)
-        inputs = probe_inputs(full_model, config, source, state.epochs, folder, devices, origin)
+        features = cached_features(full_model, config, source, folder, devices, origin)
+        inputs = probe_inputs(features, config, source.num_classes, state.epochs)
     else:
         inputs = image_inputs(config, source, state.epochs, devices.shard)
         if state.step == 0 and devices.processes.first:
             log_first_batches(inputs.training(0), folder / TENSORBOARD_NAME, config)
     return with_class_weights(inputs, config, source)
-
-
-def _scores(
-    model: keras.Model,
-    copy: keras.Model,
-    config: TrainConfig,
-    source: Source,
-    verbose: int,
-    devices: Devices,
-) -> Scores:
-    """Scores of the model, or of its copy where `predict` would need other processes' devices."""
-    if devices.processes.count > 1:
-        return predict_and_score(with_logits(copy), config, source, verbose)
-    with devices.fit_scope():
-        return predict_and_score(model, config, source, verbose, devices.distribute)

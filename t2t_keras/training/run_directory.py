@@ -11,14 +11,12 @@ from typing import Any
 
 import filelock
 
-from t2t_keras.errors import CheckpointError, ResumeError
+from t2t_keras.errors import ResumeError, check
 from t2t_keras.files import acquire, digest_of, remove_all_leftovers, write_json
 from t2t_keras.training.checkpoint.store import (
     CHECKPOINTS_NAME,
     Checkpoint,
-    checkpoint_path,
     newest_checkpoint,
-    read_checkpoint,
 )
 from t2t_keras.training.config import BACKBONE, TrainConfig, settings
 from t2t_keras.training.devices.processes import ALONE, Processes
@@ -141,22 +139,15 @@ def open_run(
     processes: Processes = ALONE,
 ) -> Checkpoint | None:
     """Finds the checkpoint to resume from, the same in every process; None for a new run."""
-    opened: list[Checkpoint | None] = []
-
-    def step_of_first() -> int | None:
-        opened.append(_open_run(folder, facts, resume, override))
-        return None if opened[0] is None else opened[0].step
-
-    step = processes.from_first(step_of_first)
-    if processes.first or step is None:
-        return opened[0] if opened else None
-    try:
-        return read_checkpoint(checkpoint_path(folder / CHECKPOINTS_NAME, step))
-    except CheckpointError as error:
+    checkpoint = processes.in_turn(lambda: _open_run(folder, facts, resume, override))
+    step = -1 if checkpoint is None else checkpoint.step
+    newest = processes.highest(step)
+    if step < newest:
         raise ResumeError(
-            f"{error} Process 0 resumes from there, and process {processes.number} must read it "
-            "too: `output_dir` must be a folder that all machines share."
-        ) from error
+            f"{folder}: process {processes.number} cannot read the checkpoint of step {newest} "
+            "there. `output_dir` must be a folder that all machines share."
+        )
+    return checkpoint
 
 
 def _open_run(
@@ -179,10 +170,18 @@ def _open_run(
             f"{folder}: {LOG_NAME} lists epochs, but there is no checkpoint to resume from. "
             f"Bring {kept} back from a backup, or start afresh under another `run_name`."
         )
-    then = settings_in(folder) if checkpoint is None else checkpoint.progress["settings"]
-    _check_settings(folder, then, facts["settings"], override)
-    if checkpoint is not None:
-        _check_backbone(facts, checkpoint.progress)
+    now = facts["settings"]
+    if checkpoint is None:
+        _check_settings(folder, settings_in(folder), now, override)
+        return None
+    then, backbone = checkpoint.progress["settings"], checkpoint.progress.get("backbone")
+    _check_settings(folder, then, now, override)
+    same_name = then.get("weights") == now["weights"]
+    if same_name and backbone is not None and backbone != facts["backbone"]:
+        raise ResumeError(
+            f"{now['weights']}: is not the file that the run's classifier was trained on. Bring "
+            "that back, or give another `run_name`."
+        )
     return checkpoint
 
 
@@ -197,11 +196,9 @@ def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 def check_override(names: Collection[str]) -> None:
     """Raises a ValueError where a name is no setting, or one that a run cannot change."""
     allowed = [each.name for each in settings() if each.name not in _FIXED]
-    if wrong := [name for name in names if name not in allowed]:
-        raise ValueError(
-            f"`override` must name settings that a run can change: {', '.join(allowed)}. "
-            f"Received: override={','.join(wrong)}"
-        )
+    wrong = [name for name in names if name not in allowed]
+    expected = f"names of settings that a run can change: {', '.join(allowed)}"
+    check(not wrong, "override", ",".join(wrong), expected)
 
 
 def _check_settings(
@@ -227,16 +224,6 @@ def _check_settings(
         f"{folder}: the run there has other settings. Give the old ones or another "
         f"`run_name`{advice}.\n" + "\n".join(lines)
     )
-
-
-def _check_backbone(facts: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
-    weights, then = facts["settings"]["weights"], progress.get("backbone")
-    same_name = progress["settings"].get("weights") == weights
-    if same_name and then is not None and then != facts["backbone"]:
-        raise ResumeError(
-            f"{weights}: is not the file that the run's classifier was trained on. Bring "
-            "that back, or give another `run_name`."
-        )
 
 
 def unfinished_run(output_dir: Path, config: TrainConfig, finished_name: str) -> Path | None:

@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras import T2TViT
 from t2t_keras.models.structure import parts_of
-from t2t_keras.training.model import block_count, freeze_parts, precision
+from t2t_keras.training.model import check_freeze, freeze_parts, precision
 from tests.support.tiny import tiny_model, tiny_variant
 
 
@@ -38,8 +38,12 @@ def test_a_float16_model_gives_float32_logits():
 def test_the_blocks_that_freeze_counts_are_those_of_the_model():
     dense = tiny_variant(block_type="dense", embed_dim=16, depth=(1, 2), growth_rate=8)
     model = T2TViT(dense, weights=None, classes=3)
-    assert block_count(dense) == len(parts_of(model).blocks) == 4
-    assert block_count(tiny_variant()) == 3
+    assert len(parts_of(model).blocks) == 4
+    for variant, depth in ((dense, 4), (tiny_variant(), 3)):
+        check_freeze(str(depth), variant)
+        message = f"`freeze` must be at most {depth}, .*Received: freeze={depth + 1}"
+        with pytest.raises(ValueError, match=message):
+            check_freeze(str(depth + 1), variant)
     freeze_parts(model, "3")
     starts = ("dense_growth_block_3/", "encoder_norm/", "head/")
     assert all(variable.path.startswith(starts) for variable in model.trainable_variables)

@@ -159,7 +159,7 @@ def test_some_settings_change_freely(given, tmp_path):
 
 @pytest.mark.parametrize("name", ["lrr", "seed"])
 def test_an_override_that_cannot_be_is_refused(name):
-    with pytest.raises(ValueError, match=f"`override` must name .*Received: override={name}"):
+    with pytest.raises(ValueError, match=f"`override` must be names .*Received: override={name}"):
         check_override(["lr", name])
 
 

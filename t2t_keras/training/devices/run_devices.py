@@ -25,11 +25,12 @@ Batches: TypeAlias = "tf.data.Dataset | tf.distribute.DistributedDataset"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Devices:
-    """The devices of a run."""
+    """The devices of a run; by default Keras' own one."""
 
-    replicas: int  # those of all processes together
-    build_scope: Callable[[], AbstractContextManager]  # to build and compile the model in
-    fit_scope: Callable[[], AbstractContextManager]  # to `fit`, `evaluate` and `predict` in
+    replicas: int = 1  # those of all processes together
+    # To build and compile the model in, and to `fit`, `evaluate` and `predict` in.
+    build_scope: Callable[[], AbstractContextManager] = contextlib.nullcontext
+    fit_scope: Callable[[], AbstractContextManager] = contextlib.nullcontext
     distribute: Callable[[tf.data.Dataset], Batches] = lambda batches: batches
     requires_xla: bool = False
     processes: Processes = ALONE

@@ -11,11 +11,8 @@ from t2t_keras.errors import check
 def check_parts(parts: int) -> None:
     """Raises a ValueError where batches cannot be trained on in so many parts."""
     check(parts >= 1, "parts", parts, "at least 1")
-    if parts > 1 and keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Batches in parts need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow, or "
-            f"give `accumulate=1`. Received: parts={parts}"
-        )
+    possible = parts == 1 or keras.backend.backend() == "tensorflow"
+    check(possible, "parts", parts, "1 (`accumulate=1`) unless KERAS_BACKEND=tensorflow")
 
 
 def accumulating(model: keras.Model, parts: int) -> keras.Model:
@@ -65,11 +62,8 @@ class AccumulatingModel(keras.Model):
     def _in_parts(self, values: Any) -> tf.Tensor:
         """(B, ...) as (parts, B / parts, ...)."""
         size = values.shape[0]
-        if size is not None and size % self.parts:
-            raise ValueError(
-                f"The batch of each device must be a multiple of the {self.parts} parts it is "
-                f"computed in (`accumulate`). Received: batch of {size}"
-            )
+        expected = f"a multiple of the {self.parts} parts on each device (`accumulate`)"
+        check(size is None or size % self.parts == 0, "batch_size", size, expected)
         return tf.reshape(values, tf.concat([[self.parts, -1], tf.shape(values)[1:]], axis=0))
 
     def _sums(self, in_parts: list[Any]) -> tuple[list[Any], tf.Tensor, tf.Tensor]:

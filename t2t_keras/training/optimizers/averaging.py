@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from t2t_keras.errors import check
+
 
 class EmaMixin(keras.optimizers.Optimizer):
     """Moves an average of the trained variables toward them after every step.
@@ -62,11 +64,8 @@ def ema_weights(model: keras.Model) -> Iterator[None]:
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     averages = getattr(optimizer, "averages", [])
-    if not averages:
-        raise ValueError(
-            "`model` must be compiled with an optimizer that `build_optimizer` made with an "
-            f"`ema_decay` above 0. Received: optimizer={optimizer}"
-        )
+    expected = "one that `build_optimizer` made with an `ema_decay` above 0"
+    check(len(averages) > 0, "optimizer", optimizer, expected)
     own = [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     _assign(model, averages)
     try:

@@ -1,6 +1,5 @@
 """A run with all its bookkeeping around a tiny model: everything but the images."""
 
-import contextlib
 import functools
 import signal
 from pathlib import Path
@@ -104,7 +103,7 @@ class Toy:
         )
         self.callback = EpochCallback(
             *(config, folder, inputs, self.checkpointer, StopSignals()),
-            *(Devices(1, contextlib.nullcontext, contextlib.nullcontext), 0),
+            *(Devices(), 0),
         )
 
     def _batches(self, start: int) -> tf.data.Dataset:

@@ -67,5 +67,5 @@ def test_one_part_is_the_model_itself():
 
 def test_a_batch_that_does_not_fall_into_the_parts_is_refused():
     model = compiled(SGD(0.1), wrap=lambda model: accumulating(model, 3))
-    with pytest.raises(ValueError, match=r"multiple of the 3 parts.*Received: batch of 8"):
+    with pytest.raises(ValueError, match=r"multiple of the 3 parts.*Received: batch_size=8"):
         model.train_on_batch(IMAGES, TARGETS)
