@@ -182,3 +182,8 @@ def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
         copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
     copy.set_weights(trained.get_weights())
     return copy
+
+
+def with_logits(model: keras.Model) -> keras.Model:
+    """The same model without its last activation."""
+    return keras.Model(model.input, classifier_parts(model).head.output)

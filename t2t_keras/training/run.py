@@ -28,7 +28,7 @@ from t2t_keras.training.inputs import (
     with_class_weights,
 )
 from t2t_keras.training.linear_probe import cached_features, features_origin, probe_inputs
-from t2t_keras.training.model import check_run, classifier_parts, compiled_model, inference_copy
+from t2t_keras.training.model import check_run, compiled_model, inference_copy, with_logits
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
     TENSORBOARD_NAME,
@@ -119,7 +119,6 @@ def train(
             write_settings(folder, facts["settings"])
             images.write(folder)
             write_log(folder, state.history)  # a run that was killed may lack its last line
-
         if not state.finished:
             with translate_errors(source, next_images(config, source, state)), devices.fit_scope():
                 inputs = _inputs(config, source, state, folder, devices, full_model, facts)
@@ -129,15 +128,14 @@ def train(
                 fit_to_end(model, callback)
         best.restore(model)
         copy = inference_copy(full_model, config)
-        scored, alone = full_model, devices
         if processes.count > 1:  # `predict` would need the others' devices
-            scored, alone = keras.Model(copy.input, classifier_parts(copy).head.output), Devices()
+            full_model, devices = with_logits(copy), Devices(devices.replicas)
         return TrainResult(
             model=copy,
             sources=sources,
             history=state.columns(),
             best_epoch=best.epoch or 0,
-            scores=predict_and_score(scored, config, sources.test, alone, verbose),
+            scores=predict_and_score(full_model, config, sources.test, devices, verbose),
             fit_seconds=state.seconds,
             replicas=devices.replicas,
         )
