@@ -15,7 +15,7 @@ from t2t_keras.training.devices.run_devices import Devices, check_global_batch, 
 from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
 from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.training.schedule import PerEpoch
+from t2t_keras.training.schedule import PerEpoch, learning_rates
 from t2t_keras.variants import Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
@@ -63,7 +63,7 @@ def precision(name: str) -> Iterator[None]:
 
 
 def compiled_model(
-    config: TrainConfig, classes: int, learning_rate: PerEpoch, devices: Devices
+    config: TrainConfig, classes: int, steps_per_epoch: int, devices: Devices
 ) -> tuple[keras.Model, keras.Model]:
     """Builds and compiles the model of a run on its devices, with the weights it starts from.
 
@@ -79,7 +79,7 @@ def compiled_model(
         model = accumulating(probe_of(full_model) if probes else full_model, config.accumulate)
         optimizer = build_optimizer(
             model,
-            learning_rate,
+            PerEpoch(learning_rates(config), steps_per_epoch),
             config.weight_decay,
             config.optimizer,
             ema_decay=config.ema_decay,

@@ -37,7 +37,7 @@ from t2t_keras.training.run_directory import (
     run_facts,
     write_settings,
 )
-from t2t_keras.training.schedule import PerEpoch, learning_rates
+from t2t_keras.training.schedule import learning_rates
 from t2t_keras.training.sources import RunSources, sources_of_run
 
 _log = logging.getLogger(__name__)
@@ -104,14 +104,13 @@ def train(
         checkpoint = open_run(folder, facts, resume, override, processes)
         sources, images = sources_of_run(config, folder, checkpoint, processes)
         facts["images"] = images.summary()
-        source, rates = sources.training, learning_rates(config)
+        source = sources.training
         steps = steps_per_epoch(source, config.batch_size)
         best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
-        state = RunState(steps, rates, best, config.patience)
+        state = RunState(steps, learning_rates(config), best, config.patience)
         checkpointer = Checkpointer(folder, state, facts, processes.first)
         keras.utils.set_random_seed(config.seed)
-        schedule = PerEpoch(rates, steps)
-        model, full_model = compiled_model(config, source.num_classes, schedule, devices)
+        model, full_model = compiled_model(config, source.num_classes, steps, devices)
         if checkpoint is not None:
             checkpointer.restore(model, checkpoint)
             _report_progress(folder, state)

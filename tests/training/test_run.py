@@ -15,7 +15,6 @@ from t2t_keras.training.checkpoint.store import checkpoint_path, newest_checkpoi
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.inputs import translate_errors
 from t2t_keras.training.model import build_model, compiled_model, load_run_weights
-from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.training.sources import open_sources
 from tests.support.images import encode, noise
 from tests.support.training.tiny_run import make_images
@@ -102,7 +101,7 @@ def test_a_run_starts_from_weights(finished, tiny_config):
     first, folder = finished
     config = tiny_config(weights=str(folder / "model.keras"))
     devices = make_devices(config.devices)
-    model, _ = compiled_model(config, 3, PerEpoch((0.1,), 4), devices)
+    model, _ = compiled_model(config, 3, 4, devices)
     np.testing.assert_equal(model.get_weights(), first.model.get_weights())
 
 
