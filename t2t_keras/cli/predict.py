@@ -24,7 +24,7 @@ from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME, next_version
 from t2t_keras.files import write_csv
 from t2t_keras.images import load_image, read_rgb
-from t2t_keras.models.structure import HEAD
+from t2t_keras.models.structure import logits_of, parts_of
 from t2t_keras.weights.formats import FILE_ERRORS
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _of_model(opened: OpenedModel, source: str) -> Classifier:
         raise CheckpointError(
             f"{source}: holds no classifier of this package. Give a model with one (include_top)."
         )
-    head = keras.Model(model.input, model.get_layer(HEAD).output)
+    head = keras.Model(model.input, logits_of(parts_of(model)))
 
     def logits(images: list[np.ndarray]) -> np.ndarray:
         pixels = normalize(np.stack(images), preprocessing.mean, preprocessing.std)

@@ -13,7 +13,7 @@ from t2t_keras.data.ops.serving_decode import decode_in_graph
 from t2t_keras.errors import check
 from t2t_keras.export.preprocessing import Preprocessing
 from t2t_keras.images.resize import Size
-from t2t_keras.models.structure import HEAD, POOLING, PREDICTIONS
+from t2t_keras.models.structure import HEAD, POOLING, logits_of, parts_of
 
 UNREADABLE = "(unreadable)"  # the class of a file that is no image
 
@@ -55,7 +55,7 @@ def decode_rows(contents: tf.Tensor, target: Size, crop_pct: float) -> tuple[tf.
 def check_classifier(model: keras.Model, class_names: Sequence[str]) -> None:
     """Raises a ValueError where a model is no classifier of this package for these classes."""
     layers = {layer.name for layer in model.layers}
-    complete = {POOLING, HEAD, PREDICTIONS} <= layers and len(model.output_shape) == 2
+    complete = {POOLING, HEAD} <= layers and len(model.output_shape) == 2
     given = f"{model.name} with the outputs {model.output_shape}"
     expected = "a T2T-ViT of this package with its classifier (include_top=True)"
     check(complete, "model", given, expected)
@@ -75,7 +75,7 @@ def activation_of(model: keras.Model) -> str:
 
 
 def _own_activation(model: keras.Model) -> str:
-    activation = model.get_layer(PREDICTIONS).activation
+    activation = model.get_layer(HEAD).activation
     return getattr(activation, "__name__", str(activation))
 
 
@@ -88,8 +88,8 @@ def features_and_logits(model: keras.Model) -> keras.Model:
         )
         copy.set_weights(model.get_weights())
         model = copy
-    outputs = [model.get_layer(name).output for name in (POOLING, HEAD)]
-    return keras.Model(model.input, outputs)
+    parts = parts_of(model)
+    return keras.Model(model.input, [parts.pooling.output, logits_of(parts)])
 
 
 class Classifier(tf.Module):

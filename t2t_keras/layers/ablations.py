@@ -8,7 +8,7 @@ from keras import ops
 from t2t_keras.errors import check
 from t2t_keras.layers.attention import MultiHeadSelfAttention
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import Shape, Tensor, gelu, linear
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype, gelu
 
 
 def _scale(layer: keras.layers.Layer, channels: int, name: str) -> keras.Variable:
@@ -43,7 +43,7 @@ class GhostAttention(MultiHeadSelfAttention):
     def _half(
         self, name: str, half_dim: int, input_shape: Shape
     ) -> tuple[keras.layers.Dense, keras.Variable]:
-        dense = linear(self, half_dim, name, input_shape, use_bias=False)
+        dense = self.dense(name, half_dim, input_shape, use_bias=False)
         return dense, _scale(self, half_dim, f"{name}_scale")
 
     def project(self, inputs: Tensor) -> list[Tensor]:
@@ -52,7 +52,7 @@ class GhostAttention(MultiHeadSelfAttention):
             (self.key(inputs), self.key_scale),
             (self.value(inputs), self.value_scale),
         ]
-        return [ops.concatenate([half, half * scale], axis=-1) for half, scale in halves]
+        return [ops.concatenate([half, ops.multiply(half, scale)], axis=-1) for half, scale in halves]
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -89,12 +89,12 @@ class GhostMlp(Mlp):
 
     def hidden(self, inputs: Tensor) -> Tensor:
         first = gelu(self.fc1(inputs))
-        copies = [first, gelu(first * self.scale2), gelu(first * self.scale3)]
+        copies = [first, *(gelu(ops.multiply(first, each)) for each in (self.scale2, self.scale3))]
         return ops.concatenate(copies, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class SqueezeExcite(keras.layers.Layer):
+class SqueezeExcite(Composite):
     """Scales every channel by a gate in (0, 1) computed from its mean over the tokens.
 
     Args:
@@ -121,15 +121,14 @@ class SqueezeExcite(keras.layers.Layer):
         embed_dim, hidden_dim = input_shape[-1], input_shape[-1] // self.reduction
         check(hidden_dim >= 1, "reduction", self.reduction, f"at most D, {embed_dim}")
         mean_shape, hidden_shape = (input_shape[0], embed_dim), (input_shape[0], hidden_dim)
-        self.squeeze = linear(self, hidden_dim, "squeeze", mean_shape, False, "relu")
-        self.excite = linear(self, embed_dim, "excite", hidden_shape, False, "sigmoid")
+        relu, sigmoid = ({"use_bias": False, "activation": each} for each in ("relu", "sigmoid"))
+        self.squeeze = self.dense("squeeze", hidden_dim, mean_shape, **relu)
+        self.excite = self.dense("excite", embed_dim, hidden_shape, **sigmoid)
 
     def call(self, inputs: Tensor) -> Tensor:
-        mean = ops.cast(ops.mean(ops.cast(inputs, "float32"), axis=1), inputs.dtype)
-        return inputs * self.excite(self.squeeze(mean))[:, None]
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
+        exact = ops.cast(inputs, exact_dtype(inputs.dtype))
+        mean = ops.cast(ops.mean(exact, axis=1), inputs.dtype)
+        return ops.multiply(inputs, ops.expand_dims(self.excite(self.squeeze(mean)), 1))
 
     def get_config(self) -> dict:
         return {**super().get_config(), "reduction": self.reduction}

@@ -7,14 +7,15 @@ import keras
 from keras import ops
 
 from t2t_keras.errors import check
-from t2t_keras.layers.primitives import Shape, Tensor, dropout, linear
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype
 
 MAX_WEIGHTS = 2**27  # attention weights per image at a time: 512 MiB in float32
 
 
 def softmax_in_float32(scores: Tensor) -> Tensor:
-    """Softmax over the last axis, summed in float32 and returned in the scores' dtype."""
-    return ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), scores.dtype)
+    """Softmax over the last axis, summed in float32 or better, returned in the scores' dtype."""
+    exact = ops.cast(scores, exact_dtype(scores.dtype))
+    return ops.cast(ops.softmax(exact, axis=-1), scores.dtype)
 
 
 def query_slices(count: int, weights_of_query: int) -> Iterator[slice]:
@@ -39,7 +40,7 @@ def attend_in_slices(
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class MultiHeadSelfAttention(keras.layers.Layer):
+class MultiHeadSelfAttention(Composite):
     """Mixes the values of all tokens into every token, `num_heads` times side by side.
 
     Args:
@@ -73,12 +74,12 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         check(embed_dim % heads == 0, "num_heads", heads, f"a divisor of D, {embed_dim}")
         self.key_dim = embed_dim // heads
         self.build_projections(input_shape)
-        self.attn_drop = dropout(self, self.attn_drop_rate, "attn_drop")
-        self.proj = linear(self, embed_dim, "proj", input_shape)
+        self.attn_drop = self.dropout("attn_drop", self.attn_drop_rate)
+        self.proj = self.dense("proj", embed_dim, input_shape)
 
     def build_projections(self, input_shape: Shape) -> None:
         """Builds the layers that `project` uses, for (B, N, D) inputs."""
-        self.qkv = linear(self, 3 * input_shape[-1], "qkv", input_shape, use_bias=False)
+        self.qkv = self.dense("qkv", 3 * input_shape[-1], input_shape, use_bias=False)
 
     def project(self, inputs: Tensor) -> list[Tensor]:
         """(B, N, D) tokens -> queries, keys and values, each (B, N, D)."""
@@ -105,9 +106,6 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             return ops.reshape(mixed, (-1, ops.shape(queries)[1], queries.shape[-1]))
 
         return self.proj(attend_in_slices(attend, queries, self.num_heads))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def get_config(self) -> dict:
         config = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}

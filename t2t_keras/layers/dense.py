@@ -7,7 +7,7 @@ from keras import ops
 
 from t2t_keras.errors import check
 from t2t_keras.layers.encoder import BlockLayer, Encoder, EncoderBlock
-from t2t_keras.layers.primitives import Shape, Tensor, gelu, linear
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, gelu
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -36,9 +36,9 @@ class DenseGrowthBlock(BlockLayer):
         self.growth_rate = growth_rate
 
     def build(self, input_shape: Shape) -> None:
-        self.block = EncoderBlock(**self.inner_config("block", self.drop_path_rate))
-        self.block.build(input_shape)
-        self.growth = linear(self, self.growth_rate, "growth", input_shape)
+        block = EncoderBlock(**self.inner_config("block", self.drop_path_rate))
+        self.block = self.child(block, input_shape)
+        self.growth = self.dense("growth", self.growth_rate, input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.grow(inputs, self.block(inputs, training=training))
@@ -55,7 +55,7 @@ class DenseGrowthBlock(BlockLayer):
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class Transition(keras.layers.Layer):
+class Transition(Composite):
     """Halves the channels between two groups of dense blocks: a linear layer, then GELU.
 
     Call arguments:
@@ -68,16 +68,13 @@ class Transition(keras.layers.Layer):
     """
 
     def build(self, input_shape: Shape) -> None:
-        self.linear = linear(self, input_shape[-1] // 2, "linear", input_shape)
+        self.linear = self.dense("linear", input_shape[-1] // 2, input_shape)
 
     def call(self, inputs: Tensor) -> Tensor:
         return gelu(self.linear(inputs))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], input_shape[-1] // 2)
-
-    def get_config(self) -> dict:
-        return super().get_config()  # else Keras wants all of `__init__`'s arguments to be plain
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

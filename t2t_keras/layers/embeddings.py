@@ -23,11 +23,12 @@ def interpolation_matrix(new_size: int | Tensor, old_size: int) -> Tensor:
     """(new_size, old_size) float32 weights: times a column of old values they resize it."""
     scale = old_size / ops.cast(new_size, "float32")
     centers = (ops.cast(ops.arange(new_size), "float32") + 0.5) * scale - 0.5
+    centers = ops.expand_dims(centers, 1)  # LiteRT has no operator for `[:, None]`
     below = ops.floor(centers)
     taps = ops.convert_to_tensor([-1.0, 0.0, 1.0, 2.0], dtype="float32")
-    weights = _cubic(ops.abs((centers - below)[:, None] - taps))
-    nearest = ops.cast(ops.clip(below[:, None] + taps, 0, old_size - 1), "int32")
-    return ops.sum(weights[..., None] * ops.one_hot(nearest, old_size, dtype="float32"), axis=1)
+    weights = ops.expand_dims(_cubic(ops.abs(centers - below - taps)), -1)
+    nearest = ops.cast(ops.clip(below + taps, 0, old_size - 1), "int32")
+    return ops.sum(weights * ops.one_hot(nearest, old_size, dtype="float32"), axis=1)
 
 
 def resize_grid(grid: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:

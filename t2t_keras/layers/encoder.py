@@ -3,24 +3,18 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from t2t_keras.errors import check
 from t2t_keras.layers.ablations import GhostAttention, GhostMlp, SqueezeExcite
 from t2t_keras.layers.attention import MultiHeadSelfAttention
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import (
-    Shape,
-    StochasticDepth,
-    Tensor,
-    child_config,
-    dropout,
-    layer_norm,
-)
+from t2t_keras.layers.primitives import Composite, Shape, StochasticDepth, Tensor
 
 _BLOCK_TYPES = ("standard", "squeeze_excite", "ghost")
 
 
-class BlockLayer(keras.layers.Layer):
+class BlockLayer(Composite):
     """Base of the blocks and encoders, with the arguments they share; see `EncoderBlock`."""
 
     def __init__(
@@ -59,10 +53,7 @@ class BlockLayer(keras.layers.Layer):
     def inner_config(self, name: str, drop_path_rate: float) -> dict:
         """The shared arguments for a block inside this one, with its own seed and rate."""
         rate = {"drop_path_rate": drop_path_rate}
-        return {**self.block_config(), **child_config(self, name), **rate}
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
+        return {**self.block_config(), **self.child_config(name), **rate}
 
     def get_config(self) -> dict:
         return {**super().get_config(), **self.block_config()}
@@ -97,22 +88,22 @@ class EncoderBlock(BlockLayer):
     def build(self, input_shape: Shape) -> None:
         ghost = self.block_type == "ghost"
         attention, mlp = (GhostAttention, GhostMlp) if ghost else (MultiHeadSelfAttention, Mlp)
-        self.norm1 = layer_norm(self, "norm1", input_shape)
-        config = child_config(self, "attn")
-        self.attn = attention(self.num_heads, attn_drop_rate=self.attn_drop_rate, **config)
+        self.norm1 = self.layer_norm("norm1", input_shape)
+        sizes = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}
+        self.attn = self.child(attention(**sizes, **self.child_config("attn")), input_shape)
         self.squeeze_excite = None
         if self.block_type == "squeeze_excite":
-            self.squeeze_excite = SqueezeExcite(dtype=self.dtype_policy, name="squeeze_excite")
-            self.squeeze_excite.build(input_shape)
-        self.drop = dropout(self, self.drop_rate, "drop")
-        self.norm2 = layer_norm(self, "norm2", input_shape)
-        config = child_config(self, "mlp")
-        self.mlp = mlp(self.mlp_ratio, drop_rate=self.drop_rate, **config)
-        for child in (self.attn, self.mlp):
-            child.build(input_shape)
-        rate = self.drop_path_rate
-        self.drop_path1 = StochasticDepth(rate, **child_config(self, "drop_path1"))
-        self.drop_path2 = StochasticDepth(rate, **child_config(self, "drop_path2"))
+            gate = SqueezeExcite(dtype=self.dtype_policy, name="squeeze_excite")
+            self.squeeze_excite = self.child(gate, input_shape)
+        self.drop = self.dropout("drop", self.drop_rate)
+        self.norm2 = self.layer_norm("norm2", input_shape)
+        sizes = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate}
+        self.mlp = self.child(mlp(**sizes, **self.child_config("mlp")), input_shape)
+        self.drop_path1 = self._drop_path("drop_path1")
+        self.drop_path2 = self._drop_path("drop_path2")
+
+    def _drop_path(self, name: str) -> StochasticDepth:
+        return self.child(StochasticDepth(self.drop_path_rate, **self.child_config(name)))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         attended = self.attn(self.norm1(inputs), training=training)
@@ -125,9 +116,9 @@ class EncoderBlock(BlockLayer):
         if self.squeeze_excite is not None:
             attended = self.squeeze_excite(attended)
         attended = self.drop(attended, training=training)
-        tokens = inputs + self.drop_path1(attended, training=training)
+        tokens = ops.add(inputs, self.drop_path1(attended, training=training))
         widened = self.mlp(self.norm2(tokens), training=training)
-        return tokens + self.drop_path2(widened, training=training)
+        return ops.add(tokens, self.drop_path2(widened, training=training))
 
 
 class Encoder(BlockLayer):
@@ -138,11 +129,13 @@ class Encoder(BlockLayer):
         raise NotImplementedError  # every encoder has its own blocks
 
     def build(self, input_shape: Shape) -> None:
-        self.blocks = self.make_blocks()
-        for block in self.blocks:
-            block.build(input_shape)
+        self.blocks = []
+        for made in self.make_blocks():
+            block = self.child(made, input_shape)
+            setattr(self, block.name, block)  # in a list alone `tf.train.Checkpoint` sees none
+            self.blocks.append(block)
             input_shape = block.compute_output_shape(input_shape)
-        self.norm = layer_norm(self, "norm", input_shape)
+        self.norm = self.layer_norm("norm", input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         for block in self.blocks:

@@ -8,8 +8,9 @@ itself, with a centered kernel. The deviation comes from pooled moments of a map
 
 import keras
 from keras import ops
+from keras.src.backend import AutocastScope  # without it no weight is read as it is stored
 
-from t2t_keras.layers.primitives import Tensor
+from t2t_keras.layers.primitives import Tensor, exact_dtype
 from t2t_keras.layers.soft_split import pad_border, windows_along
 
 
@@ -18,28 +19,47 @@ def _standardized(padded: Tensor) -> tuple[Tensor, Tensor]:
     # Far from 0 digits would be lost and 16-bit numbers overflow. LayerNorm cancels the change (the
     # caller scales its epsilon alike), so no gradient needs to go through the two numbers.
     axes = (1, 2, 3)
-    exact = ops.cast(padded, "float32")
-    centered = exact - ops.stop_gradient(ops.mean(exact, axis=axes, keepdims=True))
+    centered = padded - ops.stop_gradient(ops.mean(padded, axis=axes, keepdims=True))
     variance = ops.mean(ops.square(centered), axis=axes, keepdims=True)
     inverse_variance = ops.stop_gradient(1.0 / (variance + 1e-12))
     return centered * ops.sqrt(inverse_variance), inverse_variance
 
 
 def _window_variance(centered: Tensor, kernel_size: int, strides: int) -> Tensor:
-    """Variance of all values in each window: (B, H, W, C) float32 -> (B, h, w, 1).
+    """Variance of all values in each window: (B, H, W, C) -> (B, h, w, 1).
 
     Means and variances are joined pixel by pixel, then along columns and rows: E[x^2] - E[x]^2
     loses all digits where a window is flat and far from the image's mean.
     """
     mean = ops.mean(centered, axis=-1)
-    variance = ops.mean(ops.square(centered - mean[..., None]), axis=-1)
+    variance = ops.mean(ops.square(centered - ops.expand_dims(mean, -1)), axis=-1)
     for axis in (1, 2):
         means = windows_along(mean, axis, kernel_size, strides)
         mean = ops.mean(means, axis=-1)
-        spread = ops.mean(ops.square(means - mean[..., None]), axis=-1)
+        spread = ops.mean(ops.square(means - ops.expand_dims(mean, -1)), axis=-1)
         variances = windows_along(variance, axis, kernel_size, strides)
         variance = ops.mean(variances, axis=-1) + spread
-    return variance[..., None]
+    return ops.expand_dims(variance, -1)
+
+
+def _is_plain_call(layer: keras.layers.Layer) -> bool:
+    """True if nobody has replaced the layer's `call` or hung a hook of torch's on it."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks")
+    return "call" not in vars(layer) and not any(getattr(layer, hook, None) for hook in hooks)
+
+
+def is_plain(
+    norm: keras.layers.LayerNormalization, dense: keras.layers.Dense, compute_dtype: str
+) -> bool:
+    """True if both layers do what `normalized_projection` does with their weights, not more."""
+    kinds = ((norm, keras.layers.LayerNormalization), (dense, keras.layers.Dense))
+    return (
+        all(type(layer) is kind and _is_plain_call(layer) for layer, kind in kinds)
+        and norm.compute_dtype == dense.compute_dtype == compute_dtype
+        and not (norm.activity_regularizer or dense.activity_regularizer)
+        and dense.activation is keras.activations.linear
+        and not (dense.quantization_mode or dense.lora_enabled)
+    )
 
 
 def normalized_projection(
@@ -52,23 +72,23 @@ def normalized_projection(
 ) -> Tensor:
     """Equals `dense(norm(SoftSplit(kernel_size, strides, padding)(feature_map)))`.
 
-    The result has the map's dtype. Under any policy moments and the folded kernel are float32, of
-    weights as Keras casts them.
+    Moments and the folded kernel are float32, or better, under any policy; the result has the map's
+    dtype.
     """
-    dtype = feature_map.dtype
+    dtype, exact = feature_map.dtype, exact_dtype(feature_map.dtype)
     channels = feature_map.shape[-1]
-    centered, inverse_variance = _standardized(pad_border(feature_map, padding))
+    centered, inverse_variance = _standardized(ops.cast(pad_border(feature_map, padding), exact))
     variance = _window_variance(centered, kernel_size, strides)
     inverse_deviation = ops.rsqrt(variance + norm.epsilon * inverse_variance)
 
-    dense_kernel = ops.cast(dense.kernel, "float32")
-    kernel = ops.cast(norm.gamma, "float32")[:, None] * dense_kernel
+    with AutocastScope(None):  # else a kernel is rounded before it is folded, and once more after
+        gamma, beta, weights = (ops.cast(v, exact) for v in (norm.gamma, norm.beta, dense.kernel))
+        bias = ops.cast(dense.bias, exact) if dense.use_bias else 0.0
+    kernel = ops.expand_dims(gamma, -1) * weights
     kernel = kernel - ops.mean(kernel, axis=0, keepdims=True)
     kernel = ops.reshape(kernel, (channels, kernel_size, kernel_size, dense.units))
     kernel = ops.cast(ops.transpose(kernel, (1, 2, 0, 3)), dtype)
     layout = {"strides": strides, "padding": "valid", "data_format": "channels_last"}
     projected = ops.conv(ops.cast(centered, dtype), kernel, **layout)
-    offset = ops.matmul(ops.cast(norm.beta, "float32")[None], dense_kernel)[0]
-    if dense.use_bias:
-        offset = offset + ops.cast(dense.bias, "float32")
-    return ops.cast(ops.cast(projected, "float32") * inverse_deviation + offset, dtype)
+    offset = ops.matmul(ops.expand_dims(beta, 0), weights)[0] + bias
+    return ops.cast(ops.cast(projected, exact) * inverse_deviation + offset, dtype)

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 
 from t2t_keras.errors import check
-from t2t_keras.layers.primitives import Shape, Tensor, dropout, gelu, linear
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, gelu
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class Mlp(keras.layers.Layer):
+class Mlp(Composite):
     """Widens every token, applies GELU and narrows it back.
 
     Args:
@@ -41,10 +41,10 @@ class Mlp(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         embed_dim = input_shape[-1]
         first_dim, hidden_dim = self.hidden_widths(embed_dim)
-        self.fc1 = linear(self, first_dim, "fc1", input_shape)
-        self.fc2 = linear(self, embed_dim, "fc2", (*input_shape[:-1], hidden_dim))
-        self.drop1 = dropout(self, self.drop_rate, "drop1")
-        self.drop2 = dropout(self, self.drop_rate, "drop2")
+        self.fc1 = self.dense("fc1", first_dim, input_shape)
+        self.fc2 = self.dense("fc2", embed_dim, (*input_shape[:-1], hidden_dim))
+        self.drop1 = self.dropout("drop1", self.drop_rate)
+        self.drop2 = self.dropout("drop2", self.drop_rate)
 
     def hidden_widths(self, embed_dim: int) -> tuple[int, int]:
         """Width out of the first linear layer, and into the second."""
@@ -58,9 +58,6 @@ class Mlp(keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         hidden = self.drop1(self.hidden(inputs), training=training)
         return self.drop2(self.fc2(hidden), training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def get_config(self) -> dict:
         config = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}

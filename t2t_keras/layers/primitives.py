@@ -1,6 +1,7 @@
 """The small parts that every layer here is made of, with the authors' settings."""
 
 import math
+import types
 import zlib
 from typing import Any
 
@@ -24,6 +25,11 @@ def convolution_kernel() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1.0 / 3.0, mode="fan_in", distribution="uniform")
 
 
+def exact_dtype(dtype: str) -> str:
+    """The type for sums that lose too much in 16 bits: at least float32."""
+    return keras.backend.result_type(dtype, "float32")
+
+
 def gelu(inputs: Tensor) -> Tensor:
     """Gaussian error linear unit by erf, x * Phi(x), as torch's `nn.GELU`.
 
@@ -34,45 +40,65 @@ def gelu(inputs: Tensor) -> Tensor:
     return 0.5 * inputs * (1.0 + keras.ops.erf(inputs * math.sqrt(0.5)))
 
 
-def linear(
-    parent: keras.layers.Layer,
-    units: int,
-    name: str,
-    input_shape: Shape,
-    use_bias: bool = True,
-    activation: str | None = None,
-) -> keras.layers.Dense:
-    """A built Dense layer for inputs of that shape, with the authors' initial kernel."""
-    dense = keras.layers.Dense(
-        units,
-        activation,
-        use_bias=use_bias,
-        kernel_initializer=linear_kernel(),
-        dtype=parent.dtype_policy,
-        name=name,
-    )
-    dense.build(input_shape)
-    return dense
+def layer_norm(name: str, dtype: Any = None) -> keras.layers.LayerNormalization:
+    """LayerNorm over the last axis, with torch's epsilon."""
+    config = {"axis": [-1], "epsilon": 1e-5}  # the default axis, -1, becomes this when built
+    return keras.layers.LayerNormalization(**config, dtype=dtype, name=name)
 
 
-def layer_norm(
-    parent: keras.layers.Layer, name: str, input_shape: Shape
-) -> keras.layers.LayerNormalization:
-    """A built LayerNorm over the last axis, with torch's epsilon."""
-    norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=parent.dtype_policy, name=name)
-    norm.build(input_shape)
-    return norm
+class Composite(keras.layers.Layer):
+    """Base of the layers made of layers, from tokens to tokens of the same shape.
 
+    A layer inside follows this one's `trainable` and precision. What users set on it alone
+    (`trainable`, a rate, a regularizer, LoRA, quantization) becomes part of this layer's config, so
+    that files, JSON and clones keep it.
+    """
 
-def child_config(parent: keras.layers.Layer, name: str) -> dict:
-    """Name, precision and seed of a layer inside another; the seed follows from both."""
-    seed = None if parent.seed is None else zlib.crc32(f"{parent.seed}/{name}".encode())
-    return {"seed": seed, "dtype": parent.dtype_policy, "name": name}
+    def __init__(self, *, children: dict | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        # Configs by name. Not in two dicts: Keras and TensorFlow track those.
+        self._children = types.SimpleNamespace(made={}, changes=children or {})
 
+    def child(self, layer: keras.layers.Layer, input_shape: Shape | None = None) -> Any:
+        """The layer, with its users' changes, built; to become the attribute of its name."""
+        layer.trainable = self.trainable
+        made = self._children.made[layer.name] = layer.get_config()
+        if layer.name in self._children.changes:
+            layer = type(layer).from_config({**made, **self._children.changes[layer.name]})
+        if not layer.built:
+            layer.build(input_shape)
+        return layer
 
-def dropout(parent: keras.layers.Layer, rate: float, name: str) -> keras.layers.Dropout:
-    """A Dropout inside a layer that has a seed."""
-    return keras.layers.Dropout(rate, **child_config(parent, name))
+    def child_config(self, name: str) -> dict:
+        """Name, precision and seed of a layer inside; the seed follows from this layer's."""
+        seed = None if self.seed is None else zlib.crc32(f"{self.seed}/{name}".encode())
+        return {"seed": seed, "dtype": self.dtype_policy, "name": name}
+
+    def dense(self, name: str, units: int, input_shape: Shape, **kwargs: Any) -> keras.layers.Dense:
+        """A Dense layer inside, with the authors' initial kernel."""
+        config = {"kernel_initializer": linear_kernel(), "dtype": self.dtype_policy, "name": name}
+        return self.child(keras.layers.Dense(units, **config, **kwargs), input_shape)
+
+    def layer_norm(self, name: str, input_shape: Shape) -> keras.layers.LayerNormalization:
+        """A LayerNorm inside."""
+        return self.child(layer_norm(name, self.dtype_policy), input_shape)
+
+    def dropout(self, name: str, rate: float) -> keras.layers.Dropout:
+        """A Dropout inside a layer that has a seed."""
+        return self.child(keras.layers.Dropout(rate, **self.child_config(name)))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        changes = {} if self.built else dict(self._children.changes)
+        for name, made in self._children.made.items():
+            made = {**made, "trainable": config["trainable"], "dtype": config["dtype"]}
+            now = getattr(self, name).get_config().items()
+            changed = {key: value for key, value in now if key not in made or made[key] != value}
+            changes |= {name: changed} if changed else {}
+        return {**config, "children": changes} if changes else config
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

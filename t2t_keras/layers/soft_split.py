@@ -57,6 +57,15 @@ def windows_along(inputs: Tensor, axis: int, kernel_size: int, strides: int) -> 
     return ops.stack(slices, axis=-1)
 
 
+def soft_split(feature_map: Tensor, kernel_size: int, strides: int, padding: int) -> Tensor:
+    """The windows that `SoftSplit` cuts: (B, H, W, C) -> (B, h, w, C * kernel_size**2)."""
+    windows = pad_border(feature_map, padding)
+    for axis in (1, 2):
+        windows = windows_along(windows, axis, kernel_size, strides)
+    _, height, width = ops.shape(windows)[:3]
+    return ops.reshape(windows, (-1, height, width, feature_map.shape[-1] * kernel_size**2))
+
+
 @keras.saving.register_keras_serializable(package="t2t_keras")
 class SoftSplit(keras.layers.Layer):
     """Cuts a feature map into overlapping windows and lays each one out as channels.
@@ -87,11 +96,7 @@ class SoftSplit(keras.layers.Layer):
         self.padding = padding
 
     def call(self, inputs: Tensor) -> Tensor:
-        windows = pad_border(inputs, self.padding)
-        for axis in (1, 2):
-            windows = windows_along(windows, axis, self.kernel_size, self.strides)
-        _, height, width = ops.shape(windows)[:3]
-        return ops.reshape(windows, (-1, height, width, inputs.shape[-1] * self.kernel_size**2))
+        return soft_split(inputs, self.kernel_size, self.strides, self.padding)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         channels = input_shape[-1] * self.kernel_size**2

@@ -6,16 +6,16 @@ import keras
 from keras import ops
 
 from t2t_keras.errors import check
-from t2t_keras.layers.fused_projection import normalized_projection
-from t2t_keras.layers.primitives import Shape, Tensor
-from t2t_keras.layers.soft_split import check_split, split_shape
+from t2t_keras.layers.fused_projection import is_plain, normalized_projection
+from t2t_keras.layers.primitives import Composite, Shape, Tensor
+from t2t_keras.layers.soft_split import check_split, soft_split, split_shape
 from t2t_keras.layers.token_layers import TokenPerformer, TokenTransformer
 
 _TOKEN_LAYERS = {"performer": TokenPerformer, "transformer": TokenTransformer}
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class T2TBlock(keras.layers.Layer):
+class T2TBlock(Composite):
     """Splits a feature map softly and restructures the windows into a smaller map.
 
     Equals `SoftSplit`, then a token layer on its windows, but holds no unfolded tensor: unfolding,
@@ -61,16 +61,18 @@ class T2TBlock(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: Shape) -> None:
-        self.token_layer = _TOKEN_LAYERS[self.token_type](
-            self.token_dim, seed=self.seed, dtype=self.dtype_policy, name="token_layer"
-        )
-        self.token_layer.build((input_shape[0], None, input_shape[-1] * self.kernel_size**2))
+        config = {"seed": self.seed, "dtype": self.dtype_policy, "name": "token_layer"}
+        windows_shape = (input_shape[0], None, input_shape[-1] * self.kernel_size**2)
+        layer = _TOKEN_LAYERS[self.token_type](self.token_dim, **config)
+        self.token_layer = self.child(layer, windows_shape)
 
     def project(self, inputs: Tensor) -> Tensor:
         """(B, H, W, C) -> the token layer's projected windows, (B, h, w, 3 * token_dim)."""
         norm, dense = self.token_layer.norm1, self.token_layer.in_proj
         split = (self.kernel_size, self.strides, self.padding)
-        return normalized_projection(inputs, norm, dense, *split)
+        if is_plain(norm, dense, self.compute_dtype):
+            return normalized_projection(inputs, norm, dense, *split)
+        return dense(norm(soft_split(inputs, *split)))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         projected = self.project(inputs)

@@ -9,14 +9,14 @@ from keras import ops
 from t2t_keras.errors import check
 from t2t_keras.layers.attention import attend_in_slices, softmax_in_float32
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import Shape, Tensor, dropout, layer_norm, linear
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype
 
 # A power of two on both sides of the quotient changes no bit of it, and lets 1e-8 survive where
 # constants are stored in 16 bits, as LiteRT's float16 does: as 0 it would divide 0 by 0.
 _SCALE = 4096.0
 
 
-class TokenLayer(keras.layers.Layer):
+class TokenLayer(Composite):
     """Base of both: attention over wide windows, its values the skip connection, then an MLP."""
 
     in_proj_bias = False
@@ -33,16 +33,14 @@ class TokenLayer(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         token_shape = (*input_shape[:-1], self.token_dim)
         self.window_dim = input_shape[-1]
-        self.norm1 = layer_norm(self, "norm1", input_shape)
-        self.in_proj = linear(
-            self, 3 * self.token_dim, "in_proj", input_shape, use_bias=self.in_proj_bias
-        )
-        self.proj = linear(self, self.token_dim, "proj", token_shape)
-        self.proj_drop = dropout(self, self.drop_rate, "proj_drop")
-        self.norm2 = layer_norm(self, "norm2", token_shape)
-        self.mlp = Mlp(1.0, dtype=self.dtype_policy, name="mlp")
-        self.mlp.build(token_shape)
-        self.mlp_drop = dropout(self, self.drop_rate, "mlp_drop")
+        self.norm1 = self.layer_norm("norm1", input_shape)
+        projected = 3 * self.token_dim
+        self.in_proj = self.dense("in_proj", projected, input_shape, use_bias=self.in_proj_bias)
+        self.proj = self.dense("proj", self.token_dim, token_shape)
+        self.proj_drop = self.dropout("proj_drop", self.drop_rate)
+        self.norm2 = self.layer_norm("norm2", token_shape)
+        self.mlp = self.child(Mlp(1.0, dtype=self.dtype_policy, name="mlp"), token_shape)
+        self.mlp_drop = self.dropout("mlp_drop", self.drop_rate)
 
     def split(self, projected: Tensor) -> list[Tensor]:
         """(B, N, 3 * token_dim) -> queries, keys and values, each (B, N, token_dim)."""
@@ -55,8 +53,8 @@ class TokenLayer(keras.layers.Layer):
     def attend(self, projected: Tensor, training: bool | None = None) -> Tensor:
         """All that follows `in_proj`: (B, N, 3 * token_dim) -> (B, N, token_dim) tokens."""
         values, attended = self.attention(projected)
-        tokens = values + self.proj_drop(self.proj(attended), training=training)
-        return tokens + self.mlp_drop(self.mlp(self.norm2(tokens)), training=training)
+        tokens = ops.add(values, self.proj_drop(self.proj(attended), training=training))
+        return ops.add(tokens, self.mlp_drop(self.mlp(self.norm2(tokens)), training=training))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.attend(self.in_proj(self.norm1(inputs)), training=training)
@@ -120,10 +118,11 @@ class TokenPerformer(TokenLayer):
         )
 
     def feature_map(self, inputs: Tensor) -> Tensor:
-        """phi: (B, N, token_dim) -> (B, N, features) float32, each above 0."""
-        inputs = ops.cast(inputs, "float32")
+        """phi: (B, N, token_dim) -> (B, N, features), each above 0; float32 or better."""
+        inputs = ops.cast(inputs, exact_dtype(inputs.dtype))
         half_square = 0.5 * ops.sum(ops.square(inputs), axis=-1, keepdims=True)
-        projected = ops.matmul(inputs, ops.transpose(self.random_features))
+        features = ops.cast(ops.transpose(self.random_features), inputs.dtype)
+        projected = ops.matmul(inputs, features)
         return ops.exp(projected - half_square) / math.sqrt(self.random_features.shape[0])
 
     def split(self, projected: Tensor) -> list[Tensor]:
@@ -134,15 +133,15 @@ class TokenPerformer(TokenLayer):
     def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """The (B, n, N) weights that `attention` never builds: phi(q) phi(k)^T over row sums."""
         queries, keys = self.feature_map(queries), self.feature_map(keys)
-        total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
+        total = ops.matmul(queries, ops.expand_dims(ops.sum(keys, axis=1), -1))
         return ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) / (total + 1e-8)
 
     def attention(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         queries, keys, values = self.split(projected)
         keys = self.feature_map(keys)
         queries = _SCALE * self.feature_map(queries)
-        keys_to_values = ops.matmul(ops.transpose(keys, (0, 2, 1)), ops.cast(values, "float32"))
-        total = ops.matmul(queries, ops.sum(keys, axis=1)[..., None])
+        keys_to_values = ops.matmul(ops.transpose(keys, (0, 2, 1)), ops.cast(values, keys.dtype))
+        total = ops.matmul(queries, ops.expand_dims(ops.sum(keys, axis=1), -1))
         attended = ops.matmul(queries, keys_to_values) / (total + _SCALE * 1e-8)
         return values, ops.cast(attended, projected.dtype)
 

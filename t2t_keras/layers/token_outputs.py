@@ -23,6 +23,9 @@ class TokenMap(keras.layers.Layer):
         (B, h, w, D) feature map.
     """
 
+    def build(self, tokens_shape: Shape, feature_map_shape: Shape) -> None:
+        """Keras' own takes one shape."""
+
     def call(self, tokens: Tensor, feature_map: Tensor) -> Tensor:
         height, width = ops.shape(feature_map)[1:3]
         return ops.reshape(tokens[:, 1:], (-1, height, width, tokens.shape[-1]))

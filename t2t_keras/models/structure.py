@@ -23,7 +23,6 @@ ENCODER = "encoder"
 NORM = f"{ENCODER}_norm"
 POOLING = "pooling"
 HEAD = "head"
-PREDICTIONS = "predictions"
 PADDING = "_padding"  # ends the name of the layer that pads a convolution's map
 
 _NUMBER = re.compile(r"(?:encoder_block|dense_growth_block|transition)_(\d+)(?:/|$)")
@@ -64,9 +63,8 @@ class Parts:
     position_table: keras.layers.Layer
     blocks: tuple[keras.layers.Layer, ...]  # a dense encoder's transitions count as blocks
     norm: keras.layers.Layer  # after the last block
-    pooling: Any  # with the next two the classifier; None in a model without it
+    pooling: Any  # with the next one the classifier; None in a model without it
     head: Any
-    predictions: Any
 
     def block_names(self) -> list[str]:
         """Names of the encoder's blocks."""
@@ -118,7 +116,7 @@ def parts_of(model: keras.Model) -> Parts:
     names = [part for stage in stages for part in (stage + PADDING, stage) if part in layers]
     pooling, head = layers.get(POOLING), layers.get(HEAD)
     classifies = isinstance(pooling, TokenPooling) and isinstance(head, keras.layers.Dense)
-    classifier = (pooling, head, layers.get(PREDICTIONS)) if classifies else (None, None, None)
+    classifier = (pooling, head) if classifies else (None, None)
     return Parts(
         model,
         tuple(layers[name] for name in names),
@@ -128,6 +126,16 @@ def parts_of(model: keras.Model) -> Parts:
         layers[NORM],
         *classifier,
     )
+
+
+def logits_of(parts: Parts) -> keras.KerasTensor:
+    """The classifier's outputs before its activation: those of a copy of its last layer."""
+    if parts.head.activation is keras.activations.linear:
+        return parts.head.output
+    head = type(parts.head).from_config({**parts.head.get_config(), "activation": None})
+    logits = head(parts.pooling.output)
+    head.set_weights(parts.head.get_weights())
+    return logits
 
 
 def _hint(layers: dict[str, keras.layers.Layer]) -> str:

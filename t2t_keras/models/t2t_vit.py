@@ -81,7 +81,7 @@ def build_tokens(
         encoder = DeepNarrowEncoder(variant.depth, block_type=variant.block_type, **sizes)
     for block in encoder.make_blocks():
         tokens = block(tokens)
-    return layer_norm(encoder, structure.NORM, tokens.shape)(tokens)
+    return layer_norm(structure.NORM)(tokens)
 
 
 def build_model(
@@ -107,7 +107,7 @@ def build_model(
         include_top, pooling, classes, ...: As in `t2t_keras.T2TViT`, checked by the caller.
 
     Returns:
-        A `keras.Model`; its last layer computes in float32 under any policy.
+        A `keras.Model`; its last layer, the classifier, computes in no less than float32.
 
     Reference: arXiv:2101.11986, figure 5; official `t2t_vit.T2T_ViT`.
     """
@@ -118,9 +118,13 @@ def build_model(
     if pooling is not None:
         outputs = TokenPooling(pooling, name=structure.POOLING)(outputs)
     if include_top:
-        head = keras.layers.Dense(classes, kernel_initializer=linear_kernel(), name=structure.HEAD)
-        predictions = keras.layers.Activation(
-            classifier_activation, dtype="float32", name=structure.PREDICTIONS
-        )
-        outputs = predictions(head(outputs))
+        policy = keras.config.dtype_policy()
+        half = policy.compute_dtype in ("float16", "bfloat16")
+        outputs = keras.layers.Dense(
+            classes,
+            classifier_activation,
+            kernel_initializer=linear_kernel(),
+            dtype="float32" if half else policy,
+            name=structure.HEAD,
+        )(outputs)
     return keras.Model(images if inputs is None else inputs, outputs, name=name)

@@ -171,7 +171,7 @@ def probe_of(model: keras.Model) -> keras.Model:
     """The classifier of a model as a model on features; the two share its weights."""
     parts = classifier_parts(model)
     vector = keras.Input(parts.pooling.output.shape[1:], name="features")
-    outputs = parts.predictions(parts.head(vector))
+    outputs = parts.head(vector)
     return keras.Model(vector, outputs, name="probe")
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from t2t_keras.errors import check
 from t2t_keras.layers import DenseGrowthBlock
-from t2t_keras.models.structure import Parts, parts_of, require_head
+from t2t_keras.models.structure import Parts, logits_of, parts_of, require_head
 from t2t_keras.visualize.forward import (
     Tensor,
     attending_name,
@@ -77,7 +77,7 @@ def grad_cam(
 def _cut(parts: Parts, images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """A block's activations, and the function from there to the float32 logits."""
     layer = parts.model.get_layer(attending_name(parts, name) if name not in parts.stages else name)
-    rest = keras.Model(layer.output, parts.head.output)
+    rest = keras.Model(layer.output, logits_of(parts))
 
     def to_logits(outputs: Tensor) -> Tensor:
         return ops.cast(rest.call(outputs, training=False), "float32")

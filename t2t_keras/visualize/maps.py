@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from t2t_keras.errors import check
-from t2t_keras.models.structure import Grid, parts_of, require_head
+from t2t_keras.models.structure import Grid, logits_of, parts_of, require_head
 from t2t_keras.visualize.forward import map_of, map_size, run, to_numpy
 
 
@@ -98,7 +98,7 @@ def class_logits(model: keras.Model, images: Any) -> np.ndarray:
     """
     parts = parts_of(model)
     require_head(parts)
-    return to_numpy(*run(parts, images, [parts.head.output]))
+    return to_numpy(*run(parts, images, [logits_of(parts)]))
 
 
 def varied_channels(feature_map: np.ndarray, count: int) -> list[int]:

@@ -15,9 +15,9 @@ def test_blocks_are_layers_by_name():
     names = [layer.name for layer in model.layers]
     blocks = ["encoder_block_0", "encoder_block_1", "encoder_block_2", "encoder_norm"]
     start = names.index("encoder_block_0")
-    assert names[start:] == [*blocks, "pooling", "head", "predictions"]
+    assert names[start:] == [*blocks, "pooling", "head"]
     assert [model.get_layer(name).drop_path1.rate for name in blocks[:3]] == [0, 0.1, 0.2]
-    without_weights = {"image", "project_padding", "position_drop", "pooling", "predictions"}
+    without_weights = {"image", "project_padding", "position_drop", "pooling"}
     paths = {variable.path.partition("/")[0] for variable in model.variables}
     assert paths == {*names} - without_weights
 
