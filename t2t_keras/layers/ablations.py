@@ -52,7 +52,9 @@ class GhostAttention(MultiHeadSelfAttention):
             (self.key(inputs), self.key_scale),
             (self.value(inputs), self.value_scale),
         ]
-        return [ops.concatenate([half, ops.multiply(half, scale)], axis=-1) for half, scale in halves]
+        return [
+            ops.concatenate([half, ops.multiply(half, scale)], axis=-1) for half, scale in halves
+        ]
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

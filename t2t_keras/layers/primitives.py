@@ -42,8 +42,8 @@ def gelu(inputs: Tensor) -> Tensor:
 
 def layer_norm(name: str, dtype: Any = None) -> keras.layers.LayerNormalization:
     """LayerNorm over the last axis, with torch's epsilon."""
-    config = {"axis": [-1], "epsilon": 1e-5}  # the default axis, -1, becomes this when built
-    return keras.layers.LayerNormalization(**config, dtype=dtype, name=name)
+    axis = [-1]  # what Keras makes of its default, -1, when it builds the layer
+    return keras.layers.LayerNormalization(axis, epsilon=1e-5, dtype=dtype, name=name)
 
 
 class Composite(keras.layers.Layer):

@@ -10,12 +10,12 @@ from t2t_keras.training.optimizers.rate_groups import (
     rate_factors,
     undecayed_variables,
 )
-from t2t_keras.training.optimizers.update_rules import PaperLamb, StepwiseAdamW, TorchSGD
+from t2t_keras.training.optimizers.update_rules import PaperLamb, TorchAdamW, TorchSGD
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
-class AdamW(GroupedMixin, SummedMixin, EmaMixin, StepwiseAdamW):
-    """Keras' AdamW with groups, `clip_grad` and `ema_decay`; its decay is torch's."""
+class AdamW(GroupedMixin, SummedMixin, EmaMixin, TorchAdamW):
+    """torch's AdamW with groups, `clip_grad` and `ema_decay`."""
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")

@@ -16,14 +16,52 @@ class _OwnDecay(keras.optimizers.Optimizer):
         return bool(self.weight_decay) and self._use_weight_decay(variable)
 
 
-class StepwiseAdamW(_OwnDecay, keras.optimizers.AdamW):
-    """Keras' AdamW with each variable's own learning rate in its weight decay."""
+class TorchAdamW(_OwnDecay):
+    """AdamW with each variable's own learning rate in its decay, and epsilon as torch has it.
+
+    Keras adds epsilon to a root whose bias is not corrected: as if it were 32 times as large in the
+    first step.
+
+    Reference: `torch.optim.AdamW`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self.means, self.squares = self.add_optimizer_variables(variables, ["mean", "square"])
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        mean, square = self.means[index], self.squares[index]
+        gradient = ops.cast(gradient, variable.dtype)
+        self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
+        self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
+        count = ops.cast(self.iterations + 1, variable.dtype)
+        root = ops.sqrt(square / (1 - ops.power(self.beta_2, count)))
+        step = mean / (1 - ops.power(self.beta_1, count)) / (root + self.epsilon)
         if self._decays(variable):
-            rate = ops.cast(learning_rate, variable.dtype)
-            self.assign_sub(variable, variable * self.weight_decay * rate)
-        super().update_step(gradient, variable, learning_rate)
+            step = self.decayed_step(step, variable)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
+
+    def decayed_step(self, step: Any, variable: keras.Variable) -> Any:
+        """Adam's step with the weight decay."""
+        return step + self.weight_decay * variable
+
+    def get_config(self) -> dict[str, Any]:
+        betas = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return {**super().get_config(), **betas}
 
 
 class TorchSGD(_OwnDecay):
@@ -62,7 +100,7 @@ class TorchSGD(_OwnDecay):
         return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
 
-class PaperLamb(_OwnDecay):
+class PaperLamb(TorchAdamW):
     """LAMB: Adam's step plus weight decay, scaled to the norm of the variable.
 
     Keras' LAMB decays outside the step, so the decay does not count in its norm, and scales every
@@ -72,40 +110,9 @@ class PaperLamb(_OwnDecay):
     Reference: arXiv:1904.00962, algorithm 2; apex `FusedLAMB` (timm 0.3.4's "fusedlamb").
     """
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-6,
-        **kwargs: Any,
-    ):
-        super().__init__(learning_rate, **kwargs)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self.means, self.squares = self.add_optimizer_variables(variables, ["mean", "square"])
-
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        mean, square = self.means[index], self.squares[index]
-        gradient = ops.cast(gradient, variable.dtype)
-        self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
-        self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
-        count = ops.cast(self.iterations + 1, variable.dtype)
-        root = ops.sqrt(square / (1 - ops.power(self.beta_2, count)))
-        step = mean / (1 - ops.power(self.beta_1, count)) / (root + self.epsilon)
-        if self._decays(variable):
-            step = step + self.weight_decay * variable
-            step = step * _ratio(variable, step)
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)
-
-    def get_config(self) -> dict[str, Any]:
-        betas = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
-        return {**super().get_config(), **betas}
+    def decayed_step(self, step: Any, variable: keras.Variable) -> Any:
+        step = super().decayed_step(step, variable)
+        return step * _ratio(variable, step)
 
 
 def _ratio(variable: keras.Variable, step: Any) -> Any:

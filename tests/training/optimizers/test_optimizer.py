@@ -17,6 +17,7 @@ from t2t_keras.training.optimizers.rate_groups import undecayed_variables
 from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.variants import BLOCK_TYPES, TOKEN_TYPES
 from t2t_keras.weights.mapping import official_entries
+from tests.conftest import DATA
 from tests.support.tiny import tiny_model, tiny_variant
 from tests.support.training.tiny_run import TINY
 
@@ -115,6 +116,18 @@ def test_steps_are_those_of_torch_and_timm(kind, options, first, second):
     rates = PerEpoch((0.1, 0.04), steps_per_epoch=2)
     after = stepped(kind(rates, weight_decay=0.3, **options))
     np.testing.assert_allclose(after, [*first, *second], rtol=0, atol=2e-6)
+
+
+def test_epsilon_counts_as_it_does_in_torch():
+    """For gradients of about 1e-7, which clipping leaves; Keras' own rule is 0.4 of a step off."""
+    with np.load(DATA / "adamw_epsilon.npz") as arrays:
+        start, gradients, expected = (arrays[name] for name in ("start", "gradients", "after"))
+    weight, optimizer = keras.Variable(start), AdamW(1e-3, weight_decay=0.05)
+    optimizer.build([weight])
+    for gradient, after in zip(gradients, expected, strict=True):
+        optimizer.apply([keras.ops.array(gradient)], [weight])
+        moved = np.abs(after - start).max()
+        np.testing.assert_allclose(weight, after, rtol=1e-6, atol=1e-4 * moved)
 
 
 def test_plain_momentum_is_torch_s_too():
