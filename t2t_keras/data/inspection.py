@@ -35,14 +35,6 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _TRAILERS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM")
 _SHOWN = 5  # bad images named in a message
-_FILE_ERRORS = (  # what a pipeline raises where a file cannot be read, or its image not decoded
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.DataLossError,
-    tf.errors.UnknownError,
-)
 _ADVICE = "Correct, replace or remove them (of TFDS, the dataset's folder; it is prepared again)"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -138,7 +130,9 @@ def image_errors(source: Source, suspects: Iterable[Split] | None = None) -> Ite
     """
     try:
         yield
-    except _FILE_ERRORS as error:
+    except tf.errors.ResourceExhaustedError:  # memory or a disk is full
+        raise
+    except tf.errors.OpError as error:
         everything = filter(None, (source.train_split, source.eval_split))
         for split in suspects or everything:
             if bad := inspect_split(split, source.num_classes, whole=True).bad_images:
@@ -277,11 +271,13 @@ def check_images(
     check(0 <= max_bad_fraction < 1, "max_bad_fraction", max_bad_fraction, "in [0, 1)")
     skipping = on_bad_image == "skip"
     earlier = {} if kept is None else _read(kept / INSPECTION_NAME)
-    found = {
-        part: _still_true(earlier.get(part), split, whole=skipping)
-        or inspect_split(split, len(class_names), whole=skipping or None)
-        for part, split in splits.items()
-    }
+    found = {}
+    for part, split in splits.items():
+        known = earlier.get(part)
+        thorough = known is not None and (known.decoded or not skipping)
+        if not thorough or known.fingerprint != digests(split)[0]:
+            known = inspect_split(split, len(class_names), whole=skipping or None)
+        found[part] = known
     if not skipping:
         _refuse(found)
     usable = {
@@ -296,22 +292,15 @@ def _read(path: Path) -> dict[str, Inspection]:
     found = {}
     try:
         for part, fields in json.loads(path.read_bytes()).items():
-            fields["bad_images"] = tuple(BadImage(**image) for image in fields["bad_images"])
-            fields["empty_classes"] = tuple(fields["empty_classes"])
-            found[part] = Inspection(**fields)
+            bad = tuple(BadImage(**image) for image in fields.pop("bad_images"))
+            emptied = tuple(fields.pop("empty_classes"))
+            found[part] = Inspection(**fields, bad_images=bad, empty_classes=emptied)
         return found
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         _log.warning("%s: cannot be used (%s); the images are checked again.", path, error)
         return {}
-
-
-def _still_true(earlier: Inspection | None, split: Split, whole: bool) -> Inspection | None:
-    """Returns an earlier inspection, if it was thorough enough and of the same files."""
-    if earlier is None or (whole and not earlier.decoded):
-        return None
-    return earlier if earlier.fingerprint == digests(split)[0] else None
 
 
 def _refuse(inspections: Mapping[str, Inspection]) -> None:

@@ -67,24 +67,25 @@ class Setting:
     default: Any  # None where there is none: the dataset or the model decides
     help: str  # one or two sentences, without the default
     choices: tuple[str, ...] = ()  # empty where a range or nothing limits the values
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
+    at_least: float = -math.inf
+    above: float = -math.inf
+    at_most: float = math.inf
+    below: float = math.inf
 
     @property
     def expected(self) -> str:
         """The allowed values in words, such as "in [0, 1)"; empty where any value is allowed."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
-        if self.type not in _NUMBERS or (self.at_least is None and self.above is None):
+        if self.type not in _NUMBERS or self.at_least == self.above:
             return ""
-        if self.at_most is not None or self.below is not None:
-            opening = f"[{self.at_least}" if self.above is None else f"({self.above}"
-            closing = f"{self.at_most}]" if self.below is None else f"{self.below})"
+        closed = self.at_least > self.above
+        if self.at_most != self.below:
+            opening = f"[{self.at_least}" if closed else f"({self.above}"
+            closing = f"{self.at_most}]" if self.at_most < self.below else f"{self.below})"
             text = f"in {opening}, {closing}"
         else:
-            text = f"at least {self.at_least}" if self.above is None else f"above {self.above}"
+            text = f"at least {self.at_least}" if closed else f"above {self.above}"
             text += " and finite" if self.type is float else ""
         return f"{text}, or None" if self.optional else text
 
@@ -97,15 +98,8 @@ class Setting:
         elif self.type in _NUMBERS:
             kind, words = _NUMBERS[self.type]
             check(isinstance(value, kind), self.name, value, words)
-            check(self._in_range(value), self.name, value, self.expected)
-
-    def _in_range(self, value: float) -> bool:
-        return (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and value < (math.inf if self.below is None else self.below)
-        )
+            in_range = self.at_least <= value <= self.at_most and self.above < value < self.below
+            check(in_range, self.name, value, self.expected)
 
 
 @functools.cache

@@ -16,10 +16,11 @@ def outside(setting: Setting) -> list:
         return ["other"]
     if setting.type not in (int, float):
         return []
-    low = setting.above if setting.at_least is None else setting.at_least - 1e-9
-    high = setting.below if setting.at_most is None else setting.at_most + 1e-9
-    values = [low, float("nan"), float("inf"), "1", *([] if high is None else [high])]
-    return [setting.at_least - 1, 1.5, "1"] if setting.type is int else values
+    if setting.type is int:
+        return [setting.at_least - 1, 1.5, "1"]
+    low = max(setting.above, setting.at_least - 1e-9)
+    high = min(setting.below, setting.at_most + 1e-9)
+    return [low, high, float("nan"), float("inf"), "1"]
 
 
 OUTSIDE = [(setting.name, value) for setting in settings() for value in outside(setting)]
