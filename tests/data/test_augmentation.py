@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t_keras.data.augmentation import augment_image, sample_augmentation
-from t2t_keras.data.ops.mixup import mix_levels, mix_targets, sample_mix
+from t2t_keras.data.augmentation import (
+    augment_batch,
+    augment_image,
+    crop_image,
+    sample_augmentation,
+)
+from t2t_keras.data.ops.mixup import mix_levels, mix_targets, sample_mix, soft_targets
 from t2t_keras.data.ops.seeds import batch_seed, split_seed
-from t2t_keras.data.pipeline import train_dataset
-from t2t_keras.data.settings import AUGMENTATIONS, Augmentation
+from t2t_keras.data.pipeline import batch_split, train_dataset
+from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, RandAugmentConfig
 from t2t_keras.data.sources.source import open_source
-from t2t_keras.images import IMAGENET_MEAN
+from t2t_keras.images import IMAGENET_MEAN, IMAGENET_STD
 from tests.support.images import ramp
 
 PLAIN = AUGMENTATIONS["none"]
@@ -28,6 +33,37 @@ def test_half_are_mirrored():
         one = params._replace(mirrored=tf.constant(mirrored))
         image = augment_image(tf.constant(ramp(8, 8)), Augmentation(), one, IMAGENET_MEAN)
         np.testing.assert_array_equal(image, ramp(8, 8)[:, :: -1 if mirrored else 1])
+
+
+MIXED = {"mixup": 0.8, "cutmix": 1.0, "mixup_prob": 0.8, "smoothing": 0.1}
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(color_jitter=0.4, **MIXED),
+        Augmentation(crop="light", rand_augment=RandAugmentConfig()),
+        Augmentation(crop="padded", erasing=0.8, erasing_count=2, **MIXED),
+        PLAIN,
+    ],
+)
+def test_a_batch_is_what_the_ops_make_plainly_with_the_seeds_of_its_step(augmentation, source):
+    size, normal = (16, 24), (IMAGENET_MEAN, IMAGENET_STD)
+    batches = train_dataset(source, size, 5, 7, epochs=2, augmentation=augmentation)
+    made = list(batches.as_numpy_iterator())
+    tf.random.set_seed(99)
+    for step in (0, 4):
+        place = divmod(step, 3)
+        part = batch_split(source, 5, 7, *place)
+        each_seed, batch_s_seed = split_seed(batch_seed(7, *place), 2)
+        params, images = sample_augmentation(augmentation, each_seed, 5), []
+        for number, path in enumerate(part.files()):
+            one = tf.nest.map_structure(lambda field, number=number: field[number], params)
+            image = crop_image(tf.io.read_file(path), size, 0.9, augmentation, one)
+            images.append(augment_image(image, augmentation, one, IMAGENET_MEAN))
+        targets = soft_targets(part.labels, 3, augmentation.smoothing)
+        given = (tf.stack(images), targets, augmentation, batch_s_seed)
+        np.testing.assert_equal(made[step], [x.numpy() for x in augment_batch(*given, *normal)])
 
 
 def test_batches_are_mixed_as_their_step_says(source):

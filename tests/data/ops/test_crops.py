@@ -161,17 +161,6 @@ def test_light_without_room_is_the_evaluations_crop():
     assert np.abs(crops.astype(int) - plain).mean(axis=(1, 2, 3)).min() < 3
 
 
-@pytest.mark.parametrize("crop", [random_resized_crop, light_crop])
-def test_a_seed_draws_the_same_plainly_and_in_a_graph(crop):
-    options = {"crop_pct": 0.9} if crop is light_crop else {}
-    mapped = _many(crop, ramp(), (24, 24), count=5, **options)
-    tf.random.set_seed(77)
-    for index in range(5):
-        plain = crop(tf.constant(ramp()), (24, 24), seed=batch_seed(0, 0, index), **options)
-        np.testing.assert_array_equal(mapped[index], plain.numpy())
-    assert len({image.tobytes() for image in mapped}) == 5
-
-
 def test_a_padded_crop_is_any_window_of_the_resized_image_and_its_black_margin():
     """Pillow's bilinear resize to 32 x 42, and 4 pixels around it."""
     resized = resized_by_pillow(ramp(60, 80), (32, 42), bicubic=False)

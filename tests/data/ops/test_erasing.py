@@ -133,16 +133,3 @@ def test_a_later_box_lies_over_an_earlier_one():
     after = erase(tf.fill((1, 5, 5, 3), 9.0), "rand", Boxes(places, seeds)).numpy()[0, ..., 0]
     assert (after[1:3, 1:3] == after[1, 1]).all() and after[1, 1] != after[0, 0]
     assert (after[:4, :4] == after[0, 0]).sum() == 12 and (after == 9).sum() == 9
-
-
-def test_a_seed_erases_the_same_plainly_and_in_a_pipeline():
-    images = np.random.default_rng(0).normal(size=(5, 16, 16, 3)).astype(np.float32)
-    settings = Augmentation(erasing=0.8)
-
-    def work(images):
-        return erase(images, settings.erasing_mode, sample_boxes(settings, 16, 16, 5, SEED))
-
-    (mapped,) = tf.data.Dataset.from_tensors(images).map(work).as_numpy_iterator()
-    tf.random.set_seed(99)
-    np.testing.assert_array_equal(mapped, erased(images, settings))
-    assert (mapped != images).any()
