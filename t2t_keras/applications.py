@@ -61,7 +61,7 @@ def _check_arguments(
         check(plain, "classifier_activation", activation, expected)
 
 
-def _check_shape(shape: tuple, weights: Any) -> None:
+def _check_shape(shape: tuple) -> None:
     expected = "(height, width, channels), each a number, or None for height and width"
     check(len(shape) == 3, "input_shape", shape, expected)
     *sides, channels = shape
@@ -71,24 +71,22 @@ def _check_shape(shape: tuple, weights: Any) -> None:
     counted = channels is not None and channels >= 1
     expected = "(height, width, channels) with a number of channels, 3 for color images"
     check(counted, "input_shape", shape, expected)
-    colored = weights is None or channels == 3
-    check(colored, "input_shape", shape, "of 3 channels where weights are given")
 
 
 def _image_tensor(
-    input_tensor: Any, input_shape: tuple | None, variant: Variant, weights: Any
+    input_tensor: Any, input_shape: tuple | None, variant: Variant
 ) -> tuple[keras.KerasTensor, Any]:
     """The images' Keras tensor and the model's inputs."""
     if input_tensor is None:
         shape = input_shape or (variant.image_size, variant.image_size, 3)
-        _check_shape(tuple(shape), weights)
+        _check_shape(tuple(shape))
         images = keras.Input(shape, name="image")
         return images, images
     symbolic = keras.utils.is_keras_tensor(input_tensor)
     expected = "a Keras tensor, such as `keras.Input(...)` gives"
     check(symbolic, "input_tensor", input_tensor, expected)
     given = tuple(input_tensor.shape[1:])
-    _check_shape(given, weights)
+    _check_shape(given)
     same = input_shape is None or tuple(input_shape) == given
     expected = f"the shape of `input_tensor`, {given}, where both are given"
     check(same, "input_shape", input_shape, expected)
@@ -122,7 +120,8 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
         input_tensor: Keras tensor to build the model on, (B, H, W, C) normalized images.
         input_shape: (height, width, channels) in pixels; default the variant's own, (224, 224, 3).
             Any height and width from 16 up, square or not, or None for both: the position table
-            follows. 3 channels where weights are given.
+            follows. Weights are for 3 channels; for another number they are adapted by timm's
+            rule.
         pooling: Without the classifier: None gives all tokens (B, 1 + N, D), the class token
             first; "token" the class token, "avg" and "max" the patch tokens' mean and maximum,
             each (B, D). Ignored with it.
@@ -154,7 +153,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     rates = dict(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
     for rate_name, rate in rates.items():
         check(0 <= rate < 1, rate_name, rate, "in [0, 1)")
-    images, inputs = _image_tensor(input_tensor, input_shape, variant_config, weights)
+    images, inputs = _image_tensor(input_tensor, input_shape, variant_config)
     model = build_model(
         variant_config,
         images,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _HEAD_KEYS = ("head.weight", "head.bias")
 _AUXILIARY_PREFIX = "aux_head."
+_STEM = "tokens_to_token."
+_STEM_WEIGHTS = ("soft_split0.weight", "attention1.kqv.weight", "attention1.attn.qkv.weight")
 _SHOWN = 5
 
 
@@ -130,6 +133,37 @@ def _reason_to_leave_head(
     return f"left out: for {bias_shape[0]} classes, the model has {classes} and a fresh head"
 
 
+def _of_channels(
+    state: Mapping[str, np.ndarray], entries: Mapping[str, Entry], channels: int
+) -> Mapping[str, np.ndarray]:
+    """Returns RGB weights for images of that many channels; other weights as they are.
+
+    One channel takes the sums over red, green and blue, more take them in turn, scaled by 3 over
+    their number. A LayerNorm before the first layer is folded into it: gray images then have the
+    outputs of their RGB copies, but for a layer without bias, which comes as near as it can.
+
+    Reference: timm, `adapt_input_conv`.
+    """
+    key = next((_STEM + k for k in _STEM_WEIGHTS if {_STEM + k} <= state.keys() & entries), "")
+    wanted = entries[key].official_shape if key else ()
+    if not key or channels == 3 or state[key].size * channels != 3 * math.prod(wanted):
+        return state
+    weight, norm, offset = state[key], f"{_STEM}attention1.norm1.", 0.0
+    if weight.ndim == 2:
+        weight, offset = weight * state[f"{norm}weight"], weight @ state[f"{norm}bias"]
+    colors = weight.reshape(len(weight), 3, -1)
+    summed, repeated = colors.sum(axis=1), colors[:, np.arange(channels) % 3] * (3 / channels)
+    adapted = {key: (summed if channels == 1 else repeated).reshape(wanted).astype(np.float32)}
+    logger.info("image channels: the weights of 3 adapted to %s", channels)
+    if weight.ndim == 2:
+        bias = key.replace("weight", "bias")
+        if bias in state:
+            adapted[bias], offset = state[bias] + offset, 0.0 * offset
+        adapted[f"{norm}weight"] = np.ones(wanted[1:], np.float32)
+        adapted[f"{norm}bias"] = np.linalg.lstsq(adapted[key], offset, rcond=None)[0]
+    return {**state, **adapted}
+
+
 def load_state_dict(
     model: keras.Model,
     state: Mapping[str, np.ndarray],
@@ -144,6 +178,7 @@ def load_state_dict(
     or the model's own.
     """
     entries = {entry.key: entry for entry in official_entries(model)}
+    state = _of_channels(state, entries, model.input_shape[-1])
     reasons = dict.fromkeys(_HEAD_KEYS, _reason_to_leave_head(state, entries))
     rows, arrays, surplus, misshapen = [], {}, [], []
     for key, array in state.items():
@@ -173,6 +208,7 @@ def load_state_dict(
         entries[key].variable.assign(array)
     fresh = tuple(entry.variable.path for key, entry in entries.items() if key not in arrays)
     report = Report(tuple(rows), fresh)
-    for row in report.ignored:
-        logger.warning("%s: %s %s", source, _shown(row.key), row.how)
+    for row in report.ignored:  # a head is left out because the caller wants another one
+        level = logging.INFO if row.key in _HEAD_KEYS else logging.WARNING
+        logger.log(level, "%s: %s %s", source, _shown(row.key), row.how)
     return report

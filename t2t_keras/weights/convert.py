@@ -26,10 +26,14 @@ TARGET_SUFFIXES = (".weights.h5", ".keras", ".safetensors")
 
 
 def classifier(
-    variant: Variant, classes: int | None, image_size: tuple[int, int], name: str
+    variant: Variant,
+    classes: int | None,
+    image_size: tuple[int, int],
+    name: str,
+    channels: int = 3,
 ) -> keras.Model:
     """Builds a model for images of (height, width): logits, or the class token if no classes."""
-    images = keras.Input((*image_size, 3), name="image")
+    images = keras.Input((*image_size, channels), name="image")
     return build_model(
         variant,
         images,

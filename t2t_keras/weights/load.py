@@ -31,6 +31,7 @@ OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
 _SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *OFFICIAL_SUFFIXES)
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"  # in a `.weights.h5`
+_NORM, _CONVOLUTION = "layers/t2t_block/token_layer/norm1/vars/0", "layers/conv2d/vars/0"
 
 
 def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -> None:
@@ -98,9 +99,9 @@ def _shape_in(
 
 
 def _sizes_in(
-    file: h5py.File, model: keras.Model, path: Path
-) -> tuple[int | None, tuple[int, int]]:
-    """Returns the sizes in which a file and the model may differ: classes and grid of tokens."""
+    file: h5py.File, model: keras.Model, variant: Variant, path: Path
+) -> tuple[int | None, tuple[int, int], int]:
+    """Returns what may differ between a file and the model: classes, grid and image channels."""
     arrays: dict[str, h5py.Dataset] = {}
 
     def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -129,7 +130,12 @@ def _sizes_in(
             f"{path}: its position table has {positions} positions for a grid of {grid_size}. Give "
             "weights that a model of this package wrote, or an official .pth file."
         )
-    return classes, grid_size
+    side = variant.soft_splits[0][0]
+    if variant.token_type == "convolution":
+        channels = _shape_in(arrays, _CONVOLUTION, (side, side, None, None), path)[2]
+    else:
+        channels = _shape_in(arrays, _NORM, (None,), path)[0] // side**2
+    return classes, grid_size, max(channels, 1)
 
 
 def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report:
@@ -140,8 +146,9 @@ def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report
         with tempfile.TemporaryDirectory() as folder:
             weights = _weights_file(path, Path(folder))
             with h5py.File(weights, "r") as file:
-                classes, grid_size = _sizes_in(file, model, path)
-            twin = classifier(variant, classes, _smallest_image(grid_size, variant), "file")
+                classes, grid_size, channels = _sizes_in(file, model, variant, path)
+            size = _smallest_image(grid_size, variant)
+            twin = classifier(variant, classes, size, "file", channels)
             twin.load_weights(weights)
     except CheckpointError:
         raise

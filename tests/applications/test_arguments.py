@@ -117,8 +117,6 @@ def test_rules_that_come_with_weights(tmp_path):
     tiny_model().save_weights(path)
     with pytest.raises(ValueError, match="`classifier_activation` must be None or 'softmax'"):
         tiny_model(weights=path, classifier_activation="relu")
-    with pytest.raises(ValueError, match="3 channels where weights are given"):
-        tiny_model(weights=path, input_shape=(64, 64, 1))
 
 
 def test_channels_first_is_refused(monkeypatch):

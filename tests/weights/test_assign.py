@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from t2t_keras import CheckpointError, load_official_checkpoint
 from t2t_keras.weights.assign import load_state_dict
 from t2t_keras.weights.mapping import official_state
 from tests.conftest import DATA
+from tests.support.check_layer import numpy, random
 from tests.support.tiny import tiny_model
 
 HEAD = ["head.weight", "head.bias"]
@@ -49,6 +52,41 @@ def test_long_lists_are_cut(model):
         load_state_dict(model, {})
 
 
+FIRST_LAYERS = {  # and how far gray images may be from their RGB copies, of the largest logit
+    "performer": ("attention1.kqv", 1e-5),
+    "convolution": ("soft_split0", 1e-5),
+    "transformer": ("attention1.attn.qkv", 0.2),  # it has no bias, so LayerNorm's beta stays behind
+}
+
+
+@pytest.mark.parametrize("token_type", FIRST_LAYERS)
+def test_gray_images_have_the_logits_of_their_rgb_copies(token_type, tmp_path):
+    model = tiny_model(token_type)
+    for number, weight in enumerate(model.trainable_weights):
+        weight.assign(weight + 0.1 * random(*weight.shape, seed=number))
+    model.save_weights(tmp_path / "rgb.weights.h5")
+    gray = tiny_model(token_type, input_shape=(64, 64, 1), weights=tmp_path / "rgb.weights.h5")
+    images = random(2, 64, 64, 1)
+    expected = numpy(model(np.repeat(images, 3, axis=-1)))
+    atol = FIRST_LAYERS[token_type][1] * np.abs(expected).max()
+    np.testing.assert_allclose(numpy(gray(images)), expected, rtol=0, atol=atol)
+    gray.save_weights(tmp_path / "gray.weights.h5")
+    again = tiny_model(token_type, input_shape=(64, 64, 1), weights=tmp_path / "gray.weights.h5")
+    np.testing.assert_array_equal(numpy(again(images)), numpy(gray(images)))
+
+
+@pytest.mark.parametrize("token_type", FIRST_LAYERS)
+def test_more_channels_repeat_the_three_by_timm_s_rule(token_type, caplog):
+    state = official_state(tiny_model(token_type))
+    wide = tiny_model(token_type, input_shape=(64, 64, 4))
+    load_state_dict(wide, state)
+    adapted = official_state(wide)
+    key = f"tokens_to_token.{FIRST_LAYERS[token_type][0]}.weight"
+    expected = state[key].reshape(-1, 3, 49)[:, [0, 1, 2, 0]] * 0.75
+    np.testing.assert_allclose(adapted[key].reshape(expected.shape), expected, rtol=1e-6)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason", "fresh"),
     [
@@ -59,8 +97,10 @@ def test_long_lists_are_cut(model):
 def test_a_head_that_does_not_fit_is_left_out_and_named(arguments, reason, fresh, caplog):
     model = tiny_model(**arguments)
     before = {weight.path: np.array(weight) for weight in model.weights}
-    report = load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
+    with caplog.at_level(logging.INFO):
+        report = load_official_checkpoint(model, DATA / "tiny_performer.pth.tar")
     assert report.fresh == fresh
+    assert {record.levelname for record in caplog.records} == {"INFO"}  # as was asked for
     assert [row.key for row in report.ignored] == HEAD
     assert {row.how for row in report.ignored} == {f"left out: {reason}"}
     assert reason in caplog.text
