@@ -33,10 +33,9 @@ if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not 
 # Folders, files and tests that take seconds. The others are `-m "not slow"`: under a minute in all.
 SLOW = (
     *("applications/", "cli/", "data/", "examples/", "export/", "training/", "visualize/"),
-    "layers/test_every_layer.py::test_layer",
     *("weights/test_convert.py", "weights/test_download.py", "weights/test_formats.py"),
     *("weights/test_identify.py", "weights/test_load.py", "weights/test_mapping.py"),
-    *("weights/torch_reader/test_fuzz.py", "weights/torch_reader/test_security.py"),
+    *("layers/test_every_layer.py::test_layer", "weights/torch_reader/test_security.py"),
     *("test_configs.py", "test_import.py", "test_types.py"),
     *("test_readme.py::test_python_examples_run", "test_readme.py::test_a_folder_of_images"),
 )

@@ -38,17 +38,12 @@ SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 
 
-def requirements() -> dict[str, list[str]]:
-    """The lines of each extra, and below "" of what is always installed."""
+def requirements() -> dict[str, dict[str, str]]:
+    """Extra, or "" for what is always installed -> distribution -> its versions."""
     options = {"": SETUP["options"]["install_requires"], **SETUP["options.extras_require"]}
-    return {extra: list(filter(None, lines.split("\n"))) for extra, lines in options.items()}
-
-
-def distributions() -> dict[str, list[str]]:
-    """As `requirements`, without the versions."""
     return {
-        extra: [re.match(r"[\w.-]+", line)[0] for line in lines]
-        for extra, lines in requirements().items()
+        extra: dict(re.findall(r"^(.[\w.-]*)(.*)$", lines, re.MULTILINE))
+        for extra, lines in options.items()
     }
 
 
@@ -56,7 +51,7 @@ def test_what_is_imported_is_required_and_no_more():
     scripts = {path.stem: names_imported(path.read_text(), set()) for path in ROOT.glob("*.py")}
     outside = set().union(*outsiders({**imports_of(PACKAGE), **scripts}).values())
     imported = {DISTRIBUTIONS.get(name, name) for name in outside}
-    required = distributions()
+    required = requirements()
     assert sorted(required[""]) == sorted(imported - OPTIONAL.keys() | NEVER_IMPORTED)
     assert OPTIONAL.keys() <= imported
     for name, extra in OPTIONAL.items():
@@ -64,9 +59,9 @@ def test_what_is_imported_is_required_and_no_more():
 
 
 def test_every_requirement_has_a_floor_and_none_is_left_out_on_purpose():
-    for line in sum(requirements().values(), []):
-        assert re.fullmatch(r"[\w-]+>=[\d.]+(,<[\d.]+)?", line)
-    assert not FORBIDDEN & set(sum(distributions().values(), []))
+    for versions in requirements().values():
+        assert all(re.fullmatch(r">=[\d.]+(,<[\d.]+)?", each) for each in versions.values())
+        assert not FORBIDDEN & versions.keys()
 
 
 def test_every_file_that_is_no_module_is_package_data():

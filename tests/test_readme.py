@@ -21,7 +21,7 @@ from tests.support.running import ROOT, run_python
 from tests.support.training.tiny_run import TINY
 from tests.support.weights.torch_writer import checkpoint
 from tests.test_floors import FLOORS
-from tests.test_packaging import distributions
+from tests.test_packaging import requirements
 
 README = (ROOT / "README.md").read_text("utf-8")
 RELEASED = "71.7_T2T_ViT_7.pth.tar"
@@ -90,11 +90,6 @@ def command_lines() -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def flags_in(path: str) -> set[str]:
-    """The flags that an example defines, read off its source."""
-    return set(re.findall(r'add_argument\(\s*"--(\w+)"', (ROOT / path).read_text("utf-8")))
-
-
 def flags_of(command: Command) -> set[str]:
     """The flags of a command, and the names absl gives the negated ones."""
     names = {flag.name for flag in command.flags}
@@ -102,10 +97,11 @@ def flags_of(command: Command) -> set[str]:
 
 
 ALWAYS = {"flagfile", "help"}
+CLIENT = "examples/serving_client.py"
 PROGRAMS = {  # as the README calls them
     "train_keras.py": flags_of(COMMANDS["train"]),
     "convert_weights.py": flags_of(COMMANDS["convert"]),
-    "examples/serving_client.py": flags_in("examples/serving_client.py"),
+    CLIENT: {*re.findall(r'add_argument\(\s*"--(\w+)"', (ROOT / CLIENT).read_text("utf-8"))},
     **{f"t2t-keras {name}": flags_of(command) for name, command in COMMANDS.items()},
 }
 
@@ -198,7 +194,7 @@ def test_other_releases_table():
 
 def test_dependency_table_is_setup_cfg():
     rows = table("package")
-    extras = {name: extra for extra, names in distributions().items() for name in names}
+    extras = {name: extra for extra, names in requirements().items() for name in names}
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == extras
     assert all(len(row[2]) > 10 for row in rows)  # the reason
 

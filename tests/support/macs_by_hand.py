@@ -23,44 +23,29 @@ def _stem_by_hand(variant, features=32):
     return total
 
 
-def _block_by_hand(width, mlp_ratio):
-    attention = 4 * TOKENS * width**2 + 2 * TOKENS**2 * width
-    return attention + 2 * TOKENS * mlp_ratio * width**2
-
-
-def _squeeze_excite_by_hand(width):
-    return 2 * width * (width // 16) + TOKENS * width  # the gate, and its use
-
-
-def _ghost_block_by_hand(width):
-    """Half of keys, queries and values, and two of three parts of the hidden layer, are scaled."""
-    attention = 3 * TOKENS * width * (width // 2) + 3 * TOKENS * (width // 2)
-    attention += 2 * TOKENS**2 * width + TOKENS * width**2
-    return attention + TOKENS * width**2 + 2 * TOKENS * width + TOKENS * 3 * width**2
-
-
-def _dense_by_hand(variant):
-    """Encoder and head; the tokens grow by growth_rate a block and are halved between groups."""
-    total, width = 0, variant.embed_dim
-    for group, count in enumerate(variant.depth):
-        if group > 0:
-            total += TOKENS * width * (width // 2)
-            width //= 2
-        for _ in range(count):
-            total += _block_by_hand(width, variant.mlp_ratio) + TOKENS * width * variant.growth_rate
-            width += variant.growth_rate
-    return total + width * 1000
+def _block_by_hand(variant, width):
+    between_tokens = 2 * TOKENS**2 * width
+    if variant.block_type == "ghost":
+        # Half of keys, queries and values, and two of three parts of the hidden layer, are scaled.
+        attention = 3 * TOKENS * width * (width // 2) + 3 * TOKENS * (width // 2)
+        mlp = TOKENS * width**2 + 2 * TOKENS * width + TOKENS * 3 * width**2
+        return attention + between_tokens + TOKENS * width**2 + mlp
+    total = 4 * TOKENS * width**2 + between_tokens + 2 * TOKENS * variant.mlp_ratio * width**2
+    if variant.block_type == "squeeze_excite":
+        total += 2 * width * (width // 16) + TOKENS * width  # the gate, and its use
+    return total
 
 
 def macs_by_hand(variant: Variant) -> int:
     """Of a published variant on one image of 224 x 224, with 1000 classes."""
-    stem, width = _stem_by_hand(variant), variant.embed_dim
-    if variant.block_type == "dense":
-        return stem + _dense_by_hand(variant)
-    if variant.block_type == "ghost":
-        block = _ghost_block_by_hand(width)
-    else:
-        block = _block_by_hand(width, variant.mlp_ratio)
-    if variant.block_type == "squeeze_excite":
-        block += _squeeze_excite_by_hand(width)
-    return stem + variant.depth * block + width * 1000
+    total, width = _stem_by_hand(variant), variant.embed_dim
+    if variant.block_type != "dense":
+        return total + variant.depth * _block_by_hand(variant, width) + width * 1000
+    for group, count in enumerate(variant.depth):  # halved between groups, grows in each block
+        if group > 0:
+            total += TOKENS * width * (width // 2)
+            width //= 2
+        for _ in range(count):
+            total += _block_by_hand(variant, width) + TOKENS * width * variant.growth_rate
+            width += variant.growth_rate
+    return total + width * 1000

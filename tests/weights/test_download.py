@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
+import itertools
 import os
 import resource
 import socket
 import tempfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import filelock
 import numpy as np
@@ -150,11 +153,8 @@ def test_offline_names_the_address_and_the_path(tmp_path):
 def test_a_warm_cache_opens_no_connection(server, release, tmp_path, monkeypatch):
     path = fetch(release, tmp_path, server.url("whole"))
 
-    def refuse(*args):
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for owner, name in ((socket.socket, "connect"), (socket, "getaddrinfo")):
+        monkeypatch.setattr(owner, name, Mock(side_effect=AssertionError("opened")))
     assert fetch(release, tmp_path, server.url("whole")) == path
     assert server.requests == ["whole"]
 
@@ -170,10 +170,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize(
     ("fetched", "damage"),
-    [
-        *((True, name) for name in DAMAGES),
-        *((False, name) for name in DAMAGES if name != "planted"),
-    ],
+    [pair for pair in itertools.product((True, False), DAMAGES) if pair != (False, "planted")],
 )
 def test_a_wrong_file_in_the_cache_is_refused_and_fetched_again(
     server, release, tmp_path, fetched, damage, caplog
@@ -230,8 +227,9 @@ def test_a_cache_that_is_a_file_is_named(server, tmp_path):
 # Processes without rights, without room and without locks.
 
 
-def fetch_without_rights(release, home, base_url):
-    drop_root()
+def fetch_after(change, release, home, base_url):
+    """Fetches in a process whose rights or means are changed first."""
+    change()
     return fetch(release, home, base_url)
 
 
@@ -255,7 +253,7 @@ def shared_home():
 
 def test_a_read_only_cache_is_named_and_no_other_folder_is_taken(server, shared_home):
     with read_only(shared_home), pytest.raises(DownloadError, match="KERAS_HOME") as caught:
-        run_alone(fetch_without_rights, UNPINNED, shared_home, server.url("whole"))
+        run_alone(fetch_after, drop_root, UNPINNED, shared_home, server.url("whole"))
     assert str(shared_home) in str(caught.value)
     assert server.requests == []
 
@@ -263,31 +261,23 @@ def test_a_read_only_cache_is_named_and_no_other_folder_is_taken(server, shared_
 def test_a_warm_read_only_cache_works(release, shared_home):
     path = place(shared_home, BODY)
     with read_only(shared_home):
-        assert run_alone(fetch_without_rights, release, shared_home, NOWHERE) == path
+        assert run_alone(fetch_after, drop_root, release, shared_home, NOWHERE) == path
     assert names(shared_home) == [NAME]
-
-
-def fetch_with_limit(release, home, base_url, limit):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return fetch(release, home, base_url)
 
 
 @pytest.mark.parametrize("limit", [0, len(BODY) // 2, len(BODY) - 1])
 def test_a_full_disk_is_an_error_and_leaves_nothing(server, tmp_path, limit):
+    full = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
     with pytest.raises(DownloadError, match="KERAS_HOME"):
-        run_alone(fetch_with_limit, PINNED, tmp_path, server.url("whole"), limit)
+        run_alone(fetch_after, full, PINNED, tmp_path, server.url("whole"))
     assert names(tmp_path) == []
 
 
-def fetch_without_locks(release, home, base_url):
-    def refuse(*_, **__):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    filelock.FileLock.acquire = refuse
-    return fetch(release, home, base_url)
+def refuse_locks():
+    filelock.FileLock.acquire = Mock(side_effect=OSError(errno.ENOLCK, "No locks available"))
 
 
-@pytest.mark.parametrize("how", [fetch, fetch_without_locks])
+@pytest.mark.parametrize("how", [fetch, functools.partial(fetch_after, refuse_locks)])
 def test_eight_processes_all_get_the_file_and_with_locks_fetch_once(server, release, tmp_path, how):
     with pool(8) as executor:
         jobs = [executor.submit(how, release, tmp_path, server.url("slow")) for _ in range(8)]
@@ -296,16 +286,11 @@ def test_eight_processes_all_get_the_file_and_with_locks_fetch_once(server, rele
     assert how is not fetch or server.requests == ["slow"]
 
 
-def begin_and_fetch(release, home, base_url, begun):
-    begun.touch()
-    fetch(release, home, base_url)
-
-
 def test_a_killed_download_leaves_no_file_at_the_final_name(server, release, tmp_path):
     killed = 0
     for life, seconds in enumerate(np.random.default_rng(1).uniform(0, 0.3, 5)):
         home, begun = tmp_path / str(life), tmp_path / f"begun-{life}"
-        job = (begin_and_fetch, release, home, server.url("slow"), begun)
+        job = (fetch_after, begun.touch, release, home, server.url("slow"))
         killed += kill_after(seconds, begun, *job)
         target = target_in(home)
         assert not target.exists() or target.read_bytes() == BODY

@@ -17,7 +17,7 @@ from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.download import fetch_release, weights_dir
 from t2t_keras.weights.releases import RELEASES_URL
 from tests.conftest import DATA
-from tests.support.tiny import tiny_model, tiny_variant
+from tests.support.tiny import policy, tiny_model, tiny_variant
 from tests.support.weights.release_server import NOWHERE
 from tests.support.weights.torch_writer import checkpoint
 
@@ -125,16 +125,13 @@ def test_names_of_weights_that_were_never_released():
         create_model("t2t_vit_14_se")
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
-def test_half_precision_models_take_and_give_weights(policy, loaded, written, tmp_path):
+@pytest.mark.parametrize("name", ["mixed_bfloat16", "bfloat16"])
+def test_half_precision_models_take_and_give_weights(name, loaded, written, tmp_path):
     path = tmp_path / "half.weights.h5"
-    keras.config.set_dtype_policy(policy)
-    try:
+    with policy(name):
         half = tiny_model(weights=written[".weights.h5"])
         half.save_weights(path)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    if policy == "mixed_bfloat16":
+    if name == "mixed_bfloat16":
         _assert_same(half, loaded)
     expected = keras.ops.convert_to_numpy(half.get_layer("head").kernel).astype("float32")
     again = tiny_model(weights=path).get_layer("head").get_weights()[0]

@@ -10,19 +10,15 @@ def _dict(value=1.0, **extra):
     return {"head.weight": np.full((2, 3), value, "float32"), **extra}
 
 
-def test_averaged_weights_come_first():
+def test_averaged_weights_come_first_and_a_name_that_is_not_there_is_an_error():
     contents = {"state_dict": _dict(0), "state_dict_ema": _dict(1), "net": _dict(2), "epoch": 3}
+    with pytest.raises(CheckpointError, match="no state dict called 'model'.*state_dict_ema"):
+        state_dict_of(contents, "model")
     for key, value in (("state_dict_ema", 1), ("state_dict", 0), ("net", 2)):
         assert state_dict_of(contents)["head.weight"][0, 0] == value
         assert state_dict_of(contents, key)["head.weight"][0, 0] == value
         del contents[key]
     assert state_dict_of(_dict(5))["head.weight"][0, 0] == 5
-
-
-def test_a_name_that_is_not_there_is_an_error():
-    contents = {"state_dict": _dict(0), "state_dict_ema": _dict(1)}
-    with pytest.raises(CheckpointError, match="no state dict called 'net'.*state_dict_ema"):
-        state_dict_of(contents, "net")
 
 
 def test_every_golden_layout_gives_the_same_weights():

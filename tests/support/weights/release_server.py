@@ -6,7 +6,7 @@ import http.server
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 NOWHERE = "http://127.0.0.1:9/"  # nothing listens at the discard port
 HTML = b"<!DOCTYPE html>\n<html><body>Sign in to continue</body></html>\n"
@@ -36,60 +36,47 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.close_connection = True
-        manner, _, _name = self.path.strip("/").partition("/")
+        manner = self.path.split("/")[1]
         self.server.requests.append(manner)
         body = self.server.body
         size, at = len(body), len(body) // 2
         half, rest, packed = body[:at], body[at:], gzip.compress(body)
         pieces = [body[start : start + size // 20 + 1] for start in range(0, size, size // 20 + 1)]
-        answers = {
-            "whole": {"length": size, "pieces": [body]},
-            "slow": {"length": size, "pieces": pieces, "pause": 0.05},
-            "cut": {"length": size, "pieces": [half]},
-            "unmeasured": {"pieces": [body]},
-            "cut_unmeasured": {"pieces": [half]},
-            "chunked": {"chunked": True, "pieces": [half, rest, b""]},
-            "cut_chunked": {"chunked": True, "pieces": [half]},
-            "zipped": {"length": len(packed), "pieces": [packed], "encoding": "gzip"},
-            "flipped": {"length": size, "pieces": [half, bytes([rest[0] ^ 1]), rest[1:]]},
-            "html": {"length": len(HTML), "pieces": [HTML]},
-            "empty": {"length": 0, "pieces": []},
-            "odd_length": {"length": "many", "pieces": [body]},
-            "stall": {"length": size, "pieces": [half]},
-            "endless": {"chunked": True, "pieces": itertools.repeat(bytes(1 << 16), 10_000)},
-        }
-        redirects = {
-            "redirect": self.path.replace("/redirect/", "/whole/"),
-            "redirect_to_file": "file:///etc/hostname",
-            "redirect_loop": self.path,
+        length, chunked = {"Content-Length": size}, {"Transfer-Encoding": "chunked"}
+        empty = {"Content-Length": 0}
+        answers = {  # headers, and pieces of the body
+            "whole": (length, [body]),
+            "slow": (length, pieces),
+            "cut": (length, [half]),
+            "unmeasured": ({}, [body]),
+            "cut_unmeasured": ({}, [half]),
+            "chunked": (chunked, [half, rest, b""]),
+            "cut_chunked": (chunked, [half]),
+            "zipped": ({"Content-Length": len(packed), "Content-Encoding": "gzip"}, [packed]),
+            "flipped": (length, [half, bytes([rest[0] ^ 1]), rest[1:]]),
+            "html": ({"Content-Length": len(HTML)}, [HTML]),
+            "empty": (empty, []),
+            "odd_length": ({"Content-Length": "many"}, [body]),
+            "stall": (length, [half]),
+            "endless": (chunked, itertools.repeat(bytes(1 << 16), 10_000)),
+            "redirect": ({**empty, "Location": self.path.replace("/redirect/", "/whole/")}, []),
+            "redirect_to_file": ({**empty, "Location": "file:///etc/hostname"}, []),
+            "redirect_loop": ({**empty, "Location": self.path}, []),
         }
         if manner in answers:
-            self._answer(**answers[manner])
-        elif manner in redirects:
-            self._redirect(redirects[manner])
+            self._answer(*answers[manner], pause=0.05 if manner == "slow" else 0.0)
         elif manner != "silent":
             self.send_error(int(manner))
         if manner in ("stall", "silent"):
             self.server.closing.wait(20)
 
-    def _redirect(self, location: str):
-        self.send_response(302)
-        self.send_header("Location", location)
-        self.send_header("Content-Length", "0")
-        self.send_header("Connection", "close")
-        self.end_headers()
-
-    def _answer(self, *, pieces, length=None, chunked=False, encoding=None, pause=0.0):
-        self.send_response(200)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        if chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        if encoding is not None:
-            self.send_header("Content-Encoding", encoding)
-        self.send_header("Connection", "close")
+    def _answer(self, headers: dict, pieces: Iterable[bytes], pause: float):
+        self.send_response(302 if "Location" in headers else 200)
+        for name, value in {**headers, "Connection": "close"}.items():
+            self.send_header(name, str(value))
         self.end_headers()
         for piece in pieces:
+            chunked = "Transfer-Encoding" in headers
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
             time.sleep(pause)
 

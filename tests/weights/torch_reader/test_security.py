@@ -1,4 +1,4 @@
-"""Every malicious or damaged file is refused: at once, in little memory, and without any effect."""
+"""Malicious and damaged files are refused: at once, in little memory, and without any effect."""
 
 import os
 import socket
@@ -10,11 +10,13 @@ import pytest
 from t2t_keras.weights.torch_reader import read_torch_checkpoint
 from tests.support.weights import malicious_files as files
 from tests.support.weights import torch_writer as torch
+from tests.support.weights.fuzzing import fuzz
 from tests.support.weights.malicious_pickles import FOREIGN_GLOBALS, PROTOCOLS, pickles
 from tests.support.weights.processes import run_alone
 from tests.support.weights.refuse_all import read_all
 
 FEWEST_FILES = 1_100
+FUZZED_FILES = 10_000  # benchmarks/fuzz_torch_reader.py reads more of the same
 MOST_SECONDS = 2.0
 MOST_BYTES = 64 << 20
 FIXES = (
@@ -123,3 +125,11 @@ def _names_the_file_and_a_fix(entry):
 
 def _is_short_and_printable(entry):
     return len(entry["message"]) < 1000 and entry["message"].isprintable()
+
+
+def test_files_with_random_damage_are_refused_or_load_unchanged(tmp_path):
+    tally = fuzz(tmp_path, seed=0, cases=FUZZED_FILES, most_seconds=MOST_SECONDS)
+    assert not tally.faults
+    assert tally.outcomes.total() == FUZZED_FILES
+    assert tally.outcomes["refused"] > FUZZED_FILES // 2
+    assert tally.outcomes["same"] and tally.outcomes["different"]
