@@ -1,9 +1,5 @@
 """What is saved comes back in a process that has only imported the package."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -11,6 +7,7 @@ import pytest
 from t2t_keras import T2TViT, features
 from tests.conftest import DATA
 from tests.support.every_layer import EVERY_LAYER
+from tests.support.running import run_python
 from tests.support.tiny import outputs_of, tiny_variant
 
 LOAD = """
@@ -56,8 +53,7 @@ def test_keras_files_in_a_fresh_process(tmp_path):
         model.save(tmp_path / f"{name}.keras")
         np.savez(tmp_path / f"{name}.npz", *inputs)
         expected[name] = outputs_of(model, inputs[0] if len(inputs) == 1 else inputs)
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    subprocess.run([sys.executable, "-c", LOAD, tmp_path], check=True, env=environment)
+    run_python("-c", LOAD, tmp_path)
     for name, array in expected.items():
         loaded = np.load(tmp_path / f"{name}.npy")
         np.testing.assert_allclose(loaded, array, atol=1e-6, err_msg=name)

@@ -10,7 +10,7 @@ import pytest
 
 from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.images import make_folder
-from tests.support.running import MODEL, SETTINGS, FinishedRun, line, script
+from tests.support.running import MODEL, SETTINGS, FinishedRun, line, run_python
 from tests.support.training.tiny_run import TINY
 
 
@@ -49,6 +49,5 @@ def _trained(root: Path) -> dict[str, str]:
     """Three classes, 8 images each; returns the output of the command."""
     images = make_folder(root / "images", {"ash": 8, "elm": 8, "oak": 8})
     arguments = line(dataset=images, output_dir=root / "runs", **SETTINGS)
-    done = script(*arguments, start=("-m", "tests.support.quick_script"))
-    assert done.returncode == 0, done.stderr
+    done = run_python("-m", "tests.support.quick_script", *arguments)
     return {"stdout": done.stdout, "stderr": done.stderr}

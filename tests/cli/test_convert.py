@@ -4,7 +4,7 @@ import pytest
 
 from t2t_keras.cli.main import main
 from tests.conftest import DATA
-from tests.support.running import ROOT, line, script
+from tests.support.running import line, run_python
 from tests.support.tiny import tiny_model
 
 
@@ -12,8 +12,7 @@ def test_script(tmp_path):
     target = tmp_path / "tiny.keras"
     source = "tests/goldens/tiny_performer_legacy.pth.tar"
     arguments = line("--verify", source=source, target=target, num_heads=2)
-    done = script(*arguments, start=(ROOT / "convert_weights.py",))
-    assert done.returncode == 0, done.stderr
+    done = run_python("convert_weights.py", *arguments)
     assert "blocks.2.mlp.fc2.weight" in done.stdout
     assert "64x64 pixels, 10 classes, 53,792 parameters" in done.stdout
     assert "verified: outputs differ by at most 0.0e+00" in done.stdout

@@ -16,7 +16,7 @@ from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
 from tests.conftest import DATA
-from tests.support.running import line, script
+from tests.support.running import line, run_python
 from tests.support.tiny import tiny_model
 
 NAMES = ["ash", "elm", "oak"]
@@ -24,10 +24,8 @@ NAMES = ["ash", "elm", "oak"]
 
 def test_a_run_is_exported_with_its_classes_and_settings(finished, tmp_path):
     run = Path(shutil.copytree(finished.folder, tmp_path / "trees"))
-    done = script(
-        *("export", str(run), "--format=litert", "--quantize=float16"), start=("-m", "t2t_keras")
-    )
-    assert done.returncode == 0, done.stderr
+    command = ("export", run, "--format=litert", "--quantize=float16")
+    done = run_python("-m", "t2t_keras", *command)
     version = run / "litert-float16" / "1"
     assert done.stdout.splitlines()[-1] == f"wrote {version}"
     assert (version / "model.tflite").stat().st_size > 10_000

@@ -20,7 +20,7 @@ from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
 from tests.conftest import DATA
 from tests.support.images import encode, make_folder, ramp
-from tests.support.running import ROOT, script
+from tests.support.running import ROOT, run_python
 from tests.support.tiny import tiny_variant
 
 # Prints the modules that are loaded at the end of a command.
@@ -35,8 +35,7 @@ runpy.run_module("t2t_keras", run_name="__main__")
 @pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_help_imports_neither_keras_nor_tensorflow(command):
     """Without arguments the program lists the commands."""
-    done = script(*([command, "--help"] if command else []), start=("-c", LOADED))
-    assert done.returncode == 0, done.stderr
+    done = run_python("-c", LOADED, *([command, "--help"] if command else []))
     text, _, loaded = done.stdout.rstrip().rpartition("\n")
     assert {"keras", "tensorflow", "jax", "numpy"}.isdisjoint(json.loads(loaded))
     for flag in COMMANDS[command].flags if command else ():
@@ -94,9 +93,9 @@ def test_the_choices_are_those_of_the_rooms():
 @pytest.mark.parametrize("name", ["train_keras.py", "convert_weights.py"])
 def test_the_scripts_are_commands(name):
     command = {"train_keras.py": "train", "convert_weights.py": "convert"}[name]
-    done = script("--help", start=(ROOT / name,))
+    done = run_python(name, "--help")
     assert done.stdout.startswith(f"usage: t2t-keras {command} [--FLAG=VALUE ...]\n")
-    done = script("--epoch=3", start=(ROOT / name,))
+    done = run_python(name, "--epoch=3", check=False)
     assert done.returncode == 2
     assert "Unknown command line flag 'epoch'" in done.stderr and "Traceback" not in done.stderr
 

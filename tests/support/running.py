@@ -54,11 +54,7 @@ def run_python(
         cwd=cwd,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
     )
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done
-
-
-def script(*arguments: str, start=(SCRIPT,)) -> subprocess.CompletedProcess:
-    return run_python(*start, *arguments, check=False)

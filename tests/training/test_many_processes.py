@@ -1,18 +1,13 @@
 """Training on JAX: one process and several give the same, also after they were killed."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from t2t_keras.training.devices.processes import HEARTBEAT
-
-ROOT = Path(__file__).parents[2]
+from tests.support.running import run_python
 
 
 @pytest.fixture(scope="module")
@@ -20,28 +15,18 @@ def runs(images, tmp_path_factory):
     """What `jax_processes` reports, and its folder."""
     pytest.importorskip("jax", reason="the extra [test] alone does not install JAX; [jax] does")
     root = tmp_path_factory.mktemp("jax")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.training.jax_processes", images, root],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            # Compiling well takes longer than running.
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
-            "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    environment = {
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling takes longer than running
+        "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    done = run_python("-m", "tests.support.training.jax_processes", images, root, **environment)
     report = json.loads((root / "report.json").read_text())
     codes = {"alone": [0], "killed": [1, -signal.SIGKILL], "again": [0, 0]}
-    assert report["codes"] == codes, done.stdout
-    return {**report, "said": done.stdout}, root
+    assert report["codes"] == codes, done.stderr
+    return {**report, "said": done.stdout + done.stderr}, root
 
 
 def test_a_process_whose_other_one_is_killed_says_so_and_ends_before_long(runs):

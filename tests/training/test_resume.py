@@ -1,11 +1,8 @@
 """Runs that are killed, damaged and started again."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.running import run_python
 
 
 def test_a_run_that_is_killed_ten_times_ends_as_if_it_never_was():
@@ -13,11 +10,7 @@ def test_a_run_that_is_killed_ten_times_ends_as_if_it_never_was():
 
     Each life costs ten seconds or more; the command takes as many kills as one likes.
     """
-    command = "benchmarks.kill_runs --kills=10 --jobs=1".split()
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_python("-m", "benchmarks.kill_runs", "--kills=10", "--jobs=1")
     tally = json.loads(done.stdout.splitlines()[-1])
     assert tally["kills"] == 10 and tally["runs"] >= 1 and tally["different"] == 0
     assert tally["terminated"] >= 1 and tally["in_save"] >= 1 and tally["damaged"] >= 1

@@ -1,21 +1,17 @@
 """Steps and runs on two devices; one fresh process for all of it."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.support.running import run_python
 
 
 @pytest.fixture(scope="module")
 def report(images, tmp_path_factory):
     run = tmp_path_factory.mktemp("two_devices") / "run"
-    script = [sys.executable, "-m", "tests.support.training.two_devices", images, run]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run_python("-m", "tests.support.training.two_devices", images, run)
     return json.loads(done.stdout)
 
 

@@ -1,13 +1,11 @@
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
 
 from t2t_keras.data.sources.source import Source, open_source
 from t2t_keras.errors import DataError
+from tests.support.running import run_python
 
 
 def test_a_folder_is_a_source(folder):
@@ -91,7 +89,5 @@ def test_one_class_is_refused(digits):
 
 def test_the_environment_says_where_the_digits_go(tmp_path, digits_dir):
     code = "from t2t_keras.data import open_source; print(open_source('digits').num_eval)"
-    env = {**os.environ, "TFDS_DATA_DIR": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    assert done.stdout.split() == ["360"], done.stderr
+    assert run_python("-c", code, TFDS_DATA_DIR=str(tmp_path)).stdout.split() == ["360"]
     assert tf.io.gfile.exists(str(tmp_path / "digits" / "1.0.0" / "dataset_info.json"))
