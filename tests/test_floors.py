@@ -241,6 +241,7 @@ def test_matplotlib_stays_in_files_named_for_plots(imports):
         ("layers/mlp.py", "from t2t_keras.models import build", "t2t_keras.layers.mlp imports"),
         ("layers/mlp.py", "from t2t_keras.images import read", "t2t_keras.layers.mlp imports"),
         ("layers/mlp.py", "def f():\n    import t2t_keras", "t2t_keras.layers.mlp imports"),
+        ("layers/__main__.py", "from t2t_keras import data", "t2t_keras.layers.__main__ imports"),
         ("layers/mlp.py", "from .soft_split import SoftSplit", "by a relative name"),
         ("models/macs.py", "from t2t_keras import variants, data", "imports t2t_keras.data"),
         ("images/__init__.pyi", "from ..data import Source as Source", "by a relative name"),

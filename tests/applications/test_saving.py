@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras import T2TViT, features
 from tests.conftest import DATA
-from tests.support.every_layer import EVERY_LAYER
+from tests.support.check_layer import EVERY_LAYER
 from tests.support.running import run_python
 from tests.support.tiny import outputs_of, tiny_variant
 

@@ -3,8 +3,7 @@
 import pytest
 
 from t2t_keras import layers
-from tests.support.check_layer import check_layer, random
-from tests.support.every_layer import EVERY_LAYER
+from tests.support.check_layer import EVERY_LAYER, check_layer, random
 
 
 @pytest.mark.parametrize(("make", "shapes"), EVERY_LAYER)

@@ -1,7 +1,44 @@
-"""Checks that every layer of this package must pass, whatever it computes."""
+"""Every public layer, and the checks that it must pass, whatever it computes."""
 
 import keras
 import numpy as np
+import pytest
+
+from t2t_keras import layers
+
+_LAYERS = [  # each kind of a layer, with the shapes of its inputs
+    (lambda: layers.SoftSplit(3, 2, 1), (9, 8, 4)),
+    (lambda: layers.T2TBlock(8, 3, 2, 1), (10, 8, 4)),
+    (lambda: layers.T2TBlock(8, 3, 2, 1, token_type="transformer"), (10, 8, 4)),
+    (lambda: layers.TokenPerformer(8), (6, 12)),
+    (lambda: layers.TokenTransformer(8), (6, 12)),
+    (lambda: layers.ClassToken(), (3, 5, 8)),
+    (lambda: layers.PositionTable((3, 5)), (16, 8), (3, 5, 8)),
+    (lambda: layers.PositionTable((4, 4)), (16, 8), (3, 5, 8)),
+    (lambda: layers.MultiHeadSelfAttention(2), (5, 8)),
+    (lambda: layers.GhostAttention(2), (5, 8)),
+    (lambda: layers.Mlp(3.0), (5, 8)),
+    (lambda: layers.GhostMlp(), (5, 8)),
+    (lambda: layers.SqueezeExcite(4), (5, 8)),
+    (lambda: layers.StochasticDepth(0.1), (5, 8)),
+    (lambda: layers.EncoderBlock(4, 3.0), (5, 32)),
+    (lambda: layers.EncoderBlock(4, 3.0, block_type="squeeze_excite"), (5, 32)),
+    (lambda: layers.EncoderBlock(4, 3.0, block_type="ghost"), (5, 32)),
+    (lambda: layers.DeepNarrowEncoder(3, 4, 3.0, drop_path_rate=0.1), (5, 32)),
+    (lambda: layers.DeepNarrowEncoder(3, 4, 3.0, block_type="squeeze_excite"), (5, 32)),
+    (lambda: layers.DeepNarrowEncoder(3, 4, 3.0, block_type="ghost"), (5, 32)),
+    (lambda: layers.DenseGrowthBlock(4, 2, 2.0), (5, 8)),
+    (lambda: layers.Transition(), (5, 8)),
+    (lambda: layers.DenseEncoder((1, 2), 4, 2, 2.0), (5, 8)),
+    (lambda: layers.TokenPooling("token"), (5, 8)),
+    (lambda: layers.TokenPooling("avg"), (5, 8)),
+    (lambda: layers.TokenPooling("max"), (5, 8)),
+    (lambda: layers.TokenMap(), (7, 4), (2, 3, 5)),
+]
+EVERY_LAYER = [
+    pytest.param(make, shapes, id=f"{type(make()).__name__}-{number}")
+    for number, (make, *shapes) in enumerate(_LAYERS)
+]
 
 
 def _model(layer, arrays):

@@ -116,12 +116,7 @@ def test_tensors_may_share_a_storage_and_lie_in_any_order(tmp_path, legacy):
     assert value["empty"].shape == (0, 4)
     assert value["scalar"].shape == () and value["scalar"] == 23
     assert np.shares_memory(value["whole"], value["row"])
-
-
-def test_arrays_are_read_only(tmp_path):
-    file = write(tmp_path / "a.pth", torch.checkpoint({"a": np.ones(3, np.float32)}))
-    with pytest.raises(ValueError, match="read-only"):
-        read_torch_checkpoint(file)["a"][0] = 2
+    assert not any(array.flags.writeable for array in value.values())
 
 
 def test_numpy_scalars_sizes_and_parameters_load(tmp_path):
