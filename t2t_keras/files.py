@@ -95,19 +95,14 @@ def write_csv(path: Path, rows: Iterable[Iterable]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def remove_leftovers(final: Path) -> None:
-    """Removes what killed writers of `final` or its digest left; no other may be writing it now."""
-    _remove_matching(final.parent, rf"{_PART}{re.escape(final.name)}(\.sha256)?")
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Removes what killed writers left of the file `name` and its digest, or of all files.
 
-
-def remove_all_leftovers(folder: Path) -> None:
-    """Removes everything that killed writers left in a folder to which nobody else is writing."""
-    _remove_matching(folder, f"{_PART}.*")
-
-
-def _remove_matching(folder: Path, pattern: str) -> None:
+    Nobody else may be writing them now.
+    """
+    names = ".*" if name is None else rf"{re.escape(name)}(\.sha256)?"
     for path in folder.iterdir():
-        if re.fullmatch(pattern, path.name, re.DOTALL):
+        if re.fullmatch(_PART + names, path.name, re.DOTALL):
             logger.info("Removing %s, left by an interrupted run.", path)
             with contextlib.suppress(OSError):
                 _remove(path)

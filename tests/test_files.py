@@ -17,7 +17,6 @@ from t2t_keras.files import (
     locked,
     record_digest,
     recorded_digest,
-    remove_all_leftovers,
     remove_leftovers,
 )
 from tests.support.training.forked import result_of
@@ -124,9 +123,9 @@ def test_leftovers_of_that_file_alone_are_removed_or_all(tmp_path):
     others = [f"{part}a-b.h5", f"{part}bxh5", f"{part}b.h5.h5"]
     for name in (*gone, *others, "b.h5"):
         (tmp_path / name).write_text(name)
-    remove_leftovers(tmp_path / "b.h5")
+    remove_leftovers(tmp_path, "b.h5")
     assert names(tmp_path) == sorted([*others, "b.h5"])
-    remove_all_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert names(tmp_path) == ["b.h5"]
 
 

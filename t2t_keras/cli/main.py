@@ -61,6 +61,11 @@ def _show_log(stream: TextIO) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # absl resets its logger's level
 
 
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
 def _exit_code(work: Callable[[], int], debug: bool, shown: Mapping[str, str]) -> int:
     """Turns an error that a user can mend into one line; `debug` lets it through."""
     try:
@@ -68,21 +73,13 @@ def _exit_code(work: Callable[[], int], debug: bool, shown: Mapping[str, str]) -
     except EXPECTED_ERRORS as error:
         if debug:
             raise
-        sys.stderr.write(f"error: {as_flags(str(error), shown)}\n(--debug shows where)\n")
-        return 1
+        return _fail(f"error: {as_flags(str(error), shown)}\n(--debug shows where)", 1)
     except RunInterrupted as stopped:
-        sys.stderr.write(f"\n{stopped}\n")
-        return _SIGNALED + stopped.number
+        return _fail(f"\n{stopped}", _SIGNALED + stopped.number)
     except KeyboardInterrupt:
         if debug:
             raise
-        sys.stderr.write("\ninterrupted: the work is not complete\n")
-        return _INTERRUPTED
-
-
-def _refuse(message: str) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return _WRONG_USAGE
+        return _fail("\ninterrupted: the work is not complete", _INTERRUPTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo(overview())
         return 0
     if name not in COMMANDS:
-        return _refuse(f"the command must be one of {', '.join(COMMANDS)}. Received: {name}")
+        expected = f"the command must be one of {', '.join(COMMANDS)}"
+        return _fail(f"error: {expected}. Received: {name}", _WRONG_USAGE)
     command = COMMANDS[name]
     shown = {"model_name": "--model", **{flag.name: f"--{flag.name}" for flag in command.flags}}
     shown |= {each.lower().rstrip("."): each.rstrip(".") for each in command.positionals}
@@ -102,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         values, others = parse(name, rest)
     except (flags.Error, ValueError) as error:
-        return _refuse(f"{as_flags(str(error), shown)}\n(t2t-keras {name} --help lists the flags)")
+        hint = f"(t2t-keras {name} --help lists the flags)"
+        return _fail(f"error: {as_flags(str(error), shown)}\n{hint}", _WRONG_USAGE)
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     # Only now: a wrong flag or --help needs no TensorFlow, which takes seconds to import.

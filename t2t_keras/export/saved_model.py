@@ -75,7 +75,7 @@ def new_version(folder: Path, version: int | None) -> Iterator[tuple[Path, Path]
             check_version(folder, version)  # another export may have come before
             target = folder / str(next_version(folder) if version is None else version)
             if held:
-                remove_leftovers(target)
+                remove_leftovers(folder, target.name)
             with atomic_path(target) as part:
                 yield part, target
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 
 from t2t_keras.errors import ResumeError, check
-from t2t_keras.files import acquire, digest_of, remove_all_leftovers, write_json
+from t2t_keras.files import acquire, digest_of, remove_leftovers, write_json
 from t2t_keras.training.checkpoint.store import (
     CHECKPOINTS_NAME,
     Checkpoint,
@@ -153,7 +153,7 @@ def open_run(
 def _open_run(
     folder: Path, facts: Mapping[str, Any], resume: bool, override: Collection[str]
 ) -> Checkpoint | None:
-    remove_all_leftovers(folder)
+    remove_leftovers(folder)
     if not _files_of_run(folder):
         return None
     if not resume or not (folder / SETTINGS_NAME).is_file():
@@ -163,7 +163,7 @@ def _open_run(
         )
     kept = folder / CHECKPOINTS_NAME
     if kept.is_dir():
-        remove_all_leftovers(kept)
+        remove_leftovers(kept)
     checkpoint = newest_checkpoint(kept)
     if checkpoint is None and (folder / LOG_NAME).exists():
         raise ResumeError(

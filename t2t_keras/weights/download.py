@@ -151,7 +151,7 @@ def fetch_release(release: Release, base_url: str = RELEASES_URL, timeout: float
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target) as alone:
             if alone:
-                remove_leftovers(target)
+                remove_leftovers(target.parent, target.name)
             # Another process may have finished it since the first look.
             defect = _cached_defect(release, target)
             if defect is not None:

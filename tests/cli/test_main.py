@@ -21,7 +21,7 @@ from t2t_keras.weights.formats import ModelMetadata
 from tests.conftest import DATA
 from tests.support.images import encode, make_folder, ramp
 from tests.support.running import ROOT, run_python
-from tests.support.tiny import tiny_variant
+from tests.support.tiny import tiny_model, tiny_variant
 
 # Prints the modules that are loaded at the end of a command.
 LOADED = """
@@ -117,6 +117,8 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     (folder / "run").mkdir()
     model = T2TViT(tiny_variant(image_size=32, depth=1), weights=None, classes=3)
+    write_model(model, folder / "plain.keras")
+    write_model(tiny_model(include_top=False), folder / "features.keras")
     write_model(model, folder / "run" / "model.keras", ModelMetadata(("ash", "elm", "oak")))
     (folder / "run" / "metrics.json").write_text('{"settings": 3}')
     (folder / "torn.keras").write_bytes((folder / "run" / "model.keras").read_bytes()[:500])
@@ -162,6 +164,8 @@ ERRORS = [
     ("export run --statistics=cifar --std=1,1,1", "--statistics must be left out with --mean"),
     ("export run --top=4", "--top must be 1 to 3"),
     ("export full_size.json", "--model must be the variant whose weights"),
+    ("export plain.keras", "--labels must be the names of the 3 classes of plain.keras"),
+    ("export features.keras", "MODEL must be a T2T-ViT of this package with its"),
     ("export torn.keras", "torn.keras: cannot be read"),
     ("predict torn.keras cat.png", "torn.keras: cannot be read"),
     ("predict run empty", "no images there"),

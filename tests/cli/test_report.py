@@ -13,7 +13,7 @@ from t2t_keras.cli.main import main
 from t2t_keras.cli.report import export_run
 from t2t_keras.data.sources.source import open_source
 from t2t_keras.errors import ExportError
-from t2t_keras.files import atomic_path, remove_all_leftovers
+from t2t_keras.files import atomic_path, remove_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
 from t2t_keras.training.evaluation import Mistake
 from t2t_keras.training.sources import RunSources
@@ -98,7 +98,7 @@ def test_a_run_killed_between_its_files_writes_the_rest(
     whole = {path for path in tmp_path.iterdir() if path.name in report.FILES}
     assert len(whole) == report.FILES.index(name) and tmp_path / name not in whole
     fake_writers.clear()
-    remove_all_leftovers(tmp_path)  # as every start does
+    remove_leftovers(tmp_path)  # as every start does
     for path in whole:
         path.write_text("of an earlier epoch")
     os.utime(tmp_path / "checkpoints")
