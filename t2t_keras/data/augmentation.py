@@ -105,7 +105,7 @@ def augment_batch(
     height, width = images.shape[1:3]
     if augmentation.mixup or augmentation.cutmix:
         mix = sample_mix(augmentation, height, width, mix_seed)
-        pixels = _mix_and_normalize(images, mix.lam, mix.cut, tf.stack(mix.box), mean, std)
+        pixels = _mix_and_normalize(images, mix, mean, std)
         targets = mix_targets(targets, mix)
     else:
         pixels = normalize(images, mean, std)
@@ -122,19 +122,13 @@ def augment_batch(
 @compiled(
     input_signature=[
         tf.TensorSpec((None, None, None, 3), tf.uint8),
-        tf.TensorSpec((), tf.float64),
-        tf.TensorSpec((), tf.bool),
-        tf.TensorSpec((4,), tf.int32),
+        Mix(
+            tf.TensorSpec((), tf.float64),
+            tf.TensorSpec((), tf.bool),
+            (tf.TensorSpec((), tf.int32),) * 4,
+        ),
         *[tf.TensorSpec((3,), tf.float32)] * 2,
     ]
 )
-def _mix_and_normalize(
-    images: tf.Tensor,
-    lam: tf.Tensor,
-    cut: tf.Tensor,
-    box: tf.Tensor,
-    mean: tf.Tensor,
-    std: tf.Tensor,
-) -> tf.Tensor:
-    mix = Mix(lam, cut, tuple(tf.unstack(box)))
+def _mix_and_normalize(images: tf.Tensor, mix: Mix, mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
     return normalize(mix_levels(images, tf.reverse(images, (0,)), mix), mean, std)

@@ -14,6 +14,7 @@ from t2t_keras.errors import check
 
 Range = tuple[float, float]
 
+DIGITS = "digits"  # scikit-learn's, a dataset made without a network
 CROPS = ("none", "light", "padded", "random_resized")
 ERASING_MODES = ("const", "rand", "pixel")
 ON_BAD_IMAGE = ("stop", "skip")

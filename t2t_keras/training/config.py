@@ -9,6 +9,7 @@ import os
 
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
+    DIGITS,
     FRACTION,
     ON_BAD_IMAGE,
     SHARE,
@@ -25,7 +26,6 @@ from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
 from t2t_keras.variants import Variant
 
 BACKBONE = "backbone"
-DIGITS = "digits"
 NOT_USED = "none"
 FROM_RECIPE = dataclasses.MISSING  # no default: the dataset or the model decides
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}

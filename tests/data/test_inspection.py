@@ -35,6 +35,16 @@ def files(folder, contents, name="{:04d}.jpg"):
 
 
 @pytest.fixture(scope="module")
+def good():
+    return [encode(noise(8, 8, seed), "PNG") for seed in range(10)]
+
+
+@pytest.fixture
+def split(tmp_path, good):
+    return files(tmp_path, good)
+
+
+@pytest.fixture(scope="module")
 def of_every_kind(tmp_path_factory):
     """Every kind of file as a folder, and as what TFDS writes of it."""
     root = tmp_path_factory.mktemp("kinds")
@@ -96,24 +106,21 @@ def test_without_decoding_only_damage_in_the_middle_is_missed(tmp_path):
     assert inspect_split(split, 2, whole=False).bad_places == [4, 5]
 
 
-def test_large_sets_are_not_decoded_whole(tmp_path, monkeypatch):
-    split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 4)
+def test_large_sets_are_not_decoded_whole(split, monkeypatch):
     assert inspect_split(split, 2).decoded
     monkeypatch.setattr(inspection, "WHOLE_LIMIT", 3)
     assert not inspect_split(split, 2).decoded
     assert inspect_split(split, 2, whole=True).decoded
 
 
-def test_a_label_out_of_range_is_found_with_its_value(tmp_path):
-    split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 4)
+def test_a_label_out_of_range_is_found_with_its_value(split):
     for label in (-1, 2, 2**30):
-        wrong = FileSplit(split.paths, tf.constant([0, 1, label, 1]))
+        wrong = FileSplit(split.paths, tf.constant([0, 1, label, *[1] * 7]))
         (bad,) = inspect_split(wrong, 2).bad_images
         assert (bad.place, bad.reason) == (2, f"label {label} is outside 0..1")
 
 
-def test_a_file_that_vanished_is_found(tmp_path):
-    split = files(tmp_path, [encode(noise(8, 8), "PNG")] * 3)
+def test_a_file_that_vanished_is_found(split):
     before = digests(split)
     os.unlink(split.name_at(1))
     (bad,) = inspect_split(split, 2).bad_images
@@ -121,12 +128,12 @@ def test_a_file_that_vanished_is_found(tmp_path):
     assert all(a != b for a, b in zip(digests(split), before, strict=True))
 
 
-def test_a_class_of_which_nothing_is_left_is_named(tmp_path):
-    good = encode(noise(8, 8), "PNG")
-    assert inspect_split(files(tmp_path, [good, b"", good, b""]), 2).empty_classes == (1,)
-    assert inspect_split(files(tmp_path, [good, b"", good, good]), 2).empty_classes == ()
-    # A class that never had an image was not emptied.
-    assert inspect_split(files(tmp_path, [good, b"", good, good]), 3).empty_classes == ()
+def test_a_class_of_which_nothing_is_left_is_named(tmp_path, good):
+    whole, *_ = good
+    assert inspect_split(files(tmp_path, [whole, b"", whole, b""]), 2).empty_classes == (1,)
+    for classes in (2, 3):  # a class that never had an image was not emptied
+        split = files(tmp_path, [whole, b"", whole, whole])
+        assert inspect_split(split, classes).empty_classes == ()
 
 
 @pytest.fixture(scope="module")
@@ -161,16 +168,6 @@ def test_of_a_damaged_shard_exactly_the_readable_records_are_left(shard, tmp_pat
             assert [key.numpy() for key in rest.keys(None)] == before[:readable]
     finally:
         shutil.copy(tmp_path / "whole", path)
-
-
-@pytest.fixture(scope="module")
-def good():
-    return [encode(noise(8, 8, seed), "PNG") for seed in range(10)]
-
-
-@pytest.fixture
-def split(tmp_path, good):
-    return files(tmp_path, good)
 
 
 def usable(split, *arguments, **options):

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from t2t_keras.data.ops.graph import plain_options
+from t2t_keras.data.settings import DIGITS
 from t2t_keras.data.sources.folder import Images, scan_folder
 from t2t_keras.data.sources.splits import FileSplit, Split
 from t2t_keras.data.sources.tfds import (
@@ -20,8 +21,6 @@ from t2t_keras.data.sources.tfds import (
     tfds_builder,
 )
 from t2t_keras.errors import DataError, check
-
-DIGITS = "digits"
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 import shutil
 
 import pytest
-import tensorflow as tf
 
 from t2t_keras.data.sources.source import Source, open_source
 from t2t_keras.errors import DataError
@@ -90,4 +89,4 @@ def test_one_class_is_refused(digits):
 def test_the_environment_says_where_the_digits_go(tmp_path, digits_dir):
     code = "from t2t_keras.data import open_source; print(open_source('digits').num_eval)"
     assert run_python("-c", code, TFDS_DATA_DIR=str(tmp_path)).stdout.split() == ["360"]
-    assert tf.io.gfile.exists(str(tmp_path / "digits" / "1.0.0" / "dataset_info.json"))
+    assert (tmp_path / "digits" / "1.0.0" / "dataset_info.json").exists()
