@@ -15,12 +15,7 @@ from t2t_keras.data.inspection import image_errors
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.ops.seeds import SINGLE, Shard
 from t2t_keras.data.pipeline import batch_names, batch_split, eval_dataset, train_dataset
-from t2t_keras.data.settings import (
-    AUGMENTATIONS,
-    Augmentation,
-    parse_rand_augment,
-    settings_of,
-)
+from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, parse_rand_augment, settings_of
 from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import TrainingError

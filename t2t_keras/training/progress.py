@@ -59,11 +59,8 @@ class Progress:
         if self.verbose == 2 and state.step % self.log_every == 0:
             left = self._time_left()
             _log.info(
-                "epoch %d of %d, step %d of %d: loss %.4f%s, learning rate %.3g%s",
-                state.epoch + 1,
-                state.epochs,
-                state.step_in_epoch,
-                state.steps_per_epoch,
+                "%s: loss %.4f%s, learning rate %.3g%s",
+                state.place,
                 logs["loss"],
                 f", {speed:.3g} images/s" if speed else "",
                 state.rates[state.epoch],

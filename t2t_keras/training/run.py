@@ -151,14 +151,7 @@ def _report_progress(folder: Path, state: RunState) -> None:
         how = "ended early, after %d epochs" if state.ended_early else "all %d epochs are trained"
         _log.info(f"%s: {how}.", folder, state.epoch)
         return
-    _log.info(
-        "%s: resumes in epoch %d of %d, after step %d of %d.",
-        folder,
-        state.epoch + 1,
-        state.epochs,
-        state.step_in_epoch,
-        state.steps_per_epoch,
-    )
+    _log.info("%s: resumes after %s.", folder, state.place)
 
 
 def _inputs(

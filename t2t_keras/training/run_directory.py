@@ -13,11 +13,7 @@ import filelock
 
 from t2t_keras.errors import ResumeError, check
 from t2t_keras.files import acquire, digest_of, remove_leftovers, write_json
-from t2t_keras.training.checkpoint.store import (
-    CHECKPOINTS_NAME,
-    Checkpoint,
-    newest_checkpoint,
-)
+from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME, Checkpoint, newest_checkpoint
 from t2t_keras.training.config import BACKBONE, TrainConfig, settings
 from t2t_keras.training.devices.processes import ALONE, Processes
 from t2t_keras.training.recipes import settings_of

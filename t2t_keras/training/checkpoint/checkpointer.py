@@ -17,14 +17,7 @@ from t2t_keras.training.checkpoint.store import (
     prune_checkpoints,
     write_checkpoint,
 )
-from t2t_keras.training.checkpoint.variables import (
-    Arrays,
-    captured,
-    metric_variables,
-    model_variables,
-    optimizer_variables,
-    restore,
-)
+from t2t_keras.training.checkpoint.variables import Arrays, captured, named, restore, run_variables
 from t2t_keras.training.devices.mirrored import decorrelate_dropout
 
 ADVICE = "Try a lower `lr`, a longer `warmup_epochs`, or `precision=float32` if it is not."
@@ -46,7 +39,7 @@ class Checkpointer:
 
     def restore(self, model: keras.Model, checkpoint: Checkpoint) -> None:
         """Sets the model, its built optimizer and the run's state."""
-        restore({**model_variables(model), **optimizer_variables(model)}, checkpoint.state)
+        restore(run_variables(model), checkpoint.state)
         decorrelate_dropout(model)
         self.run_state.load(checkpoint.step, checkpoint.progress, checkpoint.best)
         self._last = checkpoint.step
@@ -55,7 +48,7 @@ class Checkpointer:
     def restore_metrics(self, model: keras.Model) -> None:
         """Sets the running sums of a resumed epoch; call it after Keras has reset its metrics."""
         if self._metrics:
-            restore(metric_variables(model), self._metrics)
+            restore(named("metrics", model.metrics_variables), self._metrics)
             self._metrics = {}
 
     @property
@@ -74,14 +67,14 @@ class Checkpointer:
         state = self.run_state
         if keras.backend.backend() == "jax":  # its variables are empty within an epoch
             model.jax_state_sync()
-        variables = {**model_variables(model), **optimizer_variables(model)}
+        variables = run_variables(model)
         if not state.steps_left:
             # As `fit` reports them. A step's logs are the mean over the devices, which rounds
             # differently from their sum.
             results = model.get_metrics_result()
             state.epoch_logs = {name: float(value) for name, value in results.items()}
         elif state.step_in_epoch:
-            variables |= metric_variables(model)
+            variables |= named("metrics", model.metrics_variables)
         arrays = captured(variables)
         self._check_finite(arrays)
         self._last = state.step

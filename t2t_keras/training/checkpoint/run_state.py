@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from t2t_keras.training.checkpoint.variables import Arrays, captured, restore, weight_variables
+from t2t_keras.training.checkpoint.variables import Arrays, captured, named, restore
 from t2t_keras.training.optimizers.averaging import ema_weights
 
 
@@ -30,7 +30,7 @@ class BestWeights:
         """Keeps the model's weights if they are better than the ones kept so far."""
         if self.epoch is None or self._rank(logs) > self._rank(self.logs):
             with ema_weights(model) if self.averaged else contextlib.nullcontext():
-                self.load(epoch, logs, captured(weight_variables(model)))
+                self.load(epoch, logs, captured(named("model", model.weights)))
 
     def load(
         self, epoch: int, logs: Mapping[str, float], weights: Mapping[str, np.ndarray]
@@ -40,7 +40,7 @@ class BestWeights:
 
     def restore(self, model: keras.Model) -> None:
         """Gives a model the best weights."""
-        restore(weight_variables(model), self.weights)
+        restore(named("model", model.weights), self.weights)
 
     def scores(self, logs: Mapping[str, float]) -> tuple[float, float]:
         """Validation accuracy and loss of the weights that are compared."""
@@ -84,6 +84,12 @@ class RunState:
     def steps_left(self) -> int:
         """Batches of this epoch still to train on."""
         return self.steps_per_epoch - self.step_in_epoch
+
+    @property
+    def place(self) -> str:
+        """The last step in words, such as "epoch 2 of 40, step 3 of 20"."""
+        step = f"step {self.step_in_epoch} of {self.steps_per_epoch}"
+        return f"epoch {self.epoch + 1} of {self.epochs}, {step}"
 
     @property
     def ended_early(self) -> bool:

@@ -21,38 +21,25 @@ Arrays = dict[str, np.ndarray]
 Variables = dict[str, keras.Variable]
 
 
-def model_variables(model: keras.Model) -> Variables:
-    """Weights and seeds."""
-    return _named("model", model.variables)
+def run_variables(model: keras.Model) -> Variables:
+    """Weights and seeds of a model, and all variables of its built optimizer."""
+    optimizer = named("optimizer", model.optimizer.variables)
+    return {**named("model", model.variables), **optimizer}
 
 
-def weight_variables(model: keras.Model) -> Variables:
-    """The weights alone, under the keys of `model_variables`."""
-    return _named("model", model.weights)
-
-
-def optimizer_variables(model: keras.Model) -> Variables:
-    """All variables of a built optimizer."""
-    return _named("optimizer", model.optimizer.variables)
-
-
-def metric_variables(model: keras.Model) -> Variables:
-    """The running sums of loss and metrics, which Keras makes when `fit` begins."""
-    return _named("metrics", model.metrics_variables)
-
-
-def _named(group: str, variables: Iterable[keras.Variable]) -> Variables:
-    named: Variables = {}
+def named(group: str, variables: Iterable[keras.Variable]) -> Variables:
+    """Variables of a "model", an "optimizer" or "metrics", by their keys."""
+    found: Variables = {}
     for variable in variables:
         path = _COUNTED.sub("", variable.path)
         if group == "optimizer":
             path = _OPTIMIZER_COUNT.sub(r"\1", path)
         key, count = f"{group}/{path}", 1
-        while key in named:
+        while key in found:
             count += 1
             key = f"{group}/{path}:{count}"
-        named[key] = variable
-    return named
+        found[key] = variable
+    return found
 
 
 def captured(variables: Mapping[str, keras.Variable]) -> Arrays:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import accumulating, build_optimizer, ema_weights, make_config, train
 from t2t_keras.training.checkpoint.store import Checkpoint, newest_checkpoint
-from t2t_keras.training.checkpoint.variables import metric_variables
+from t2t_keras.training.checkpoint.variables import named
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD
 from t2t_keras.training.recipes import SMALL_VARIANTS
@@ -93,7 +93,7 @@ def summed(toy: Toy, checkpoint: Checkpoint) -> dict[str, list[float]]:
     found = {}
 
     def look():
-        for key, variable in metric_variables(toy.model).items():
+        for key, variable in named("metrics", toy.model.metrics_variables).items():
             parts = [checkpoint.state[key], checkpoint.state[f"{key}@1"]]
             found[key] = [float(value) for value in (*parts, variable.numpy())]
         raise RunInterrupted(signal.SIGTERM)

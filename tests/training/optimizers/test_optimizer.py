@@ -6,13 +6,7 @@ from t2t_keras import T2TViT
 from t2t_keras.training.config import settings
 from t2t_keras.training.model import precision
 from t2t_keras.training.optimizers.gradients import LossScale
-from t2t_keras.training.optimizers.optimizer import (
-    _MAKERS,
-    SGD,
-    AdamW,
-    Lamb,
-    build_optimizer,
-)
+from t2t_keras.training.optimizers.optimizer import _MAKERS, SGD, AdamW, Lamb, build_optimizer
 from t2t_keras.training.optimizers.rate_groups import undecayed_variables
 from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.variants import BLOCK_TYPES, TOKEN_TYPES
