@@ -24,10 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class EpochCallback(keras.callbacks.Callback):
-    """Runs what surrounds a training step: checks, checkpoints, progress, signals, in this order.
-
-    `verbose` is as in `train`; the first of the devices' processes shows and writes.
-    """
+    """Runs what surrounds a step, in this order: checks, checkpoints, progress, signals."""
 
     def __init__(
         self,

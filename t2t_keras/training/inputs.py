@@ -157,11 +157,7 @@ def _filled(values: tf.Tensor, missing: tf.Tensor, batch_size: int) -> tf.Tensor
 
 
 def cache_if_small(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Reads a dataset of a few MB once and keeps it.
-
-    Keras restarts a validation set twice an epoch. A pipeline from files takes a second for
-    each start, longer than training on so small a set.
-    """
+    """Keeps a dataset of a few MB; to start its pipeline anew takes longer than an epoch of it."""
     spec = batches.element_spec
     batch_bytes = sum(math.prod(part.shape) * part.dtype.size for part in spec)
     if len(batches) * batch_bytes > _MEMORY:

@@ -22,8 +22,7 @@ Moment = tuple[float, int]  # in seconds, and the step that ended then
 class Progress:
     """Shows and records how far a run has come; its state is one step ahead of each call.
 
-    `verbose` is 0 for a line an epoch, 1 for a bar too, 2 for a line every `log_every` steps. Speed
-    is measured from the end of the first step, which compiles.
+    Speed is measured from the end of the first step, which compiles. `verbose` is as in `train`.
     """
 
     def __init__(self, folder: Path, config: TrainConfig, run_state: RunState, verbose: int):

@@ -12,6 +12,7 @@ import keras
 from t2t_keras.data.pipeline import steps_per_epoch
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import ResumeError
+from t2t_keras.files import write_json
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
 from t2t_keras.training.checkpoint.signals import StopSignals
@@ -31,11 +32,11 @@ from t2t_keras.training.linear_probe import cached_features, features_origin, pr
 from t2t_keras.training.model import check_run, compiled_model, inference_copy, with_logits
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
+    SETTINGS_NAME,
     TENSORBOARD_NAME,
     lock_run_directory,
     open_run,
     run_facts,
-    write_settings,
 )
 from t2t_keras.training.schedule import learning_rates
 from t2t_keras.training.sources import RunSources, sources_of_run
@@ -115,7 +116,7 @@ def train(
             checkpointer.restore(model, checkpoint)
             _report_progress(folder, state)
         if processes.first:
-            write_settings(folder, facts["settings"])
+            write_json(folder / SETTINGS_NAME, facts["settings"])
             images.write(folder)
             write_log(folder, state.history)  # a run that was killed may lack its last line
         if not state.finished:
@@ -169,7 +170,7 @@ def _inputs(
         features = cached_features(full_model, config, source, folder, devices, origin)
         inputs = probe_inputs(features, config, source.num_classes, state.epochs)
     else:
-        inputs = image_inputs(config, source, state.epochs, devices.shard)
+        inputs = image_inputs(config, source, state.epochs, devices.processes)
         if state.step == 0 and devices.processes.first:
             log_first_batches(inputs.training(0), folder / TENSORBOARD_NAME, config)
     return with_class_weights(inputs, config, source)

@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 
 from t2t_keras.errors import ResumeError, check
-from t2t_keras.files import acquire, digest_of, remove_leftovers, write_json
+from t2t_keras.files import acquire, digest_of, remove_leftovers
 from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME, Checkpoint, newest_checkpoint
 from t2t_keras.training.config import BACKBONE, TrainConfig, settings
 from t2t_keras.training.devices.processes import ALONE, Processes
@@ -100,11 +100,6 @@ def is_busy(folder: Path) -> bool:
     return False
 
 
-def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Writes a run's settings into its folder."""
-    write_json(folder / SETTINGS_NAME, settings)
-
-
 def run_facts(config: TrainConfig) -> dict[str, Any]:
     """Facts of a run by which its checkpoints are recognized, as JSON holds them.
 
@@ -140,7 +135,7 @@ def open_run(
     newest = processes.highest(step)
     if step < newest:
         raise ResumeError(
-            f"{folder}: process {processes.number} cannot read the checkpoint of step {newest} "
+            f"{folder}: process {processes.index} cannot read the checkpoint of step {newest} "
             "there. `output_dir` must be a folder that all machines share."
         )
     return checkpoint
@@ -200,9 +195,6 @@ def check_override(names: Collection[str]) -> None:
 def _check_settings(
     folder: Path, then: Mapping[str, Any], now: Mapping[str, Any], override: Collection[str]
 ) -> None:
-    for name in _FREE:
-        if then.get(name) != now.get(name):
-            _log.info("%s: %s was %s, now %s.", folder, name, then.get(name), now.get(name))
     changed = changed_settings(then, now)
     refused = {name for name in changed if name in _FIXED or name not in override}
     if not refused:

@@ -96,7 +96,7 @@ def sources_of_run(
     most = [processes.highest(size) for size in sizes]
     if processes.highest(int(sizes != most)):
         raise DataError(
-            f"{config.dataset}: process {processes.number} finds {sizes} images to train, "
+            f"{config.dataset}: process {processes.index} finds {sizes} images to train, "
             f"validate and test on, and the most found are {most}. Every machine must have the "
             "same dataset."
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from t2t_keras.errors import ResumeError
+from t2t_keras.files import write_json
 from t2t_keras.training import make_config, settings_of
 from t2t_keras.training.checkpoint.store import Checkpoint, write_checkpoint
 from t2t_keras.training.run_directory import (
@@ -16,7 +17,6 @@ from t2t_keras.training.run_directory import (
     open_run,
     run_facts,
     unfinished_run,
-    write_settings,
 )
 from tests.support.training.forked import forked
 
@@ -27,7 +27,7 @@ def begun(folder: Path, checkpoint: bool = False, **settings) -> Path:
     """The folder of a run that was started with these settings."""
     folder.mkdir(parents=True)
     facts = run_facts(make_config(**{**BASE, **settings}))
-    write_settings(folder, facts["settings"])
+    write_json(folder / "settings.json", facts["settings"])
     if checkpoint:
         write_checkpoint(folder / "checkpoints", Checkpoint(5, {}, {}, facts))
     return folder

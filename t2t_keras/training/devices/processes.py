@@ -4,7 +4,6 @@ The first one decides and writes files; the others follow it.
 """
 
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from t2t_keras.data.ops.seeds import Shard
 from t2t_keras.errors import T2TError, TrainingError, check
 from t2t_keras.training.devices.device_names import prepare_jax
 
@@ -32,17 +32,13 @@ _ADDRESS = re.compile(r"[^\s:]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
 _LOST = re.compile(r"Gloo|NCCL|coordination service|UNAVAILABLE|DATA_LOSS|DEADLINE_EXCEEDED")
 
 
-@dataclasses.dataclass(frozen=True)
-class Processes:
-    """This process among those of the run."""
-
-    number: int = 0
-    count: int = 1
+class Processes(Shard):
+    """This process among those of the run, each of which has its share of every batch."""
 
     @property
     def first(self) -> bool:
         """True if this one decides and writes files."""
-        return self.number == 0
+        return self.index == 0
 
     def highest(self, number: int) -> int:
         """Returns the highest of the processes' numbers; every process must call it."""

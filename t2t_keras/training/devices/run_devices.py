@@ -12,7 +12,6 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
-from t2t_keras.data.ops.seeds import Shard
 from t2t_keras.errors import check
 from t2t_keras.training.devices.device_names import chosen_devices, prepare_jax
 from t2t_keras.training.devices.mirrored import feed, make_strategy
@@ -34,11 +33,6 @@ class Devices:
     distribute: Callable[[tf.data.Dataset], Batches] = lambda batches: batches
     requires_xla: bool = False
     processes: Processes = ALONE
-
-    @property
-    def shard(self) -> Shard:
-        """This process' share of every batch."""
-        return Shard(self.processes.number, self.processes.count)
 
     def use_xla(self, jit_compile: bool) -> bool:
         """True if XLA is to compile a model's steps; it cannot compile TensorFlow's for several.

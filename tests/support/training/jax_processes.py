@@ -56,7 +56,7 @@ def started(folder: Path, images: str, devices: tuple[str, ...], *together) -> i
         "test_loss": result.scores.loss,
         "confusion": result.scores.confusion.tolist(),
     }
-    (folder / f"report-{processes.number}.json").write_text(json.dumps(report))
+    (folder / f"report-{processes.index}.json").write_text(json.dumps(report))
     sys.exit(0)
 
 
