@@ -9,15 +9,9 @@ from t2t_keras.training import make_config, model_names, settings_of, variant_of
 @pytest.mark.parametrize(
     ("model", "lr", "weight_decay"),
     [
-        ("t2t_vit_7", 1e-3, 0.03),
-        ("t2t_vit_10", 1e-3, 0.03),
-        ("t2t_vit_12", 1e-3, 0.03),
-        ("t2t_vit_14", 5e-4, 0.05),
-        ("t2t_vit_19", 5e-4, 0.065),
-        ("t2t_vit_24", 5e-4, 0.065),
-        ("t2t_vit_t_14", 5e-4, 0.05),
-        ("t2t_vit_t_19", 5e-4, 0.065),
-        ("t2t_vit_t_24", 5e-4, 0.065),
+        *((f"t2t_vit_{name}", 1e-3, 0.03) for name in ("7", "10", "12")),
+        *((f"t2t_vit_{name}", 5e-4, 0.05) for name in ("14", "t_14")),
+        *((f"t2t_vit_{name}", 5e-4, 0.065) for name in ("19", "24", "t_19", "t_24")),
     ],
 )
 def test_the_authors_settings(model, lr, weight_decay):
@@ -43,6 +37,7 @@ def test_without_a_word_the_digits_are_trained():
 def test_what_is_given_counts_and_none_is_not_given():
     config = make_config(epochs=3, lr=0.25, seed=None, image_size=(32, 48))
     assert (config.epochs, config.lr, config.seed, config.image_size) == (3, 0.25, 42, (32, 48))
+    assert make_config(image_size=48).image_size == (48, 48)
 
 
 def test_a_model_by_another_spelling_or_by_its_sizes_has_its_recipe():
@@ -57,10 +52,6 @@ def test_a_low_rate_lowers_the_rates_below_it():
     assert config.min_lr == config.warmup_lr == 1e-7
     with pytest.raises(ValueError, match="`min_lr` must be at most `lr`"):
         make_config(lr=1e-7, min_lr=1e-6)
-
-
-def test_a_side_in_pixels_is_a_square():
-    assert make_config(image_size=48).image_size == (48, 48)
 
 
 def test_a_short_run_has_a_short_warm_up_and_cool_down():

@@ -15,12 +15,6 @@ from t2t_keras.training.devices.mirrored import (
 )
 
 
-def test_a_cpu_is_one_replica():
-    strategy = make_strategy(("cpu:0",))
-    assert isinstance(strategy, tf.distribute.MirroredStrategy)
-    assert strategy.num_replicas_in_sync == 1
-
-
 @pytest.mark.parametrize("devices", [("tpu:0",), ("cpu",), ("cpu:0", "cpu:0"), ("CPU:0", "cpu:0")])
 def test_a_wrong_device_is_named(devices):
     with pytest.raises(ValueError, match=f"Received: devices={','.join(devices)}"):
