@@ -9,13 +9,14 @@ import keras
 from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.models.structure import parts_of, require_head
+from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
 from t2t_keras.training.devices.mirrored import decorrelate_dropout
 from t2t_keras.training.devices.run_devices import Devices, check_global_batch, make_devices
 from t2t_keras.training.optimizers.accumulation import accumulating, check_parts
 from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.training.recipes import variant_of
-from t2t_keras.training.schedule import PerEpoch, learning_rates
+from t2t_keras.training.schedule import PerEpoch
 from t2t_keras.variants import Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
@@ -63,7 +64,7 @@ def precision(name: str) -> Iterator[None]:
 
 
 def compiled_model(
-    config: TrainConfig, classes: int, steps_per_epoch: int, devices: Devices
+    config: TrainConfig, classes: int, state: RunState, devices: Devices
 ) -> tuple[keras.Model, keras.Model]:
     """Builds and compiles the model of a run on its devices, with the weights it starts from.
 
@@ -79,7 +80,7 @@ def compiled_model(
         model = accumulating(probe_of(full_model) if probes else full_model, config.accumulate)
         optimizer = build_optimizer(
             model,
-            PerEpoch(learning_rates(config), steps_per_epoch),
+            PerEpoch(state.rates, state.steps_per_epoch),
             config.weight_decay,
             config.optimizer,
             ema_decay=config.ema_decay,

@@ -111,7 +111,7 @@ def train(
         state = RunState(steps, learning_rates(config), best, config.patience)
         checkpointer = Checkpointer(folder, state, facts, processes.first)
         keras.utils.set_random_seed(config.seed)
-        model, full_model = compiled_model(config, source.num_classes, steps, devices)
+        model, full_model = compiled_model(config, source.num_classes, state, devices)
         if checkpoint is not None:
             checkpointer.restore(model, checkpoint)
             _report_progress(folder, state)

@@ -11,6 +11,7 @@ from t2t_keras.data import inspection
 from t2t_keras.errors import CheckpointError, DataError, ResumeError, TrainingError
 from t2t_keras.images import load_image, preprocess_input
 from t2t_keras.training import evaluate, make_config, train
+from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.checkpoint.store import checkpoint_path, newest_checkpoint
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.inputs import translate_errors
@@ -101,7 +102,7 @@ def test_a_run_starts_from_weights(finished, tiny_config):
     first, folder = finished
     config = tiny_config(weights=str(folder / "model.keras"))
     devices = make_devices(config.devices)
-    model, _ = compiled_model(config, 3, 4, devices)
+    model, _ = compiled_model(config, 3, RunState(4, (0.1,)), devices)
     np.testing.assert_equal(model.get_weights(), first.model.get_weights())
 
 
