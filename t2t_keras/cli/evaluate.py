@@ -11,7 +11,7 @@ from t2t_keras.cli.models import origin_of, weights_file
 from t2t_keras.errors import check
 from t2t_keras.training import TrainConfig, evaluate, make_config
 
-_MODEL_SETTINGS = ("model", "image_size", "crop_pct", "statistics")
+_MODEL_SETTINGS = ("model", "image_size", "crop_pct", "statistics", "mean", "std")
 _DATA_SETTINGS = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
@@ -25,6 +25,8 @@ def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str,
     same_data = given.get("dataset", known.get("dataset")) == known.get("dataset")
     names = (*_MODEL_SETTINGS, *_DATA_SETTINGS) if same_data else _MODEL_SETTINGS
     kept = {name: known[name] for name in names if name in known}
+    if "statistics" in given:
+        kept |= {"mean": (), "std": ()}
     # Nothing is trained, so no images are held out.
     fixed = {"weights": weights, "held_out": 0.0, "train_split": None}
     class_names = origin.metadata.class_names if origin.metadata else ()

@@ -16,9 +16,6 @@ OUTPUT_DIR = "saved_models"
 
 
 def _check(values: flags.FlagValues) -> None:
-    numbers = values.mean or values.std
-    expected = "left out with `mean` and `std`, which say the same in numbers"
-    check(not (values.statistics and numbers), "statistics", values.statistics, expected)
     saved_model, quantize = values.format == SAVED_MODEL, values.quantize
     expected = "left out with `format=savedmodel`, which TensorFlow Serving runs in float32"
     check(not (saved_model and quantize), "quantize", quantize, expected)
@@ -29,12 +26,7 @@ def _check(values: flags.FlagValues) -> None:
 
 
 def _write(values: flags.FlagValues, opened: OpenedModel) -> Path:
-    colors = {"mean": values.mean, "std": values.std}
-    preprocessing = dataclasses.replace(
-        opened.preprocessing,
-        image_size=values.image_size,
-        **{name: color for name, color in colors.items() if color is not None},
-    )
+    preprocessing = dataclasses.replace(opened.preprocessing, image_size=values.image_size)
     folder = Path(values.output or opened.folder or Path(OUTPUT_DIR) / opened.model.name)
     model = (opened.model, opened.class_names)
     if values.format == SAVED_MODEL:

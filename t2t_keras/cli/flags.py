@@ -77,7 +77,7 @@ _NUM_HEADS = _flag("num_heads", "Attention heads, for sizes nobody published.", 
 MODEL = (  # of every command that opens a MODEL
     _flag("labels", "File of class names, one per line; the model's, or ImageNet's, if not given."),
     _NUM_HEADS,
-    *_settings("crop_pct", "statistics"),
+    *_settings("crop_pct", "statistics", "mean", "std"),
 )
 WEIGHTS = (  # of the commands that can also build a MODEL
     _flag("model", "Variant of a file of weights, such as t2t_vit_14."),
@@ -102,8 +102,6 @@ _EXPORT = (
     _flag("version", "Number of the version; the next free one if not given.", int, at_least=1),
     _flag("top", "Most probable classes that a SavedModel names; 5 if not given.", int, at_least=1),
     _flag("warm_up_batches", "Batch sizes of warm-up requests; 1,8 if not given.", tuple),
-    _flag("mean", "Mean of red, green and blue in 0..1, instead of `statistics`.", tuple),
-    _flag("std", "Deviation of red, green and blue in 0..1, instead of `statistics`.", tuple),
     *MODEL,
     *WEIGHTS,
 )
@@ -178,8 +176,8 @@ _VERBOSE = _flag(
 )
 _EVALUATE = _settings(
     *("dataset", "data_dir", "eval_split", "validation_split", "model", "image_size", "crop_pct"),
-    *("statistics", "batch_size", "devices", "precision", "jit_compile", "on_bad_image"),
-    "max_bad_fraction",
+    *("statistics", "mean", "std", "batch_size", "devices", "precision", "jit_compile"),
+    *("on_bad_image", "max_bad_fraction"),
 )
 
 
@@ -254,6 +252,9 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     for flag in command.flags:
         if (value := values[flag.name].value) is not None:
             flag.check(value)
+    statistics, *numbers = (getattr(values, name, None) for name in ("statistics", "mean", "std"))
+    expected = "left out with `mean` and `std`, which say the same in numbers"
+    check(not (statistics and any(numbers)), "statistics", statistics, expected)
     wanted, expected = len(command.positionals), " ".join(command.positionals) or "nothing"
     if len(others) < wanted or len(others) > wanted and not expected.endswith("..."):
         given = " ".join(others) or "nothing"

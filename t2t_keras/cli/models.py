@@ -11,7 +11,7 @@ from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.images import imagenet_labels
-from t2t_keras.images.constants import STATISTICS
+from t2t_keras.images.constants import STATISTICS, Color
 from t2t_keras.images.labels import CIFAR10_LABELS, CIFAR100_LABELS
 from t2t_keras.images.resize import Size
 from t2t_keras.models.structure import HEAD
@@ -55,7 +55,8 @@ class Origin:
 def _run_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        return {**settings, "image_size": tuple(settings["image_size"])}
+        lists = {name: tuple(each) for name, each in settings.items() if isinstance(each, list)}
+        return {**settings, **lists}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: is not what a run writes ({error}). Remove it and give `model` and "
@@ -69,7 +70,7 @@ def origin_of(source: str) -> Origin:
     release, metadata = release_named(path.name), None
     if release is not None:
         names = _LABELS_BY_TAG.get(release.tag, ())
-        metadata = ModelMetadata(names, release.crop_pct, release.statistics)
+        metadata = ModelMetadata(names, release.crop_pct, *STATISTICS[release.statistics])
     elif path.suffix == ".keras" and path.is_file():
         metadata = read_metadata(path)
     of_run = path.name == MODEL_NAME and (path.parent / METRICS_NAME).is_file()
@@ -115,8 +116,8 @@ class OpenedModel:
     @property
     def preprocessing(self) -> Preprocessing:
         """The preprocessing of its images, as an export takes it."""
-        mean, std = STATISTICS[self.metadata.statistics]
-        return Preprocessing(crop_pct=self.metadata.crop_pct, mean=mean, std=std)
+        metadata = self.metadata
+        return Preprocessing(crop_pct=metadata.crop_pct, mean=metadata.mean, std=metadata.std)
 
 
 def open_model(
@@ -129,6 +130,8 @@ def open_model(
     num_heads: int | None = None,
     crop_pct: float | None = None,
     statistics: str | None = None,
+    mean: Color | None = None,
+    std: Color | None = None,
 ) -> OpenedModel:
     """Opens what MODEL names, by the flags of these names.
 
@@ -153,7 +156,9 @@ def open_model(
         expected = f"the variant whose weights are in {path}, such as t2t_vit_14"
         check(bool(name), "model_name", model, expected)
         opened = _of_variant(name, str(path), names, image_size)
-    colors: dict[str, Any] = {"crop_pct": crop_pct, "statistics": statistics}
+    if statistics:
+        mean, std = STATISTICS[statistics]
+    colors: dict[str, Any] = {"crop_pct": crop_pct, "mean": mean, "std": std}
     given = {name: value for name, value in colors.items() if value is not None}
     return dataclasses.replace(opened, metadata=dataclasses.replace(opened.metadata, **given))
 

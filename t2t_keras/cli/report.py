@@ -77,7 +77,7 @@ def _writers(config: TrainConfig, result: TrainResult) -> dict[str, Callable[[Pa
     title = (
         f"{config.model} on {config.dataset}: {scores.accuracy:.2%} of {scores.images} test images"
     )
-    metadata = ModelMetadata(names, config.crop_pct, config.statistics)
+    metadata = ModelMetadata(names, config.crop_pct, **config.normalization)
     curves, confusion, classes, mistakes = PLOTS
     return {
         MODEL_NAME: lambda path: write_model(result.model, path, metadata),

@@ -6,7 +6,13 @@ from typing import cast
 import keras
 
 from t2t_keras.errors import check
-from t2t_keras.images.constants import DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Color
+from t2t_keras.images.constants import (
+    DEFAULT_CROP_PCT,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Color,
+    check_colors,
+)
 from t2t_keras.images.resize import Size, target_size
 
 
@@ -34,8 +40,7 @@ class Preprocessing:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", target_size(self.image_size))
         check(0 < self.crop_pct <= 1, "crop_pct", self.crop_pct, "in (0, 1]")
-        check(_in_range(self.mean, 0), "mean", self.mean, "three numbers in 0..1")
-        check(_in_range(self.std, 1e-6), "std", self.std, "three numbers in 0..1, above 0")
+        check_colors(self.mean, self.std)
 
     @property
     def size(self) -> Size:
@@ -59,7 +64,3 @@ class Preprocessing:
         expected = f"the model's own, {size[0]}x{size[1]}, or left out"
         check(given in (None, size), "image_size", given, expected)
         return dataclasses.replace(self, image_size=size)
-
-
-def _in_range(color: Color, least: float) -> bool:
-    return len(color) == 3 and all(least <= channel <= 1 for channel in color)

@@ -1,5 +1,9 @@
 """The constants of the evaluation preprocessing: channel means, deviations and the crop."""
 
+from collections.abc import Sequence
+
+from t2t_keras.errors import check
+
 Color = tuple[float, float, float]  # a number of each channel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1
@@ -16,3 +20,10 @@ DEFAULT_CROP_PCT = 0.9
 # Shown where an image is transparent.
 MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 MAX_PIXELS = 64_000_000  # an image that declares more is refused before it is decoded
+
+
+def check_colors(mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raises a ValueError unless images can be normalized by these means and deviations."""
+    for name, color, least in (("mean", mean, 0), ("std", std, 1e-6)):
+        in_range = len(color) == 3 and all(least <= channel <= 1 for channel in color)
+        check(in_range, name, color, "three numbers in 0..1" + ", above 0" * (name == "std"))

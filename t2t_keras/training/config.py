@@ -6,6 +6,7 @@ Checks, command-line flags, their help and the documentation's table derive from
 
 import dataclasses
 import os
+from typing import cast
 
 from t2t_keras.data.settings import (
     AUGMENTATIONS,
@@ -22,7 +23,7 @@ from t2t_keras.data.settings import (
     settings_of,
 )
 from t2t_keras.errors import check
-from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
+from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS, Color, check_colors
 from t2t_keras.variants import Variant
 
 BACKBONE = "backbone"
@@ -179,6 +180,12 @@ class TrainConfig:
         "the authors' CIFAR models.",
         choices=tuple(STATISTICS),
     )
+    mean: tuple[float, ...] = setting(
+        (), "Mean of red, green and blue in 0..1, instead of that of `statistics`."
+    )
+    std: tuple[float, ...] = setting(
+        (), "Deviation of red, green and blue in 0..1, instead of that of `statistics`."
+    )
 
     transfer: bool = setting(
         False, "Give the weights a fresh classifier and fine-tune by the authors' transfer recipe."
@@ -242,7 +249,14 @@ class TrainConfig:
         given = self.train_split or self.eval_split or self.validation_split
         expected = "0 with `train_split`, `eval_split` or `validation_split`"
         check(not (self.held_out and given), "held_out", self.held_out, expected)
+        check_colors(*self.normalization.values())
         self._check_transfer()
+
+    @property
+    def normalization(self) -> dict[str, Color]:
+        """`mean` and `std` of each channel that the run's images are normalized by."""
+        mean, std = STATISTICS[self.statistics]
+        return {"mean": cast(Color, self.mean) or mean, "std": cast(Color, self.std) or std}
 
     def _check_image_size(self) -> None:
         size = self.image_size

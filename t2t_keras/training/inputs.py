@@ -19,7 +19,6 @@ from t2t_keras.data.settings import AUGMENTATIONS, Augmentation, parse_rand_augm
 from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import TrainingError
-from t2t_keras.images.constants import STATISTICS, Color
 from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.config import NOT_USED, TrainConfig, settings
 from t2t_keras.training.devices.processes import lost_process
@@ -75,11 +74,6 @@ def augmentation_of(config: TrainConfig) -> Augmentation:
     return dataclasses.replace(AUGMENTATIONS[config.augment], **values)
 
 
-def normalization(config: TrainConfig) -> dict[str, Color]:
-    """`mean` and `std` of each channel, in 0..1, that a run's images are normalized by."""
-    return dict(zip(("mean", "std"), STATISTICS[config.statistics], strict=True))
-
-
 def image_inputs(config: TrainConfig, source: Source, epochs: int, shard: Shard) -> RunInputs:
     """The batches of a run that trains on images."""
 
@@ -95,7 +89,7 @@ def image_inputs(config: TrainConfig, source: Source, epochs: int, shard: Shard)
             start_step=step,
             crop_pct=config.crop_pct,
             shard=shard,
-            **normalization(config),
+            **config.normalization,
         )
 
     return RunInputs(
@@ -115,7 +109,7 @@ def validation_batches(
         config.batch_size,
         crop_pct=config.crop_pct,
         shard=shard,
-        **normalization(config),
+        **config.normalization,
     )
     return pad_last_batch(batches, config.batch_size, source.num_eval, shard).prefetch(
         tf.data.AUTOTUNE
@@ -203,7 +197,7 @@ def add_weights(
 
 def log_first_batches(batches: tf.data.Dataset, folder: Path, config: TrainConfig) -> None:
     """Writes the first images of a run's first batches as TensorBoard's events, one a step."""
-    mean, std = STATISTICS[config.statistics]
+    mean, std = config.normalization.values()
     with tf.summary.create_file_writer(str(folder / "train")).as_default():
         for step, (images, *_) in enumerate(batches.take(_LOGGED_BATCHES)):
             shown = np.clip(images[:_LOGGED_IMAGES].numpy() * std + mean, 0.0, 1.0)

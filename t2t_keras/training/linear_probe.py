@@ -28,7 +28,8 @@ from t2t_keras.training.model import classifier_parts
 
 FEATURES_NAME = "features.npz"
 _COMPUTED_FROM = (
-    *("dataset", "model", "weights", "image_size", "crop_pct", "statistics", "precision"),
+    *("dataset", "model", "weights", "image_size", "crop_pct", "statistics", "mean", "std"),
+    "precision",
 )
 
 _log = logging.getLogger(__name__)

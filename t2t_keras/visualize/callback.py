@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from t2t_keras.errors import check
-from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD
+from t2t_keras.images.constants import IMAGENET_MEAN, IMAGENET_STD, check_colors
 from t2t_keras.models.structure import parts_of
 from t2t_keras.visualize.attention import class_attention
 from t2t_keras.visualize.forward import attending_name
@@ -51,8 +51,7 @@ class AttentionImages(keras.callbacks.Callback):
         received = f"{images.dtype} of shape {images.shape}"
         check(rgb and len(images) > 0, "images", received, "RGB as bytes, (B, H, W, 3) uint8")
         check(every >= 1, "every", every, "at least 1")
-        check(len(mean) == 3, "mean", mean, "three numbers")
-        check(len(std) == 3 and min(std) > 0, "std", std, "three numbers above 0")
+        check_colors(mean, std)
         self.images = images
         self.log_dir = os.path.join(os.fspath(log_dir), "attention")
         self.block = block

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import keras
 import numpy as np
@@ -16,7 +17,13 @@ from safetensors.numpy import save_file
 
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.files import atomic_path
-from t2t_keras.images.constants import DEFAULT_CROP_PCT, STATISTICS
+from t2t_keras.images.constants import (
+    DEFAULT_CROP_PCT,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Color,
+    check_colors,
+)
 from t2t_keras.weights.torch_reader import printable
 
 # The errors of h5py, zipfile and Keras about a damaged `.weights.h5` or `.keras` file.
@@ -63,7 +70,8 @@ class ModelMetadata:
 
     class_names: tuple[str, ...]  # in the order of its outputs
     crop_pct: float = DEFAULT_CROP_PCT  # fraction of the resized side that evaluation keeps
-    statistics: str = "imagenet"  # a name in `STATISTICS`
+    mean: Color = IMAGENET_MEAN  # of each channel in 0..1
+    std: Color = IMAGENET_STD
 
 
 def write_metadata(path: Path, metadata: ModelMetadata) -> None:
@@ -84,9 +92,11 @@ def read_metadata(path: str | os.PathLike) -> ModelMetadata | None:
             contents = json.loads(archive.read(_MEMBER))
         names, crop_pct = contents["class_names"], float(contents["crop_pct"])
         are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not are_names or not 0 < crop_pct <= 1 or contents["statistics"] not in STATISTICS:
+        if not are_names or not 0 < crop_pct <= 1:
             raise ValueError(f"unknown settings in {_MEMBER}")
-        return ModelMetadata(tuple(names), crop_pct, contents["statistics"])
+        mean, std = (tuple(map(float, contents[name])) for name in ("mean", "std"))
+        check_colors(mean, std)
+        return ModelMetadata(tuple(names), crop_pct, cast(Color, mean), cast(Color, std))
     except FILE_ERRORS as error:
         raise CheckpointError(
             f"{path}: cannot be read, or its metadata makes no sense ({error}). Write or download "

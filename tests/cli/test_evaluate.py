@@ -5,6 +5,7 @@ import pytest
 
 from t2t_keras.cli.evaluate import evaluation_config
 from t2t_keras.cli.main import main
+from t2t_keras.images.constants import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from tests.support.images import make_folder
 from tests.support.running import MODEL, line
 
@@ -15,7 +16,9 @@ def test_a_released_file_is_evaluated_as_its_authors_do(tmp_path):
     given = {"weights": str(path), "dataset": "cifar100"}
     config, _ = evaluation_config(given)
     assert (config.model, config.image_size) == ("t2t_vit_19", (224, 224))
-    assert (config.statistics, config.crop_pct) == ("cifar", 1.0)
+    assert (config.mean, config.std, config.crop_pct) == (CIFAR_MEAN, CIFAR_STD, 1.0)
+    normal = evaluation_config({**given, "statistics": "imagenet"})[0].normalization
+    assert normal == {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     assert evaluation_config({**given, "image_size": (320, 192)})[0].image_size == (320, 192)
 
 
@@ -38,6 +41,7 @@ def test_another_dataset_keeps_only_the_settings_of_the_model(finished, tmp_path
         for dataset, fraction in ((None, 0.2), (own, 0.2), (other, 0.0)):
             config, names = evaluation_config({"weights": str(weights), "dataset": dataset})
             assert (config.model, config.image_size, config.crop_pct) == (MODEL, (16, 24), 0.8)
+            assert (config.mean, config.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
             assert (config.dataset, config.validation_split) == (dataset or own, fraction)
             assert names == ("ash", "elm", "oak")
 

@@ -11,10 +11,9 @@ import pytest
 from t2t_keras import create_model
 from t2t_keras.cli import export, models
 from t2t_keras.cli.main import main
-from t2t_keras.cli.models import OpenedModel, open_model
+from t2t_keras.cli.models import open_model
 from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
 from t2t_keras.weights.convert import write_model
-from t2t_keras.weights.formats import ModelMetadata
 from tests.conftest import DATA
 from tests.support.running import line, run_python
 from tests.support.tiny import tiny_model
@@ -32,6 +31,7 @@ def test_a_run_is_exported_with_its_classes_and_settings(finished, tmp_path):
     assert (version / "labels.txt").read_text().split() == NAMES
     settings = json.loads((version / "preprocessing.json").read_text())
     assert (settings["image_size"], settings["crop_pct"]) == ([16, 24], 0.8)
+    assert (settings["mean"], settings["std"]) == ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
 
 
 def test_the_classes_of_a_keras_file_without_metadata_can_be_given(tmp_path):
@@ -58,11 +58,6 @@ def test_weights_are_read_with_their_variant_and_the_labels_beside_them(tmp_path
     # Those in the working folder are not the labels of a release.
     monkeypatch.setattr(models, "load_weights", lambda *given: SimpleNamespace(fresh=()))
     assert open_model("t2t_vit_7").class_names[:2] == ("tench", "goldfish")
-
-
-def test_the_preprocessing_of_a_model_is_that_of_its_metadata():
-    cifar = OpenedModel(None, ModelMetadata(("a", "b"), 1.0, "cifar")).preprocessing
-    assert (cifar.mean, cifar.std, cifar.crop_pct) == (CIFAR_MEAN, CIFAR_STD, 1.0)
 
 
 def test_flags_change_what_is_known_of_a_checkpoint(tmp_path, monkeypatch, capsys):

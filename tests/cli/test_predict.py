@@ -15,7 +15,7 @@ from t2t_keras.cli.main import main
 from t2t_keras.cli.predict import find_images, open_classifier
 from t2t_keras.errors import CheckpointError
 from t2t_keras.export import Preprocessing, export_saved_model
-from t2t_keras.images import CIFAR_MEAN, CIFAR_STD
+from t2t_keras.images import CIFAR_MEAN, CIFAR_STD, IMAGENET_STD
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
 from tests.conftest import DATA
@@ -116,13 +116,20 @@ def normalized_by(monkeypatch):
     return seen
 
 
-def test_crop_and_statistics_can_be_given(kept, tmp_path, normalized_by):
-    classifier = open_classifier(str(kept), crop_pct=0.5, statistics="cifar")
+@pytest.mark.parametrize(
+    ("given", "colors"),
+    [
+        ({"statistics": "cifar"}, (CIFAR_MEAN, CIFAR_STD)),
+        ({"mean": CIFAR_MEAN}, (CIFAR_MEAN, IMAGENET_STD)),
+    ],
+)
+def test_crop_and_colors_can_be_given(given, colors, kept, tmp_path, normalized_by):
+    classifier = open_classifier(str(kept), crop_pct=0.5, **given)
     image = _image(tmp_path)
     read = classifier.read(str(image))
     np.testing.assert_array_equal(read, load_image(image, 64, 0.5))
     classifier.probabilities([read])
-    assert normalized_by == [(CIFAR_MEAN, CIFAR_STD)]
+    assert normalized_by == [colors]
 
 
 def test_the_authors_cifar_models_know_their_classes_and_colors(tmp_path, normalized_by):

@@ -18,6 +18,8 @@ SETTINGS = {
     "devices": "cpu:0",
     "validation_split": 0.2,
     "crop_pct": 0.8,
+    "mean": "0.5,0.4,0.3",
+    "std": "0.2,0.3,0.4",
     "image_size": "16x24",
     "rand_augment": "none",  # its graph takes seconds to start
     "color_jitter": 0.0,

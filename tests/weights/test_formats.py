@@ -12,7 +12,9 @@ from t2t_keras.weights.formats import ModelMetadata, read_metadata, read_safeten
 from tests.support.running import run_python
 from tests.support.tiny import tiny_model
 
-METADATA = ModelMetadata(("Ahorn", "été", "木"), crop_pct=1.0, statistics="cifar")
+METADATA = ModelMetadata(("Ahorn", "été", "木"), crop_pct=1.0, mean=(0.5, 0.4, 0.3))
+
+GOOD = {"class_names": [], "crop_pct": 1.0, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def small():
@@ -76,10 +78,12 @@ def test_metadata_comes_back_and_keras_loads_the_file_all_the_same(tmp_path):
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"class_names": "abc", "crop_pct": 1.0, "statistics": "cifar"},
-        {"class_names": ["a", 3], "crop_pct": 1.0, "statistics": "cifar"},
-        {"class_names": [], "crop_pct": 2.0, "statistics": "cifar"},
-        {"class_names": [], "crop_pct": 1.0, "statistics": "mine"},
+        {**GOOD, "class_names": "abc"},
+        {**GOOD, "class_names": ["a", 3]},
+        {**GOOD, "crop_pct": 2.0},
+        {**GOOD, "mean": [0.5, 0.5]},
+        {**GOOD, "std": [0.5, 0.5, 0.0]},
+        {**GOOD, "std": "odd"},
         {"class_names": []},
         7,
     ],
