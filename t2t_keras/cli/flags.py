@@ -252,9 +252,6 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     for flag in command.flags:
         if (value := values[flag.name].value) is not None:
             flag.check(value)
-    statistics, *numbers = (getattr(values, name, None) for name in ("statistics", "mean", "std"))
-    expected = "left out with `mean` and `std`, which say the same in numbers"
-    check(not (statistics and any(numbers)), "statistics", statistics, expected)
     wanted, expected = len(command.positionals), " ".join(command.positionals) or "nothing"
     if len(others) < wanted or len(others) > wanted and not expected.endswith("..."):
         given = " ".join(others) or "nothing"
@@ -270,7 +267,14 @@ def pick(values: flags.FlagValues, chosen: Iterable[Setting]) -> dict[str, Any]:
 def given_settings(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the fields of `TrainConfig` among flags; None where a flag is not given."""
     given = pick(values, settings())
+    check_colors_given(given["statistics"], given["mean"], given["std"])
     return {**given, "devices": tuple(given["devices"] or ())}
+
+
+def check_colors_given(statistics: str | None, mean: Any, std: Any) -> None:
+    """Raises a ValueError where flags give a model's means and deviations twice."""
+    expected = "left out with `mean` and `std`, which say the same in numbers"
+    check(not (statistics and (mean or std)), "statistics", statistics, expected)
 
 
 def check_target(name: str, target: str | None, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from t2t_keras.cli.flags import check_colors_given
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME
@@ -57,7 +58,7 @@ def _run_settings(path: Path) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
         lists = {name: tuple(each) for name, each in settings.items() if isinstance(each, list)}
         return {**settings, **lists}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: is not what a run writes ({error}). Remove it and give `model` and "
             "`image_size`."
@@ -156,6 +157,7 @@ def open_model(
         expected = f"the variant whose weights are in {path}, such as t2t_vit_14"
         check(bool(name), "model_name", model, expected)
         opened = _of_variant(name, str(path), names, image_size)
+    check_colors_given(statistics, mean, std)
     if statistics:
         mean, std = STATISTICS[statistics]
     colors: dict[str, Any] = {"crop_pct": crop_pct, "mean": mean, "std": std}

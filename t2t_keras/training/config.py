@@ -272,14 +272,12 @@ class TrainConfig:
         for name, unused in (("transfer", False), ("freeze", NOT_USED)):
             given = getattr(self, name) == unused or self.weights is not None
             check(given, "weights", None, f"given with `{name}`: imagenet or a file to start from")
-        augmented = {self.augment, self.rand_augment} != {NOT_USED} or any(
-            (self.color_jitter, self.erasing, self.mixup, self.cutmix)
-        )
-        expected = (
-            "none, as `rand_augment`, and `color_jitter`, `erasing`, `mixup` and `cutmix` must be "
-            "0, with `freeze=backbone`: features are computed once"
-        )
-        check(not (self.freeze == BACKBONE and augmented), "augment", self.augment, expected)
+        unused = {"augment": NOT_USED, "rand_augment": NOT_USED}
+        unused |= dict.fromkeys(("color_jitter", "erasing", "mixup", "cutmix"), "0")
+        for name, off in unused.items():
+            value = getattr(self, name)
+            expected = f"{off} with `freeze=backbone`: features are computed once"
+            check(self.freeze != BACKBONE or value in (off, 0), name, value, expected)
 
 
 def settings() -> tuple[Setting, ...]:

@@ -31,7 +31,8 @@ def test_a_run_is_exported_with_its_classes_and_settings(finished, tmp_path):
     assert (version / "labels.txt").read_text().split() == NAMES
     settings = json.loads((version / "preprocessing.json").read_text())
     assert (settings["image_size"], settings["crop_pct"]) == ([16, 24], 0.8)
-    assert (settings["mean"], settings["std"]) == ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
+    own = open_model(str(run)).preprocessing
+    assert (own.mean, own.std, own.crop_pct) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), 0.8)
 
 
 def test_the_classes_of_a_keras_file_without_metadata_can_be_given(tmp_path):

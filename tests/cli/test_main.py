@@ -199,7 +199,7 @@ ERRORS = [
     (f"{TRAIN} --image_size=8", "at least 16 pixels"),
     (
         f"{TRAIN} {PRETRAINED} --freeze=backbone --mixup=0.5",
-        "--augment and --rand_augment must be none, .* with --freeze=backbone: ",
+        "--mixup must be 0 with --freeze=backbone: features .* --mixup=0.5",
     ),
     (f"{TRAIN} --devices=gpu:7", "--devices must be among the 0 GPUs"),
     (f"{TRAIN} --weights=nowhere.keras", "--weights must be imagenet, .* a run's folder"),

@@ -57,7 +57,9 @@ def test_the_report_has_the_scores_of_each_class(finished, metrics):
     recalls = [float(recall) for recall in columns[2]]
     assert np.mean(recalls) == pytest.approx(metrics["test_accuracy"])  # the classes are equal
     assert metrics["per_class"]["recall"] == recalls
-    assert read_metadata(finished.folder / "model.keras") == ModelMetadata(names, 0.8)
+    assert read_metadata(finished.folder / "model.keras") == ModelMetadata(
+        names, 0.8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    )
 
 
 def test_metrics_hold_the_result_and_every_setting(finished, metrics):

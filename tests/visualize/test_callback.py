@@ -47,7 +47,7 @@ def test_images_are_normalized_by_the_model_s_own_statistics(tmp_path, monkeypat
         ({"images": IMAGES[0]}, "uint8"),
         ({"images": IMAGES[:0]}, "uint8"),
         ({"every": 0}, "`every` must be at least 1"),
-        ({"std": (0.2, 0.2, 0)}, "`std` must be three numbers above 0"),
+        ({"std": (0.2, 0.2, 0)}, "`std` must be three numbers in 0..1, above 0"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message, tmp_path):
