@@ -29,7 +29,7 @@ from t2t_keras.training.inputs import (
     with_class_weights,
 )
 from t2t_keras.training.linear_probe import cached_features, features_origin, probe_inputs
-from t2t_keras.training.model import check_run, compiled_model, inference_copy, with_logits
+from t2t_keras.training.model import check_run, compiled_model, inference_copy
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
     SETTINGS_NAME,
@@ -105,9 +105,8 @@ def train(
         checkpoint = open_run(folder, facts, resume, override, processes)
         sources, images = sources_of_run(config, folder, checkpoint, processes)
         facts["images"] = images.summary()
-        source = sources.training
+        source, best = sources.training, BestWeights(config.monitor, config.ema_decay > 0)
         steps = steps_per_epoch(source, config.batch_size)
-        best = BestWeights(config.monitor, averaged=config.ema_decay > 0)
         state = RunState(steps, learning_rates(config), best, config.patience)
         checkpointer = Checkpointer(folder, state, facts, processes.first)
         keras.utils.set_random_seed(config.seed)
@@ -129,7 +128,8 @@ def train(
         best.restore(model)
         copy = inference_copy(full_model, config)
         if processes.count > 1:  # `predict` would need the others' devices
-            full_model, devices = with_logits(copy), Devices(devices.replicas)
+            full_model = inference_copy(full_model, config, None)
+            devices = Devices(devices.replicas)
         return TrainResult(
             model=copy,
             sources=sources,
