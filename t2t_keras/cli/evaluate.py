@@ -7,7 +7,7 @@ from absl import flags
 
 from t2t_keras.cli.flags import given_settings, verbosity
 from t2t_keras.cli.main import echo
-from t2t_keras.cli.models import origin_of, weights_file
+from t2t_keras.cli.models import class_names_of, origin_of, read_labels, weights_file
 from t2t_keras.errors import check
 from t2t_keras.training import TrainConfig, evaluate, make_config
 
@@ -15,7 +15,9 @@ _MODEL_SETTINGS = ("model", "image_size", "crop_pct", "statistics", "mean", "std
 _DATA_SETTINGS = ("dataset", "data_dir", "validation_split", "eval_split")
 
 
-def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str, ...]]:
+def evaluation_config(
+    given: Mapping[str, Any], labels: str | None = None
+) -> tuple[TrainConfig, tuple[str, ...]]:
     """Completes settings, and adds class names, by the run or release of the weights."""
     given = {name: value for name, value in given.items() if value is not None}
     expected = "given to evaluate: a file of weights, a run's folder, or imagenet"
@@ -29,7 +31,7 @@ def evaluation_config(given: Mapping[str, Any]) -> tuple[TrainConfig, tuple[str,
         kept |= {"mean": (), "std": ()}
     # Nothing is trained, so no images are held out.
     fixed = {"weights": weights, "held_out": 0.0, "train_split": None}
-    class_names = origin.metadata.class_names if origin.metadata else ()
+    class_names = class_names_of(origin, read_labels(labels))
     return make_config(**{**kept, **given, **fixed}), class_names
 
 
@@ -40,7 +42,8 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     check(coordinator is None, "coordinator", coordinator, expected)
     given = given_settings(values)
     weights = arguments[0] if arguments else given.get("weights")
-    config, class_names = evaluation_config({**given, "weights": weights})
+    labels = getattr(values, "labels", None)
+    config, class_names = evaluation_config({**given, "weights": weights}, labels)
     scores = evaluate(config, class_names, verbosity(values))
     echo(
         f"{config.weights} on {config.dataset}, {scores.images} images: "

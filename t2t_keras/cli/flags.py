@@ -40,6 +40,8 @@ class _Numbers(flags.ArgumentParser):
         return numbers
 
 
+# Where a shell leaves "~" as it is, after "=", it is the user's folder all the same.
+_PATHS = "data_dir dataset labels output output_dir source target weights".split()
 _PARSERS: dict[type | str, flags.ArgumentParser] = {
     str: flags.ArgumentParser(),
     int: flags.IntegerParser(),
@@ -179,6 +181,11 @@ _EVALUATE = _settings(
     *("statistics", "mean", "std", "batch_size", "devices", "precision", "jit_compile"),
     *("on_bad_image", "max_bad_fraction"),
 )
+_EVALUATED = _flag(
+    "labels",
+    "File of class names, one per line, in the order of the model's outputs; if not given the "
+    "model's, else the natural order of a folder's classes (2 before 10).",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +217,7 @@ COMMANDS = {
         "Measures a model's accuracy. WEIGHTS are a run's folder, a file of weights, or imagenet "
         "for the released ones of --model; a run decides what no flag says.",
         ("saved_models/RUN", "imagenet --model=t2t_vit_14 --dataset=imagenet2012"),
-        (*_EVALUATE, _VERBOSE, _DEBUG),
+        (*_EVALUATE, _EVALUATED, _VERBOSE, _DEBUG),
         ("WEIGHTS",),
     ),
     "predict": Command(
@@ -252,6 +259,8 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[flags.FlagValues, list[s
     for flag in command.flags:
         if (value := values[flag.name].value) is not None:
             flag.check(value)
+            values[flag.name].value = os.path.expanduser(value) if flag.name in _PATHS else value
+    others = [os.path.expanduser(each) for each in others]
     wanted, expected = len(command.positionals), " ".join(command.positionals) or "nothing"
     if len(others) < wanted or len(others) > wanted and not expected.endswith("..."):
         given = " ".join(others) or "nothing"

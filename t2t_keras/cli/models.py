@@ -205,7 +205,7 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
         file = imagenet_release(published or name, image_size or own_size).filename
     origin = dataclasses.replace(origin_of(file), path=Path(weights))
     size = image_size or ((origin.release.image_size,) * 2 if origin.release else own_size)
-    count = len(_class_names(origin, names) or imagenet_labels())
+    count = len(class_names_of(origin, names) or imagenet_labels())
     model = classifier(variant, count, size, name)
     if load_weights(model, weights, variant, published).fresh:
         raise CheckpointError(
@@ -216,7 +216,7 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
 
 
 def _opened(model: keras.Model, origin: Origin, names: Names) -> OpenedModel:
-    count, known = _class_count(model), _class_names(origin, names)
+    count, known = _class_count(model), class_names_of(origin, names)
     if not known and count == len(imagenet_labels()):
         known = tuple(name for _, name in imagenet_labels())
     if known:
@@ -225,7 +225,7 @@ def _opened(model: keras.Model, origin: Origin, names: Names) -> OpenedModel:
     return OpenedModel(model, dataclasses.replace(metadata, class_names=known), origin.run)
 
 
-def _class_names(origin: Origin, names: Names) -> Names:
+def class_names_of(origin: Origin, names: Names) -> Names:
     """Returns the class names as given, as the file has them, or as a file beside it has them."""
     if known := names or (origin.metadata.class_names if origin.metadata else ()):
         return known

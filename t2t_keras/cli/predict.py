@@ -18,7 +18,7 @@ from t2t_keras.cli.flags import MODEL, check_target, pick
 from t2t_keras.cli.main import echo
 from t2t_keras.cli.models import MODEL_NAME, OpenedModel, check_names, open_model, read_labels
 from t2t_keras.data.ops.color import normalize
-from t2t_keras.data.sources.folder import SUFFIXES
+from t2t_keras.data.sources.folder import SUFFIXES, ignored_counted, why_ignored
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME, next_version
@@ -125,12 +125,17 @@ def find_images(paths: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _images_below(root: str, errors: list[OSError]) -> Iterator[str]:
-    """Yields the images of a folder and all below it in order, without hidden ones."""
-    for folder, folders, names in os.walk(root, onerror=errors.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(folder, name)
+    """Yields the images of a folder and all below it in order; logs what else lies there."""
+    with ignored_counted(root) as ignored:
+        for folder, folders, names in os.walk(root, onerror=errors.append):
+            ignored["hidden"] += sum(name.startswith(".") for name in folders)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            ignored["link to a folder"] += sum(Path(folder, name).is_symlink() for name in folders)
+            for name in sorted(names):
+                if kind := why_ignored(Path(folder, name)):
+                    ignored[kind] += 1
+                else:
+                    yield os.path.join(folder, name)
 
 
 def _predict(

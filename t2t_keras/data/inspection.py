@@ -23,6 +23,7 @@ from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError, ResumeError, check
 from t2t_keras.files import write_json, write_text
 from t2t_keras.images.constants import MAX_PIXELS
+from t2t_keras.images.decode import DEEP_TIFF, IOS_PNG
 
 # A core decodes some 400 photographs of 500 x 375 a second, so this many take two cores a minute.
 # ImageNet's 1.3 million would take them half an hour.
@@ -33,7 +34,7 @@ SKIPPED_NAME = "skipped_files.txt"
 _BATCH = 256  # encoded images held at a time
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _TRAILERS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
-_MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM")
+_MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM", b"II", b"MM")
 _SHOWN = 5  # bad images named in a message
 _ADVICE = "Correct, replace or remove them (of TFDS, the dataset's folder; it is prepared again)"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -165,7 +166,7 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
     if not contents:
         return "empty"
     if not contents.startswith(_MAGIC):
-        return "no JPEG, PNG, WebP, GIF or BMP"
+        return "no JPEG, PNG, WebP, GIF, BMP or TIFF"
     try:
         if whole or not _looks_whole(contents):
             with tf.device("CPU:0"):  # where tf.data decodes too
@@ -173,7 +174,8 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
     except tf.errors.InvalidArgumentError as error:
         if "too many pixels" in error.message or "above the limit of" in error.message:
             return f"declares more than {MAX_PIXELS:,} pixels"
-        return "damaged or cut off, or of a kind that is not read"
+        kinds = (kind for kind in (IOS_PNG, DEEP_TIFF) if kind in error.message)
+        return next(kinds, "damaged or cut off, or of a kind that is not read")
     return None
 
 

@@ -16,9 +16,14 @@ from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 ORIENTATION_TAG = 0x0112
 
+# Files that are whole, but of a kind that is not read.
+IOS_PNG = "iOS' own form of PNG (CgBI), which pngcrush -revert-iphone-optimizations undoes"
+DEEP_TIFF = "a TIFF of signed, floating-point or 32-bit samples"
+
+_STRIP = 2_000_000  # pixels that become RGB at a time: a large image costs little beyond itself
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 # What Pillow's readers raise for damaged bytes, beside OSError.
@@ -42,10 +47,10 @@ def read_rgb(path: str | os.PathLike) -> np.ndarray:
         DataError: The file is missing, damaged, of a format not read, or declares more than
             `MAX_PIXELS` pixels; the message names it.
     """
-    name = os.fspath(path)
-    if not Path(path).is_file():
+    name = os.path.expanduser(path)
+    if not Path(name).is_file():
         raise DataError(f"{name}: no such image file. Check the path.")
-    return _read(path, name)
+    return _read(name, name)
 
 
 def decode_rgb(contents: bytes) -> np.ndarray:
@@ -60,6 +65,8 @@ def _read(file: str | os.PathLike | IO[bytes], name: str) -> np.ndarray:
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(_too_large(name, f"{image.width} x {image.height}"))
+            if b"CgBI" in (chunk[0] for chunk in getattr(image, "private_chunks", ())):
+                raise ValueError(IOS_PNG)
             if image.format != "PNG":
                 return _to_rgb(image)
             image.verify()  # refuses a wrong checksum or a missing end, as TensorFlow does
@@ -83,12 +90,22 @@ def _to_rgb(image: "Image.Image") -> np.ndarray:
     image.load()
     with contextlib.suppress(*_DAMAGED):  # a damaged EXIF block means upright
         ImageOps.exif_transpose(image, in_place=True)
+    if image.format == "TIFF" and image.mode in ("I", "F"):
+        raise ValueError(DEEP_TIFF)
+    background = (0, 0, 0) if image.format == "GIF" else MEAN_COLOR
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(_STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgb[top : top + rows] = _strip_to_rgb(strip, background)
+    return rgb
+
+
+def _strip_to_rgb(image: "Image.Image", background: tuple[int, ...]) -> np.ndarray:
     if image.mode in _SIXTEEN_BIT:
-        high_byte = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(high_byte[..., None], 3, axis=-1)
+        return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
     palette_alpha = image.mode == "P" and "transparency" in image.info
     if image.mode in _WITH_ALPHA or palette_alpha:
-        background = (0, 0, 0) if image.format == "GIF" else MEAN_COLOR
         return _composite(np.asarray(image.convert("RGBA")), background)
     return np.asarray(image.convert("RGB"))
 

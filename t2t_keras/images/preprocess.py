@@ -22,7 +22,7 @@ def load_image(
     its center is cut out. Gray, transparent and turned images are read as `read_rgb` says.
 
     Args:
-        path: A JPEG, PNG, WebP, GIF or BMP file.
+        path: A JPEG, PNG, WebP, GIF, BMP or TIFF file.
         image_size: Side of the result in pixels, or (height, width).
         crop_pct: Fraction of the resized side that the crop keeps, in (0, 1].
 

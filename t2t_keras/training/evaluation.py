@@ -1,18 +1,22 @@
 """The scores of a model on a dataset's evaluation images."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from t2t_keras.data.sources.source import Source
+from t2t_keras.data.sources.folder import composed
+from t2t_keras.data.sources.source import Source, is_folder
 from t2t_keras.errors import DataError
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.inputs import translate_errors, validation_batches
 from t2t_keras.training.model import build_model, check_run, load_run_weights, precision
 from t2t_keras.training.sources import check_test_source, open_test_source
+
+_log = logging.getLogger(__name__)
 
 _MISTAKES = 24  # as many as a sheet of images shows
 
@@ -120,7 +124,9 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
 
     Args:
         config: The settings.
-        class_names: The classes the weights were trained on; none where they are not known.
+        class_names: The classes the weights were trained on, in the order of their outputs; the
+            classes of a folder get that order. Where they are not known, the natural order of a
+            folder's class names is taken, and a line of the log says so if another is likely too.
         verbose: Keras' progress: 0 nothing, 1 a bar, 2 a line.
 
     Raises:
@@ -129,8 +135,10 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
         CheckpointError: The weights are damaged or do not fit.
     """
     devices = check_run(config)
-    source = check_test_source(open_test_source(config), config)
-    if class_names and tuple(class_names) != source.class_names:
+    source = check_test_source(open_test_source(config, class_names), config)
+    if not class_names and is_folder(config.dataset, config.data_dir):
+        _report_order(source.class_names, config.weights)
+    if class_names and composed(class_names) != composed(source.class_names):
         raise DataError(
             f"{config.dataset}: its classes are {_short(source.class_names)}, those of "
             f"{config.weights} are {_short(class_names)}. Evaluate on a dataset of the same "
@@ -143,5 +151,17 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
     return predict_and_score(model, config, source, devices, verbose)
 
 
+def _report_order(names: Sequence[str], weights: str | None) -> None:
+    """Logs the order that a folder's classes are taken in, where it is not the only likely one."""
+    if sorted(names) != list(names):
+        _log.warning(
+            "%s: holds no class names, so the folders are taken in natural order, as the authors' "
+            "loader takes them: %s. By code points, as torchvision and Keras sort, they would be "
+            "%s. If the weights were trained in another order than the first, give the names in "
+            "that order (`class_names`, or the flag `labels`).",
+            *(weights, _short(names), _short(sorted(names))),
+        )
+
+
 def _short(names: Sequence[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:3])}, ...)"
+    return f"{len(names)} ({', '.join(names[:5])}, ...)"

@@ -1,6 +1,7 @@
 """The datasets of a run, opened and checked."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from t2t_keras.data.inspection import CheckedSplits, check_images
@@ -40,14 +41,15 @@ def open_sources(config: TrainConfig) -> RunSources:
     return RunSources(source, source, words)
 
 
-def open_test_source(config: TrainConfig) -> Source:
-    """Opens a dataset to evaluate on; raises what `open_sources` raises."""
+def open_test_source(config: TrainConfig, class_names: Sequence[str] = ()) -> Source:
+    """Opens a dataset to evaluate on, a folder with its classes in the order of a model's."""
     return open_source(
         config.dataset,
         config.data_dir,
         validation_split=config.validation_split,
         eval_split=config.eval_split,
         evaluation_only=not config.validation_split,
+        class_names=class_names,
     )
 
 

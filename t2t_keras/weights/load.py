@@ -46,7 +46,7 @@ def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -
             )
         imagenet_release(variant_name, (VARIANTS[variant_name].image_size,) * 2)
         return
-    path = os.fspath(weights) if isinstance(weights, str | os.PathLike) else ""
+    path = os.path.expanduser(weights) if isinstance(weights, str | os.PathLike) else ""
     if not path.endswith(_SUFFIXES) or not os.path.isfile(path):
         raise ValueError(
             "The `weights` argument should be either `None` (random weights), 'imagenet' (released "
@@ -190,7 +190,7 @@ def load_weights(
     """Loads weights into a model of a variant, whole or not at all."""
     if weights == "imagenet" and variant_name is not None:
         return _load_released(model, variant, variant_name)
-    path = os.fspath(weights)
+    path = os.path.expanduser(weights)
     if path.endswith(OFFICIAL_SUFFIXES):
         return load_official_checkpoint(model, path)
     if path.endswith(".safetensors"):

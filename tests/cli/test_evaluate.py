@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import keras
 import pytest
 
 from t2t_keras.cli.evaluate import evaluation_config
@@ -52,6 +53,31 @@ def test_a_model_that_was_moved_away_knows_its_classes_and_settings(finished, tm
     config, class_names = evaluation_config(given)
     assert config.crop_pct == 0.8
     assert class_names == ("ash", "elm", "oak")
+
+
+@pytest.mark.parametrize("names", ["1 2 10", "a b c"])
+def test_weights_without_class_names_meet_a_folder_in_an_order_that_is_said(
+    names, finished, tmp_path, monkeypatch, capsys
+):
+    first, second, third = names.split()
+    for number, own in ((first, "oak"), (second, "ash"), (third, "elm")):
+        shutil.copytree(finished.images / own, tmp_path / "home" / "images" / number)
+    model = keras.saving.load_model(finished.folder / "model.keras", compile=False)
+    model.save_weights(tmp_path / "home" / "nameless.weights.h5")
+    (tmp_path / "home" / "names").write_text(f"{second}\n{third}\n{first}\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    flags = {"dataset": "~/images", "model": MODEL, "image_size": "16x24", "batch_size": 4}
+    flags |= {"mean": "0.5,0.4,0.3", "std": "0.2,0.3,0.4", "crop_pct": 0.8}
+    printed = []
+    for labels in (None, "~/names"):
+        assert main(line("evaluate", "~/nameless.weights.h5", labels=labels, **flags)) == 0
+        printed.append(capsys.readouterr())
+    said = "loader takes them: 3 (1, 2, 10, ...). By code points" in printed[0].err
+    assert said == (names == "1 2 10") and "code points" not in printed[1].err
+    whole = line("evaluate", finished.folder, dataset=finished.images, batch_size=4)
+    assert main([*whole, "--validation_split=0"]) == 0
+    assert printed[1].out.partition(" images: ")[2] in capsys.readouterr().out
+    assert printed[0].out != printed[1].out
 
 
 def test_a_dataset_of_other_classes_cannot_be_evaluated(finished, tmp_path, capsys):

@@ -148,6 +148,18 @@ def _image(folder: Path) -> Path:
     return folder / "image.png"
 
 
+def test_a_folder_is_read_as_training_reads_it_and_the_rest_is_listed(images, tmp_path, caplog):
+    shutil.copytree(images, tmp_path / "all")
+    (tmp_path / "all" / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "all" / "linked").symlink_to(images / "one")
+    (tmp_path / "all" / "scan.TIF").write_bytes(encode(noise(9, 9), "TIFF"))
+    with caplog.at_level("WARNING"):
+        files, wrong = find_images([str(tmp_path / "all")])
+    assert len(files) == 6 and files[0].endswith("scan.TIF") and not wrong
+    ignored = "1 .txt, 1 broken link or special file, 1 hidden, 1 link to a folder"
+    assert f"all: ignored beside the images: {ignored}" in caplog.text
+
+
 def test_folders_that_are_empty_or_cannot_be_read_are_reported(images, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "some").mkdir()

@@ -108,6 +108,9 @@ def pillow_kinds() -> dict[str, bytes]:
         "bmp_one_bit": encode(rgb.convert("1"), "BMP"),
         "bmp_palette": encode(rgb.quantize(16), "BMP"),
         "bmp_alpha": encode(rgb.convert("RGBA"), "BMP"),
+        "tiff": encode(rgb, "TIFF", compression="tiff_lzw"),
+        "tiff_cmyk": encode(rgb.convert("CMYK"), "TIFF"),
+        "tiff_exif_turned": encode(rgb, "TIFF", tiffinfo={274: 6}),
     }
 
 
@@ -136,7 +139,8 @@ def unreadable_kinds() -> dict[str, bytes]:
         "empty": b"",
         "text": b"not an image at all\n" * 20,
         "html": b"<!DOCTYPE html><html><body>404</body></html>",
-        "tiff": encode(ramp(), "TIFF"),
+        "tiff_floats": encode(Image.fromarray(ramp()[..., 0] / np.float32(255)), "TIFF"),
+        "png_ios": png[:8] + png_chunk(b"CgBI", b"\x50\0\x20\x06") + png[8:],
         "cut_jpeg": jpeg[: len(jpeg) // 2],
         "cut_png": png[: len(png) // 2],
         "jpeg_header_only": jpeg[:20],
@@ -146,6 +150,11 @@ def unreadable_kinds() -> dict[str, bytes]:
         "bomb_gif": gif_declaring(20000, 20000),
         "gif_like_a_webp": gif_like_a_webp(),
     }
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def gif_like_a_webp() -> bytes:
@@ -175,8 +184,7 @@ def top_down_bmp() -> bytes:
 def png_declaring(width: int, height: int) -> bytes:
     """A small, well-formed PNG whose header promises a size."""
     png = encode(np.zeros((64, 64, 3), np.uint8), "PNG")
-    header = b"IHDR" + struct.pack(">II", width, height) + png[24:29]
-    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+    return png[:8] + png_chunk(b"IHDR", struct.pack(">II", width, height) + png[24:29]) + png[33:]
 
 
 def jpeg_declaring(width: int, height: int) -> bytes:

@@ -7,13 +7,15 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from t2t_keras.errors import DataError, check
 
 KAGGLE_LABELS = "LOC_val_solution.csv"
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TRAIN_FOLDER = "train"
 EVAL_FOLDERS = ("validation", "val", "valid", "test")  # the first that exists is taken
 
@@ -21,7 +23,7 @@ _IMAGENET = Path("ILSVRC/Data/CLS-LOC")  # where ImageNet's archive has its imag
 
 _log = logging.getLogger(__name__)
 
-Images = dict[str, list[str]]  # class name -> paths, both sorted
+Images = dict[str, list[str]]  # class name, composed (NFC) -> sorted paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,7 @@ def read_kaggle_labels(path: Path) -> dict[str, str]:
 def _scan_flat(folder: Path) -> Images:
     table = find_labels(folder)
     labels = read_kaggle_labels(table)
-    with _ignored_counted(folder) as ignored:
+    with ignored_counted(folder) as ignored:
         paths = _images(folder, ignored)
     classes: Images = {name: [] for name in sorted(set(labels.values()))}
     unknown = [path for path in paths if Path(path).stem not in labels]
@@ -145,23 +147,47 @@ def _scan_classes(folder: Path) -> Images:
             f"{folder}: holds one class only, {names[0]!r}; there is nothing to tell apart. Add a "
             "second class folder, or point at the folder above the classes."
         )
-    with _ignored_counted(folder) as ignored:
+    spellings: dict[str, list[str]] = {}
+    for name, one in zip(names, composed(names), strict=True):
+        spellings.setdefault(one, []).append(name)
+    if twice := [same for same in spellings.values() if len(same) > 1]:
+        raise DataError(
+            f"{folder}: has two folders of the class {composed(twice[0])[0]!r}, spelled as "
+            f"{' and '.join(map(ascii, twice[0]))}. Put the images into one of them."
+        )
+    with ignored_counted(folder) as ignored:
         beside = [entry for entry in _entries(folder) if entry.name not in names]
-        ignored.update(_why_ignored(entry) or "image in no class folder" for entry in beside)
-        return {name: _images(folder / name, ignored) for name in names}
+        ignored.update(why_ignored(entry) or "image in no class folder" for entry in beside)
+        return {composed([name])[0]: _images(folder / name, ignored) for name in names}
+
+
+def natural_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorts class names as timm, the authors' loader: numbers by value, letters without case."""
+
+    def key(name: str) -> tuple:
+        parts = re.split(r"(\d+)", name.lower())
+        return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+    return tuple(sorted(names, key=key))
+
+
+def composed(names: Iterable[str]) -> tuple[str, ...]:
+    """Spells names in one way (NFC); file systems and archives keep "é" in one piece or in two."""
+    return tuple(unicodedata.normalize("NFC", name) for name in names)
 
 
 @contextlib.contextmanager
-def _ignored_counted(folder: Path) -> Iterator[collections.Counter]:
+def ignored_counted(folder: str | os.PathLike) -> Iterator[collections.Counter]:
+    """Logs what was counted as ignored inside, by kind."""
     ignored: collections.Counter = collections.Counter()
     yield ignored
-    if ignored:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()) if count)
+    if kinds:
         _log.warning("%s: ignored beside the images: %s", folder, kinds)
 
 
 def _images(folder: Path, ignored: collections.Counter) -> list[str]:
-    kinds = {entry.path: _why_ignored(entry) for entry in _entries(folder)}
+    kinds = {entry.path: why_ignored(entry) for entry in _entries(folder)}
     ignored.update(kind for kind in kinds.values() if kind is not None)
     paths = [path for path, kind in kinds.items() if kind is None]
     if not paths:
@@ -172,7 +198,8 @@ def _images(folder: Path, ignored: collections.Counter) -> list[str]:
     return sorted(paths)
 
 
-def _why_ignored(entry: os.DirEntry) -> str | None:
+def why_ignored(entry: os.DirEntry | Path) -> str | None:
+    """Names the kind of an entry that is no image to read; None for one that is."""
     if entry.name.startswith("."):
         return "hidden"
     try:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.graph import plain_options
 from t2t_keras.data.settings import DIGITS
-from t2t_keras.data.sources.folder import Images, scan_folder
+from t2t_keras.data.sources.folder import Images, composed, natural_order, scan_folder
 from t2t_keras.data.sources.splits import FileSplit, Split
 from t2t_keras.data.sources.tfds import (
     choose_splits,
-    class_names,
     is_prepared,
+    names_of,
     prepared_builder,
     record_split,
     tfds_builder,
@@ -86,6 +87,7 @@ def open_source(
     train_split: str | None = None,
     eval_split: str | None = None,
     evaluation_only: bool = False,
+    class_names: Sequence[str] = (),
 ) -> Source:
     """Opens a dataset and checks all that can be checked without decoding its images.
 
@@ -102,6 +104,9 @@ def open_source(
         eval_split: TFDS split or slice to evaluate on.
         evaluation_only: Opens no training images; ROOT may then hold evaluation images alone, and
             ROOT/CLASS/* are all of them.
+        class_names: Order of a folder's classes, as a model has them; not used unless they are
+            these classes. By default their natural order, numbers by value and letters without
+            case, as in timm, which the authors trained with.
 
     Raises:
         DataError: There is no such dataset, or it cannot be used; one line says what and where.
@@ -112,7 +117,7 @@ def open_source(
     splits = (train_split, eval_split)
     if is_folder(name, data_dir):
         _refuse_splits("for a folder", splits)
-        return _logged(_open_folder(name, validation_split, evaluation_only))
+        return _logged(_open_folder(name, validation_split, evaluation_only, class_names))
     if validation_split:
         _refuse_splits("beside `validation_split`", splits)
     if splits != (None, None) and (eval_split is None or (train_split is None) != evaluation_only):
@@ -121,7 +126,7 @@ def open_source(
             f"Received: train_split={train_split}, eval_split={eval_split}"
         )
     builder = _builder(name, data_dir)
-    classes = class_names(builder)
+    classes = names_of(builder)
     if eval_split is None:
         splits = choose_splits(builder, validation_split, evaluation_only)
     train, evaluation = (None if part is None else record_split(builder, part) for part in splits)
@@ -156,12 +161,15 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         ) from error
 
 
-def _open_folder(name: str, validation_split: float, evaluation_only: bool) -> Source:
+def _open_folder(
+    name: str, validation_split: float, evaluation_only: bool, class_names: Sequence[str]
+) -> Source:
     root = Path(name).expanduser()
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Check the path.")
     images = scan_folder(root, validation_split, evaluation_only)
-    classes = tuple(sorted(images.evaluation))
+    classes, wanted = natural_order(images.evaluation), composed(class_names)
+    classes = wanted if natural_order(wanted) == classes else classes
     train = None if evaluation_only else _file_split(images.train, classes)
     return Source(name, classes, train, _file_split(images.evaluation, classes))
 

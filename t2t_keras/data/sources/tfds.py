@@ -68,7 +68,7 @@ def tfds_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
     return builder
 
 
-def class_names(builder: Any) -> tuple[str, ...]:
+def names_of(builder: Any) -> tuple[str, ...]:
     """Reads the names of the labels; refuses a dataset that is not labeled images."""
     import tensorflow_datasets as tfds
 

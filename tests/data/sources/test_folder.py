@@ -86,9 +86,9 @@ def test_odd_names_are_read_and_the_rest_is_counted(tmp_path, caplog):
     shutil.copy(source, tmp_path / "stray.jpg")
     with caplog.at_level(logging.WARNING):
         found = _scan(tmp_path, evaluation_only=True)
-    assert _counts(found.evaluation) == {"été à la mer": 1, "猫": 6}
+    assert _counts(found.evaluation) == {"été à la mer": 1, "猫": 7}
     assert (
-        "1 .tif, 2 .txt, 3 broken link or special file, 1 folder, 2 hidden, "
+        "2 .txt, 3 broken link or special file, 1 folder, 2 hidden, "
         "1 image in no class folder, 1 without suffix" in caplog.text
     )
 
@@ -114,6 +114,30 @@ def test_what_is_no_dataset_is_refused_with_the_way_out(
     make_folder(tmp_path, counts)
     with pytest.raises(DataError, match=message):
         _scan(tmp_path, validation_split)
+
+
+def test_classes_are_in_the_order_of_the_authors_loader_or_of_a_model(tmp_path):
+    """Numbers by value and letters without case, as timm sorts them."""
+    names = ("7a", "10a", "10b", "a2", "A10", "b", "C")
+    make_folder(tmp_path, dict.fromkeys(names, 1))
+    assert open_source(tmp_path, evaluation_only=True).class_names == names
+    own = open_source(tmp_path, evaluation_only=True, class_names=names[::-1])
+    assert own.class_names == names[::-1]
+    folders = [os.path.basename(os.path.dirname(path)) for path in own.eval_split.files()]
+    assert tuple(folders) == names[::-1]
+    others = open_source(tmp_path, evaluation_only=True, class_names=("a", *names[1:]))
+    assert others.class_names == names
+
+
+def test_a_name_is_one_class_however_its_letters_are_spelled(tmp_path):
+    in_one, in_two = "caf\u00e9", "cafe\u0301"
+    make_folder(tmp_path / "train", {in_one: 2, "tea": 2})
+    make_folder(tmp_path / "val", {in_two: 1, "tea": 1})
+    source = open_source(tmp_path)
+    assert source.class_names == (in_one, "tea") and source.num_eval == 2
+    make_folder(tmp_path / "train", {in_two: 1})
+    with pytest.raises(DataError, match=r"spelled as 'cafe\\u0301' and 'caf\\xe9'"):
+        open_source(tmp_path)
 
 
 def test_a_split_beside_evaluation_images_is_a_contradiction(folder):

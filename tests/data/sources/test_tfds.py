@@ -6,7 +6,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 
 from t2t_keras.data.sources.digits import prepare_digits
 from t2t_keras.data.sources.source import is_folder, open_source
-from t2t_keras.data.sources.tfds import choose_splits, class_names, record_split, tfds_builder
+from t2t_keras.data.sources.tfds import choose_splits, names_of, record_split, tfds_builder
 from t2t_keras.errors import DataError
 from tests.support.any_images import prepare
 from tests.support.images import encode, noise
@@ -62,10 +62,10 @@ def test_missing_splits_are_named(builder):
 
 
 def test_only_labeled_images_are_taken(builder):
-    assert class_names(builder) == tuple("0123456789")
+    assert names_of(builder) == tuple("0123456789")
     for keys in (None, ("label", "label"), ("image", "image")):
         with pytest.raises(DataError, match="'flowers': not a dataset of images"):
-            class_names(_Info(builder, ["train"], keys))
+            names_of(_Info(builder, ["train"], keys))
 
 
 def test_an_unknown_name_lists_near_ones_and_the_way_to_folders(tmp_path):
