@@ -91,7 +91,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_csv(path: Path, rows: Iterable[Iterable]) -> None:
     """Writes rows, of which the first is the heading."""
-    with atomic_path(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         csv.writer(file).writerows(rows)
 
 

@@ -18,12 +18,18 @@ from t2t_keras.files import (
     record_digest,
     recorded_digest,
     remove_leftovers,
+    write_csv,
 )
 from tests.support.training.forked import result_of
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_name_that_is_no_text_keeps_its_bytes_in_a_table(tmp_path):
+    write_csv(tmp_path / "table.csv", [["file"], [os.fsdecode(b"\xff.jpg")]])
+    assert (tmp_path / "table.csv").read_bytes() == b"file\r\n\xff.jpg\r\n"
 
 
 def test_digest_is_hashlibs(tmp_path):

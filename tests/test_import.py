@@ -24,7 +24,7 @@ BACKENDS = ["tensorflow", pytest.param("jax", marks=NEEDS_JAX)]
 
 
 def answer_of(code: str, *arguments: str, backend: str = "tensorflow") -> dict:
-    """What code leaves in `answer`, in a fresh process without torch."""
+    """The value that code leaves in `answer`, in a fresh process without torch."""
     code = f"import json, sys, time, tests.support.no_torch\n{code}\nprint(json.dumps(answer))"
     done = run_python("-c", code, *arguments, KERAS_BACKEND=backend)
     return json.loads(done.stdout.splitlines()[-1])

@@ -43,7 +43,7 @@ def table(first_heading: str) -> list[list[str]]:
 
 @pytest.fixture
 def surroundings(tmp_path, golden) -> dict[str, str]:
-    """What the examples speak of: a released file, fetched before, and images; the environment.
+    """The examples' surroundings: a released file, fetched before, and images; the environment.
 
     The file has the keys, shapes and format of the authors' and random numbers.
     """

@@ -73,7 +73,7 @@ def _faults_of(node: ast.AST) -> Iterator[str]:
 
 
 def faults(source: str, most_lines: int = MAX_FILE) -> list[str]:
-    """What in a file is against the style, each with its line."""
+    """Lists the violations of the style in a file, each with its line."""
     lines = len(source.splitlines())
     found = [f"the file has {lines} lines"] if lines > most_lines else []
     return found + [

@@ -12,7 +12,13 @@ from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.images import imagenet_labels
-from t2t_keras.images.constants import STATISTICS, Color
+from t2t_keras.images.constants import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    STATISTICS,
+    Color,
+    check_colors,
+)
 from t2t_keras.images.labels import CIFAR10_LABELS, CIFAR100_LABELS
 from t2t_keras.images.resize import Size
 from t2t_keras.models.structure import HEAD
@@ -138,6 +144,10 @@ def open_model(
 
     With `model` the arrays of a `.keras` file are read, never its architecture.
     """
+    check_colors_given(statistics, mean, std)
+    if statistics:
+        mean, std = STATISTICS[statistics]
+    check_colors(mean or IMAGENET_MEAN, std or IMAGENET_STD)
     origin, names = origin_of(source), read_labels(labels)
     path, is_file = origin.path, origin.path.is_file()
     known = is_file or source in model_names()
@@ -157,9 +167,6 @@ def open_model(
         expected = f"the variant whose weights are in {path}, such as t2t_vit_14"
         check(bool(name), "model_name", model, expected)
         opened = _of_variant(name, str(path), names, image_size)
-    check_colors_given(statistics, mean, std)
-    if statistics:
-        mean, std = STATISTICS[statistics]
     colors: dict[str, Any] = {"crop_pct": crop_pct, "mean": mean, "std": std}
     given = {name: value for name, value in colors.items() if value is not None}
     return dataclasses.replace(opened, metadata=dataclasses.replace(opened.metadata, **given))

@@ -21,7 +21,7 @@ from t2t_keras.data.ops.color import normalize
 from t2t_keras.data.sources.folder import SUFFIXES, ignored_counted, why_ignored
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import load_saved_model
-from t2t_keras.export.saved_model import LABELS_NAME, next_version
+from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.files import write_csv
 from t2t_keras.images import load_image, read_rgb
 from t2t_keras.models.structure import logits_of, parts_of
@@ -57,8 +57,11 @@ def open_classifier(source: str, labels: str | None = None, **given: Any) -> Cla
 
 def _saved_model(folder: Path) -> Path | None:
     """Returns the folder of a SavedModel: `folder`, or its highest version."""
-    places = (folder, folder / str(next_version(folder) - 1))
-    return next((place for place in places if (place / "saved_model.pb").is_file()), None)
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = [path.parent for path in folder.glob("*/saved_model.pb")]  # by others "00000001" too
+    numbered = [path for path in versions if path.name.isascii() and path.name.isdecimal()]
+    return max(numbered, key=lambda path: int(path.name), default=None)
 
 
 def _of_model(opened: OpenedModel, source: str) -> Classifier:

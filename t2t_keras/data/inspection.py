@@ -36,6 +36,10 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _TRAILERS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM", b"II", b"MM")
 _SHOWN = 5  # bad images named in a message
+_OTHER_ERRORS = (  # of a full memory or disk, of a device and of work that was stopped: of no image
+    *(tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.UnavailableError),
+    *(tf.errors.AbortedError, tf.errors.CancelledError),
+)
 _ADVICE = "Correct, replace or remove them (of TFDS, the dataset's folder; it is prepared again)"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -103,7 +107,8 @@ def inspect_split(split: Split, num_classes: int, whole: bool | None = None) -> 
         _log.info("Checking %d images.", split.size)
     digest = digests(split)
     unread, bad = set(range(split.size)), []
-    good_labels, bad_labels = set(), set()
+    good_labels: set[int] = set()
+    bad_labels: set[int] = set()
     for place, label, reason in _verdicts(split, num_classes, whole):
         unread.remove(place)
         (bad_labels if reason else good_labels).add(label)
@@ -131,7 +136,7 @@ def image_errors(source: Source, suspects: Iterable[Split] | None = None) -> Ite
     """
     try:
         yield
-    except tf.errors.ResourceExhaustedError:  # memory or a disk is full
+    except _OTHER_ERRORS:
         raise
     except tf.errors.OpError as error:
         everything = filter(None, (source.train_split, source.eval_split))
@@ -276,8 +281,11 @@ def check_images(
     found = {}
     for part, split in splits.items():
         known = earlier.get(part)
-        thorough = known is not None and (known.decoded or not skipping)
-        if not thorough or known.fingerprint != digests(split)[0]:
+        if (
+            known is None
+            or (skipping and not known.decoded)
+            or known.fingerprint != digests(split)[0]
+        ):
             known = inspect_split(split, len(class_names), whole=skipping or None)
         found[part] = known
     if not skipping:

@@ -94,11 +94,10 @@ def train_dataset(
     size = shard.size(batch_size)
     target = target_size(image_size)
     cover_size(target, crop_pct)
-    split = source.train_split
+    split: Any = source.train_split  # who trains has one
 
-    def seeds(
-        step: tf.Tensor,
-    ) -> list[tf.Tensor]:  # for each image, and for the batch
+    def seeds(step: tf.Tensor) -> list[tf.Tensor]:
+        # The first is for what is random about each image, the second about the batch.
         return split_seed(batch_seed(seed, step // steps, step % steps), 2)
 
     def sample(step: tf.Tensor) -> AugmentationParams:

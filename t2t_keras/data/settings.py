@@ -123,7 +123,8 @@ def _setting_of(field: dataclasses.Field) -> Setting:
 
 def check_settings(instance: Any) -> None:
     """Raises a ValueError where a field of a dataclass of settings is out of range."""
-    for each in settings_of(type(instance)):
+    kind: type = type(instance)
+    for each in settings_of(kind):
         each.check(getattr(instance, each.name))
 
 

@@ -269,8 +269,8 @@ class TrainConfig:
         blocks = text.isascii() and text.isdecimal() and int(text) > 0
         expected = "none, backbone or a number of blocks above 0, as text"
         check(blocks or text in (NOT_USED, BACKBONE), "freeze", self.freeze, expected)
-        for name, unused in (("transfer", False), ("freeze", NOT_USED)):
-            given = getattr(self, name) == unused or self.weights is not None
+        for name, default in (("transfer", False), ("freeze", NOT_USED)):
+            given = getattr(self, name) == default or self.weights is not None
             check(given, "weights", None, f"given with `{name}`: imagenet or a file to start from")
         unused = {"augment": NOT_USED, "rand_augment": NOT_USED}
         unused |= dict.fromkeys(("color_jitter", "erasing", "mixup", "cutmix"), "0")

@@ -61,7 +61,10 @@ def next_images(config: TrainConfig, source: Source, state: RunState) -> Iterato
     """The images of a run's next batches, some of which are fetched ahead, and its validation."""
     for step in range(state.step, state.step + _LOGGED_BATCHES):
         place = divmod(step, state.steps_per_epoch)  # the epoch, and the step in it
-        yield batch_split(source, config.batch_size, config.seed, *place)
+        batch = batch_split(source, config.batch_size, config.seed, *place)
+        yield batch
+        if batch is source.train_split:  # all records, once
+            break
     yield source.eval_split
 
 

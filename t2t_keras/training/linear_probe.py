@@ -82,7 +82,7 @@ def cached_features(
             made[name] = outputs[: part.num_eval].astype(np.float32)
             made[f"{name}_labels"] = part.eval_split.every_label()
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, origin=np.array(origin), **made)
+        np.savez(file, **dict[str, Any](made, origin=np.array(origin)))
     return made
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from t2t_keras.data.inspection import CheckedSplits, check_images
 from t2t_keras.data.sources.source import Source, is_folder, open_source
@@ -58,7 +59,7 @@ def check_sources(
 ) -> tuple[RunSources, CheckedSplits]:
     """Reads every image of a run once, before a bad one can stop it."""
     training, test = sources.training, sources.test
-    splits = {"train": training.train_split, "evaluation": training.eval_split}
+    splits: dict[str, Any] = {"train": training.train_split, "evaluation": training.eval_split}
     if test is not training:
         splits["test"] = test.eval_split
     checked = check_images(

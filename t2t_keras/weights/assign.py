@@ -148,15 +148,17 @@ def _of_channels(
     wanted = entries[key].official_shape if key else ()
     if not key or channels == 3 or state[key].size * channels != 3 * math.prod(wanted):
         return state
-    weight, norm, offset = state[key], f"{_STEM}attention1.norm1.", 0.0
+    weight, norm, bias = state[key], f"{_STEM}attention1.norm1.", key.replace("weight", "bias")
     if weight.ndim == 2:
+        shapes = [state[k].shape for k in (f"{norm}weight", f"{norm}bias") if k in state]
+        if shapes != [weight.shape[1:]] * 2 or state.get(bias, weight[:, 0]).shape != wanted[:1]:
+            return state  # whose misfits are listed
         weight, offset = weight * state[f"{norm}weight"], weight @ state[f"{norm}bias"]
     colors = weight.reshape(len(weight), 3, -1)
     summed, repeated = colors.sum(axis=1), colors[:, np.arange(channels) % 3] * (3 / channels)
     adapted = {key: (summed if channels == 1 else repeated).reshape(wanted).astype(np.float32)}
     logger.info("image channels: the weights of 3 adapted to %s", channels)
     if weight.ndim == 2:
-        bias = key.replace("weight", "bias")
         if bias in state:
             adapted[bias], offset = state[bias] + offset, 0.0 * offset
         adapted[f"{norm}weight"] = np.ones(wanted[1:], np.float32)

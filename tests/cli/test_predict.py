@@ -34,10 +34,12 @@ def model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def kept(model, tmp_path_factory) -> Path:
-    """A folder with the model in two forms: `model.keras` and the SavedModel `served/1`."""
+    """A folder with the model in two forms: `model.keras`, and a SavedModel in `served`."""
     folder = tmp_path_factory.mktemp("kept")
     write_model(model, folder / "model.keras", ModelMetadata(NAMES, crop_pct=0.8))
-    export_saved_model(model, NAMES, folder / "served", None, Preprocessing(crop_pct=0.8))
+    version = export_saved_model(model, NAMES, folder / "served", 1, Preprocessing(crop_pct=0.8))
+    version.rename(folder / "served" / "00000001")  # as other programs number versions
+    (folder / "served" / "2").mkdir()  # without a SavedModel
     return folder
 
 
@@ -72,7 +74,7 @@ def test_a_keras_file_names_classes_and_crops_as_it_was_trained(kept, model, ima
         assert float(row[3]) == pytest.approx(expected[file].max(), abs=2e-6)
 
 
-@pytest.mark.parametrize("place", ["served", "served/1"])
+@pytest.mark.parametrize("place", ["served", "served/00000001"])
 def test_a_saved_model_predicts_the_same(place, kept, images, tmp_path):
     whole = predicted(tmp_path, kept / "model.keras", images)
     served = predicted(tmp_path, kept / place, images)
@@ -200,14 +202,14 @@ def _saved_by_others(version: Path) -> None:
     ids=["empty", "cut", "without variables", "cut variables", "of others"],
 )
 def test_a_saved_model_that_cannot_be_used_is_named(damage, message, kept, tmp_path):
-    version = Path(shutil.copytree(kept / "served" / "1", tmp_path / "1"))
+    version = Path(shutil.copytree(kept / "served" / "00000001", tmp_path / "1"))
     damage(version)
     with pytest.raises(CheckpointError, match=f"{version}: cannot be used: .*{message}"):
         open_classifier(str(version))
 
 
 def test_a_saved_model_without_labels_needs_them(kept, tmp_path):
-    version = Path(shutil.copytree(kept / "served" / "1", tmp_path / "1"))
+    version = Path(shutil.copytree(kept / "served" / "00000001", tmp_path / "1"))
     (version / "assets" / "labels.txt").unlink()
     with pytest.raises(CheckpointError, match=r"labels\.txt: is missing. Give .* `labels`, a file"):
         open_classifier(str(version))

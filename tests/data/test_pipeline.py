@@ -348,9 +348,12 @@ def test_a_record_file_with_fewer_records_is_no_silent_loss(tmp_path, make):
         _run(source, make(source, 16, 4))
 
 
-def test_other_errors_pass_through(source):
+def test_other_errors_pass_through(source, root):
     with pytest.raises(tf.errors.InvalidArgumentError), image_errors(source):
         tf.reshape(tf.zeros(3), (2, 2))
+    (root / "val" / "plum" / "000.jpg").write_bytes(b"")
+    with pytest.raises(tf.errors.InternalError), image_errors(open_source(root)):
+        raise tf.errors.InternalError(None, None, "a kernel failed")  # no image is at fault
 
 
 def test_only_the_suspects_are_looked_through(root):

@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from t2t_keras.data.sources.source import Source
+from t2t_keras.data.sources.splits import RecordSplit
 from t2t_keras.training import inputs as module
+from t2t_keras.training import make_config
+from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.inputs import add_weights, balanced_weights, cache_if_small, pad_last_batch
 
 
@@ -11,6 +15,13 @@ def labeled(count, batch_size):
     images = np.arange(count * 12, dtype=np.float32).reshape(count, 2, 2, 3)
     targets = np.eye(4, dtype=np.float32)[np.arange(count) % 4]
     return tf.data.Dataset.from_tensor_slices((images, targets)).batch(batch_size)
+
+
+def test_all_records_are_suspected_once():
+    source = Source("mine", ("a", "b"), RecordSplit(8, (), len, 8), RecordSplit(3, (), len, 8))
+    config = make_config(dataset="mine", image_size=32, batch_size=2)
+    suspects = module.next_images(config, source, RunState(4, (0.1,)))
+    assert [*suspects] == [source.train_split, source.eval_split]
 
 
 @pytest.mark.parametrize("count", [1, 7, 8])

@@ -12,7 +12,7 @@ from tests.support.running import run_python
 
 @pytest.fixture(scope="module")
 def runs(images, tmp_path_factory):
-    """What `jax_processes` reports, and its folder."""
+    """The report of `jax_processes`, and its folder."""
     pytest.importorskip("jax", reason="the extra [test] alone does not install JAX; [jax] does")
     root = tmp_path_factory.mktemp("jax")
     environment = {

@@ -75,6 +75,16 @@ def test_gray_images_have_the_logits_of_their_rgb_copies(token_type, tmp_path):
     np.testing.assert_array_equal(numpy(again(images)), numpy(gray(images)))
 
 
+@pytest.mark.parametrize("name", ["norm1.weight", "norm1.bias", "kqv.bias"])
+def test_misfits_are_listed_for_gray_images_too(name):
+    state, gray = official_state(tiny_model()), tiny_model(input_shape=(64, 64, 1))
+    key = f"tokens_to_token.attention1.{name}"
+    array = state.pop(key)
+    for wrong in ({}, {key: array[:5]}):
+        with pytest.raises(CheckpointError, match=rf"(?s)nothing was loaded.*{key} \("):
+            load_state_dict(gray, state | wrong)
+
+
 @pytest.mark.parametrize("token_type", FIRST_LAYERS)
 def test_more_channels_repeat_the_three_by_timm_s_rule(token_type, caplog):
     state = official_state(tiny_model(token_type))

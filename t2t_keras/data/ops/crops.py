@@ -37,7 +37,7 @@ def light_crop(image: tf.Tensor, target: Size, crop_pct: float, seed: tf.Tensor)
     """Resizes as the evaluation does, a little larger at random, and crops a window anywhere."""
     zoom, place = split_seed(seed, 2)
     kept = crop_pct * tf.random.stateless_uniform((), zoom, _LIGHT_ZOOM, 1.0)
-    cover = [tf.cast(tf.cast(side, tf.float32) / kept, tf.int32) for side in target]
+    cover: Any = [tf.cast(tf.cast(side, tf.float32) / kept, tf.int32) for side in target]
     height, width = tf.unstack(tf.shape(image)[:2])
     resized = resized_size(height, width, cover, tf.maximum)
     offset = _random_offset(place, resized, target)

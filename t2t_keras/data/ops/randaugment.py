@@ -71,7 +71,7 @@ def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Te
 
 
 def rand_augment(
-    image: tf.Tensor, params: RandAugmentParams, fill: tuple[int, int, int] = MEAN_COLOR
+    image: tf.Tensor, params: RandAugmentParams, fill: tuple[int, ...] = MEAN_COLOR
 ) -> tf.Tensor:
     """Applies one row of sampled ops; `fill` is the color of what comes from outside the image."""
     shape = image.shape

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from t2t_keras.errors import DataError, check
 
@@ -119,7 +120,7 @@ def read_kaggle_labels(path: Path) -> dict[str, str]:
 
 
 def _scan_flat(folder: Path) -> Images:
-    table = find_labels(folder)
+    table: Any = find_labels(folder)  # the caller has found one
     labels = read_kaggle_labels(table)
     with ignored_counted(folder) as ignored:
         paths = _images(folder, ignored)

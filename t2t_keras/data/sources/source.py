@@ -129,8 +129,8 @@ def open_source(
     classes = names_of(builder)
     if eval_split is None:
         splits = choose_splits(builder, validation_split, evaluation_only)
-    train, evaluation = (None if part is None else record_split(builder, part) for part in splits)
-    return _logged(Source(name, classes, train, evaluation))
+    opened: Any = (None if part is None else record_split(builder, part) for part in splits)
+    return _logged(Source(name, classes, *opened))
 
 
 def is_folder(name_or_path: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> bool:

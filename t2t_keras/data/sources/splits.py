@@ -24,8 +24,11 @@ _BLOCK_LENGTH = 4  # records taken of a shard before the next one's turn
 class Split(Protocol):
     """A number of labeled images, each with a place that is the same in every order."""
 
-    size: int
     read_fault: ClassVar[str]  # why an example is missing in `enumerate_keys`
+
+    @property
+    def size(self) -> int:
+        """Counts the images."""
 
     def keys(self, seed: tf.Tensor | None) -> tf.data.Dataset:
         """Yields `size` keys: in the fixed order for None, else in that of `seed`."""

@@ -112,7 +112,7 @@ def join_processes(
     from the cluster's environment (TPU pods, Slurm, Kubernetes, Open MPI). Nothing given means
     this process alone. Where the others cannot be reached within 300 s, JAX ends the process.
     """
-    given = (coordinator, num_processes, process_id)
+    given, where = (coordinator, num_processes, process_id), dict[str, Any]()
     if given == (None, None, None):
         return ALONE
     backend, received = keras.backend.backend(), f"{coordinator}, {num_processes=}, {process_id=}"
@@ -123,13 +123,12 @@ def join_processes(
     )
     check(backend == "jax", "KERAS_BACKEND", backend, expected)
     if coordinator == FROM_CLUSTER:
-        where = {}
         fits = (num_processes, process_id) == (None, None)
     else:
         names = ("coordinator_address", "num_processes", "process_id")
         where = dict(zip(names, given, strict=True))
-        complete = coordinator is not None and num_processes is not None and process_id is not None
-        fits = complete and _ADDRESS.fullmatch(coordinator) and 0 <= process_id < num_processes
+        address = bool(_ADDRESS.fullmatch(coordinator or ""))
+        fits = address and process_id is not None and 0 <= process_id < (num_processes or 0)
     expected = f"HOST:PORT, with `process_id` in 0..`num_processes` - 1, or {FROM_CLUSTER} alone"
     check(fits, "coordinator", received, expected)
     import jax

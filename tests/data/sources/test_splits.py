@@ -35,7 +35,7 @@ def split(request, tmp_path):
 
 
 def _contents(split, seed):
-    """What is read in an order; every label is that of its contents."""
+    """The contents read in an order; every label is that of its contents."""
     keys = split.keys(None if seed is None else order_seed(*seed))
     read = [(contents.numpy(), int(label)) for contents, label in map(split.read, keys)]
     assert [contents for contents, _ in read] == [b"image %02d" % label for _, label in read]

@@ -164,7 +164,7 @@ def broken_streams() -> dict[str, bytes]:
 
 
 def other_files() -> dict[str, bytes]:
-    """What ends up under a checkpoint's name."""
+    """Files of other kinds under a checkpoint's name."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name in ("sys_info", "pickle", "tensors", "storages"):

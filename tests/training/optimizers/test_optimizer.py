@@ -96,7 +96,7 @@ EXPECTED = [
 
 
 def stepped(optimizer, scale=1.0):
-    """What the weights are after three steps on gradients that are `scale` times as large."""
+    """The weights after three steps on gradients that are `scale` times as large."""
     weights = [keras.Variable(values) for values in WEIGHTS]
     optimizer.exclude_from_weight_decay(var_list=weights[1:])
     optimizer.build(weights)

@@ -19,7 +19,7 @@ def model():
 
 
 def moved(model, optimizer) -> dict[str, np.ndarray]:
-    """How far one step on gradients of 1 brings each variable, from where it stands."""
+    """The distance that one step on gradients of 1 moves each variable."""
     before = {variable.path: variable.numpy() for variable in model.variables}
     gradients = [keras.ops.ones(variable.shape) for variable in model.trainable_variables]
     optimizer.apply(gradients, model.trainable_variables)

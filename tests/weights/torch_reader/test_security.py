@@ -73,7 +73,7 @@ def short_folder():
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, short_folder):
-    """What reading each file did, from a child process that watches itself."""
+    """The effects of reading each file, from a child process that watches itself."""
     folder = tmp_path_factory.mktemp("malicious")
     canary = folder / "canary"
     paths = []
