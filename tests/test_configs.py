@@ -18,16 +18,9 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "configs").iterdir())
 # The authors' README: learning rate and weight decay of each model, at 512 images a batch.
 AUTHORS = {
-    "t2t_vit_7": (1e-3, 0.03),
-    "t2t_vit_10": (1e-3, 0.03),
-    "t2t_vit_12": (1e-3, 0.03),
-    "t2t_vit_14": (5e-4, 0.05),
-    "t2t_vit_14_384": (5e-4, 0.05),
-    "t2t_vit_19": (5e-4, 0.065),
-    "t2t_vit_24": (5e-4, 0.065),
-    "t2t_vit_t_14": (5e-4, 0.05),
-    "t2t_vit_t_19": (5e-4, 0.065),
-    "t2t_vit_t_24": (5e-4, 0.065),
+    **{f"t2t_vit_{name}": (1e-3, 0.03) for name in ("7", "10", "12")},
+    **{f"t2t_vit_{name}": (5e-4, 0.05) for name in ("14", "14_384", "t_14")},
+    **{f"t2t_vit_{name}": (5e-4, 0.065) for name in ("19", "24", "t_19", "t_24")},
 }
 
 CIFAR = {
@@ -56,14 +49,27 @@ def shallow(model: str) -> Variant:
 def test_every_command_of_the_authors_has_a_file(configs):
     assert configs.keys() == AUTHORS.keys() | {"t2t_vit_14_384_finetune", *CIFAR}
     assert {path.suffix for path in FILES} == {".flags"}
-    for name, (lr, weight_decay) in AUTHORS.items():
-        config = configs[name]
-        assert (config.lr, config.weight_decay, config.batch_size) == (lr, weight_decay, 512)
-        assert (config.model, config.dataset) == (name.removesuffix("_384"), "imagenet2012")
-        assert config.image_size == ((384, 384) if name.endswith("_384") else (224, 224))
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_the_settings_of_a_file_and_of_its_model_s_recipe_are_the_authors(name, configs):
+    model = name.removesuffix("_384")
+    for config in (configs[name], make_config(dataset="imagenet2012", model=model)):
+        assert (config.lr, config.weight_decay) == AUTHORS[name]
+        assert (config.batch_size, config.smoothing, config.drop_path_rate) == (512, 0.1, 0.1)
         assert (config.epochs, config.warmup_epochs, config.cooldown_epochs) == (300, 10, 10)
-        assert (config.optimizer, config.ema_decay) == ("adamw", 0.99996)
-        assert (config.precision, config.weights) == ("float16", None)
+        assert (config.min_lr, config.warmup_lr, config.seed) == (1e-5, 1e-6, 42)
+        assert (config.crop_pct, config.augment) == (0.9, "crop_flip")
+        assert (config.rand_augment, config.color_jitter) == ("rand-m9-mstd0.5-inc1", 0.4)
+        assert (config.erasing, config.erasing_mode) == (0.25, "pixel")
+        assert (config.mixup, config.cutmix) == (0.8, 1.0)
+        assert (config.mixup_prob, config.mixup_switch_prob) == (1.0, 0.5)
+    assert config.image_size == (224, 224)
+    config = configs[name]
+    assert (config.model, config.dataset) == (model, "imagenet2012")
+    assert config.image_size == ((384, 384) if name.endswith("_384") else (224, 224))
+    assert (config.optimizer, config.ema_decay) == ("adamw", 0.99996)
+    assert (config.precision, config.weights) == ("float16", None)
 
 
 @pytest.mark.parametrize("name", CIFAR)

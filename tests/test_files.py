@@ -20,7 +20,7 @@ from t2t_keras.files import (
     remove_leftovers,
     write_csv,
 )
-from tests.support.training.forked import result_of
+from tests.support.processes import result_of
 
 
 def names(folder):
@@ -63,14 +63,10 @@ def test_final_name_appears_only_when_the_block_ends(tmp_path):
         assert final.read_text() == "old"
     assert final.read_text() == "new"
     assert names(tmp_path) == ["model.weights.h5"]
-
-
-def test_a_folder_is_renamed_whole(tmp_path):
     with atomic_path(tmp_path / "1") as part:
-        (part / "variables").mkdir(parents=True)
-        (part / "variables" / "data").write_text("x")
-    assert (tmp_path / "1" / "variables" / "data").read_text() == "x"
-    assert names(tmp_path) == ["1"]
+        fill(part, True, "x")
+    assert (tmp_path / "1" / "inside").read_text() == "x"
+    assert names(tmp_path) == ["1", "model.weights.h5"]
 
 
 def fill(part, folder, text):

@@ -17,7 +17,7 @@ from t2t_keras.files import atomic_path, remove_leftovers
 from t2t_keras.training import Scores, TrainResult, make_config
 from t2t_keras.training.evaluation import Mistake
 from t2t_keras.training.sources import RunSources
-from tests.support.training.forked import result_of
+from tests.support.processes import result_of
 
 NAMES = ("ash", "elm")
 PLOTS = ("plot_curves", "plot_confusion", "plot_classes", "plot_mistakes")
@@ -103,9 +103,8 @@ def test_a_run_killed_between_its_files_writes_the_rest(
         path.write_text("of an earlier epoch")
     os.utime(tmp_path / "checkpoints")
     report.write_files(config, result, tmp_path)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {
-        each: each for each in report.FILES
-    }
+    written = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert written == {each: each for each in report.FILES}
 
 
 def draw(source, result, folder) -> None:
@@ -150,10 +149,8 @@ def test_on_another_backend_a_process_with_tensorflow_exports_the_run(
         start, command = arguments[1:3], arguments[3:]
         assert start == ["-m", "t2t_keras"] and env["KERAS_BACKEND"] == "tensorflow"
         monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
-        code = main(command)
-        return subprocess.CompletedProcess(
-            arguments, code, f"a greeting\n{capsys.readouterr().out}"
-        )
+        code, said = main(command), f"a greeting\n{capsys.readouterr().out}"
+        return subprocess.CompletedProcess(arguments, code, said)
 
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     monkeypatch.setattr(export, "export_saved_model", export_saved_model)

@@ -1,5 +1,6 @@
 """SavedModels: their outputs, how a version appears, and the requests that warm it up."""
 
+import functools
 import os
 import shutil
 import signal
@@ -17,14 +18,14 @@ import tensorflow as tf
 
 from t2t_keras import T2TViT
 from t2t_keras.errors import ExportError
-from t2t_keras.export import Preprocessing, export_saved_model, load_saved_model, next_version
+from t2t_keras.export import Preprocessing, export_model, export_saved_model, load_saved_model
 from t2t_keras.export.classifier import activation_of
-from t2t_keras.export.saved_model import WARM_UP_NAME, new_version
+from t2t_keras.export.saved_model import WARM_UP_NAME, new_version, next_version
 from t2t_keras.images import load_image, preprocess_input
 from tests.export.conftest import NAMES, OPENVINO_FLOAT32, in_half_precision
 from tests.support.images import encode, noise
+from tests.support.processes import forked, result_of
 from tests.support.tiny import tiny_model, tiny_variant
-from tests.support.training.forked import forked, result_of
 
 FILES = 20  # of a version that is watched
 SIZES = [(32, 32), (8, 8), (100, 71), (30, 200)]
@@ -111,11 +112,8 @@ def test_a_batch_is_its_images(exported):
     classify = load_saved_model(exported)
     images = np.stack([noise(20, 30, seed=seed) for seed in range(3)])
     together = classify(images)
-    assert {name: value.shape for name, value in together.items()} == {
-        "logits": (3, 10),
-        "probabilities": (3, 5),
-        "classes": (3, 5),
-    }
+    shapes = {name: value.shape for name, value in together.items()}
+    assert shapes == {"logits": (3, 10), "probabilities": (3, 5), "classes": (3, 5)}
     for row, image in enumerate(images):
         alone = classify(image[None])["logits"][0]
         np.testing.assert_allclose(together["logits"][row], alone, atol=1e-5)
@@ -141,18 +139,9 @@ def test_an_empty_batch_gives_an_empty_result(served):
     ],
 )
 def test_wrong_types_ranks_and_names_are_refused(signature, inputs, served):
-    with pytest.raises(
-        (TypeError, tf.errors.InvalidArgumentError),
-        match=r"image|float|string|expected shape \[\?\]",
-    ):
+    wrong = (TypeError, tf.errors.InvalidArgumentError)
+    with pytest.raises(wrong, match=r"image|float|string|expected shape \[\?\]"):
         served[signature](**inputs)
-
-
-def test_tf_serving_finds_its_files(exported):
-    assert exported.name == "1"
-    assert (exported / "saved_model.pb").is_file()
-    assert (exported / "assets" / "labels.txt").read_text("utf-8").split() == NAMES
-    assert tempfile.gettempdir().encode() not in (exported / "saved_model.pb").read_bytes()
 
 
 def test_a_model_that_gives_logits_gets_a_softmax(model):
@@ -205,8 +194,10 @@ def test_openvino_reads_a_saved_model_that_resizes_nothing(any_size):
     assert given["classes"].shape == (1, 1)
 
 
-def test_a_version_is_never_overwritten(exported, model, monkeypatch):
+def test_a_version_has_its_files_and_is_never_overwritten(exported, model, monkeypatch):
     monkeypatch.setattr(tf.saved_model, "save", lambda *_: pytest.fail("the work began"))
+    assert (exported / "assets" / "labels.txt").read_text("utf-8").split() == NAMES
+    assert tempfile.gettempdir().encode() not in (exported / "saved_model.pb").read_bytes()
     before = sorted((p, p.stat().st_mtime_ns) for p in exported.rglob("*"))
     with pytest.raises(ExportError, match=f"{exported}: exists already.*; 2 is free"):
         export_saved_model(model, NAMES, exported.parent, version=1)
@@ -245,17 +236,32 @@ def test_a_failing_export_leaves_nothing(error, model, tmp_path, monkeypatch):
         ({"warm_up_batches": (1, 0)}, "`warm_up_batches` must be at least 1 each"),
         ({"model": tiny_model(input_shape=(None, None, 3))}, "`image_size` must be given"),
         ({"model": tiny_model(include_top=False)}, "with its classifier"),
-        (
-            {"model": tiny_model(classifier_activation="relu")},
-            "softmax, sigmoid or None .*activation=relu",
-        ),
+        ({"model": tiny_model(classifier_activation="relu")}, "softmax, .* or None .*=relu"),
     ],
 )
 def test_a_wrong_argument_is_refused(fields, message, model, tmp_path):
     arguments = {"model": model, "class_names": NAMES, "folder": tmp_path, **fields}
-    with pytest.raises(ValueError, match=message):
-        export_saved_model(**arguments)
+    exporters = [export_saved_model]
+    if not {"top", "warm_up_batches"} & fields.keys():
+        exporters.append(functools.partial(export_model, format="litert"))
+    for export in exporters:
+        with pytest.raises(ValueError, match=message):
+            export(**arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_size": (0, 32)}, "`image_size` must be"),
+        ({"crop_pct": 1.1}, r"`crop_pct` must be in \(0, 1\]"),
+        ({"mean": (0.5, 0.5)}, "`mean` must be three numbers"),
+        ({"std": (0.5, 0.5, 0.0)}, "`std` must be three numbers"),
+    ],
+)
+def test_a_setting_out_of_range_is_said(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(**fields)
 
 
 def _write(folder, version=None):

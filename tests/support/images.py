@@ -55,6 +55,7 @@ def readable_kinds() -> dict[str, bytes]:
     rgba = Image.merge("RGBA", (*rgb.split(), alpha))
     sixteen = Image.fromarray((np.arange(4800).reshape(60, 80) * 13).astype(np.uint16))
     animation = {"save_all": True, "append_images": [rgb.rotate(90)]}
+    bmp = encode(ramp()[::-1], "BMP")
     kinds = {
         "jpeg": encode(rgb, "JPEG", quality=90),
         "jpeg_subsampled": encode(noise(61, 83), "JPEG", quality=70, subsampling=2),
@@ -79,7 +80,7 @@ def readable_kinds() -> dict[str, bytes]:
         "gif_transparent_off_its_screen": moved_gif(encode(palette, "GIF", transparency=3)),
         "gif_animated": encode(palette, "GIF", save_all=True, append_images=[palette.rotate(90)]),
         "bmp": encode(rgb, "BMP"),
-        "bmp_from_the_top": top_down_bmp(),
+        "bmp_from_the_top": bmp[:22] + struct.pack("<i", -60) + bmp[26:],  # a negative height
         "one_pixel": encode(noise(1, 1), "PNG"),
     }
     kinds["mpo_turned"] = encode(rgb, "MPO", exif=exif_block("<"), **animation)
@@ -145,9 +146,7 @@ def unreadable_kinds() -> dict[str, bytes]:
         "cut_png": png[: len(png) // 2],
         "jpeg_header_only": jpeg[:20],
         "png_without_end": png[:-12],
-        "bomb_png": png_declaring(20000, 20000),
-        "bomb_jpeg": jpeg_declaring(20000, 20000),
-        "bomb_gif": gif_declaring(20000, 20000),
+        **bombs(20000),
         "gif_like_a_webp": gif_like_a_webp(),
     }
 
@@ -169,29 +168,17 @@ def moved_gif(gif: bytes, screen: tuple[int, int] = (100, 90)) -> bytes:
     return moved[:6] + struct.pack("<HH", *screen) + moved[10:]
 
 
-def gif_declaring(width: int, height: int) -> bytes:
-    """A GIF with a small screen and a frame that promises a size."""
-    gif = encode(ramp(), "GIF")
-    return gif.replace(struct.pack("<4H", 0, 0, 80, 60), struct.pack("<4H", 0, 0, width, height))
-
-
-def top_down_bmp() -> bytes:
-    """A BMP whose rows come from the top, which a negative height says."""
-    bmp = encode(ramp()[::-1], "BMP")
-    return bmp[:22] + struct.pack("<i", -60) + bmp[26:]
-
-
-def png_declaring(width: int, height: int) -> bytes:
-    """A small, well-formed PNG whose header promises a size."""
-    png = encode(np.zeros((64, 64, 3), np.uint8), "PNG")
-    return png[:8] + png_chunk(b"IHDR", struct.pack(">II", width, height) + png[24:29]) + png[33:]
-
-
-def jpeg_declaring(width: int, height: int) -> bytes:
-    """A real JPEG with the size in its frame header replaced."""
-    jpeg = encode(noise(64, 64), "JPEG")
+def bombs(side: int) -> dict[str, bytes]:
+    """Small images whose headers promise a square of that side; of the GIF, its frame alone."""
+    png, jpeg, gif = (encode(ramp(), kind) for kind in ("PNG", "JPEG", "GIF"))
+    header = png_chunk(b"IHDR", struct.pack(">II", side, side) + png[24:29])
     at = jpeg.index(b"\xff\xc0") + 5
-    return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
+    frames = (struct.pack("<4H", 0, 0, *size) for size in ((80, 60), (side, side)))
+    return {
+        "bomb_png": png[:8] + header + png[33:],
+        "bomb_jpeg": jpeg[:at] + struct.pack(">HH", side, side) + jpeg[at + 4 :],
+        "bomb_gif": gif.replace(*frames),
+    }
 
 
 def make_folder(root: Path, counts: dict[str, int], size: int = 12) -> Path:

@@ -3,9 +3,8 @@
 import pytest
 
 from t2t_keras.training import make_config, train
-from t2t_keras.training.recipes import SMALL_VARIANTS
 from t2t_keras.weights.convert import write_model
-from tests.support.training.tiny_run import FIELDS, TINY, make_images
+from tests.support.training.tiny_run import FIELDS, make_images
 
 
 @pytest.fixture(autouse=True)
@@ -15,25 +14,18 @@ def quick(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny_model_name():
-    SMALL_VARIANTS["tiny"] = TINY
-    yield "tiny"
-    del SMALL_VARIANTS["tiny"]
-
-
-@pytest.fixture(scope="session")
 def images(tmp_path_factory):
     return make_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture
-def tiny_config(images, tiny_model_name):
+def tiny_config(images):
     """Makes the settings of a tiny run; every field can be given."""
     return lambda **given: make_config(**{"dataset": str(images), **FIELDS, **given})
 
 
 @pytest.fixture(scope="session")
-def finished(images, tiny_model_name, tmp_path_factory):
+def finished(images, tmp_path_factory):
     """A run that is through: its result and its folder, with the model in `model.keras`."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
     result = train(make_config(dataset=str(images), **FIELDS), folder)

@@ -82,23 +82,17 @@ def test_the_augmentation_is_what_the_settings_say():
     assert augmentation_of(make_config(**PROBE)).crop == "none"
 
 
-def test_settings_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        GOOD.epochs = 1
-    assert isinstance(GOOD, TrainConfig)
-
-
-def test_every_setting_has_a_type_a_help_text_and_a_default_in_its_range():
+def test_every_setting_is_frozen_has_a_type_a_help_text_and_a_default_in_its_range():
     for setting in settings():
         assert setting.type in (bool, int, float, str, tuple)
         assert setting.help.endswith(".") and "default" not in setting.help
         if setting.default is not None:
             setting.check(setting.default)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GOOD.epochs = 1
     by_name = {setting.name: setting for setting in settings()}
     assert list(by_name) == [field.name for field in dataclasses.fields(TrainConfig)]
     assert (by_name["clip_grad"].type, by_name["clip_grad"].optional) == (float, True)
     assert (by_name["model"].type, by_name["devices"].type) == (str, tuple)
-    assert (by_name["smoothing"].expected, by_name["lr"].expected) == (
-        "in [0, 1)",
-        "above 0 and finite",
-    )
+    expected = [by_name[name].expected for name in ("smoothing", "lr")]
+    assert expected == ["in [0, 1)", "above 0 and finite"]

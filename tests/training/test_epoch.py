@@ -28,15 +28,23 @@ def test_an_undisturbed_run_keeps_the_last_two_and_the_best(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "step"),
-    [(signal.SIGTERM, step) for step in (1, STEPS, STEPS + 1, STEPS * EPOCHS)]
-    + [(signal.SIGINT, 2)],
+    ("number", "stops"),  # each with the step that is kept then
+    [
+        *((signal.SIGTERM, [("begin", at, at)]) for at in (1, STEPS, STEPS + 1, STEPS * EPOCHS)),
+        (signal.SIGINT, [("begin", 2, 2 * count) for count in range(1, 2 * EPOCHS + 1)]),
+        # In a validation, and in the one that is made up for.
+        (signal.SIGTERM, [("test", 2, STEPS), ("test", 1, STEPS)]),
+        (signal.SIGTERM, [("test", 2 * EPOCHS, STEPS * EPOCHS), ("test", 1, STEPS * EPOCHS)]),
+        (signal.SIGTERM, [("tested", 2, 2 * STEPS), ("test", 1, 2 * STEPS)]),
+    ],
 )
-def test_a_signal_loses_no_step(number, step, undisturbed, tmp_path):
+def test_a_signal_loses_no_step_and_at_most_the_validation(number, stops, undisturbed, tmp_path):
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
-    assert stop(tmp_path, "begin", step, number) == number
-    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
-    assert newest_checkpoint(tmp_path / "checkpoints").step == step
+    for event, count, step in stops:
+        stop(tmp_path, event, count, number)
+        assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+        kept = newest_checkpoint(tmp_path / "checkpoints")
+        assert (kept.step, len(kept.progress["history"])) == (step, (step - 1) // STEPS)
     Toy(tmp_path).run()
     assert contents(tmp_path) == undisturbed
 
@@ -79,24 +87,6 @@ def test_a_signal_loses_no_loss_scale(tmp_path):
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(("event", "count"), [("test", 1), ("test", EPOCHS), ("tested", 2)])
-def test_a_signal_in_a_validation_loses_the_validation_alone(event, count, undisturbed, tmp_path):
-    stop(tmp_path, event, count * 2 if event == "test" else count)
-    kept = newest_checkpoint(tmp_path / "checkpoints")
-    assert (kept.step, len(kept.progress["history"])) == (count * STEPS, count - 1)
-    stop(tmp_path, "test", 1)  # once more, in the validation that is made up for
-    Toy(tmp_path).run()
-    assert contents(tmp_path) == undisturbed
-
-
-def test_a_run_is_stopped_in_every_epoch_twice(undisturbed, tmp_path):
-    for _ in range(2 * EPOCHS):
-        stop(tmp_path, "begin", 2)
-    assert newest_checkpoint(tmp_path / "checkpoints").step == STEPS * EPOCHS
-    Toy(tmp_path).run()
-    assert contents(tmp_path) == undisturbed
-
-
 @pytest.mark.parametrize(
     ("poison", "ema", "loss_scaled"),
     [(0, False, False), (1, True, False), (STEPS - 1, False, True), (STEPS + 1, True, True)],
@@ -104,10 +94,7 @@ def test_a_run_is_stopped_in_every_epoch_twice(undisturbed, tmp_path):
 def test_no_number_stops_a_run_with_finite_checkpoints(poison, ema, loss_scaled, tmp_path):
     epoch, step = divmod(poison, STEPS)
     message = f"in epoch {epoch + 1}, step {step + 1} of 4. The batch: image {epoch} {step}. "
-    with pytest.raises(
-        TrainingError,
-        match=message,
-    ):
+    with pytest.raises(TrainingError, match=message):
         Toy(tmp_path, every=1, poison=poison, ema=ema, loss_scaled=loss_scaled).run()
     kept = newest_checkpoint(tmp_path / "checkpoints")
     assert (kept.step if kept else 0) == poison

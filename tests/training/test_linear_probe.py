@@ -17,8 +17,7 @@ from t2t_keras.training import make_config, run, train
 from t2t_keras.training.checkpoint.store import checkpoint_path, newest_checkpoint
 from t2t_keras.training.inputs import validation_batches
 from t2t_keras.training.linear_probe import cached_features, features_origin
-from t2t_keras.training.model import build_model, check_freeze, freeze_parts, load_run_weights
-from t2t_keras.training.recipes import SMALL_VARIANTS
+from t2t_keras.training.model import build_model, check_freeze, load_run_weights
 from t2t_keras.weights.convert import write_model
 from tests.support.training.tiny_run import contents
 
@@ -32,13 +31,6 @@ SMALL = Variant(
     soft_splits=((3, 2, 1), (3, 1, 1), (3, 2, 1)),
     image_size=16,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    SMALL_VARIANTS["small"] = SMALL
-    yield
-    del SMALL_VARIANTS["small"]
 
 
 def enlarged(image) -> Image.Image:
@@ -102,7 +94,7 @@ def asked(others, begun):
     """Makes settings of a transfer; every field can be given."""
     start = {"transfer": True, "weights": str(begun)}
     fields = {
-        **{"dataset": str(others), "model": "small", **start},
+        **{"dataset": str(others), "model": SMALL, **start},
         **{"batch_size": 10, "epochs": 5, "lr": 0.1, "devices": ("cpu:0",)},
     }
     return lambda **given: make_config(**{**fields, **given})
@@ -230,12 +222,6 @@ def test_damaged_features_are_named(probe, probed, tmp_path):
     (tmp_path / "features.npz").write_bytes((probed[1] / "features.npz").read_bytes()[:999])
     with pytest.raises(DataError, match=r"features\.npz: is damaged"):
         cached_features(None, probe, probed[0].sources.training, tmp_path, None, "")
-
-
-def test_the_first_blocks_stay_as_they_were_with_all_below_them():
-    model = T2TViT(SMALL, weights=None, classes=5)
-    freeze_parts(model, "1")
-    assert len(model.trainable_variables) == 11 + 2 + 2
 
 
 def test_features_of_other_weights_or_images_are_not_kept(probe, probed):

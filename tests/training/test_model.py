@@ -6,8 +6,8 @@ import pytest
 
 from t2t_keras import T2TViT
 from t2t_keras.models.structure import parts_of
-from t2t_keras.training.model import check_freeze, freeze_parts, precision
-from tests.support.tiny import tiny_model, tiny_variant
+from t2t_keras.training.model import check_freeze, freeze_parts
+from tests.support.tiny import tiny_variant
 
 
 def by_hand(targets, logits) -> float:
@@ -26,13 +26,6 @@ def test_soft_targets_are_compared_in_float32(dtype):
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, logits)
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
     assert float(loss) == pytest.approx(by_hand(targets, logits), rel=1e-6)
-
-
-def test_a_float16_model_gives_float32_logits():
-    with precision("float16"):
-        model = tiny_model()
-    assert model.get_layer("pooling").compute_dtype == "float16"
-    assert model.outputs[0].dtype == "float32"
 
 
 def test_the_blocks_that_freeze_counts_are_those_of_the_model():

@@ -6,27 +6,6 @@ from t2t_keras import VARIANTS, Variant
 from t2t_keras.training import make_config, model_names, settings_of, variant_of
 
 
-@pytest.mark.parametrize(
-    ("model", "lr", "weight_decay"),
-    [
-        *((f"t2t_vit_{name}", 1e-3, 0.03) for name in ("7", "10", "12")),
-        *((f"t2t_vit_{name}", 5e-4, 0.05) for name in ("14", "t_14")),
-        *((f"t2t_vit_{name}", 5e-4, 0.065) for name in ("19", "24", "t_19", "t_24")),
-    ],
-)
-def test_the_authors_settings(model, lr, weight_decay):
-    config = make_config(dataset="imagenet2012", model=model)
-    assert (config.lr, config.weight_decay) == (lr, weight_decay)
-    assert (config.batch_size, config.smoothing, config.drop_path_rate) == (512, 0.1, 0.1)
-    assert (config.epochs, config.warmup_epochs, config.cooldown_epochs) == (300, 10, 10)
-    assert (config.min_lr, config.warmup_lr, config.seed) == (1e-5, 1e-6, 42)
-    assert (config.image_size, config.crop_pct, config.augment) == ((224, 224), 0.9, "crop_flip")
-    assert (config.rand_augment, config.color_jitter) == ("rand-m9-mstd0.5-inc1", 0.4)
-    assert (config.erasing, config.erasing_mode) == (0.25, "pixel")
-    assert (config.mixup, config.cutmix) == (0.8, 1.0)
-    assert (config.mixup_prob, config.mixup_switch_prob) == (1.0, 0.5)
-
-
 def test_without_a_word_the_digits_are_trained():
     config = make_config()
     assert (config.dataset, config.model) == ("digits", "t2t_vit_digits")

@@ -18,7 +18,7 @@ from t2t_keras.training.run_directory import (
     run_facts,
     unfinished_run,
 )
-from tests.support.training.forked import forked
+from tests.support.processes import forked
 
 BASE = {"dataset": "digits", "model": "t2t_vit_7", "image_size": 32}
 
@@ -164,9 +164,8 @@ def test_an_override_that_cannot_be_is_refused(name):
 
 
 def test_the_newest_unfinished_run_of_the_same_settings_is_found(tmp_path):
-    for age, (name, settings) in enumerate(
-        {"old": {}, "new": {}, "done": {}, "other": {"lr": 1e-4}}.items()
-    ):
+    for age, name in enumerate(("old", "new", "done", "other")):
+        settings = {"lr": 1e-4} if name == "other" else {}
         os.utime(begun(tmp_path / name, **settings) / "settings.json", (age, age))
     (tmp_path / "done" / "metrics.json").touch()
     (tmp_path / "broken").mkdir()

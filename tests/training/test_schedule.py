@@ -83,13 +83,7 @@ def test_an_optimizer_follows_the_schedule_and_keeps_it_when_saved():
     assert seen == pytest.approx([0.5, 0.0, -0.25])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"rates": (), "steps_per_epoch": 1}, "rates"),
-        ({"rates": (1.0,), "steps_per_epoch": 0}, "0"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, named):
+@pytest.mark.parametrize(("rates", "steps", "named"), [((), 1, "rates"), ((1.0,), 0, "0")])
+def test_wrong_arguments_are_named(rates, steps, named):
     with pytest.raises(ValueError, match=f"Received: .*{named}"):
-        PerEpoch(**arguments)
+        PerEpoch(rates, steps)

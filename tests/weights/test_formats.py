@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import zipfile
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 from t2t_keras.errors import CheckpointError
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata, read_metadata, read_safetensors, save_weights
-from tests.support.running import run_python
+from tests.support.processes import run_alone
 from tests.support.tiny import tiny_model
 
 METADATA = ModelMetadata(("Ahorn", "été", "木"), crop_pct=1.0, mean=(0.5, 0.4, 0.3))
@@ -22,45 +23,32 @@ def small():
     return keras.Sequential(layers)
 
 
-def test_keras_loads_what_was_saved(tmp_path):
+def test_keras_loads_what_was_saved_which_has_the_suffix_it_needs(tmp_path):
     saved, loaded = small(), small()
     assert not np.array_equal(saved.weights[0], loaded.weights[0])
+    with pytest.raises(ValueError, match="`path` must be a file that ends.*Received: path=.*m.h5"):
+        save_weights(saved, tmp_path / "m.h5")
     save_weights(saved, tmp_path / "m.weights.h5")
     loaded.load_weights(tmp_path / "m.weights.h5")
     np.testing.assert_equal(loaded.get_weights(), saved.get_weights())
+    assert os.listdir(tmp_path) == ["m.weights.h5"]
 
 
-def test_another_suffix_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="`path` must be a file that ends.*Received: path=.*m.h5"):
-        save_weights(small(), tmp_path / "m.h5")
-    assert os.listdir(tmp_path) == []
-
-
-FULL_DISK = """
-import pathlib, resource, sys
-import keras
-from t2t_keras.weights.formats import save_weights
-
-path = pathlib.Path(sys.argv[1]) / "m.weights.h5"
-model = keras.Sequential([keras.layers.Input((32,)), keras.layers.Dense(2048)])
-save_weights(model, path)
-old = path.read_bytes()
-for part in range(20):
-    limit = len(old) * part // 20
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    try:
-        save_weights(model, path)
-    except OSError:
-        kept = [each.name for each in path.parent.iterdir()]
-        if path.read_bytes() == old and kept == [path.name]:
-            continue
-    raise SystemExit(f"at {limit} bytes")
-"""
+def save_on_a_full_disk(path):
+    model = keras.Sequential([keras.layers.Input((32,)), keras.layers.Dense(2048)])
+    save_weights(model, path)
+    old = path.read_bytes()
+    for part in range(20):
+        limit = len(old) * part // 20
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        with pytest.raises(OSError):
+            save_weights(model, path)
+        assert path.read_bytes() == old and os.listdir(path.parent) == [path.name]
 
 
 def test_a_full_disk_is_an_error_that_keeps_the_old_file_and_the_process(tmp_path):
     # With the HDF5 library writing the file, this ends in a segmentation fault.
-    run_python("-c", FULL_DISK, tmp_path)
+    run_alone(save_on_a_full_disk, tmp_path / "m.weights.h5")
 
 
 def test_metadata_comes_back_and_keras_loads_the_file_all_the_same(tmp_path):

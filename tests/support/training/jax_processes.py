@@ -17,8 +17,7 @@ import tensorflow as tf
 from t2t_keras.data import augmentation, pipeline
 from t2t_keras.training import make_config, train
 from t2t_keras.training.devices.processes import fail_without_barrier, join_processes
-from t2t_keras.training.recipes import SMALL_VARIANTS
-from tests.support.training.tiny_run import FIELDS, TINY
+from tests.support.training.tiny_run import FIELDS
 
 SETTINGS = {
     **FIELDS,
@@ -86,7 +85,6 @@ def reports(folder: Path) -> list[dict]:
 
 
 if __name__ == "__main__":
-    SMALL_VARIANTS["tiny"] = TINY
     images, root = sys.argv[1], Path(sys.argv[2])
     alone, together = root / "alone", root / "together"
     codes = {"alone": [ended(started(alone, images, ("cpu:0", "cpu:1"), None))]}

@@ -10,7 +10,6 @@ import random
 import signal
 import sys
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -20,18 +19,15 @@ from t2t_keras.data import inspection, pipeline
 from t2t_keras.data.ops import jpeg_window as decode_window
 from t2t_keras.errors import RunInterrupted
 from t2t_keras.training import TrainConfig, make_config, run, train
-from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.images import make_folder
+from tests.support.mutation import damage
 from tests.support.plain_graphs import leave_graphs_alone
-from tests.support.training.damage import damage
-from tests.support.training.tiny_run import TINY, contents
+from tests.support.processes import forked
+from tests.support.training.tiny_run import FIELDS, TINY, contents
 
 LONGEST_LIFE = 300.0  # seconds
-
-
-# Counts of kills, of the SIGTERMs, the SIGKILLs in the middle of a save and those after which the
-# newest checkpoint was damaged among them, of runs that came to their end and those whose end
-# differs from the undisturbed one's.
+# Kills, among them SIGTERMs, SIGKILLs in a save, and those followed by damage to the newest
+# checkpoint; runs that came to their end, and those whose end differs from the undisturbed one's.
 TALLIED = ("kills", "terminated", "in_save", "damaged", "runs", "different")
 
 
@@ -68,60 +64,40 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
     and an average of the weights; of what is drawn for an image the most costly is left out. The
     "performer" stem has dropout in it; "convolution" is quicker to build.
     """
-    # Two blocks: the first one of a model never drops its branches.
-    sizes = {"depth": 2, "token_type": stem}
-    SMALL_VARIANTS["killed"] = dataclasses.replace(TINY, **sizes)
     images = root / "images"
     if not images.exists():
         for part, count in (("train", 26), ("val", 6)):
             make_folder(images / part, {"ash": count, "elm": count}, size=16)
-    return make_config(
-        dataset=str(images),
-        model="killed",
-        batch_size=8,
-        epochs=3,
-        warmup_epochs=1,
-        cooldown_epochs=0,
-        drop_path_rate=0.2,
-        augment="crop_flip",
-        rand_augment="none",
-        color_jitter=0.0,
-        erasing=0.5,
-        mixup=0.8,
-        cutmix=1.0,
-        ema_decay=0.9,
-        backbone_lr_ratio=0.5,
-        layer_decay=0.8,
-        class_weight="balanced",
-        save_every=1,
-        precision=precision,
-        devices=tuple(f"cpu:{index}" for index in range(replicas)),
-    )
+    # Two blocks: the first one of a model never drops its branches.
+    sizes = dataclasses.replace(TINY, depth=2, token_type=stem)
+    images_drawn = {"augment": "crop_flip", "erasing": 0.5, "mixup": 0.8, "cutmix": 1.0}
+    rates = {"backbone_lr_ratio": 0.5, "layer_decay": 0.8, "class_weight": "balanced"}
+    given = {"dataset": str(images), "model": sizes, "batch_size": 8, "precision": precision}
+    devices = tuple(f"cpu:{index}" for index in range(replicas))
+    averaged = {"drop_path_rate": 0.2, "ema_decay": 0.9, "save_every": 1, "devices": devices}
+    return make_config(**{**FIELDS, **given, **images_drawn, **rates, **averaged})
 
 
 def fork(config: TrainConfig, folder: Path) -> int:
     """Starts a life of a run; returns its process id."""
-    if pid := os.fork():
-        return pid
-    with open(folder.with_suffix(".out"), "ab", buffering=0) as out:
-        os.dup2(out.fileno(), 1)
-        os.dup2(out.fileno(), 2)
-    code = 1
-    # All cost seconds that an undisturbed run would lose too.
-    leave_graphs_alone()
-    for module in (pipeline, decode_window, inspection):
-        module.decode_image = lambda contents: tf.io.decode_jpeg(contents, 3)
-    run.predict_and_score = lambda *_: None  # of a run that is through, nothing here asks for it
-    try:
-        train(config, folder, verbose=2)
-        code = 0
-    except RunInterrupted as interrupted:
-        code = 128 + interrupted.number
-    except BaseException:  # noqa: BLE001 - a forked child must not continue in its parent's code
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
+
+    def work(_):
+        with open(folder.with_suffix(".out"), "ab", buffering=0) as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        # All cost seconds that an undisturbed run would lose too.
+        leave_graphs_alone()
+        for module in (pipeline, decode_window, inspection):
+            module.decode_image = lambda contents: tf.io.decode_jpeg(contents, 3)
+        run.predict_and_score = lambda *_: None  # nothing here asks for it
+        try:
+            train(config, folder, verbose=2)
+        except RunInterrupted as interrupted:
+            sys.exit(128 + interrupted.number)
+
+    pid, pipe = forked(work)
+    os.close(pipe)
+    return pid
 
 
 def ended(pid: int, options: int = os.WNOHANG) -> int | None:

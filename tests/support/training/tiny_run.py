@@ -20,7 +20,7 @@ TINY = Variant(
     image_size=16,
 )
 FIELDS = {
-    "model": "tiny",
+    "model": TINY,
     "batch_size": 4,
     "epochs": 3,
     "warmup_epochs": 1,

@@ -67,13 +67,8 @@ def _compiled(loss_scaled: bool, ema: bool, eager: bool) -> keras.Model:
 class Toy:
     """A run in a folder, resumed from its newest checkpoint.
 
-    Args:
-        folder: The run's.
-        every: Steps between checkpoints.
-        poison: The step, over all epochs, whose inputs are NaN.
-        loss_scaled: True for float16's optimizer.
-        ema: True to keep a moving average.
-        strategy: Its devices; None is the CPU, and quick for so few steps.
+    `every` are the steps between checkpoints, `poison` is the step, over all epochs, whose inputs
+    are NaN. Without a strategy it runs on the CPU, which is quick for so few steps.
     """
 
     def __init__(
@@ -102,8 +97,7 @@ class Toy:
             lambda epoch, step: [f"image {epoch} {step}"],
         )
         self.callback = EpochCallback(
-            *(config, folder, inputs, self.checkpointer, StopSignals()),
-            *(Devices(), 0),
+            config, folder, inputs, self.checkpointer, StopSignals(), Devices(), 0
         )
 
     def _batches(self, start: int) -> tf.data.Dataset:
@@ -121,8 +115,8 @@ class Toy:
         return self
 
 
-def stop(folder: Path, event: str, count: int, number: int = signal.SIGTERM, **toy: Any) -> int:
-    """Lets a run continue until a signal; returns the one that it says has stopped it."""
+def stop(folder: Path, event: str, count: int, number: int = signal.SIGTERM, **toy: Any) -> None:
+    """Lets a run continue until a signal, which it must name."""
     with pytest.raises(RunInterrupted) as stopped:
         Toy(folder, **toy).run(At(event, count, lambda: signal.raise_signal(number)))
-    return stopped.value.number
+    assert stopped.value.number == number

@@ -18,10 +18,9 @@ from t2t_keras.training.checkpoint.store import Checkpoint, newest_checkpoint
 from t2t_keras.training.checkpoint.variables import named
 from t2t_keras.training.optimizers.gradients import LossScale
 from t2t_keras.training.optimizers.optimizer import SGD
-from t2t_keras.training.recipes import SMALL_VARIANTS
 from tests.support.plain_graphs import leave_graphs_alone
 from tests.support.training.steps import IMAGES, TARGETS, compiled
-from tests.support.training.tiny_run import FIELDS, TINY, contents
+from tests.support.training.tiny_run import FIELDS, contents
 from tests.support.training.toy import At, Toy, stop
 
 DEVICES = ("cpu:0", "cpu:1")
@@ -117,7 +116,6 @@ def stopped_and_resumed(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    SMALL_VARIANTS["tiny"] = TINY
     leave_graphs_alone()
     config = make_config(**{**FIELDS, "dataset": sys.argv[1], "devices": DEVICES})
     folder = Path(sys.argv[2])

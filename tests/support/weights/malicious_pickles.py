@@ -180,10 +180,9 @@ STRANGE_OPCODES = {  # that torch.save never writes, and pickles that break thei
 }
 
 
-_DOUBLING = b"Nq\x00" + b"".join(
-    b"h%ch%c\x86q%c" % (index, index, index + 1) for index in range(60)
-)
-_LISTS = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (index, index, index + 1) for index in range(60))
+_STEPS = [(index, index, index + 1) for index in range(60)]
+_DOUBLING = b"Nq\x00" + b"".join(b"h%ch%c\x86q%c" % step for step in _STEPS)
+_LISTS = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % step for step in _STEPS)
 _COLLISIONS = b"".join(torch.number((index << 61) - index + 7) + b"N" for index in range(1, 20_000))
 _DEEP = 20_000
 

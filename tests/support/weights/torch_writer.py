@@ -103,10 +103,8 @@ def zip_archive(entries: Sequence[Entry], comment: bytes = b"", count: int | Non
         out += struct.pack("<4s5H3I2H", b"PK\x03\x04", 0, *common, len(local), 0)
         out += local + entry.data
         name = entry.name.encode()
-        directory += struct.pack(
-            "<4s6H3I5H2I", b"PK\x01\x02", 0, 0, *common, len(name), 0, 0, 0, 0, 0, at
-        )
-        directory += name
+        fields = (b"PK\x01\x02", 0, 0, *common, len(name), 0, 0, 0, 0, 0, at)
+        directory += struct.pack("<4s6H3I5H2I", *fields) + name
     total = len(entries) if count is None else count
     end = (0, 0, total, total, len(directory), len(out), len(comment))
     return bytes(out + directory + struct.pack("<4s4H2IH", b"PK\x05\x06", *end) + comment)

@@ -4,7 +4,7 @@ import pytest
 
 from t2t_keras.errors import DataError, RunInterrupted
 from t2t_keras.training.checkpoint.signals import StopSignals
-from tests.support.training.forked import result_of
+from tests.support.processes import result_of
 
 
 def spoil(error: Exception) -> None:
@@ -36,12 +36,9 @@ def test_a_second_signal_ends_a_process_at_once_that_waits_for_its_step(second):
     assert result_of(work) == (-second, None)
 
 
-def test_an_error_that_says_what_is_wrong_is_not_hidden_by_a_signal():
+def test_an_error_with_its_own_reason_without_a_signal_or_with_one_that_waits_is_what_it_is():
     with pytest.raises(DataError, match="damaged"), StopSignals().listening():
         spoil(DataError("a.jpg: damaged"))
-
-
-def test_an_error_without_a_signal_or_with_one_that_waits_is_what_it_is():
     with pytest.raises(ValueError, match="plain"), StopSignals().listening():
         raise ValueError("plain")
     signals = StopSignals()

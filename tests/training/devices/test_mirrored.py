@@ -1,5 +1,4 @@
 import gc
-import json
 import re
 import weakref
 
@@ -15,37 +14,32 @@ from t2t_keras.training.devices.mirrored import (
 )
 
 
-@pytest.mark.parametrize("devices", [("tpu:0",), ("cpu",), ("cpu:0", "cpu:0"), ("CPU:0", "cpu:0")])
-def test_a_wrong_device_is_named(devices):
-    with pytest.raises(ValueError, match=f"Received: devices={','.join(devices)}"):
-        make_strategy(devices)
-
-
-def test_a_missing_gpu_is_named():
-    with pytest.raises(ValueError, match="`devices` must be .* GPUs.*gpu:99"):
-        make_strategy(("gpu:99",))
-
-
-def test_logical_cpus_come_too_late_in_a_started_process():
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        *(
+            (each, f"Received: devices={each}")
+            for each in ("tpu:0", "cpu", "cpu:0,cpu:0", "CPU:0,cpu:0")
+        ),
+        ("gpu:99", "`devices` must be .* GPUs.*gpu:99"),
+        ("cpu:0,cpu:63", "asks for 64 CPU devices.*fresh process"),
+    ],
+)
+def test_a_device_that_is_none_is_missing_or_comes_too_late_is_named(devices, message):
     tf.config.list_logical_devices()
-    with pytest.raises(ValueError, match="asks for 64 CPU devices.*fresh process"):
-        make_strategy(("cpu:0", "cpu:63"))
-
-
-@pytest.mark.parametrize("text", ["", json.dumps({"cluster": {"worker": ["localhost:1"]}})])
-def test_one_machine_is_fine(text):
-    refuse_several_workers(text)
-
-
-WRONG = ("{", "[]", *(f'{{"cluster": {jobs}}}' for jobs in ("3", '{"worker": 3}')))
-
-
-@pytest.mark.parametrize("text", ['{"cluster": {"worker": ["a:1", "b:1"]}}', *WRONG])
-def test_other_tf_configs_are_refused_with_what_works(text, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", text)
-    message = f"unset, or JSON .* one machine.* JAX .*Received: TF_CONFIG={re.escape(text)}"
     with pytest.raises(ValueError, match=message):
-        make_strategy(("cpu:0",))
+        make_strategy(tuple(devices.split(",")))
+
+
+def test_a_tf_config_of_one_machine_is_fine_and_others_are_refused(monkeypatch):
+    for good in ("", '{"cluster": {"worker": ["localhost:1"]}}'):
+        refuse_several_workers(good)
+    wrong_jobs = ('{"worker": ["a:1", "b:1"]}', '{"worker": 3}', "3")
+    for text in ("{", "[]", *(f'{{"cluster": {jobs}}}' for jobs in wrong_jobs)):
+        monkeypatch.setenv("TF_CONFIG", text)
+        message = f"unset, or JSON .* one machine.* JAX .*Received: TF_CONFIG={re.escape(text)}"
+        with pytest.raises(ValueError, match=message):
+            make_strategy(("cpu:0",))
 
 
 def batches():

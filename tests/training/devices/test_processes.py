@@ -17,7 +17,7 @@ from t2t_keras.training.devices.processes import (
     lost_process,
     present_processes,
 )
-from tests.support.training.forked import result_of
+from tests.support.processes import result_of
 
 
 def test_a_process_alone_decides_for_itself():
@@ -33,14 +33,8 @@ def test_several_processes_on_tensorflow_bring_the_command_that_works():
 
 @pytest.mark.parametrize(
     "given",
-    [
-        (None, 2, 0),
-        ("localhost", 2, 0),
-        ("localhost:1234", None, 0),
-        ("localhost:1234", 2, 2),
-        ("localhost:1234", 2, -1),
-        ("auto", 2, 0),
-    ],
+    [(each, 2, 0) for each in (None, "localhost", "auto")]
+    + [("localhost:1234", *numbers) for numbers in ((None, 0), (2, 2), (2, -1))],
 )
 def test_what_does_not_go_together_is_shown(given, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
@@ -98,27 +92,22 @@ def test_the_first_says_why_it_stops(monkeypatch):
 
 
 @pytest.mark.parametrize("joined", [True, False])
-@pytest.mark.parametrize("code", [0, 3])
-def test_a_process_that_fails_does_not_wait_for_the_others(joined, code, monkeypatch):
+def test_a_process_that_fails_or_raises_does_not_wait_for_the_others(joined, monkeypatch, capfd):
     monkeypatch.setattr(module, "_joined", lambda: joined)
 
-    def leave():
+    def leave(code):
         exit_without_barrier(code)
         return "waited"
-
-    assert result_of(leave) == ((3, None) if joined and code else (0, "waited"))
-
-
-def test_a_process_that_raises_does_not_wait_for_the_others(monkeypatch, capfd):
-    monkeypatch.setattr(module, "_joined", lambda: True)
 
     def fail():
         with contextlib.suppress(KeyError), fail_without_barrier():
             raise KeyError("lost")
         return "waited"
 
-    assert result_of(fail) == (1, None)
-    assert "KeyError: 'lost'" in capfd.readouterr().err
+    assert result_of(lambda: leave(0)) == (0, "waited")
+    assert result_of(lambda: leave(3)) == ((3, None) if joined else (0, "waited"))
+    assert result_of(fail) == ((1, None) if joined else (0, "waited"))
+    assert ("KeyError: 'lost'" in capfd.readouterr().err) == joined
 
 
 def test_a_process_with_other_images_is_named(monkeypatch, tmp_path):

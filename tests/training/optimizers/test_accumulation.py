@@ -21,9 +21,8 @@ def two_steps(parts, precision, jit_compile):
     rates = PerEpoch((0.5, 0.25), steps_per_epoch=1)
     optimizer = SGD(rates, weight_decay=0.01, ema_decay=0.5, clip_grad=0.1)
     optimizer = LossScale(optimizer) if precision == "float16" else optimizer
-    model = compiled(
-        *(optimizer, precision, lambda model: accumulating(model, parts)), jit_compile=jit_compile
-    )
+    wrap = functools.partial(accumulating, parts=parts)
+    model = compiled(optimizer, precision, wrap, jit_compile=jit_compile)
     arguments = {"sample_weight": WEIGHTS, "batch_size": 8, "shuffle": False, "verbose": 0}
     history = model.fit(IMAGES, TARGETS, epochs=2, **arguments).history
     return history, values([*model.variables, *optimizer.variables])
@@ -58,14 +57,11 @@ def test_it_is_the_same_model_to_everything_else(tmp_path):
     np.testing.assert_equal(model.get_weights(), kept)
 
 
-def test_one_part_is_the_model_itself():
+def test_one_part_is_the_model_itself_and_a_batch_that_does_not_fall_into_them_is_refused():
     model = small_model()
     assert accumulating(model, 1) is model
     with pytest.raises(ValueError, match="Received: parts=0"):
         accumulating(model, 0)
-
-
-def test_a_batch_that_does_not_fall_into_the_parts_is_refused():
     model = compiled(SGD(0.1), wrap=lambda model: accumulating(model, 3))
     with pytest.raises(ValueError, match=r"multiple of the 3 parts.*Received: batch_size=8"):
         model.train_on_batch(IMAGES, TARGETS)

@@ -1,19 +1,52 @@
-"""Processes for the tests to race, limit and kill, forked from one that holds the imports."""
+"""Processes for the tests to race, limit and kill: forked from this one, or with imports alone."""
 
 import concurrent.futures
 import functools
+import json
 import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["t2t_keras.weights.download"])
 _NOBODY = 65534
 
 pool = functools.partial(concurrent.futures.ProcessPoolExecutor, mp_context=_CONTEXT)
+
+
+def forked(work: Callable[[int], Any]) -> tuple[int, int]:
+    """Runs `work(pipe)` in a child; returns its process id and the pipe's other end.
+
+    The child must not use TensorFlow if this process has. Its exit code is that of `sys.exit`.
+    """
+    read, write = os.pipe()
+    if pid := os.fork():
+        os.close(write)
+        return pid, read
+    code = 1
+    try:
+        work(write)
+        code = 0
+    except SystemExit as left:
+        code = left.code
+    except BaseException:  # noqa: BLE001 - a forked child must not continue as a test
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def result_of(work: Callable[[], Any]) -> tuple[int, Any]:
+    """The exit code of a forked child, and what `work()` returned in it, through JSON."""
+    pid, read = forked(lambda pipe: os.write(pipe, json.dumps(work()).encode()))
+    with open(read, "rb") as pipe:
+        content = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return code, json.loads(content) if content else None
 
 
 def run_alone(function: Callable, *args, seconds: float = 60):
