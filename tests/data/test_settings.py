@@ -71,9 +71,8 @@ def test_strings_that_are_refused(text, message):
     ],
 )
 def test_a_setting_out_of_range_is_named(kind, name, value, expected):
-    with pytest.raises(
-        ValueError, match=f"`{name}` must be {expected}. Received: {name}="
-    ) as error:
+    message = f"`{name}` must be {expected}. Received: {name}="
+    with pytest.raises(ValueError, match=message) as error:
         dataclasses.replace(kind(), **{name: value})
     assert str(error.value).endswith(f"={value}")
 

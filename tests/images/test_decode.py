@@ -1,4 +1,5 @@
 import io
+import itertools
 import os
 import tracemalloc
 
@@ -121,11 +122,9 @@ def test_a_path_that_is_no_file_is_an_error_and_does_not_hang(tmp_path):
 
 
 def test_damaged_bytes_give_pixels_or_the_one_error(tmp_path):
-    rng = np.random.default_rng(0)
-    kinds = [READABLE[kind] for kind in sorted(READABLE)]
-    refused = 0
-    for number in range(300):
-        data = damaged(kinds[number % len(kinds)], rng, most=8)
+    rng, refused = np.random.default_rng(0), 0
+    for _, whole in zip(range(300), itertools.cycle(READABLE.values()), strict=False):
+        data = damaged(whole, rng, most=8)
         path = tmp_path / "damaged"
         path.write_bytes(data[: rng.integers(len(data) // 2, len(data) + 1)])
         try:

@@ -38,17 +38,20 @@ def test_it_is_a_step_of_a_functional_model():
     np.testing.assert_allclose(model.predict(x, verbose=0), _expected(x), atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (2, 4, 4, 4), (3, 4, 4)])
-def test_what_is_not_rgb_is_refused(shape):
-    with pytest.raises(ValueError, match=r"RGB images with channels last. Received: x.shape="):
-        preprocess_input(np.zeros(shape))
+LAST = "RGB images with channels last. Received: x.shape="
 
 
-def test_channels_first_needs_them_first():
-    with pytest.raises(ValueError, match=r"channels first. Received: x.shape=\(4, 4, 3\)"):
-        preprocess_input(np.zeros((4, 4, 3)), data_format="channels_first")
-    with pytest.raises(ValueError, match="Received: data_format=NHWC"):
-        preprocess_input(np.zeros((4, 4, 3)), data_format="NHWC")
+@pytest.mark.parametrize(
+    ("shape", "data_format", "message"),
+    [
+        *((shape, None, LAST) for shape in ((4, 4), (4, 4, 1), (2, 4, 4, 4), (3, 4, 4))),
+        ((4, 4, 3), "channels_first", r"channels first. Received: x.shape=\(4, 4, 3\)"),
+        ((4, 4, 3), "NHWC", "Received: data_format=NHWC"),
+    ],
+)
+def test_what_is_not_rgb_is_refused(shape, data_format, message):
+    with pytest.raises(ValueError, match=message):
+        preprocess_input(np.zeros(shape), data_format=data_format)
 
 
 def test_load_image_decodes_resizes_and_crops(tmp_path):
@@ -62,9 +65,9 @@ def test_load_image_decodes_resizes_and_crops(tmp_path):
 
 
 def test_load_image_checks_its_arguments_before_the_file(tmp_path):
-    with pytest.raises(ValueError, match="Received: image_size=0"):
-        load_image(tmp_path / "missing.jpg", image_size=0)
-    with pytest.raises(ValueError, match="Received: crop_pct=2"):
-        load_image(tmp_path / "missing.jpg", crop_pct=2)
+    path = tmp_path / "missing.jpg"
+    for wrong in ("image_size", "crop_pct"):
+        with pytest.raises(ValueError, match=f"Received: {wrong}=-1"):
+            load_image(path, **{wrong: -1})
     with pytest.raises(DataError, match=r"missing.jpg: no such image file"):
-        load_image(tmp_path / "missing.jpg")
+        load_image(path)

@@ -82,8 +82,7 @@ def test_images_are_pillows():
         for which in order:
             wanted = REFERENCE[names[which]](wanted, float(factors[which]))
         off = np.abs(image.astype(int) - np.asarray(wanted))
-        assert off.max() <= 3 and (off <= 1).mean() > 0.99
-        assert (off == 0).mean() > 0.99
+        assert off.max() <= 3 and (off == 0).mean() > 0.99
     assert len({image.tobytes() for image in made}) == 20
 
 

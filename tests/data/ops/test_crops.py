@@ -61,16 +61,15 @@ def test_noise_of_any_size_is_within_a_level_of_pillow():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1)])
-@pytest.mark.parametrize("crop", ["evaluation", "light", "random"])
-def test_slivers_work_everywhere(shape, crop):
+def test_slivers_work_everywhere(shape):
     image = tf.fill((*shape, 3), tf.constant(77, tf.uint8))
     seed = batch_seed(0, 0, 0)
-    made = {
-        "evaluation": lambda: evaluation_crop(image, (32, 32), 0.9),
-        "light": lambda: light_crop(image, (32, 32), 0.9, seed),
-        "random": lambda: random_resized_crop(image, (32, 32), seed),
-    }[crop]()
-    assert np.unique(made.numpy()).tolist() == [77] and made.shape == (32, 32, 3)
+    for made in (
+        evaluation_crop(image, (32, 32), 0.9),
+        light_crop(image, (32, 32), 0.9, seed),
+        random_resized_crop(image, (32, 32), seed),
+    ):
+        assert np.unique(made.numpy()).tolist() == [77] and made.shape == (32, 32, 3)
 
 
 def _where(crops):
@@ -165,15 +164,12 @@ def test_a_padded_crop_is_any_window_of_the_resized_image_and_its_black_margin()
     """Pillow's bilinear resize to 32 x 42, and 4 pixels around it."""
     resized = resized_by_pillow(ramp(60, 80), (32, 42), bicubic=False)
     whole = np.pad(resized, ((4, 4), (4, 4), (0, 0))).astype(int)
-    windows = {
-        (top, left): whole[top : top + 32, left : left + 32]
-        for top in range(9)
-        for left in range(19)
-    }
-    drawn = set()
+    windows = np.lib.stride_tricks.sliding_window_view(whole, (32, 32), (0, 1)).transpose(
+        0, 1, 3, 4, 2
+    )
+    drawn = []
     for crop in _many(padded_crop, ramp(60, 80), (32, 32)):
-        found = [at for at, window in windows.items() if np.abs(crop - window).max() <= 1]
-        assert found
-        drawn.add(found[0])
-    assert {top for top, _ in drawn} == set(range(9))
-    assert {left for _, left in drawn} == set(range(19))
+        found = np.argwhere(np.abs(windows - crop).max(axis=(2, 3, 4)) <= 1)
+        drawn.append(found[0])
+    tops, lefts = np.transpose(drawn)
+    assert ({*tops}, {*lefts}) == ({*range(9)}, {*range(19)})

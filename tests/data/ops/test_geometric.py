@@ -1,4 +1,5 @@
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -10,22 +11,18 @@ from tests.support.images import noise
 from tests.support.pillow_ops import FILL, SIZE, images, levels_off
 
 HEIGHT, WIDTH = SIZE
-OPS = {
-    name: functools.partial(function, fill=FILL)
-    for name, function in (
-        ("Rotate", geometric_ops.rotate),
-        ("ShearX", geometric_ops.shear_x),
-        ("ShearY", geometric_ops.shear_y),
-        ("TranslateX", geometric_ops.translate_x),
-        ("TranslateY", geometric_ops.translate_y),
-    )
-}
 AMOUNTS = {
     "Rotate": (-30.0, -27.3, -1.0, 13.7, 30.0, 45.0, 90.0, 180.0),
     "ShearX": (-0.3, -0.27, 0.11, 0.3),
     "ShearY": (-0.3, -0.27, 0.11, 0.3),
     "TranslateX": (-25.9, -7.5, 3.0, 0.5, 28.8, 70.0),
     "TranslateY": (-19.4, -7.5, 3.0, 0.5, 21.6, 70.0),
+}
+OPS = {
+    name: functools.partial(
+        getattr(geometric_ops, re.sub("([XY])", r"_\1", name).lower()), fill=FILL
+    )
+    for name in AMOUNTS
 }
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,10 +15,8 @@ def test_seeds_differ_by_every_argument_and_by_purpose():
 
 
 def test_neighboring_seeds_draw_independently():
-    draws = [
-        tf.random.stateless_uniform((), batch_seed(seed, epoch, index)).numpy()
-        for seed in range(2) for epoch in range(10) for index in range(50)
-    ]  # fmt: skip
+    seeds = itertools.product(range(2), range(10), range(50))
+    draws = [tf.random.stateless_uniform((), batch_seed(*each)).numpy() for each in seeds]
     draws = np.array(draws).reshape(2, 10, 50)
     assert abs(draws.mean() - 0.5) < 0.03
     for axis in range(3):

@@ -53,9 +53,12 @@ def test_a_split_is_the_same_where_the_folder_was_moved(tmp_path):
     assert names[0] == names[1]
 
 
-def test_train_alone_is_split(tmp_path):
+def test_train_alone_is_split_and_beside_evaluation_images_nothing_is(tmp_path):
     make_folder(tmp_path / "train", {"a": 4, "b": 4})
     assert _counts(_scan(tmp_path, 0.25).train) == {"a": 3, "b": 3}
+    make_folder(tmp_path / "val", {"a": 1, "b": 1})
+    with pytest.raises(ValueError, match=r"Received: validation_split=0.25"):
+        _scan(tmp_path, 0.25)
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -140,11 +143,6 @@ def test_a_name_is_one_class_however_its_letters_are_spelled(tmp_path):
         open_source(tmp_path)
 
 
-def test_a_split_beside_evaluation_images_is_a_contradiction(folder):
-    with pytest.raises(ValueError, match=r"Received: validation_split=0.1"):
-        _scan(folder, 0.1)
-
-
 @pytest.fixture
 def archive(tmp_path):
     """2 + 3 images to train on, 5 to evaluate on, 2 without labels."""
@@ -177,27 +175,21 @@ def test_train_and_val_in_class_folders_need_no_table(tmp_path):
     assert open_source(tmp_path).num_eval == 2
 
 
-def test_without_the_table_it_is_asked_for(archive):
-    (archive / "LOC_val_solution.csv").unlink()
-    with pytest.raises(DataError, match=r"CLS-LOC/val: .*no LOC_val_solution.csv.*Add that file"):
+def test_what_does_not_fit_the_table_is_named_and_without_one_it_is_asked_for(archive):
+    table, val = archive / "LOC_val_solution.csv", archive / "ILSVRC" / "Data" / "CLS-LOC" / "val"
+    rows = table.read_text()
+    table.write_text(rows.replace(f",{CLASSES[1]}", ",n09999999"))
+    with pytest.raises(DataError, match="missing 'n01443537'; surplus 'n09999999'"):
         _scan(archive)
-    kept = _scan(archive, 0.5)
-    assert sum(map(len, kept.evaluation.values())) == 3
-
-
-def test_an_image_without_a_label_is_named(archive):
-    val = archive / "ILSVRC" / "Data" / "CLS-LOC" / "val"
+    table.write_text(rows)
     shutil.copy(val / "ILSVRC2012_val_00000000.JPEG", val / "holiday.JPEG")
     message = r"val/holiday.JPEG: has no label in .*solution.csv.* 6 images"
     with pytest.raises(DataError, match=message):
         _scan(archive)
-
-
-def test_a_class_that_is_not_trained_on_is_named(archive):
-    table = archive / "LOC_val_solution.csv"
-    table.write_text(table.read_text().replace(f",{CLASSES[1]}", ",n09999999"))
-    with pytest.raises(DataError, match="missing 'n01443537'; surplus 'n09999999'"):
+    table.unlink()
+    with pytest.raises(DataError, match=r"CLS-LOC/val: .*no LOC_val_solution.csv.*Add that file"):
         _scan(archive)
+    assert sum(map(len, _scan(archive, 0.5).evaluation.values())) == 3
 
 
 @pytest.mark.parametrize("rows", [b"a,b\n1,2\n", b"%sx\n", b"%sx, \n", b"%s\xff,\xff"])

@@ -28,11 +28,8 @@ def test_digits_are_a_source_with_slices(digits_dir, digits):
 
 
 def test_evaluation_only_trains_nothing(folder, digits_dir, digits):
-    for source in (
-        open_source(folder, evaluation_only=True),
-        open_source("digits", digits_dir, evaluation_only=True),
-        open_source("digits", digits_dir, eval_split="test", evaluation_only=True),
-    ):
+    for name, given in ((folder, {}), ("digits", {}), ("digits", {"eval_split": "test"})):
+        source = open_source(name, digits_dir, evaluation_only=True, **given)
         assert source.num_train == 0 and source.num_eval > 0
         with pytest.raises(DataError, match="evaluation only"):
             source.train()
