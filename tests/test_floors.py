@@ -161,21 +161,15 @@ def imports() -> Imports:
     return imports_of(PACKAGE)
 
 
-def test_every_room_has_a_floor(imports):
+def test_every_room_has_a_floor_and_imports_go_down_and_never_in_a_circle(imports):
     assert {room_of(module) for module in imports} - {""} == set(FLOORS)
-
-
-def test_imports_go_down_and_never_in_a_circle(imports):
     assert wrong_floors(imports) == []
     assert cycle(imports) == []
 
 
-def test_folders_are_small_and_hold_no_crumbs(imports):
+def test_folders_are_small_and_hold_no_crumbs_and_the_project_keeps_its_budget(imports):
     assert full_folders(PACKAGE) == []
     assert crumbs(imports, PACKAGE) == []
-
-
-def test_the_project_keeps_its_budget():
     assert lines_of(PACKAGE) <= MAX_PACKAGE_LINES
     assert len(list(PACKAGE.rglob("*.py"))) <= MAX_PACKAGE_FILES
     assert lines_of(Path(__file__).parent) <= MAX_TEST_LINES
@@ -212,18 +206,14 @@ def test_the_torch_reader_depends_on_errors_and_numpy_alone(imports):
     reader = {m: names for m, names in imports.items() if room_of(m) == "weights.torch_reader"}
     assert len(reader) > 5
     ours = {name for names in reader.values() for name in names if name.startswith("t2t_keras")}
-    assert {name for name in ours if room_of(name) != "weights.torch_reader"} == {
-        "t2t_keras.errors"
-    }
+    outside = {name for name in ours if room_of(name) != "weights.torch_reader"}
+    assert outside == {"t2t_keras.errors"}
     assert outsiders(reader) == {"weights.torch_reader": {"numpy"}}
 
 
-def test_layers_and_models_know_keras_alone(imports):
+def test_layers_and_models_know_keras_alone_and_tensorflow_stays_in_its_rooms(imports):
     for room in KERAS_ONLY:
         assert outsiders(imports)[room] <= {"keras", "numpy"}
-
-
-def test_tensorflow_stays_in_its_rooms(imports):
     others = {module: names for module, names in imports.items() if module not in TENSORFLOW_FILES}
     using = {room for room, names in outsiders(others).items() if "tensorflow" in names}
     assert using <= TENSORFLOW_ROOMS

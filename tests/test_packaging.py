@@ -65,14 +65,10 @@ def test_every_requirement_has_a_floor_and_none_is_left_out_on_purpose():
 
 
 def test_every_file_that_is_no_module_is_package_data():
-    listed = {
-        path
-        for package, names in SETUP["options.package_data"].items()
-        for name in names.split()
-        for path in ROOT.glob(
-            f"{'t2t_keras/**' if package == '*' else package.replace('.', '/')}/{name}"
-        )
-    }
+    listed = set()
+    for package, names in SETUP["options.package_data"].items():
+        folder = "t2t_keras/**" if package == "*" else package.replace(".", "/")
+        listed |= {path for name in names.split() for path in ROOT.glob(f"{folder}/{name}")}
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert {path for path in files if path.suffix != ".py"} == listed
     assert PACKAGE / "py.typed" in listed

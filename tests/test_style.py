@@ -152,12 +152,9 @@ def test_a_banned_word_is_seen_with_its_replacement(line, replacement):
 
 
 @pytest.mark.parametrize("place", SLOW)
-def test_every_slow_place_exists(place):
+def test_every_slow_place_exists_and_there_are_files_to_test(place):
+    assert len(PACKAGE_FILES) > 50
+    assert {path.name for path in SCRIPTS} == {"convert_weights.py", "train_keras.py"}
     path, _, name = place.partition("::")
     assert (ROOT / "tests" / path).exists()
     assert f"def {name}" in (ROOT / "tests" / path).read_text() if name else True
-
-
-def test_there_are_files_to_test():
-    assert len(PACKAGE_FILES) > 50
-    assert {path.name for path in SCRIPTS} == {"convert_weights.py", "train_keras.py"}

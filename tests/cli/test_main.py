@@ -57,19 +57,13 @@ def test_help_imports_neither_keras_nor_tensorflow(command):
         ("evaluate a b", "expected WEIGHTS beside flags. Received: a b"),
         ("train --epochs=0", "--epochs must be at least 1. Received: --epochs=0"),
         ("train --epochs=many", "flag --epochs=many: invalid literal"),
-        (
-            "train --precision=half",
-            "--precision must be one of float32, bfloat16, float16. Rec",
-        ),
+        ("train --precision=half", "--precision must be one of float32, bfloat16, float16. Rec"),
         ("train --image_size=big", "flag --image_size=big: must be a side in pixels, or HEIGHTx"),
         ("train --image_size=1x2x3", "flag --image_size=1x2x3: must be a side in pixels, or H"),
         ("predict a b --top=0", "--top must be at least 1. Received: --top=0"),
         ("predict a b --batch_size=0", "--batch_size must be at least 1"),
         ("predict a b --crop_pct=1.5", "--crop_pct must be in (0, 1]. Received: --crop_pct=1.5"),
-        (
-            "export a --format=torch",
-            "--format must be one of savedmodel, onnx, litert, openvino",
-        ),
+        ("export a --format=torch", "--format must be one of savedmodel, onnx, litert, openvino"),
         ("export a --std=1,2", "flag --std=1,2: must be 3 numbers separated by commas"),
         ("visualize a b --at=1", "flag --at=1: must be 2 numbers"),
         ("visualize a b --channels=0", "--channels must be at least 1"),
@@ -90,9 +84,10 @@ def test_the_choices_are_those_of_the_rooms():
     assert choices["visualize", "what"] == tuple(visualize.VIEWS)
 
 
-@pytest.mark.parametrize("name", ["train_keras.py", "convert_weights.py"])
-def test_the_scripts_are_commands(name):
-    command = {"train_keras.py": "train", "convert_weights.py": "convert"}[name]
+@pytest.mark.parametrize(
+    ("name", "command"), [("train_keras.py", "train"), ("convert_weights.py", "convert")]
+)
+def test_the_scripts_are_commands(name, command):
     done = run_python(name, "--help")
     assert done.stdout.startswith(f"usage: t2t-keras {command} [--FLAG=VALUE ...]\n")
     done = run_python(name, "--epoch=3", check=False)
@@ -175,15 +170,9 @@ ERRORS = [
     ("predict served cat.png --crop_pct=1", "--crop_pct must be left out with a SavedModel"),
     ("predict served cat.png --statistics=cifar", "decides it. Received: --statistics=cifar"),
     ("evaluate nowhere.keras", "WEIGHTS must be imagenet, an existing file.*: WEIGHTS=nowhere"),
-    (
-        "evaluate run",
-        "metrics.json: is not what a run writes .* Remove it and give --model",
-    ),
+    ("evaluate run", "metrics.json: is not what a run writes .* Remove it and give --model"),
     ("visualize no_such_model cat.png --output=new.png", "MODEL must be a run's folder"),
-    (
-        "visualize full_size.json cat.png --output=new.png",
-        "--model must be the variant whose weights",
-    ),
+    ("visualize full_size.json cat.png --output=x.png", "--model must be the variant whose wei"),
     ("visualize full_size.json cat.png --output=x.png --model=t2t_vit_7", "--weights argument"),
     ("visualize run no.png --output=new.png", "no.png: no such image"),
     (f"{VISUALIZE} --output=no/such/x.png", "--output must be a file in an existing folder"),
@@ -243,11 +232,6 @@ def test_a_file_is_replaced_only_if_asked(words, name, place, tmp_path, monkeypa
     assert file.read_bytes() != b"mine"
 
 
-def test_debug_shows_the_traceback():
-    with pytest.raises(ValueError, match="`model` must be .*t2t_vit_41"):
-        main(["train", "--model=t2t_vit_41", "--debug"])
-
-
 @pytest.mark.parametrize(
     ("arguments", "batch_size", "lr"),
     [
@@ -276,9 +260,11 @@ def test_the_settings_page_is_that_of_the_settings():
     assert writer["PATH"].read_text("utf-8") == writer["page"]()
 
 
-def test_help_on_a_model_that_is_not_there_names_it(capsys):
+def test_a_model_that_is_not_there_is_named_by_help_and_debug_shows_the_traceback(capsys):
     assert main(["train", "--model=t2t_vit_41", "--help"]) == 2
     assert "error: --model must be a model's name" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="`model` must be .*t2t_vit_41"):
+        main(["train", "--model=t2t_vit_41", "--debug"])
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import functools
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,15 +35,14 @@ def draw(folder, tmp_path):
 def titles(monkeypatch):
     """The titles of what is drawn, with the shape of the maps."""
     seen = []
-    for name in ("plot_overlays", "plot_channels"):
-        draw = getattr(visualize, name)
 
-        def remember(*args, draw=draw, **kwargs):
-            maps = args[1] if draw.__name__ == "plot_overlays" else args[0]
-            seen.append((args[3], maps.shape))
-            draw(*args, **kwargs)
+    def remember(draw, place, *args, **kwargs):
+        seen.append((args[3], args[place].shape))
+        draw(*args, **kwargs)
 
-        monkeypatch.setattr(visualize, name, remember)
+    for name, place in (("plot_overlays", 1), ("plot_channels", 0)):
+        draw = functools.partial(remember, getattr(visualize, name), place)
+        monkeypatch.setattr(visualize, name, draw)
     return seen
 
 
@@ -65,14 +67,10 @@ def test_each_kind_is_drawn(changes, title, shape, draw, titles, tmp_path, capsy
 
 
 def test_images_are_normalized_by_the_statistics_asked_for(draw, folder, monkeypatch):
-    seen = []
-    rollout = visualize.attention_rollout
-    monkeypatch.setattr(
-        visualize, "attention_rollout", lambda *given: seen.append(given[1]) or rollout(*given)
-    )
-    for statistics in (None, "cifar"):
-        assert draw(what="rollout", statistics=statistics) == 0
+    rollout = Mock(wraps=visualize.attention_rollout)
+    monkeypatch.setattr(visualize, "attention_rollout", rollout)
     image = load_image(folder / "cat.png", (32, 64))
-    np.testing.assert_allclose(seen[0][0], preprocess_input(image), rtol=1e-4, atol=1e-5)
     cifar = (image / 255 - CIFAR_MEAN) / CIFAR_STD
-    np.testing.assert_allclose(seen[1][0], cifar, rtol=1e-4, atol=1e-5)
+    for statistics, expected in ((None, preprocess_input(image)), ("cifar", cifar)):
+        assert draw(what="rollout", statistics=statistics) == 0
+        np.testing.assert_allclose(rollout.call_args[0][1][0], expected, rtol=1e-4, atol=1e-5)

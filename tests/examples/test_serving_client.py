@@ -117,16 +117,17 @@ def test_a_missing_image_or_server_is_one_line(client, images, capsys, monkeypat
     assert "Connection refused>. Is the server running?" in capsys.readouterr().err
 
 
-def test_over_grpc_an_error_is_one_line(client, images, capsys):
-    pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=REASON)
-    assert client.main([images[0], "--model=digits", "--host=127.0.0.1", "--grpc"]) == 1
-    assert re.fullmatch(r"error: 127.0.0.1:8500: [A-Z_]+: .*\n", capsys.readouterr().err)
-
-
-def test_without_grpc_the_line_that_installs_it_is_printed(client, images, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "grpc", None)
-    assert client.main([images[0], "--model=digits", "--grpc"]) == 1
+def test_over_grpc_an_error_is_one_line_and_without_it_says_how_to_install_it(
+    client, images, capsys, monkeypatch
+):
+    asked = [images[0], "--model=digits", "--host=127.0.0.1", "--grpc"]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "grpc", None)
+        assert client.main(asked) == 1
     assert "pip install tensorflow-serving-api" in capsys.readouterr().err
+    pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=REASON)
+    assert client.main(asked) == 1
+    assert re.fullmatch(r"error: 127.0.0.1:8500: [A-Z_]+: .*\n", capsys.readouterr().err)
 
 
 def test_over_grpc_the_messages_carry_the_same(client, served):

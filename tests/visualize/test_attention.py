@@ -24,12 +24,6 @@ def model(request):
     return small_model(**KINDS[request.param])
 
 
-def block_and_inputs(model, name):
-    """An encoder block and the tokens that go into it, by Keras' own graph."""
-    block = model.get_layer(name)
-    return block, keras.Model(model.input, block.input)(IMAGES)
-
-
 def limited(model, monkeypatch) -> int:
     """Allows so few attention weights at a time that all attention is done in slices."""
     stem = getattr(parts_of(model).stem[0], "token_type", None)
@@ -40,7 +34,8 @@ def limited(model, monkeypatch) -> int:
 
 def test_a_block_s_output_follows_from_the_weights(model):
     name = attention_blocks(model)[-1]
-    block, tokens = block_and_inputs(model, name)
+    block = model.get_layer(name)
+    tokens = keras.Model(model.input, block.input)(IMAGES)
     inner = getattr(block, "block", block)
     values = numpy(inner.attn.project(inner.norm1(tokens))[2])
     batch, count, width = values.shape
@@ -157,12 +152,11 @@ def test_what_cannot_be_shown_is_named_before_anything_is_computed(call, message
 def test_models_and_blocks_without_attention_are_pointed_out():
     dense = small_model(**KINDS["dense"])
     assert attention_blocks(dense) == ["dense_growth_block_0", "dense_growth_block_2"]
-    for call in (
-        lambda: class_attention(dense, IMAGES, ["transition_1"]),
-        lambda: grad_cam(dense, IMAGES, 0, "transition_1"),
-    ):
-        with pytest.raises(ValueError, match="with attention.*block=transition_1"):
-            call()
+    message = "with attention.*block=transition_1"
+    with pytest.raises(ValueError, match=message):
+        class_attention(dense, IMAGES, ["transition_1"])
+    with pytest.raises(ValueError, match=message):
+        grad_cam(dense, IMAGES, 0, "transition_1")
     with pytest.raises(ValueError, match="its stem has no attention"):
         stage_attention(small_model(**KINDS["convolution"]), IMAGES, "convolution_0", [(0, 0)])
     with pytest.raises(ValueError, match=r'model.get_layer\("small"\)'):

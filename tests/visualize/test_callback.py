@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import keras
 import numpy as np
 import pytest
@@ -26,18 +28,15 @@ def test_every_other_epoch_has_an_event_with_each_image_and_its_overlay(tmp_path
 
 
 def test_images_are_normalized_by_the_model_s_own_statistics(tmp_path, monkeypatch):
-    seen = []
-    attention = callback.class_attention
-    monkeypatch.setattr(
-        callback, "class_attention", lambda *given: seen.append(given[1]) or attention(*given)
-    )
-    for given in ({}, {"mean": CIFAR_MEAN, "std": CIFAR_STD}):
+    attention = Mock(wraps=callback.class_attention)
+    monkeypatch.setattr(callback, "class_attention", attention)
+    cifar = (IMAGES / 255 - CIFAR_MEAN) / CIFAR_STD
+    of_cifar = {"mean": CIFAR_MEAN, "std": CIFAR_STD}
+    for given, expected in (({}, preprocess_input(IMAGES)), (of_cifar, cifar)):
         images = AttentionImages(IMAGES, tmp_path, **given)
         images.set_model(small_model())
         assert images._images().shape == (2, 32, 100, 3)
-    np.testing.assert_allclose(seen[0], preprocess_input(IMAGES), rtol=1e-5, atol=1e-6)
-    cifar = (IMAGES / 255 - CIFAR_MEAN) / CIFAR_STD
-    np.testing.assert_allclose(seen[1], cifar, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(attention.call_args[0][1], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +54,7 @@ def test_wrong_arguments_are_refused(arguments, message, tmp_path):
         AttentionImages(**{"images": IMAGES, "log_dir": tmp_path, **arguments})
 
 
-@pytest.mark.parametrize(
-    ("block", "model"),
-    [("transition_1", KINDS["dense"]), (7, {}), (0, None)],
-)
+@pytest.mark.parametrize(("block", "model"), [("transition_1", KINDS["dense"]), (7, {}), (0, None)])
 def test_a_block_without_attention_stops_training_at_its_beginning(block, model, tmp_path):
     callback = AttentionImages(IMAGES, tmp_path, block)
     callback.set_model(keras.Sequential() if model is None else small_model(**model))

@@ -44,13 +44,10 @@ def test_the_map_is_the_formula_with_a_gradient_by_differences(block):
     assert found.shape == (1, *grid)
 
 
-def test_the_likeliest_class_is_taken_where_none_is_given():
+def test_the_likeliest_class_is_taken_where_none_is_given_and_another_backend_named(monkeypatch):
     model = small_model()
     likeliest = class_logits(model, IMAGES).argmax(axis=1)
     np.testing.assert_allclose(grad_cam(model, IMAGES), grad_cam(model, IMAGES, likeliest))
-
-
-def test_another_backend_is_named(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="KERAS_BACKEND=torch"):
         _gradient(keras.ops.sum, random(2))

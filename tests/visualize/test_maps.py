@@ -43,7 +43,7 @@ def test_channels_are_taken_by_how_much_they_vary():
     assert varied_channels(maps, 3) == [1, 3, 0]
 
 
-def test_preprocessing_inside_the_model_is_kept():
+def test_logits_keep_preprocessing_inside_the_model_and_need_its_classifier():
     inputs = keras.Input((32, 64, 3))
     scaled = keras.layers.Rescaling(0.5)(inputs)
     model = T2TViT(tiny_variant(depth=1), input_tensor=scaled, classes=2)
@@ -51,12 +51,9 @@ def test_preprocessing_inside_the_model_is_kept():
     model.layers[-1].activation = None
     np.testing.assert_allclose(logits, numpy(model(IMAGES)), rtol=1e-5)
     np.testing.assert_allclose(numpy(keras.ops.softmax(logits)), expected, rtol=1e-5)
-
-
-def test_a_model_without_classifier_has_no_logits():
-    model = T2TViT(tiny_variant(depth=1), include_top=False, input_shape=(32, 64, 3))
+    headless = T2TViT(tiny_variant(depth=1), include_top=False, input_shape=(32, 64, 3))
     with pytest.raises(ValueError, match="include_top=True"):
-        class_logits(model, IMAGES)
+        class_logits(headless, IMAGES)
 
 
 @pytest.mark.parametrize("kind", ["performer", "convolution"])

@@ -25,10 +25,7 @@ def model():
         ({"norm.bias": None}, r"- missing: norm.bias \(32,\)"),
         ({"extra": (3,)}, r"\+ surplus: extra \(3,\)"),
         ({"\x1b[2J" + "x" * 999: (3,)}, r"\+ surplus: \\x1b\[2Jx{100,200}\.\.\.\n"),
-        (
-            {"norm.bias": (31,)},
-            r"! of another shape: norm.bias \(31,\), the model wants \(32,\)",
-        ),
+        ({"norm.bias": (31,)}, r"! of another shape: norm.bias \(31,\), the model wants \(32,\)"),
         ({"cls_token": (1, 1, 33)}, "! of another shape: cls_token"),
         ({"pos_embed": (1, 16, 32)}, "! of another shape: pos_embed"),
         ({"head.weight": (10, 31)}, "! of another shape: head.weight"),

@@ -86,13 +86,12 @@ def test_sizes_that_make_no_model_are_a_checkpoint_error(state, put, tmp_path):
         convert(path, tmp_path / "out.weights.h5", num_heads=2)
 
 
-@pytest.mark.parametrize("lost", ["head.weight", "head.bias"])
-def test_half_a_head_is_not_converted(lost, state, put, tmp_path):
-    del state[lost]
-    path = put(state)
-    with pytest.raises(CheckpointError, match=lost):
-        convert(path, tmp_path / "out.weights.h5", num_heads=2)
-    assert list(tmp_path.iterdir()) == [path]
+def test_half_a_head_is_not_converted(state, put, tmp_path):
+    for lost in ("head.weight", "head.bias"):
+        path = put({key: array for key, array in state.items() if key != lost})
+        with pytest.raises(CheckpointError, match=lost):
+            convert(path, tmp_path / "out.weights.h5", num_heads=2)
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_leaves_a_variable_random_is_not_written(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import shutil
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import keras
@@ -101,23 +102,19 @@ def test_architecture_in_a_keras_file_is_never_run(loaded, written, tmp_path):
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path):
-    model = tiny_model()
+    model, path = tiny_model(), tmp_path / "nan.weights.h5"
     model.get_layer("head").bias.assign(np.full(10, np.nan))
-    path = tmp_path / "nan.weights.h5"
     write_model(model, path)
     with pytest.raises(CheckpointError, match="'head.bias' holds values that are not finite"):
         tiny_model(weights=path)
 
 
-@pytest.mark.parametrize("weights", [True, 1, b"tiny.pth", ["tiny.pth"], "missing.weights.h5"])
-def test_weights_that_are_no_file_are_that_value_error(weights):
+@pytest.mark.parametrize(
+    "weights", [True, 1, b"tiny.pth", ["tiny.pth"], "missing.weights.h5", "imagenet21k"]
+)
+def test_weights_that_are_no_file_or_release_are_that_value_error(weights):
     with pytest.raises(ValueError, match="The `weights` argument should be either.*Received: wei"):
-        tiny_model(weights=weights)
-
-
-def test_names_of_weights_that_were_never_released():
-    with pytest.raises(ValueError, match="The `weights` argument should be either"):
-        create_model("t2t_vit_7", weights="imagenet21k")
+        create_model("t2t_vit_7", weights=weights)
     with pytest.raises(ValueError, match="needs a published variant"):
         tiny_model(weights="imagenet")
     with pytest.raises(ValueError, match="t2t_vit_14_se.*t2t_vit_7"):
@@ -214,10 +211,7 @@ def test_a_zip_that_promises_more_than_it_holds_is_damaged(written, tmp_path):
 
 
 def test_too_little_memory_is_an_error_of_the_file(written, monkeypatch):
-    def build(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(load, "classifier", build)
+    monkeypatch.setattr(load, "classifier", Mock(side_effect=MemoryError))
     path = written[".weights.h5"]
     with pytest.raises(CheckpointError, match=f"^{path}: cannot be loaded"):
         tiny_model(weights=path)

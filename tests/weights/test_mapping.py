@@ -1,9 +1,12 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from t2t_keras import VARIANTS, CheckpointError, T2TViT, create_model
+from t2t_keras.variants import TOKEN_TYPES
 from t2t_keras.weights.assign import load_state_dict
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import read_safetensors, write_safetensors
@@ -21,18 +24,14 @@ def test_keys_and_shapes_are_the_official_ones(name, golden):
 
 def test_every_variant_has_its_own_small_twin_both_ways():
     """There and back: the official layout of a model loads into a fresh one unchanged."""
-    variants = [
-        tiny_variant(token_type, block_type=block_type)
-        for token_type in ("performer", "transformer", "convolution")
-        for block_type in ("standard", "squeeze_excite", "ghost")
-    ]
+    kinds = itertools.product(TOKEN_TYPES, ("standard", "squeeze_excite", "ghost"))
+    variants = [tiny_variant(stem, block_type=block) for stem, block in kinds]
     variants.append(tiny_variant(block_type="dense", depth=(1, 2), growth_rate=8))
     assert {v.block_type for v in VARIANTS.values()} <= {v.block_type for v in variants}
     for variant in variants:
         model = T2TViT(variant, classes=4)
-        state = {
-            key: official_weights(key, array.shape) for key, array in official_state(model).items()
-        }
+        shapes = {key: array.shape for key, array in official_state(model).items()}
+        state = {key: official_weights(key, shape) for key, shape in shapes.items()}
         load_state_dict(model, state)
         np.testing.assert_equal(official_state(model), state)
 

@@ -120,19 +120,17 @@ def test_tensors_may_share_a_storage_and_lie_in_any_order(tmp_path, legacy):
 
 
 def test_numpy_scalars_sizes_and_parameters_load(tmp_path):
-    encoded = torch.call(
-        torch.named("_codecs", "encode"), torch.text("\x00" * 7 + "@"), torch.text("latin1")
-    )
+    text = (torch.text("\x00" * 7 + "@"), torch.text("latin1"))
+    encoded = torch.call(torch.named("_codecs", "encode"), *text)
     dtype = torch.call(torch.named("numpy", "dtype"), torch.text("f8"), b"\x89", b"\x88")
     dtype += torch.group(torch.number(3), torch.text("<"), b"N") + b"b"
     one = torch.tensor(torch.storage("0", 1), [1], [1])
     hooks = torch.call(torch.named("collections", "OrderedDict"))
+    rebuild = torch.named("torch._utils", "_rebuild_parameter")
     items = {
         "scalar": torch.call(torch.named("numpy.core.multiarray", "scalar"), dtype, encoded),
         "size": torch.call(torch.named("torch", "Size"), torch.numbers([2, 3])),
-        "parameter": torch.call(
-            torch.named("torch._utils", "_rebuild_parameter"), one, b"\x88", hooks
-        ),
+        "parameter": torch.call(rebuild, one, b"\x88", hooks),
     }
     value = read_torch_checkpoint(file_of(tmp_path, items, {"0": np.ones(1, np.float32)}))
     assert value["scalar"] == np.float64(2.0) and value["size"] == (2, 3)
@@ -143,16 +141,13 @@ def test_sha256_is_verified_first(tmp_path):
     file = write(tmp_path / "a.pth", torch.checkpoint({"a": np.ones(3, np.float32)}))
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     assert read_torch_checkpoint(file, sha256=found.upper())["a"].sum() == 3
-    with pytest.raises(
-        CheckpointError, match=f"a.pth: its SHA-256 is {found}, expected {'0' * 64}"
-    ):
+    message = f"a.pth: its SHA-256 is {found}, expected {'0' * 64}"
+    with pytest.raises(CheckpointError, match=message):
         read_torch_checkpoint(file, sha256="0" * 64)
     write(file, b"<html>")
     with pytest.raises(CheckpointError, match="SHA-256"):
         read_torch_checkpoint(file, sha256=found)
-    with pytest.raises(
-        ValueError, match="`sha256` must be 64 hexadecimal digits. Received: sha256=abc"
-    ):
+    with pytest.raises(ValueError, match="`sha256` must be 64 hexa.* Received: sha256=abc"):
         read_torch_checkpoint(file, sha256="abc")
 
 
