@@ -145,10 +145,9 @@ class Storages:
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         inside = (offset if 0 in shape else last + 1) <= storage.values.size
         require(inside, f"a tensor of shape {shape} reaches outside its storage {storage.key}")
-        if 0 in shape:
-            return np.empty(shape, dtype)
         steps = tuple(step * itemsize for step in strides)
-        array = np.ndarray(shape, dtype, storage.values, offset * itemsize, steps)
+        place = (storage.values, offset * itemsize, steps)
+        array = np.ndarray(shape, dtype, *(() if 0 in shape else place))
         array.flags.writeable = False
         return array
 
