@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -151,7 +152,7 @@ def evaluate(config: TrainConfig, class_names: Sequence[str] = (), verbose: int 
     return predict_and_score(model, config, source, devices, verbose)
 
 
-def _report_order(names: Sequence[str], weights: str | None) -> None:
+def _report_order(names: Sequence[str], weights: Any) -> None:
     """Logs the order that a folder's classes are taken in, where it is not the only likely one."""
     if sorted(names) != list(names):
         _log.warning(

@@ -26,10 +26,8 @@ class RandAugmentParams(NamedTuple):
 
     op: tf.Tensor  # int32 index into `OPS`
     applied: tf.Tensor  # bool
-    magnitude: tf.Tensor  # float64 in 0..10
-    negative: tf.Tensor  # bool, the sign of a signed op
     bicubic: tf.Tensor  # bool, the filter of a geometric op
-    amount: tf.Tensor  # float64, what the magnitude and the sign mean to the op
+    amount: tf.Tensor  # float64, what the sampled magnitude and sign mean to the op
 
 
 def sample_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> RandAugmentParams:
@@ -48,7 +46,7 @@ def sample_ops(config: RandAugmentConfig, seed: tf.Tensor, images: int) -> RandA
     magnitude = tf.clip_by_value(magnitude, 0.0, _MAX_MAGNITUDE)
     applied, negative, bicubic = tf.split(choices < _PROBABILITY, 3, axis=1)
     amount = op_amount(op, magnitude, negative, config.increasing)
-    return RandAugmentParams(op, applied, magnitude, negative, bicubic, amount)
+    return RandAugmentParams(op, applied, bicubic, amount)
 
 
 def op_amount(op: Any, magnitude: Any, negative: Any, increasing: bool) -> tf.Tensor:
