@@ -108,6 +108,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     drop_rate: float = 0.0,
     attn_drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    weights_key: str = "auto",
 ) -> keras.Model:
     """A T2T-ViT with custom sizes.
 
@@ -115,8 +116,8 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
         variant_config: The sizes.
         include_top: True makes the classifier on the class token part of the model.
         weights: "imagenet" (the authors' released weights, fetched once and kept), the path of a
-            `.weights.h5`, `.keras`, `.safetensors` or official `.pth` / `.pth.tar` file, or None
-            (random weights).
+            `.weights.h5`, `.keras`, `.safetensors`, official `.pth` / `.pth.tar` or `.ckpt` file,
+            or None (random weights).
         input_tensor: Keras tensor to build the model on, (B, H, W, C) normalized images.
         input_shape: (height, width, channels) in pixels; default the variant's own, (224, 224, 3).
             Any height and width from 16 up, square or not, or None for both: the position table
@@ -134,6 +135,8 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
         attn_drop_rate: Fraction of attention weights dropped, in [0, 1).
         drop_path_rate: Stochastic depth's rate in the deepest block, in [0, 1); 0.1 in the
             authors' training.
+        weights_key: The state dict in a `.pth` or `.ckpt` file that holds several; see
+            `load_official_checkpoint`.
 
     Returns:
         A functional `keras.Model`. Its images come from `t2t_keras.preprocess_input`.
@@ -148,7 +151,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     expected = "a `t2t_keras.Variant`; for a published model call `create_model(name)`"
     check(isinstance(variant_config, Variant), "variant_config", variant_config, expected)
     variant_name = published_name(variant_config)
-    check_weights(weights, variant_name)
+    check_weights(weights, variant_name, weights_key)
     _check_arguments(include_top, weights, pooling, classes, classifier_activation)
     rates = dict(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
     for rate_name, rate in rates.items():
@@ -166,7 +169,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
         **rates,
     )
     if weights is not None:
-        load_weights(model, weights, variant_config, variant_name)
+        load_weights(model, weights, variant_config, variant_name, weights_key)
     return model
 
 

@@ -45,7 +45,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         target,
         model_name=values.model,
         num_heads=values.num_heads,
-        key=values.key,
+        key="auto" if values.weights_key is None else values.weights_key,
         sha256=values.sha256,
     )
     identity, report = conversion.identity, conversion.report

@@ -79,7 +79,7 @@ _NUM_HEADS = _flag("num_heads", "Attention heads, for sizes nobody published.", 
 MODEL = (  # of every command that opens a MODEL
     _flag("labels", "File of class names, one per line; the model's, or ImageNet's, if not given."),
     _NUM_HEADS,
-    *_settings("crop_pct", "statistics", "mean", "std"),
+    *_settings("weights_key", "crop_pct", "statistics", "mean", "std"),
 )
 WEIGHTS = (  # of the commands that can also build a MODEL
     _flag("model", "Variant of a file of weights, such as t2t_vit_14."),
@@ -130,7 +130,7 @@ _VISUALIZE = (
     *WEIGHTS,
 )
 _CONVERT = (
-    _flag("source", "Official checkpoint, a .pth or .pth.tar file; required."),
+    _flag("source", "Official checkpoint, a .pth, .pth.tar or .ckpt file; required."),
     _flag(
         "target",
         "File to write: .weights.h5 (weights), .keras (model and weights) or .safetensors (weights "
@@ -138,12 +138,7 @@ _CONVERT = (
     ),
     _flag("model", "Published variant, such as t2t_vit_14_resnext, where shapes fit several."),
     _NUM_HEADS,
-    _flag(
-        "key",
-        "State dict to read; auto takes the first of state_dict_ema, state_dict, net and the file "
-        "itself.",
-        default="auto",
-    ),
+    *_settings("weights_key"),
     _flag("sha256", "SHA-256 of the source, checked before it is read."),
     _flag("verify", "Read the target back and compare the outputs of both models.", bool, False),
     _OVERWRITE,
@@ -177,8 +172,16 @@ _VERBOSE = _flag(
     at_most=2,
 )
 _EVALUATE = _settings(
-    *("dataset", "data_dir", "eval_split", "validation_split", "model", "image_size", "crop_pct"),
-    *("statistics", "mean", "std", "batch_size", "devices", "precision", "jit_compile"),
+    *(
+        "dataset",
+        "data_dir",
+        "eval_split",
+        "validation_split",
+        "model",
+        "weights_key",
+        "image_size",
+    ),
+    *("crop_pct", "statistics", "mean", "std", "batch_size", "devices", "precision", "jit_compile"),
     *("on_bad_image", "max_bad_fraction"),
 )
 _EVALUATED = _flag(

@@ -26,7 +26,7 @@ from t2t_keras.training.recipes import model_names, variant_of
 from t2t_keras.variants import published_name
 from t2t_keras.weights.convert import classifier, model_of
 from t2t_keras.weights.formats import FILE_ERRORS, ModelMetadata, read_metadata
-from t2t_keras.weights.load import OFFICIAL_SUFFIXES, check_weights, load_weights
+from t2t_keras.weights.load import OFFICIAL_SUFFIXES, check_weights, check_weights_key, load_weights
 from t2t_keras.weights.releases import Release, imagenet_release, release_named
 from t2t_keras.weights.state_dict import state_dict_of
 from t2t_keras.weights.torch_reader import read_torch_checkpoint
@@ -135,6 +135,7 @@ def open_model(
     labels: str | None = None,
     image_size: Size | None = None,
     num_heads: int | None = None,
+    weights_key: str | None = None,
     crop_pct: float | None = None,
     statistics: str | None = None,
     mean: Color | None = None,
@@ -155,18 +156,20 @@ def open_model(
     check(known, "model", source, expected + ", ".join(model_names()))
     expected = "left out unless MODEL is the name of a variant, such as t2t_vit_14"
     check(not is_file or weights is None, "weights", weights, expected)
+    key = "auto" if weights_key is None else weights_key
+    check_weights_key(path if is_file else weights, key)
     if not is_file:
-        opened = _of_variant(source, weights or "imagenet", names, image_size)
+        opened = _of_variant(source, weights or "imagenet", names, image_size, key)
     elif model is None and path.suffix == ".keras":
         opened = _of_keras_file(origin, names)
     elif model is None and image_size is None and path.name.endswith(OFFICIAL_SUFFIXES):
-        state = state_dict_of(read_torch_checkpoint(path), "auto", str(path))
+        state = state_dict_of(read_torch_checkpoint(path), key, str(path))
         opened = _opened(model_of(state, str(path), num_heads).model, origin, names)
     else:
         name = model or (origin.release.variant if origin.release else "")
         expected = f"the variant whose weights are in {path}, such as t2t_vit_14"
         check(bool(name), "model_name", model, expected)
-        opened = _of_variant(name, str(path), names, image_size)
+        opened = _of_variant(name, str(path), names, image_size, key)
     colors: dict[str, Any] = {"crop_pct": crop_pct, "mean": mean, "std": std}
     given = {name: value for name, value in colors.items() if value is not None}
     return dataclasses.replace(opened, metadata=dataclasses.replace(opened.metadata, **given))
@@ -203,7 +206,9 @@ def _of_keras_file(origin: Origin, names: Names) -> OpenedModel:
     return _opened(model, origin, names)
 
 
-def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) -> OpenedModel:
+def _of_variant(
+    name: str, weights: str, names: Names, image_size: Size | None, key: str
+) -> OpenedModel:
     variant = variant_of(name)
     published = published_name(variant)
     check_weights(weights, published)
@@ -214,7 +219,7 @@ def _of_variant(name: str, weights: str, names: Names, image_size: Size | None) 
     size = image_size or ((origin.release.image_size,) * 2 if origin.release else own_size)
     count = len(class_names_of(origin, names) or imagenet_labels())
     model = classifier(variant, count, size, name)
-    if load_weights(model, weights, variant, published).fresh:
+    if load_weights(model, weights, variant, published, key).fresh:
         raise CheckpointError(
             f"{weights}: has no classifier for {count} classes. Give its class names as `labels`, "
             "a file with one per line."

@@ -87,8 +87,13 @@ class TrainConfig:
     weights: str | os.PathLike[str] | None = setting(
         None,
         "Weights to start from or to evaluate: imagenet (the authors' release, downloaded), a file "
-        "(.weights.h5, .keras, .safetensors, .pth, .pth.tar) or a run's folder; random weights if "
-        "not given.",
+        "(.weights.h5, .keras, .safetensors, .pth, .pth.tar, .ckpt) or a run's folder; random "
+        "weights if not given.",
+    )
+    weights_key: str = setting(
+        "auto",
+        "State dict in a .pth or .ckpt file that holds several, such as state_dict.student; auto "
+        "takes the only one, or averaged weights (ema) rather than raw ones.",
     )
     drop_path_rate: float = setting(
         0.1, "Stochastic depth's rate in the deepest block.", **FRACTION

@@ -24,7 +24,7 @@ from t2t_keras.weights.load import check_weights, load_weights
 def check_run(config: TrainConfig, parts: int = 1) -> Devices:
     """Finds a run's devices and checks its settings against them and the model, before any work."""
     variant = variant_of(config.model)
-    check_weights(config.weights, published_name(variant))
+    check_weights(config.weights, published_name(variant), config.weights_key)
     check_parts(parts)
     devices = make_devices(config.devices)
     processes = devices.processes.count
@@ -139,7 +139,8 @@ def load_run_weights(model: keras.Model, config: TrainConfig, complete: bool) ->
         return
     variant, head = variant_of(config.model), classifier_parts(model).head
     fresh = head.get_weights()
-    report = load_weights(model, config.weights, variant, published_name(variant))
+    name, key = published_name(variant), config.weights_key
+    report = load_weights(model, config.weights, variant, name, key)
     if config.transfer and not complete:
         head.set_weights(fresh)
     if complete and report.fresh:

@@ -52,9 +52,12 @@ def load_official_checkpoint(
     Args:
         model: A model of the checkpoint's sizes. Its image size and classes may differ: the
             position table is resized, and a head for other classes keeps its values.
-        path: A `.pth` or `.pth.tar` file, as the authors' scripts and releases have it.
-        key: "auto" takes `state_dict_ema`, `state_dict`, `net` or the file itself, the first there
-            is; a name takes that state dict; "" takes the file itself.
+        path: A `.pth`, `.pth.tar` or `.ckpt` file, as the authors' scripts, timm, Lightning or
+            others write it.
+        key: The state dict, where a file holds several: the name of the dict or prefix before its
+            keys, such as "state_dict_ema" or "state_dict.student"; "" is the file itself. "auto"
+            takes the only one, or the averaged weights of a model ("ema") rather than the raw
+            ones, or the first of `state_dict`, `net` and the file itself.
 
     Returns:
         The way of every key into the model; `print(report)` shows a table.
@@ -147,7 +150,7 @@ def convert(
     """Converts an official checkpoint to a file that Keras reads.
 
     Args:
-        source: The `.pth` or `.pth.tar` file.
+        source: The `.pth`, `.pth.tar` or `.ckpt` file.
         target: A `.weights.h5`, `.keras` or `.safetensors` file; written whole or not at all.
         model_name: A published variant, where the shapes alone would say another.
         num_heads: Attention heads, for sizes nobody published.

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import keras
 
-from t2t_keras.errors import CheckpointError, DownloadError
+from t2t_keras.errors import CheckpointError, DownloadError, check
 from t2t_keras.files import digest_record
 from t2t_keras.models.structure import parts_of
 from t2t_keras.variants import VARIANTS, Variant
@@ -27,15 +27,25 @@ from t2t_keras.weights.releases import RELEASES_URL, imagenet_release
 from t2t_keras.weights.state_dict import state_dict_of
 from t2t_keras.weights.torch_reader import printable, read_torch_checkpoint
 
-OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt")
+OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt", ".ckpt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
 _SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *OFFICIAL_SUFFIXES)
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"  # in a `.weights.h5`
 _NORM, _CONVOLUTION = "layers/t2t_block/token_layer/norm1/vars/0", "layers/conv2d/vars/0"
 
 
-def check_weights(weights: str | os.PathLike | None, variant_name: str | None) -> None:
+def check_weights_key(weights: str | os.PathLike | None, weights_key: str) -> None:
+    """Raises a ValueError where a key is given for weights that have none."""
+    has_keys = str(weights).endswith((".safetensors", *OFFICIAL_SUFFIXES))
+    expected = "left out unless `weights` are a checkpoint of PyTorch"
+    check(has_keys or weights_key == "auto", "weights_key", weights_key, expected)
+
+
+def check_weights(
+    weights: str | os.PathLike | None, variant_name: str | None, weights_key: str = "auto"
+) -> None:
     """Raises a ValueError where `weights` is nothing that `load_weights` takes."""
+    check_weights_key(weights, weights_key)
     if weights is None:
         return
     if weights == "imagenet":
@@ -185,15 +195,19 @@ def _load_released(model: keras.Model, variant: Variant, variant_name: str) -> R
 
 
 def load_weights(
-    model: keras.Model, weights: str | os.PathLike, variant: Variant, variant_name: str | None
+    model: keras.Model,
+    weights: str | os.PathLike,
+    variant: Variant,
+    variant_name: str | None,
+    weights_key: str = "auto",
 ) -> Report:
     """Loads weights into a model of a variant, whole or not at all."""
     if weights == "imagenet" and variant_name is not None:
         return _load_released(model, variant, variant_name)
     path = os.path.expanduser(weights)
     if path.endswith(OFFICIAL_SUFFIXES):
-        return load_official_checkpoint(model, path)
+        return load_official_checkpoint(model, path, weights_key)
     if path.endswith(".safetensors"):
         arrays, grid_size = read_safetensors(path)
-        return load_state_dict(model, state_dict_of(arrays, "", path), path, grid_size)
+        return load_state_dict(model, state_dict_of(arrays, weights_key, path), path, grid_size)
     return _load_keras_file(model, Path(path), variant)

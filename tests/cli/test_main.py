@@ -144,7 +144,7 @@ ERRORS = [
     (f"{CONVERT} --num_heads=3", "num_heads"),
     (f"{CONVERT} --model=t2t_vit_15", "--model must be one of"),
     (f"{CONVERT} --model=t2t_vit_14", "is not of t2t_vit_14"),
-    (f"{CONVERT} --num_heads=2 --key=weights", "no state dict called 'weights'"),
+    (f"{CONVERT} --num_heads=2 --weights_key=weights", "no state dict called 'weights'"),
     (f"{CONVERT} --num_heads=2 --sha256={'0' * 64}", "SHA-256"),
     (f"{CONVERT} --source=full_size.json", "not a PyTorch checkpoint"),
     ("export missing", "MODEL must be a run's folder"),

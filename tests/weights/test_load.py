@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 
 from t2t_keras import CheckpointError, DownloadError, T2TViT, create_model, load_official_checkpoint
+from t2t_keras.cli.evaluate import evaluation_config
+from t2t_keras.cli.main import main
+from t2t_keras.cli.models import open_model
 from t2t_keras.files import digest_record
+from t2t_keras.training import make_config
+from t2t_keras.training.model import load_run_weights
 from t2t_keras.weights import load
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.download import fetch_release, weights_dir
+from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.releases import RELEASES_URL
 from tests.conftest import DATA
 from tests.support.tiny import policy, tiny_model, tiny_variant
@@ -42,6 +48,46 @@ def written(loaded, tmp_path_factory):
         write_model(loaded, folder / f"tiny{suffix}")
     shutil.copy(DATA / "tiny_bare_state_dict.pth", folder / "tiny.pth")
     return {suffix: folder / f"tiny{suffix}" for suffix in (*SUFFIXES, ".pth")}
+
+
+@pytest.fixture
+def two(loaded, tmp_path):
+    """A Lightning checkpoint of a student and a teacher, the teacher with zeros in its head."""
+    state = official_state(loaded)
+    teacher = {**state, "head.weight": np.zeros_like(state["head.weight"])}
+    arrays = {f"student._orig_mod.{key}": array for key, array in state.items()}
+    arrays |= {f"teacher.module.{key}": array for key, array in teacher.items()}
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(checkpoint({**arrays, "teacher.n_averaged": np.array([3])}))
+    return path
+
+
+def test_a_checkpoint_of_two_models_needs_a_key(two, loaded, written):
+    with pytest.raises(CheckpointError, match="'student', 'teacher'.*`weights_key`"):
+        tiny_model(weights=two)
+    _assert_same(tiny_model(weights=two, weights_key="student"), loaded)
+    assert not tiny_model(weights=two, weights_key="teacher").get_weights()[-2].any()
+    for weights in (None, written[".keras"], written[".weights.h5"]):
+        with pytest.raises(ValueError, match="`weights_key` must be left out unless"):
+            tiny_model(weights=weights, weights_key="student")
+
+
+def test_every_command_picks_a_state_dict_of_a_checkpoint(two, loaded, tmp_path):
+    for name in ("student", "teacher"):
+        opened = open_model(str(two), num_heads=2, weights_key=name).model
+        assert opened.get_weights()[-2].any() == (name == "student")
+        target = tmp_path / f"{name}.keras"
+        line = f"convert --source={two} --target={target} --num_heads=2 --weights_key={name}"
+        assert main(line.split()) == 0
+        np.testing.assert_equal(tiny_model(weights=target).get_weights(), opened.get_weights())
+    variant, given = tiny_variant("performer"), {"weights": str(two), "weights_key": "student"}
+    config = make_config(dataset="digits", model=variant, image_size=(64, 64), **given)
+    model = tiny_model()
+    load_run_weights(model, config, complete=True)
+    _assert_same(model, loaded)
+    assert evaluation_config({**vars(config)})[0].weights_key == "student"
+    with pytest.raises(ValueError, match="`weights_key` must be left out unless"):
+        open_model(str(target), weights_key="student")
 
 
 def _assert_same(model, other):
