@@ -22,12 +22,15 @@ MEMORY = Path("/dev/shm")  # Linux's file system in memory
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-# JAX compiles every op for itself: all processes of the tests share what one of them has compiled.
+# JAX compiles every op for itself: all processes of the tests share what one of them has compiled,
+# and none spends time on optimizing what runs once.
 if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.TemporaryDirectory()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    os.environ.setdefault("XLA_FLAGS", quick)
 
 
 # Folders, files and tests that take seconds. The others are `-m "not slow"`: under a minute in all.

@@ -3,12 +3,14 @@
 import numpy as np
 
 from t2t_keras.layers import DenseGrowthBlock, GhostAttention
-from tests.support.check_layer import numpy, random
+from tests.support.check_layer import numpy, random, run
 
 
 def test_dense_block_keeps_its_input():
     tokens = random(2, 5, 8)
-    outputs = numpy(DenseGrowthBlock(4, 2, 2.0)(tokens))
+    block = DenseGrowthBlock(4, 2, 2.0)
+    block.build(tokens.shape)
+    outputs = run(block, tokens)
     np.testing.assert_array_equal(outputs[..., :8], tokens)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from t2t_keras.layers import SoftSplit
 from t2t_keras.layers.fused_projection import normalized_projection
-from tests.support.check_layer import numpy, random
+from tests.support.check_layer import numpy, random, run
 
 
 def _layers(window_dim):
@@ -57,11 +57,11 @@ def _image(kind):
 def test_exact_for_any_image(split, kind, tolerance):
     feature_map = _image(kind).astype("float32")
     norm, dense = _layers(split[0] ** 2 * 3)
-    windows = SoftSplit(*split)(feature_map)
-    exact = _in_float64(numpy(windows), norm, dense)
+    windows = run(SoftSplit(*split), feature_map)
+    exact = _in_float64(windows, norm, dense)
     scale = np.abs(exact).max()
-    fused = numpy(normalized_projection(feature_map, norm, dense, *split)) - exact
-    unfolded = numpy(dense(norm(windows))) - exact
+    fused = run(lambda x: normalized_projection(x, norm, dense, *split), feature_map) - exact
+    unfolded = run(lambda x: dense(norm(x)), windows) - exact
     assert np.abs(fused).max() <= tolerance * scale
     # Sums of 147 values far from 0, in a window that is flat, lose twice what the windows' own do.
     assert _rms(fused) <= max(3 * _rms(unfolded), 1e-6 * scale)
