@@ -52,10 +52,17 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
-    """Starts TensorFlow with `quick_graphs` in each process that runs tests."""
+    """Starts the backend with what makes small tests quick, in each process that runs some."""
     hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    if not hands_out and importlib.import_module("keras").config.backend() == "tensorflow":
+    keras = None if hands_out else importlib.import_module("keras")
+    if keras and keras.config.backend() == "tensorflow":
         config.pluginmanager.register(importlib.import_module("tests.support.quick_graphs"))
+    elif keras and keras.config.backend() == "jax":  # it compiles a draw for each shape
+        keras.initializers.RandomNormal.__call__ = _drawn_by_numpy
+
+
+def _drawn_by_numpy(initializer, shape, dtype=None):
+    return np.random.normal(initializer.mean, initializer.stddev, shape).astype("float32")
 
 
 @pytest.fixture(autouse=True)

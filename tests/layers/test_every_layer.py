@@ -1,6 +1,7 @@
 """Config, shapes, precision, compilation and saving of every layer, whatever it computes."""
 
 import pytest
+from keras.src.testing import TestCase
 
 from t2t_keras import layers
 from tests.support.check_layer import EVERY_LAYER, check_layer, random
@@ -9,6 +10,18 @@ from tests.support.check_layer import EVERY_LAYER, check_layer, random
 @pytest.mark.parametrize(("make", "shapes"), EVERY_LAYER)
 def test_layer(make, shapes, tmp_path):
     check_layer(make(), *(random(2, *shape) for shape in shapes), tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize(("make", "shapes"), EVERY_LAYER)
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+def test_keras_own_checks_of_a_layer(make, shapes):
+    layer, batches = make(), [(2, *shape) for shape in shapes]
+    config = layer.get_config()
+    arguments = {name: config[name] for name in config.keys() - {"name", "dtype", "trainable"}}
+    given, alone = batches[0], len(batches) == 1
+    if not alone:
+        given = dict(zip(("tokens_shape", "feature_map_shape"), batches, strict=True))
+    TestCase().run_layer_test(type(layer), arguments, given, run_training_check=alone)
 
 
 def test_there_is_no_other_layer():
