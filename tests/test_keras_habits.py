@@ -30,7 +30,7 @@ def mobilenet(**kwargs):
     model = keras.applications.MobileNetV2(**arguments)
     for layer in inner(model, keras.layers.BatchNormalization):
         # The initial 1 would let nothing but 1e-10 through to the logits.
-        layer.moving_variance.assign(np.full(layer.moving_variance.shape, 0.2))
+        layer.moving_variance.assign(np.full(layer.moving_variance.shape, 0.18))
     return model
 
 
@@ -131,7 +131,7 @@ def test_checkpoints_of_tensorflow_hold_every_weight(make, tmp_path):
     np.testing.assert_array_equal(predict(other), predict(model))
 
 
-@pytest.mark.parametrize(("mode", "tolerance"), [("int8", 0.05), ("float8", 0.15), ("int4", 0.5)])
+@pytest.mark.parametrize(("mode", "tolerance"), [("int8", 0.05), ("float8", 0.25), ("int4", 0.5)])
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_quantized_weights_give_nearly_the_same_and_reload_exactly(make, mode, tolerance, tmp_path):
     model = make()
