@@ -40,7 +40,7 @@ class _Numbers(flags.ArgumentParser):
         return numbers
 
 
-# Where a shell leaves "~" as it is, after "=", it is the user's folder all the same.
+# A shell leaves "~" after "=" as it is; here it is the user's home folder too.
 _PATHS = "data_dir dataset labels output output_dir source target weights".split()
 _PARSERS: dict[type | str, flags.ArgumentParser] = {
     str: flags.ArgumentParser(),

@@ -59,7 +59,7 @@ def _saved_model(folder: Path) -> Path | None:
     """Returns the folder of a SavedModel: `folder`, or its highest version."""
     if (folder / "saved_model.pb").is_file():
         return folder
-    versions = [path.parent for path in folder.glob("*/saved_model.pb")]  # by others "00000001" too
+    versions = [path.parent for path in folder.glob("*/saved_model.pb")]  # such as 00000001
     numbered = [path for path in versions if path.name.isascii() and path.name.isdecimal()]
     return max(numbered, key=lambda path: int(path.name), default=None)
 

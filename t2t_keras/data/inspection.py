@@ -36,7 +36,8 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _TRAILERS = {_JPEG: b"\xff\xd9", _PNG: b"IEND\xaeB`\x82"}
 _MAGIC = (_JPEG, _PNG, b"GIF8", b"RIFF", b"BM", b"II", b"MM")
 _SHOWN = 5  # bad images named in a message
-_OTHER_ERRORS = (  # of a full memory or disk, of a device and of work that was stopped: of no image
+# No image causes these: memory or a disk is full, a device fails, or the work was stopped.
+_OTHER_ERRORS = (
     *(tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.UnavailableError),
     *(tf.errors.AbortedError, tf.errors.CancelledError),
 )

@@ -94,7 +94,7 @@ def train_dataset(
     size = shard.size(batch_size)
     target = target_size(image_size)
     cover_size(target, crop_pct)
-    split: Any = source.train_split  # who trains has one
+    split: Any = source.train_split  # a source to train on has one
 
     def seeds(step: tf.Tensor) -> list[tf.Tensor]:
         # The first is for what is random about each image, the second about the batch.
@@ -179,7 +179,7 @@ def batch_split(source: Source, batch_size: int, seed: int, epoch: int, step: in
 
     Of records, which do not say where they were stored, it is the whole split.
     """
-    split: Any = source.train_split  # who trains has one
+    split: Any = source.train_split  # a source to train on has one
     return split.part(order_seed(seed, epoch), step * batch_size, batch_size)
 
 

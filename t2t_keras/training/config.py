@@ -259,7 +259,7 @@ class TrainConfig:
 
     @property
     def normalization(self) -> dict[str, Color]:
-        """`mean` and `std` of each channel that the run's images are normalized by."""
+        """`mean` and `std`, a number per channel, by which the run normalizes images."""
         mean, std = STATISTICS[self.statistics]
         return {"mean": cast(Color, self.mean) or mean, "std": cast(Color, self.std) or std}
 

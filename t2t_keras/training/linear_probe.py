@@ -89,8 +89,8 @@ def cached_features(
 def probe_inputs(features: Features, config: TrainConfig, classes: int, epochs: int) -> RunInputs:
     """The batches of a run that trains on features, as functions of (seed, epoch, step) alone."""
     count, size = len(features["training"]), config.batch_size
-    dice = [np.random.default_rng([config.seed, epoch]) for epoch in range(epochs)]
-    orders = [one.permutation(count)[: count // size * size] for one in dice]
+    generators = [np.random.default_rng([config.seed, epoch]) for epoch in range(epochs)]
+    orders = [one.permutation(count)[: count // size * size] for one in generators]
     rows = np.concatenate(orders).reshape(-1, size)
     vectors = tf.constant(features["training"])
     targets = soft_targets(tf.constant(features["training_labels"]), classes, config.smoothing)

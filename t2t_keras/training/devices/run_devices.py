@@ -24,7 +24,7 @@ Batches: TypeAlias = "tf.data.Dataset | tf.distribute.DistributedDataset"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Devices:
-    """The devices of a run; by default Keras' own one."""
+    """The devices of a run; by default the one that Keras chooses."""
 
     replicas: int = 1  # those of all processes together
     # To build and compile the model in, and to `fit`, `evaluate` and `predict` in.
@@ -57,7 +57,7 @@ def check_global_batch(batch_size: int, replicas: int, parts: int = 1, processes
     in_parts = f" times {parts} parts (`accumulate`)" if parts > 1 else ""
     in_pairs = f" and of {2 * processes}, twice the processes" if processes > 1 else ""
     unit_in_words = f"{replicas} devices{in_parts}{in_pairs}"
-    expected = f"a multiple of the {unit_in_words}; {nearest} is the nearest for all together"
+    expected = f"a multiple of the {unit_in_words}; {nearest} is the nearest, over all devices"
     check(batch_size % unit == 0, "batch_size", batch_size, expected)
 
 

@@ -18,8 +18,7 @@ from tests.support.pillow_ops import FILL, REFERENCE, SIZE, images
 
 RECIPE = "rand-m9-mstd0.5-inc1"
 COUNT = 60000
-LARGEST = {"Rotate": 30, **dict.fromkeys(("ShearX", "ShearY"), 0.3)}
-LARGEST |= dict.fromkeys(("TranslateX", "TranslateY"), 0.45)
+LARGEST = {"Rotate": 30, "ShearX": 0.3, "ShearY": 0.3, "TranslateX": 0.45, "TranslateY": 0.45}
 
 
 def _draws(config):
@@ -130,8 +129,7 @@ def _augmented(config, seed, count):
 
 @pytest.mark.parametrize("text", ["rand-m7-n1-mstd3-inc1", "rand-m5-n1-mstd4"])
 def test_images_are_pillows(text):
-    photo, made = _augmented(parse_rand_augment(text), 1, 160)
-    seen = set()
+    (photo, made), seen = _augmented(parse_rand_augment(text), 1, 160), set()
     for image, draws in made:
         op, used, *how = (field[0] for field in draws)
         wanted = photo
