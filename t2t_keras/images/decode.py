@@ -23,7 +23,7 @@ ORIENTATION_TAG = 0x0112
 IOS_PNG = "iOS' own form of PNG (CgBI), which pngcrush -revert-iphone-optimizations undoes"
 DEEP_TIFF = "a TIFF of signed, floating-point or 32-bit samples"
 
-_STRIP = 2_000_000  # pixels that become RGB at a time: a large image costs little beyond itself
+STRIP = 2_000_000  # pixels that become RGB at a time: a large image costs little beyond itself
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 # What Pillow's readers raise for damaged bytes, beside OSError.
@@ -94,7 +94,7 @@ def _to_rgb(image: "Image.Image") -> np.ndarray:
         raise ValueError(DEEP_TIFF)
     background = (0, 0, 0) if image.format == "GIF" else MEAN_COLOR
     rgb = np.empty((image.height, image.width, 3), np.uint8)
-    rows = max(_STRIP // image.width, 1)
+    rows = max(STRIP // image.width, 1)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         rgb[top : top + rows] = _strip_to_rgb(strip, background)

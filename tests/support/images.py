@@ -83,27 +83,56 @@ def readable_kinds() -> dict[str, bytes]:
         "bmp_from_the_top": bmp[:22] + struct.pack("<i", -60) + bmp[26:],  # a negative height
         "one_pixel": encode(noise(1, 1), "PNG"),
     }
+    kinds |= turned_kinds()
     kinds["mpo_turned"] = encode(rgb, "MPO", exif=exif_block("<"), **animation)
     kinds |= {f"jpeg_orientation_{turn}": turned(turn) for turn in range(1, 9)}
     return kinds
 
 
+def turned_kinds() -> dict[str, bytes]:
+    """Images with an EXIF block beside those of JPEG, or one that does not turn them."""
+    rgb = Image.fromarray(ramp())
+    png, six, silent = encode(rgb, "PNG"), exif_block(">"), exif_block("<", tag=0x0113)
+    xmp = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="1"/>'
+    return {
+        "png_exif_turned": encode(rgb, "PNG", exif=six),
+        "png_exif_after_the_image_turned": png[:-12] + png_chunk(b"eXIf", six[6:]) + png[-12:],
+        "png_exif_silent": encode(rgb, "PNG", exif=silent),
+        "png_no_chunk_of_exif": with_chunk(png, b"tEXt", b"Comment\0eXIf"),
+        "png_xmp_upright": with_chunk(png, b"iTXt", xmp),
+        "webp_exif_turned": encode(rgb, "WEBP", exif=six, icc_profile=b"odd"),
+        "webp_exif_silent": encode(rgb, "WEBP", exif=silent),
+        "webp_xmp_upright": encode(rgb, "WEBP", xmp=xmp[22:]),
+        "jpeg_exif_silent": encode(rgb, "JPEG", exif=silent),
+        "jpeg_exif_zero": encode(rgb, "JPEG", exif=exif_block("<", value=0)),
+    }
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with another chunk after its header."""
+    return png[:33] + png_chunk(kind, data) + png[33:]
+
+
 def pillow_kinds() -> dict[str, bytes]:
     """Images that TensorFlow's decoders show otherwise than Pillow, refuse, or crash on."""
     rgb = Image.fromarray(ramp())
-    exif = exif_block("<")
     jpeg, empty = turned(6), b"\xff\xe1\x00\x08Exif\0\0"
     second = {"save_all": True, "append_images": [rgb.rotate(90)]}
     xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
     xmp_segment = b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp
     plain, animated = encode(rgb, "JPEG"), encode(rgb, "WEBP", lossless=True, **second)
+    png, hex_exif = encode(rgb, "PNG"), exif_block("<").hex().encode()
+    hidden_xmp = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp[29:])
+    profile = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n" % 44 + hex_exif)
     return {
         "jpeg_cmyk_unmarked": without_adobe(encode(rgb.convert("CMYK"), "JPEG")),
         "jpeg_exif_after_an_empty_one_turned": jpeg[:2] + empty + jpeg[2:],
         "jpeg_two_numbers_turned": encode(rgb, "JPEG", exif=exif_block("<", count=2)),
         "jpeg_xmp_turned": plain[:2] + xmp_segment + plain[2:],
-        "png_exif_turned": encode(rgb, "PNG", exif=exif),
-        "webp_exif_turned": encode(rgb, "WEBP", exif=exif),
+        "png_xmp_compressed_turned": with_chunk(png, b"iTXt", hidden_xmp),
+        "png_profile_turned": with_chunk(png, b"zTXt", profile),
+        "webp_two_numbers_turned": encode(rgb, "WEBP", exif=exif_block("<", count=2)),
+        "webp_xmp_turned": encode(rgb, "WEBP", xmp=xmp[29:]),
         "webp_animated_opaque": animated[:20] + b"\x02" + animated[21:],  # no flag of alpha
         "bmp_gray": encode(rgb.convert("L"), "BMP"),
         "bmp_one_bit": encode(rgb.convert("1"), "BMP"),

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.graph import assert_op, single_op, traced
 from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
-from t2t_keras.images.decode import ORIENTATION_TAG, decode_rgb
+from t2t_keras.images.decode import ORIENTATION_TAG, STRIP, decode_rgb
 
 # TensorFlow's default is faster by a tenth and off by up to 5 levels from Pillow's.
 DCT_METHOD = "INTEGER_ACCURATE"
@@ -21,9 +21,11 @@ _CONTENTS = [tf.TensorSpec((), tf.string)]
 _MARK, _APP1, _SCAN, _END = 0xFF, 0xE1, 0xDA, 0xD9
 _EXIF = b"Exif\x00\x00"
 _ENTRY = 12  # bytes of a directory's entry: tag, type, count, value
+_UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)  # bytes of each type
 _TRANSPOSED, _MIRRORED, _FLIPPED = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)  # orientations
+XMP_TURN = rb'tiff:Orientation(="|>)[2-8]'  # is read where EXIF is silent
 # Where a JPEG or a PNG may say how it is turned, or animated.
-_JPEG_MARKS = (rb"Exif\x00\x00", b"tiff:Orientation")
+_JPEG_MARKS = (rb"Exif\x00\x00", XMP_TURN)
 _PNG_MARKS = (b"eXIf", b"iTXt", b"zTXt", b"Raw profile type", b"acTL")
 
 
@@ -63,7 +65,12 @@ def decode_jpeg(contents: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor) ->
     """Decodes a JPEG of a known size and orientation, upright."""
     with small_enough(*tf.unstack(size)):
         image = tf.io.decode_jpeg(contents, channels=3, dct_method=DCT_METHOD)
-    return tf.cond(orientation == UNTURNED, lambda: image, lambda: _upright(image, orientation))
+    return upright(image, orientation)
+
+
+def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns an image of an EXIF orientation from 1 to 8."""
+    return tf.cond(orientation == UNTURNED, lambda: image, lambda: _turned(image, orientation))
 
 
 def decode_png(contents: tf.Tensor) -> tf.Tensor:
@@ -95,17 +102,28 @@ def contains(contents: tf.Tensor, marks: tuple[bytes, ...]) -> tf.Tensor:
 
 def without_alpha(image: tf.Tensor) -> tf.Tensor:
     """Gray, gray + alpha, RGB or RGBA -> RGB, laid over the mean color in integers."""
-    channels = tf.shape(image)[-1]
+    height, width, channels = tf.unstack(tf.shape(image))
     with_alpha = channels % 2 == 0
     colors = channels - tf.cast(with_alpha, tf.int32)
-    color = tf.tile(image[..., :colors], (1, 1, 3 // colors))
+    rows = tf.maximum(STRIP // width, 1)
 
-    def composite() -> tf.Tensor:
-        over, alpha = tf.cast(color, tf.int32), tf.cast(image[..., -1:], tf.int32)
-        mixed = over * alpha + tf.constant(MEAN_COLOR, tf.int32) * (255 - alpha)
-        return tf.cast((mixed + 127) // 255, tf.uint8)
+    def color(part: tf.Tensor) -> tf.Tensor:
+        return tf.tile(part[..., :colors], (1, 1, 3 // colors))
 
-    return tf.cond(with_alpha, composite, lambda: color)
+    def composite(top: tf.Tensor, strips: tf.TensorArray) -> tuple:
+        part = tf.cast(image[top : top + rows], tf.int32)
+        alpha = part[..., -1:]
+        mixed = color(part) * alpha + tf.constant(MEAN_COLOR, tf.int32) * (255 - alpha)
+        mixed = tf.cast((mixed + 127) // 255, tf.uint8)
+        return top + rows, strips.write(top // rows, mixed)
+
+    def composited() -> tf.Tensor:
+        count = (height + rows - 1) // rows
+        strips = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=(None, None, 3))
+        steps = (lambda top, _: top < height, composite, (0, strips))
+        return tf.while_loop(*steps, parallel_iterations=1)[1].concat()
+
+    return tf.cond(with_alpha, composited, lambda: color(image))
 
 
 def small_enough(height: tf.Tensor, width: tf.Tensor) -> contextlib.AbstractContextManager:
@@ -116,7 +134,7 @@ def small_enough(height: tf.Tensor, width: tf.Tensor) -> contextlib.AbstractCont
 
 
 @single_op(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32)])
-def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     def turned_if(orientations: tuple[int, ...], turn: Callable, image: tf.Tensor) -> tf.Tensor:
         turns = tf.reduce_any(orientation == orientations)
         return tf.cond(turns, lambda: turn(image), lambda: image)
@@ -129,57 +147,80 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 def jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
     """Finds a JPEG's orientation, () int32: 1 to 8, or 0 where it is not plainly said."""
     marked = contains(contents, _JPEG_MARKS)
-    return tf.cond(marked, lambda: _exif_orientation(contents), lambda: UNTURNED)
+    return tf.cond(marked, lambda: _segment_orientation(contents), lambda: UNTURNED)
 
 
 @single_op(input_signature=_CONTENTS)
-def _exif_orientation(contents: tf.Tensor) -> tf.Tensor:
+def _segment_orientation(contents: tf.Tensor) -> tf.Tensor:
     """Walks a JPEG's segments to its first EXIF block, and reads that."""
     length = tf.strings.length(contents)
 
     def step(at: tf.Tensor, exif_at: tf.Tensor, exif_length: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        head = _bytes(tf.strings.substr(contents, at, 4))
+        head = bytes_of(tf.strings.substr(contents, at, 4))
         marker, size = head[1], head[2] * 256 + head[3]
         over = (head[0] != _MARK) | (marker == _SCAN) | (marker == _END)
         content = tf.strings.substr(contents, at + 4, tf.minimum(len(_EXIF), length - at - 4))
         found = (marker == _APP1) & (content == _EXIF) & ~over
-        exif_at = tf.where(found, at + 4 + len(_EXIF), -1)
+        exif_at = tf.where(found, at + 4, -1)
         forward = tf.where(marker == _MARK, 1, 2 + size)  # a segment may begin with filling
-        return tf.where(over, length, at + forward), exif_at, size - 2 - len(_EXIF)
+        return tf.where(over, length, at + forward), exif_at, size - 2
 
     _, exif_at, exif_length = tf.while_loop(
         lambda at, exif_at, _: (at + 4 <= length) & (exif_at < 0), step, (2, -1, 0)
     )
-    return tf.cond(
-        (exif_at >= 0) & (exif_length >= 8) & (exif_at + exif_length <= length),
-        lambda: _tiff_orientation(tf.strings.substr(contents, exif_at, exif_length)),
-        lambda: 0,
-    )
+    return exif_orientation(contents, exif_at, exif_length, (XMP_TURN,))
+
+
+def exif_orientation(
+    contents: tf.Tensor, at: tf.Tensor, length: tf.Tensor, marks: tuple[bytes, ...]
+) -> tf.Tensor:
+    """Reads the orientation in an EXIF block; 0 if it is odd, or silent and one of `marks` is not.
+
+    `at` is negative where there is no block.
+    """
+    whole = (at >= 0) & (length >= 0) & (length <= tf.strings.length(contents) - at)
+    block = tf.strings.substr(contents, tf.where(whole, at, 0), tf.where(whole, length, 0))
+    tiff = tf.strings.regex_replace(block, rb"^Exif\x00\x00", b"", replace_global=False)
+    found = tf.cond(tf.strings.length(tiff) >= 8, lambda: _tiff_orientation(tiff), lambda: 0)
+    return tf.cond(found < 0, lambda: untold(contents, marks), lambda: found)
+
+
+def untold(contents: tf.Tensor, marks: tuple[bytes, ...]) -> tf.Tensor:
+    """Returns the orientation of a file without EXIF's: upright, or 0 where a mark is in it."""
+    return tf.where(contains(contents, marks), 0, UNTURNED)
 
 
 def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
-    """Reads the first directory of an EXIF block of at least 8 bytes; 0 if anything is odd."""
-    data = _bytes(tiff)
+    """Reads the first directory of at least 8 bytes; 0 if anything is odd, -1 if it is silent."""
+    data = bytes_of(tiff)
     little = tf.reduce_all(data[:4] == (0x49, 0x49, 42, 0))
     valid = little | tf.reduce_all(data[:4] == (0x4D, 0x4D, 0, 42))
-    start, length = _long(data[4:8], little), tf.size(data)
+    start, length = long_of(data[4:8], little), tf.size(data)
     valid &= (start >= 0) & (start < length - 1)
     start = tf.where(valid, start, 0)
     count = _short(data[start : start + 2], little)
     valid &= count <= (length - start - 2) // _ENTRY
     count = tf.where(valid, count, 0)
     entries = tf.reshape(data[start + 2 : start + 2 + count * _ENTRY], (count, _ENTRY))
+    # Pillow reads no further than an entry whose values lie after the end.
+    kinds = tf.minimum(_short(entries[:, 2:4], little), len(_UNITS) - 1)
+    units = tf.gather(tf.constant(_UNITS, tf.int64), kinds)
+    sizes = units * tf.cast(long_of(entries[:, 4:8], little), tf.int64)
+    ends = tf.cast(long_of(entries[:, 8:12], little), tf.int64)
+    ends = tf.where(ends < 0, int(1e12), ends) + sizes
+    valid &= tf.reduce_all((sizes >= 0) & ((sizes <= 4) | (ends <= tf.cast(length, tf.int64))))
     matches = tf.where(_short(entries[:, :2], little) == ORIENTATION_TAG)[:, 0]
 
     def value() -> tf.Tensor:
         entry = entries[matches[0]]
-        kind, number = _short(entry[2:4], little), _long(entry[4:8], little)
-        as_short, as_long = _short(entry[8:10], little), _long(entry[8:12], little)
-        orientation = tf.where(kind == 3, as_short, tf.where(kind == 4, as_long, 0))
-        plain = (number == 1) & (orientation >= 1) & (orientation <= 8)
-        return tf.where(plain, orientation, 0)
+        kind, number = _short(entry[2:4], little), long_of(entry[4:8], little)
+        as_short, as_long = _short(entry[8:10], little), long_of(entry[8:12], little)
+        orientation = tf.where(kind == 3, as_short, as_long)
+        orientation = tf.where((orientation >= 1) & (orientation <= 8), orientation, UNTURNED)
+        return tf.where((number == 1) & ((kind == 3) | (kind == 4)), orientation, 0)
 
-    return tf.cond(tf.size(matches) == 1, value, lambda: 0)
+    silent = valid & (tf.size(matches) == 0)
+    return tf.cond(valid & (tf.size(matches) == 1), value, lambda: tf.where(silent, -1, 0))
 
 
 def _short(values: tf.Tensor, little: tf.Tensor) -> tf.Tensor:
@@ -187,10 +228,10 @@ def _short(values: tf.Tensor, little: tf.Tensor) -> tf.Tensor:
     return tf.where(little, first + second * 256, first * 256 + second)
 
 
-def _long(values: tf.Tensor, little: tf.Tensor) -> tf.Tensor:
-    first, second = _short(values[:2], little), _short(values[2:], little)
+def long_of(values: tf.Tensor, little: tf.Tensor) -> tf.Tensor:
+    first, second = _short(values[..., :2], little), _short(values[..., 2:], little)
     return tf.where(little, first + second * 65536, first * 65536 + second)
 
 
-def _bytes(text: tf.Tensor) -> tf.Tensor:
+def bytes_of(text: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.decode_raw(text, tf.uint8), tf.int32)

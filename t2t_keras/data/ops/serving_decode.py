@@ -1,8 +1,8 @@
 """`decode_image` without Python, for graphs that are served: GIF, WebP and BMP in TensorFlow's ops.
 
 Files that TensorFlow's decoders show wrong or crash on are refused: CMYK without Adobe's mark,
-animated WebP without alpha, BMP that is not 24-bit. An orientation is read from a JPEG's first EXIF
-block alone.
+animated WebP without alpha, BMP that is not 24-bit, and a file turned by more than one plain EXIF
+block says.
 """
 
 from typing import NamedTuple
@@ -11,12 +11,18 @@ import tensorflow as tf
 
 from t2t_keras.data.ops.decode import (
     UNTURNED,
+    XMP_TURN,
+    bytes_of,
     contains,
     decode_jpeg,
     decode_png,
+    exif_orientation,
     is_jpeg,
     jpeg_orientation,
+    long_of,
     small_enough,
+    untold,
+    upright,
     without_alpha,
 )
 from t2t_keras.data.ops.graph import assert_op, single_op, traced
@@ -25,6 +31,8 @@ _CONTENTS = [tf.TensorSpec((), tf.string)]
 _HEADER = 32  # bytes; all sizes lie in them but that of a GIF's frame
 _SCREEN, _TABLE = 6, 13  # where a GIF's screen size and the colors of all its frames lie
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
+# Where a PNG may say how it is turned; after EXIF, whatever only Pillow reads.
+_PNG_TURNS = (b"eXIf", XMP_TURN, rb"XML:com.adobe.xmp\x00\x01", b"Raw profile type exif")
 _LONGEST_RUN = 256  # sub-blocks skipped in one step
 _STEPS = 4096  # no GIF needs more; a file made to need them would cost seconds
 
@@ -41,8 +49,49 @@ def _jpeg(contents: tf.Tensor) -> tf.Tensor:
     # TensorFlow shows other CMYK as black.
     known = (shape[2] != 4) | contains(contents, (b"Adobe",))
     with tf.control_dependencies([assert_op(known, "CMYK without Adobe's mark")]):
-        orientation = tf.maximum(jpeg_orientation(contents), UNTURNED)
+        orientation = jpeg_orientation(contents)
+    with tf.control_dependencies([_told(orientation)]):
         return decode_jpeg(contents, shape[:2], orientation)
+
+
+def _told(orientation: tf.Tensor) -> tf.Operation:
+    return assert_op(orientation > 0, "an orientation that is not plainly said")
+
+
+def _chunk_orientation(contents: tf.Tensor, png: bool) -> tf.Tensor:
+    """Walks the chunks of a PNG or WebP to EXIF's: of several, PNG's last and WebP's first."""
+    start, name, size_at, around = (8, b"eXIf", 0, 12) if png else (12, b"EXIF", 4, 8)
+    length, marks = tf.strings.length(contents), _PNG_TURNS[1:] if png else (XMP_TURN,)
+
+    def step(at: tf.Tensor, found: tf.Tensor, size: tf.Tensor, steps: tf.Tensor) -> tuple:
+        head = tf.strings.substr(contents, at, 8)
+        long = long_of(bytes_of(head)[size_at : size_at + 4], not png)
+        is_exif = tf.strings.substr(head, 4 - size_at, 4) == name
+        end = at + around + long + (0 if png else long % 2)
+        end = tf.where((long < 0) | (long > length), length, end)
+        return end, tf.where(is_exif, at + 8, found), tf.where(is_exif, long, size), steps - 1
+
+    _, at, size, steps = tf.while_loop(
+        lambda at, found, _, steps: (at + 8 <= length) & (png | (found < 0)) & (steps > 0),
+        step,
+        (start, -1, 0, _STEPS),
+    )
+    orientation = tf.cond(
+        at < 0,
+        lambda: untold(contents, marks),
+        lambda: exif_orientation(contents, at, size, marks),
+    )
+    return tf.where(steps > 0, orientation, 0)
+
+
+def _png(contents: tf.Tensor) -> tf.Tensor:
+    orientation = tf.cond(
+        contains(contents, _PNG_TURNS),
+        lambda: _chunk_orientation(contents, png=True),
+        lambda: UNTURNED,
+    )
+    with tf.control_dependencies([_told(orientation)]):
+        return upright(decode_png(contents), orientation)
 
 
 @single_op(input_signature=_CONTENTS)
@@ -51,7 +100,7 @@ def _not_jpeg(contents: tf.Tensor) -> tf.Tensor:
     is_webp = _begins(header, b"RIFF") & _begins(header[8:], b"WEBP")
     return tf.case(
         [
-            (_begins(header, b"\x89PNG\r\n\x1a\n"), lambda: decode_png(contents)),
+            (_begins(header, b"\x89PNG\r\n\x1a\n"), lambda: _png(contents)),
             (is_webp, lambda: _webp(contents, header)),
             (_begins(header, b"GIF8"), lambda: _gif(contents)),
         ],
@@ -73,8 +122,12 @@ def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     # TensorFlow writes four channels of such an animation into memory for three.
     animated, alpha = header[20] // 2 % 2 > 0, header[20] // 16 % 2 > 0
     safe = assert_op(~(extended & animated & ~alpha), "an animated WebP without alpha")
-    with tf.control_dependencies([safe]), small_enough(height, width):
-        return without_alpha(_decode_any(contents))
+    described = extended & (header[20] // 4 % 4 > 0)  # by EXIF or XMP
+    orientation = tf.cond(
+        described, lambda: _chunk_orientation(contents, png=False), lambda: UNTURNED
+    )
+    with tf.control_dependencies([safe, _told(orientation)]), small_enough(height, width):
+        return upright(without_alpha(_decode_any(contents)), orientation)
 
 
 def _bmp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,8 @@
 import itertools
 import resource
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from tests.support.images import (
     turned,
     unreadable_kinds,
 )
+from tests.support.running import run_python
 
 READABLE, UNREADABLE = readable_kinds(), unreadable_kinds()
 PILLOWS = pillow_kinds()
@@ -41,8 +44,8 @@ def test_what_tensorflow_misreads_is_read_by_pillow_and_refused_in_a_served_grap
     assert plain_jpeg(PILLOWS[kind])[1] == 0
     if kind.endswith("turned"):
         assert image.shape[:2] == (80, 60)
-        return
-    with pytest.raises(tf.errors.InvalidArgumentError, match="CMYK|without alpha|24-bit BMP"):
+    reasons = "CMYK|without alpha|24-bit BMP|orientation that is not plainly said"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=reasons):
         decode_in_graph(PILLOWS[kind])
 
 
@@ -112,22 +115,72 @@ def test_orientations_of_both_byte_orders_are_read_in_the_graph(order, kind, val
     [
         b"Exif\0\0",
         b"Exif\0\0XX*\0\x08\0\0\0",
-        exif_block("<", value=0),
-        exif_block("<", value=9),
         exif_block("<", kind=2),
-        exif_block("<", tag=0x0113),
         exif_block("<", start=2**31),
         exif_block(">", start=2**32 - 1),
         exif_block("<")[:20],
     ],
 )
-def test_a_damaged_or_silent_block_means_upright_everywhere(block):
+def test_a_damaged_block_means_upright_and_is_refused_in_the_graph(block):
     jpeg = encode(ramp(), "JPEG", exif=block)
     assert jpeg_orientation(jpeg) == 0
+    image = decode_image(jpeg).numpy()
+    np.testing.assert_array_equal(image, decode_rgb(jpeg))
+    assert image.shape == (60, 80, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not plainly said"):
+        decode_in_graph(jpeg)
+
+
+@pytest.mark.parametrize("exif", [{"value": 0}, {"value": 9}, {"tag": 0x0113}])
+def test_a_silent_block_means_upright_everywhere(exif):
+    jpeg = encode(ramp(), "JPEG", exif=exif_block("<", **exif))
+    assert jpeg_orientation(jpeg) == 1
     for decode in (decode_image, decode_in_graph):
-        image = decode(jpeg).numpy()
-        np.testing.assert_array_equal(image, decode_rgb(jpeg))
-        assert image.shape == (60, 80, 3)
+        np.testing.assert_array_equal(decode(jpeg).numpy(), decode_rgb(jpeg))
+
+
+@pytest.mark.parametrize("kind", ["png_exif_turned", "webp_exif_turned"])
+def test_a_chunk_of_damaged_exif_gives_the_same_pixels_or_is_refused(kind):
+    rng = np.random.default_rng(2)
+    data = READABLE[kind]
+    start = data.lower().index(b"exif") + 4
+    shapes, refused = set(), 0
+    for _ in range(100):
+        changed = damaged(data, rng, most=2, places=(start + 4, min(start + 40, len(data))))
+        if kind.startswith("png"):  # with the checksum that belongs to it
+            end = start + len(exif_block(">")) - 6
+            whole = struct.pack(">I", zlib.crc32(changed[start - 4 : end]))
+            changed = changed[:end] + whole + changed[end + 4 :]
+        try:
+            image = decode_in_graph(changed).numpy()
+        except tf.errors.InvalidArgumentError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(image, decode_rgb(changed))
+        shapes.add(image.shape)
+    assert len(shapes) == 2 and 5 < refused < 95
+
+
+@pytest.mark.parametrize("way", ["decode.decode_image", "serving_decode.decode_in_graph", "Pillow"])
+def test_64_million_transparent_pixels_cost_less_than_a_gigabyte(way, tmp_path):
+    """In a process of its own, whose peak is known."""
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    for path, side in ((small, 8), (large, 8000)):
+        path.write_bytes(encode(np.full((side, side, 4), 99, np.uint8), "PNG", compress_level=1))
+    module, _, name = f"t2t_keras.data.ops.{way}".rpartition(".")
+    if way == "Pillow":
+        module, name = "t2t_keras.images.decode", "decode_rgb"
+    code = f"""
+import resource
+from pathlib import Path
+from {module} import {name}
+peaks = []
+for file in ({str(small)!r}, {str(large)!r}):
+    {name}(Path(file).read_bytes())
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print((peaks[1] - peaks[0]) // 1024)
+"""
+    assert int(run_python("-c", code).stdout) < 1000
 
 
 def test_damaged_bytes_give_the_same_pixels_as_pillow_or_an_error():
