@@ -33,6 +33,12 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+def require_regular(path: str | os.PathLike) -> None:
+    """Raises an OSError for a pipe or a device, whose opening could wait forever."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "not a regular file; move it away", os.fspath(path))
+
+
 def digest_record(path: Path) -> Path:
     """Returns the file beside `path` that holds its SHA-256, as `sha256sum -c` reads it."""
     return path.with_name(f"{path.name}.sha256")
@@ -113,6 +119,7 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 def acquire(lock: filelock.BaseFileLock, path: Path, timeout: float = -1) -> bool:
     """Acquires a lock on `path`; False, with a warning, where the file system has no locks."""
+    require_regular(lock.lock_file)
     try:
         lock.acquire(timeout=timeout)
     except OSError as error:

@@ -11,6 +11,7 @@ from t2t_keras.cli.flags import check_colors_given
 from t2t_keras.errors import CheckpointError, DataError, check
 from t2t_keras.export import Preprocessing
 from t2t_keras.export.saved_model import LABELS_NAME
+from t2t_keras.files import require_regular
 from t2t_keras.images import imagenet_labels
 from t2t_keras.images.constants import (
     IMAGENET_MEAN,
@@ -181,6 +182,7 @@ def read_labels(path: str | None) -> Names:
         return ()
     mend = "Give a text file with one class name per line."
     try:
+        require_regular(path)
         names = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}). {mend}") from error

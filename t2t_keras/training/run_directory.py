@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 
 from t2t_keras.errors import ResumeError, check
-from t2t_keras.files import acquire, digest_of, remove_leftovers
+from t2t_keras.files import acquire, digest_of, remove_leftovers, require_regular
 from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME, Checkpoint, newest_checkpoint
 from t2t_keras.training.config import BACKBONE, TrainConfig, settings
 from t2t_keras.training.devices.processes import ALONE, Processes
@@ -115,6 +115,7 @@ def settings_in(folder: Path) -> dict[str, Any]:
     """The settings of the run in a folder."""
     path = folder / SETTINGS_NAME
     try:
+        require_regular(path)
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ResumeError(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -36,7 +37,9 @@ FILE_ERRORS = (
     AttributeError,
     EOFError,
     MemoryError,
+    ImportError,
     zipfile.BadZipFile,
+    zlib.error,
 )
 _MEMBER = "t2t_keras.json"
 _MAX_METADATA_BYTES = 16 * 2**20

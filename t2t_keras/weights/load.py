@@ -3,11 +3,12 @@
 A file is not trusted: of a Keras file the arrays are taken, never the architecture.
 """
 
+import itertools
 import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
@@ -30,6 +31,8 @@ from t2t_keras.weights.torch_reader import printable, read_torch_checkpoint
 OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt", ".ckpt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
 _SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *OFFICIAL_SUFFIXES)
+_WRITE = "Give weights that Keras wrote."
+_MAX_DEPTH, _MAX_ITEMS = 32, 100_000
 _TABLE, _HEAD = "layers/position_table/vars", "layers/dense/vars/0"  # in a `.weights.h5`
 _NORM, _CONVOLUTION = "layers/t2t_block/token_layer/norm1/vars/0", "layers/conv2d/vars/0"
 
@@ -108,17 +111,33 @@ def _shape_in(
     return shape
 
 
+def _items_in(
+    group: h5py.Group, path: Path, prefix: str = ""
+) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+    """Yields what a file holds itself; a link or an array kept elsewhere would read other files."""
+    for name in group:
+        item, place = None, prefix + name
+        if isinstance(group.get(name, getlink=True), h5py.HardLink):
+            item = group[name]
+        elsewhere = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
+        if item is None or elsewhere or place.count("/") > _MAX_DEPTH:
+            fault = (
+                "lies deeper than Keras nests" if item and not elsewhere else "is kept elsewhere"
+            )
+            raise CheckpointError(f"{path}: {printable(place)} {fault}. {_WRITE}")
+        yield place, item
+        if isinstance(item, h5py.Group):
+            yield from _items_in(item, path, f"{place}/")
+
+
 def _sizes_in(
     file: h5py.File, model: keras.Model, variant: Variant, path: Path
 ) -> tuple[int | None, tuple[int, int], int]:
     """Returns what may differ between a file and the model: classes, grid and image channels."""
-    arrays: dict[str, h5py.Dataset] = {}
-
-    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = item
-
-    file.visititems(collect)
+    items = dict(itertools.islice(_items_in(file, path), _MAX_ITEMS + 1))
+    if len(items) > _MAX_ITEMS:
+        raise CheckpointError(f"{path}: holds more than {_MAX_ITEMS} groups and arrays. {_WRITE}")
+    arrays = {name: item for name, item in items.items() if isinstance(item, h5py.Dataset)}
     # Keras writes arrays plainly: one that claims more than the file holds would fill the memory.
     claimed = sum((array.size or 0) * array.dtype.itemsize for array in arrays.values())
     if claimed > os.path.getsize(file.filename):

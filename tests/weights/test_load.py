@@ -1,6 +1,8 @@
 """`weights=`: every kind of file, whole or not at all, and files that are not what they say."""
 
+import os
 import shutil
+import time
 import zipfile
 from pathlib import Path
 from unittest.mock import Mock
@@ -13,10 +15,13 @@ import pytest
 from t2t_keras import CheckpointError, DownloadError, T2TViT, create_model, load_official_checkpoint
 from t2t_keras.cli.evaluate import evaluation_config
 from t2t_keras.cli.main import main
-from t2t_keras.cli.models import open_model
-from t2t_keras.files import digest_record
+from t2t_keras.cli.models import open_model, read_labels
+from t2t_keras.errors import DataError, ResumeError
+from t2t_keras.files import digest_record, locked
 from t2t_keras.training import make_config
+from t2t_keras.training.checkpoint.store import read_checkpoint
 from t2t_keras.training.model import load_run_weights
+from t2t_keras.training.run_directory import settings_in
 from t2t_keras.weights import load
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.download import fetch_release, weights_dir
@@ -48,6 +53,84 @@ def written(loaded, tmp_path_factory):
         write_model(loaded, folder / f"tiny{suffix}")
     shutil.copy(DATA / "tiny_bare_state_dict.pth", folder / "tiny.pth")
     return {suffix: folder / f"tiny{suffix}" for suffix in (*SUFFIXES, ".pth")}
+
+
+def _nested(file, other):
+    group = file
+    for _ in range(3000):
+        group = group.create_group("g")
+
+
+def _in_another_file(file, other):
+    del file[GRID]
+    file.create_dataset(GRID, (2,), "int64", external=[(str(other), 0, 16)])
+
+
+def _virtual(file, other):
+    layout = h5py.VirtualLayout((2,), "int64")
+    layout[:] = h5py.VirtualSource(other, "secret", (2,))
+    del file[GRID]
+    file.create_virtual_dataset(GRID, layout)
+
+
+def _linked(file, other):
+    del file[GRID]
+    file[GRID] = h5py.ExternalLink(other, "secret")
+
+
+def _cyclic(file, other):
+    file["layers/again"] = file["layers"]
+
+
+@pytest.mark.parametrize("spoil", [_nested, _in_another_file, _virtual, _linked, _cyclic])
+def test_a_keras_file_reads_no_other_file_and_none_without_end(spoil, written, tmp_path):
+    path, other = tmp_path / "spoilt.weights.h5", tmp_path / "other.h5"
+    shutil.copy(written[".weights.h5"], path)
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.array([4, 4])
+    with h5py.File(path, "a") as file:
+        spoil(file, other)
+    model, start = tiny_model(), time.monotonic()
+    with pytest.raises(CheckpointError, match=r"kept elsewhere|lies deeper than Keras"):
+        load.load_weights(model, path, tiny_variant("performer"), None)
+    assert time.monotonic() - start < 5
+
+
+TORCH = b'{"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {"module": "x"}}'
+
+
+@pytest.mark.parametrize("spoiled", [b"{", b'{"a":' * 100_000, b"[" * 100_000, TORCH, "deflate"])
+def test_a_damaged_config_in_a_keras_file_is_a_checkpoint_error(spoiled, written, tmp_path):
+    path = tmp_path / "spoilt.keras"
+    with zipfile.ZipFile(written[".keras"]) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name != "config.json":
+                new.writestr(name, data)
+            elif spoiled != "deflate":
+                new.writestr(name, spoiled)
+            else:
+                new.writestr(name, data, zipfile.ZIP_DEFLATED)
+                start = new.getinfo(name).header_offset + 30 + len(name)
+    if spoiled == "deflate":
+        content = bytearray(path.read_bytes())
+        content[start : start + 40] = b"\xff" * 40
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError):
+        open_model(str(path))
+
+
+def test_a_pipe_is_refused_where_a_file_is_opened(tmp_path):
+    for name in ("labels", "model.lock", "step-00000001.safetensors", "settings.json"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="not a regular file"):
+        read_labels(str(tmp_path / "labels"))
+    with pytest.raises(OSError, match="not a regular file"), locked(tmp_path / "model"):
+        pass
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        read_checkpoint(tmp_path / "step-00000001.safetensors")
+    with pytest.raises(ResumeError, match="not a regular file"):
+        settings_in(tmp_path)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from t2t_keras.errors import CheckpointError, ResumeError, TrainingError
-from t2t_keras.files import atomic_path
+from t2t_keras.files import atomic_path, require_regular
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ def _digest(arrays: Mapping[str, np.ndarray], facts: str) -> str:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint, after checking its digest."""
     try:
+        require_regular(path)
         with safetensors.safe_open(path, "numpy") as file:
             metadata = file.metadata()
             arrays = {key: file.get_tensor(key) for key in file.keys()}
