@@ -19,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 # The averaged weights are the ones that the authors validated and released, so they come first.
 STATE_DICT_KEYS = ("state_dict_ema", "state_dict", "net", "")
-_ANCHORS = ("cls_token", "pos_embed", "tokens_to_token.project.weight", "norm.weight")
-_ANCHORS += ("head.weight", "head.bias")
+_ANCHORS = (
+    *("cls_token", "pos_embed", "tokens_to_token.project.weight", "norm.weight"),
+    *("head.weight", "head.bias"),
+)
 # The modules by which PyTorch wraps a model or a part of it: DDP, torch.compile, FSDP.
 _WRAPPERS = re.compile(
     r"(?:(?<=\.)|^)(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
@@ -138,7 +140,7 @@ def _choose(candidates: list[_Candidate], key: str, source: str) -> _Candidate:
     )
 
 
-def _is_weight(key: str, value: object, place: str) -> bool:
+def _is_weight(key: str, value: Any, place: str) -> bool:
     """Tells weights from counters and the like; raises where one of the model's is neither."""
     is_array = isinstance(value, np.ndarray)
     is_float = is_array and value.dtype.kind == "f"
