@@ -89,7 +89,7 @@ class EncoderBlock(BlockLayer):
         ghost = self.block_type == "ghost"
         attention, mlp = (GhostAttention, GhostMlp) if ghost else (MultiHeadSelfAttention, Mlp)
         self.norm1 = self.layer_norm("norm1", input_shape)
-        sizes = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}
+        sizes: dict[str, Any] = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}
         self.attn = self.child(attention(**sizes, **self.child_config("attn")), input_shape)
         self.squeeze_excite = None
         if self.block_type == "squeeze_excite":
