@@ -38,8 +38,8 @@ SLOW = (
     *("applications/", "cli/", "data/", "examples/", "export/", "training/", "visualize/"),
     *("weights/test_convert.py", "weights/test_download.py", "weights/test_formats.py"),
     *("weights/test_identify.py", "weights/test_load.py", "weights/test_mapping.py"),
-    *("layers/test_every_layer.py::test_layer", "weights/torch_reader/test_security.py"),
-    *("test_configs.py", "test_import.py", "test_types.py"),
+    *("layers/test_every_layer.py", "weights/torch_reader/test_security.py"),
+    *("test_configs.py", "test_import.py", "test_keras_habits.py", "test_types.py"),
     *("test_readme.py::test_python_examples_run", "test_readme.py::test_a_folder_of_images"),
 )
 
