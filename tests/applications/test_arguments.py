@@ -31,7 +31,7 @@ def test_signature_is_that_of_keras_applications(name):
     for argument in set(theirs) - {"name"}:
         assert ours[argument].default == theirs[argument].default
     rest = list(ours)[len(theirs) :]
-    assert rest == ["drop_rate", "attn_drop_rate", "drop_path_rate"]
+    assert rest == ["drop_rate", "attn_drop_rate", "drop_path_rate", "weights_key"]
     assert all(ours[argument].kind == inspect.Parameter.KEYWORD_ONLY for argument in rest)
     assert function.__name__ == name
     assert ours["name"].default in function.__doc__
