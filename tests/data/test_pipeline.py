@@ -287,7 +287,7 @@ def test_what_only_pillow_reads_is_trained_and_evaluated_on(tmp_path):
 
 def test_iterators_that_are_deleted_while_pillow_reads_come_to_an_end(root):
     for path in (root / "train").glob("*/*"):
-        path.write_bytes(PILLOWS["webp_exif_turned"])
+        path.write_bytes(PILLOWS["webp_xmp_turned"])
     batches = train_dataset(open_source(root), 16, 5, 0, epochs=50)
     for _ in range(5):
         iterator = iter(batches)

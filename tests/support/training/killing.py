@@ -78,6 +78,14 @@ def settings(root: Path, stem: str, precision: str = "float32", replicas: int = 
     return make_config(**{**FIELDS, **given, **images_drawn, **rates, **averaged})
 
 
+def _write_in_two(path: Path, content: bytes) -> None:
+    """Writes a file so slowly that a kill can meet it half written."""
+    with open(path, "wb", buffering=0) as file:
+        file.write(content[: len(content) // 2])
+        time.sleep(0.01)
+        file.write(content[len(content) // 2 :])
+
+
 def fork(config: TrainConfig, folder: Path) -> int:
     """Starts a life of a run; returns its process id."""
 
@@ -90,6 +98,7 @@ def fork(config: TrainConfig, folder: Path) -> int:
         for module in (pipeline, decode_window, inspection):
             module.decode_image = lambda contents: tf.io.decode_jpeg(contents, 3)
         run.predict_and_score = lambda *_: None  # nothing here asks for it
+        Path.write_bytes = _write_in_two
         try:
             train(config, folder, verbose=2)
         except RunInterrupted as interrupted:
