@@ -28,11 +28,7 @@ class Lamb(GroupedMixin, SummedMixin, EmaMixin, PaperLamb):
     """The paper's LAMB with groups, `clip_grad` and `ema_decay`."""
 
 
-_MAKERS = {
-    "adamw": (AdamW, {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}),
-    "sgd": (SGD, {"momentum": 0.9}),
-    "lamb": (Lamb, {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-6}),
-}
+_MAKERS = {"adamw": AdamW, "sgd": SGD, "lamb": Lamb}
 
 
 def build_optimizer(
@@ -80,15 +76,13 @@ def build_optimizer(
     Reference: official `transfer_learning.py`.
     """
     check(name in _MAKERS, "name", name, f"one of {', '.join(_MAKERS)}")
-    kind, constants = _MAKERS[name]
-    optimizer = kind(
+    optimizer = _MAKERS[name](
         learning_rate,
         weight_decay=weight_decay,
         ema_decay=ema_decay,
         clip_grad=clip_grad,
         rate_factors=rate_factors(model, backbone_lr_ratio, layer_decay),
         undecayed=() if decay_all else tuple(v.path for v in undecayed_variables(model)),
-        **constants,
         **({"nesterov": nesterov} if name == "sgd" else {}),
     )
     if model.dtype_policy.name == "mixed_float16":

@@ -110,6 +110,9 @@ class PaperLamb(TorchAdamW):
     Reference: arXiv:1904.00962, algorithm 2; apex `FusedLAMB` (timm 0.3.4's "fusedlamb").
     """
 
+    def __init__(self, learning_rate: Any = 0.001, *, epsilon: float = 1e-6, **kwargs: Any):
+        super().__init__(learning_rate, epsilon=epsilon, **kwargs)
+
     def decayed_step(self, step: Any, variable: keras.Variable) -> Any:
         step = super().decayed_step(step, variable)
         return step * _ratio(variable, step)

@@ -156,6 +156,7 @@ def test_only_float16_has_its_loss_scaled():
     inner = optimizer.inner_optimizer
     assert isinstance(inner, AdamW) and (inner.ema_decay, inner.clip_grad) == (0.5, 1.0)
     assert (inner.beta_1, inner.beta_2, inner.epsilon) == (0.9, 0.999, 1e-8)  # torch's
+    assert Lamb().epsilon == 1e-6  # apex'
     model.compile(AdamW(0.1))  # what Keras would have put around it
     assert type(model.optimizer) is LossScale.__bases__[0]
 
