@@ -153,12 +153,7 @@ _RUN = (
     _flag("output_dir", "Folder of all runs.", default="saved_models"),
     _flag("run_name", "Folder of this run in it; time, model and size if not given."),
     _flag("resume", "Resume `run_name` or the newest unfinished run like this.", bool, True),
-    _flag(
-        "override",
-        "Settings that may change in an unfinished run, as lr,epochs.",
-        tuple,
-        (),
-    ),
+    _flag("override", "Settings that may change in an unfinished run, as lr,epochs.", tuple, ()),
     _flag("coordinator", "HOST:PORT of process 0 of several on JAX; or auto."),
     _flag("num_processes", "Number of processes that train together.", int),
     _flag("process_id", "Number of this process, from 0.", int),
@@ -172,17 +167,9 @@ _VERBOSE = _flag(
     at_most=2,
 )
 _EVALUATE = _settings(
-    *(
-        "dataset",
-        "data_dir",
-        "eval_split",
-        "validation_split",
-        "model",
-        "weights_key",
-        "image_size",
-    ),
-    *("crop_pct", "statistics", "mean", "std", "batch_size", "devices", "precision", "jit_compile"),
-    *("on_bad_image", "max_bad_fraction"),
+    *("dataset", "data_dir", "eval_split", "validation_split", "model", "weights_key"),
+    *("image_size", "crop_pct", "statistics", "mean", "std", "batch_size", "devices"),
+    *("precision", "jit_compile", "on_bad_image", "max_bad_fraction"),
 )
 _EVALUATED = _flag(
     "labels",

@@ -177,12 +177,10 @@ def probe_of(model: keras.Model) -> keras.Model:
     return keras.Model(vector, outputs, name="probe")
 
 
-def inference_copy(
-    trained: keras.Model, config: TrainConfig, activation: str | None = "softmax"
-) -> keras.Model:
-    """A float32 copy of a trained model on one device, giving probabilities unless None."""
+def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
+    """A float32 copy of a trained model on one device, giving probabilities."""
     classes = trained.output_shape[-1]
     with precision("float32"):
-        copy = build_model(config, classes, activation, drop_path_rate=0.0)
+        copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
     copy.set_weights(trained.get_weights())
     return copy

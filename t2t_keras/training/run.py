@@ -13,6 +13,7 @@ from t2t_keras.data.pipeline import steps_per_epoch
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import ResumeError
 from t2t_keras.files import write_json
+from t2t_keras.models.structure import logits_of, parts_of
 from t2t_keras.training.checkpoint.checkpointer import Checkpointer
 from t2t_keras.training.checkpoint.run_state import BestWeights, RunState
 from t2t_keras.training.checkpoint.signals import StopSignals
@@ -128,7 +129,7 @@ def train(
         best.restore(model)
         copy = inference_copy(full_model, config)
         if processes.count > 1:  # `predict` would need the others' devices
-            full_model = inference_copy(full_model, config, None)
+            full_model = keras.Model(copy.input, logits_of(parts_of(copy)))
             devices = Devices(devices.replicas)
         return TrainResult(
             model=copy,
