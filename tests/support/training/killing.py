@@ -42,17 +42,16 @@ class Kill:
 
 
 def deal_kills(count: int, dice: random.Random) -> list[Kill]:
-    """Kills in random order, of which every ten hold every kind.
+    """Kills in random order, of which every five hold every kind.
 
-    Five of ten come in the middle of a save, one early; two are SIGTERMs and three others are
+    Three of five come in the middle of a save, one early; one is a SIGTERM, and two others are
     followed by damage.
     """
     kills = []
+    ways = [(signal.SIGTERM, False)] + [(signal.SIGKILL, True), (signal.SIGKILL, False)] * 2
     while len(kills) < count:
-        moments = dice.sample(["save"] * 5 + ["any"] * 4 + ["early"], 10)
-        ways = [(signal.SIGTERM, False)] * 2 + [(signal.SIGKILL, True)] * 3
-        ways += [(signal.SIGKILL, False)] * 5
-        pairs = zip(moments, dice.sample(ways, 10), strict=True)
+        moments = dice.sample(["save"] * 3 + ["any", "early"], 5)
+        pairs = zip(moments, dice.sample(ways, 5), strict=True)
         kills += [Kill(number, moment, damage) for moment, (number, damage) in pairs]
     return kills[:count]
 
