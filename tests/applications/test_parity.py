@@ -22,6 +22,8 @@ from tests.support.macs_by_hand import macs_by_hand
 from tests.support.tiny import outputs_of, tiny_model
 
 FULL_SIZE = sorted(json.loads((DATA / "full_size.json").read_text()))
+# What differs in depth and width alone runs the same ops: JAX compiles minutes for these.
+DEEPER = {f"t2t_vit_{name}" for name in ("10", "12", "19", "24", "t_19", "t_24", "14_384")}
 
 
 def test_every_variant_but_one_has_official_numbers():
@@ -31,6 +33,8 @@ def test_every_variant_but_one_has_official_numbers():
 
 @pytest.mark.parametrize("name", FULL_SIZE)
 def test_full_size_counts_and_logits(name, golden):
+    if keras.backend.backend() == "jax" and name in DEEPER:
+        pytest.skip("TensorFlow's part has them all")
     expected = golden[name]
     size = expected["image_size"]
     model = create_model(

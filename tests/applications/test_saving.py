@@ -36,7 +36,7 @@ def _models() -> dict[str, keras.Model]:
         name: T2TViT(variant, classes=4, input_shape=(None, None, 3), drop_path_rate=0.1)
         for name, variant in VARIANTS.items()
     }
-    for param in EVERY_LAYER:
+    for param in EVERY_LAYER if keras.backend.backend() == "tensorflow" else ():
         make, shapes = param.values
         inputs = [keras.Input(shape) for shape in shapes]
         alone = inputs[0] if len(inputs) == 1 else inputs

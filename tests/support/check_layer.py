@@ -28,7 +28,7 @@ _LAYERS = [  # each kind of a layer, with the shapes of its inputs
     (lambda: layers.DeepNarrowEncoder(1, 4, 3.0, block_type="ghost"), (5, 32)),
     (lambda: layers.DenseGrowthBlock(4, 2, 2.0), (5, 8)),
     (lambda: layers.Transition(), (5, 8)),
-    (lambda: layers.DenseEncoder((1, 2), 4, 2, 2.0), (5, 8)),
+    (lambda: layers.DenseEncoder((1, 1), 4, 2, 2.0), (5, 8)),
     (lambda: layers.TokenPooling("token"), (5, 8)),
     (lambda: layers.TokenPooling("avg"), (5, 8)),
     (lambda: layers.TokenPooling("max"), (5, 8)),
@@ -64,7 +64,10 @@ def run(function, *arrays) -> np.ndarray:
 
 
 def check_layer(layer: keras.layers.Layer, *arrays, tmp_path):
-    """Config, shapes, compiled and not, half precision, saving, in a functional model."""
+    """Config, shapes, compiled and not, half precision, saving, in a functional model.
+
+    What is not compiled as a whole, JAX compiles op by op, which takes longer.
+    """
     layer.build(*[array.shape for array in arrays])
     expected = run(layer, *arrays)
     assert expected.dtype == np.float32
@@ -78,7 +81,7 @@ def check_layer(layer: keras.layers.Layer, *arrays, tmp_path):
     assert model.output_shape == (None, *expected.shape[1:])
     assert layer.compute_output_shape(*[array.shape for array in arrays]) == expected.shape
     feed = list(arrays)
-    for jit_compile in (False, True):
+    for jit_compile in (False, True)[keras.backend.backend() == "jax" :]:
         model.compile(jit_compile=jit_compile)
         np.testing.assert_allclose(
             model.predict(feed, verbose=0), expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max()
