@@ -18,6 +18,7 @@ from pathlib import Path
 
 SIGNATURE = "serving_image_bytes"
 TIMEOUT = 60  # seconds
+LONGEST = 64 << 20  # bytes of an answer
 
 
 class NoAnswer(Exception):
@@ -33,15 +34,16 @@ def request_body(files: list[bytes]) -> bytes:
 def over_rest(host: str, model: str, files: list[bytes]) -> list[dict]:
     """Classes, probabilities and `ok` of each file, from the REST port."""
     url = f"http://{host}:8501/v1/models/{model}:predict"
-    request = urllib.request.Request(url, request_body(files))
+    request = urllib.request.Request(url, request_body(files), {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-            return json.load(reply)["predictions"]
+            return json.loads(reply.read(LONGEST))["predictions"]
     except urllib.error.HTTPError as error:
-        raise NoAnswer(f"{url}: {error}: {error.read().decode(errors='replace')}") from error
+        said = error.read(LONGEST).decode(errors="replace")
+        raise NoAnswer(f"{url}: {error}: {said}") from error
     except (OSError, http.client.HTTPException) as error:
         raise NoAnswer(f"{url}: {error}. Is the server running?") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise NoAnswer(f"{url}: an answer without predictions") from error
 
 
@@ -94,6 +96,11 @@ def over_grpc(host: str, model: str, files: list[bytes]) -> list[dict]:
     return rows_of(reply)
 
 
+def printable(text: str) -> str:
+    """The text with its control characters, which a terminal would obey, as escapes."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def lines(names: list[str], rows: list[dict]) -> list[str]:
     """A line of text for each image."""
     try:
@@ -120,9 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
         files = [path.read_bytes() for path in asked.images]
         said = lines([path.name for path in asked.images], ask(asked.host, asked.model, files))
     except (OSError, NoAnswer) as error:  # an OSError is an image's, and names it
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         return 1
-    sys.stdout.write("\n".join(said) + "\n")
+    sys.stdout.write("".join(f"{printable(each)}\n" for each in said))
     return 0
 
 

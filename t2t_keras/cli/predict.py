@@ -24,7 +24,7 @@ from t2t_keras.export import load_saved_model
 from t2t_keras.export.saved_model import LABELS_NAME
 from t2t_keras.files import write_csv
 from t2t_keras.images import load_image, read_rgb
-from t2t_keras.models.structure import logits_of, parts_of
+from t2t_keras.models.structure import parts_of
 from t2t_keras.weights.formats import FILE_ERRORS
 
 _log = logging.getLogger(__name__)
@@ -34,16 +34,12 @@ Prediction = tuple[str, list[tuple[str, float]]]  # a file; its classes and thei
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier:
-    """Any model: its class names, its preprocessing of a file, and the (N, C) logits."""
+    """Any model: its class names, its preprocessing of a file, and the (N, C) probabilities: by
+    the model's own activation, or softmax where it has none."""
 
     class_names: tuple[str, ...]
     read: Callable[[str], np.ndarray]
-    logits: Callable[[list[np.ndarray]], np.ndarray]
-
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Returns (N, C) probabilities, by a softmax whatever the model's own activation."""
-        logits = self.logits(images).astype("float32")
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    probabilities: Callable[[list[np.ndarray]], np.ndarray]
 
 
 def open_classifier(source: str, labels: str | None = None, **given: Any) -> Classifier:
@@ -70,22 +66,26 @@ def _of_model(opened: OpenedModel, source: str) -> Classifier:
         raise CheckpointError(
             f"{source}: holds no classifier of this package. Give a model with one (include_top)."
         )
-    head = keras.Model(model.input, logits_of(parts_of(model)))
+    outputs = model.output
+    if parts_of(model).head.activation is keras.activations.linear:
+        outputs = keras.layers.Softmax(dtype="float32")(outputs)
+    classify = keras.Model(model.input, outputs)
 
-    def logits(images: list[np.ndarray]) -> np.ndarray:
+    def probabilities(images: list[np.ndarray]) -> np.ndarray:
         pixels = normalize(np.stack(images), preprocessing.mean, preprocessing.std)
-        return keras.ops.convert_to_numpy(head.predict_on_batch(pixels))
+        return classify.predict_on_batch(pixels)
 
     def read(file: str) -> np.ndarray:
         return load_image(file, opened.image_size, preprocessing.crop_pct)
 
-    return Classifier(opened.class_names, read, logits)
+    return Classifier(opened.class_names, read, probabilities)
 
 
 def _of_saved_model(version: Path, labels: str | None) -> Classifier:
     try:
         classify = load_saved_model(version)
-        _, classes = classify(np.zeros((1, 32, 32, 3), np.uint8))["logits"].shape
+        blank = classify(np.zeros((1, 32, 32, 3), np.uint8))
+        logits, best = blank["logits"], blank["probabilities"][0, 0]
     except (tf.errors.OpError, *FILE_ERRORS) as error:
         raise CheckpointError(
             f"{version}: cannot be used: it is damaged, or no SavedModel that this package wrote. "
@@ -98,13 +98,17 @@ def _of_saved_model(version: Path, labels: str | None) -> Classifier:
             "export the model again."
         )
     names = read_labels(labels or str(kept))
-    check_names(names, classes, version)
+    check_names(names, logits.shape[1], version)
+    # The graph gives the best classes' probabilities alone: which activation do they come from?
+    softmax = abs(keras.ops.max(keras.ops.softmax(logits)) - best) < 1e-4
 
-    def logits(images: list[np.ndarray]) -> np.ndarray:
+    def probabilities(images: list[np.ndarray]) -> np.ndarray:
         # One at a time: each has its own size.
-        return np.concatenate([classify(image[None])["logits"] for image in images])
+        logits = np.concatenate([classify(image[None])["logits"] for image in images])
+        activation = keras.ops.softmax if softmax else keras.ops.sigmoid
+        return keras.ops.convert_to_numpy(activation(logits))
 
-    return Classifier(names, read_rgb, logits)
+    return Classifier(names, read_rgb, probabilities)
 
 
 def find_images(paths: list[str]) -> tuple[list[str], list[str]]:

@@ -109,6 +109,18 @@ def test_an_official_checkpoint_needs_no_other_file(images, tmp_path):
     np.testing.assert_allclose([float(row[3]) for row in rows], expected.max(axis=1), atol=2e-6)
 
 
+def test_probabilities_come_from_the_model_s_own_activation(image, tmp_path):
+    model = tiny_model("convolution", classes=3, classifier_activation="sigmoid")
+    write_model(model, tmp_path / "model.keras", ModelMetadata(NAMES))
+    export_saved_model(model, NAMES, tmp_path / "served", 1)
+    expected = np.asarray(model(preprocess_input(load_image(image, 64)[None])))
+    assert abs(expected.sum() - 1) > 0.1
+    for place in (tmp_path / "model.keras", tmp_path / "served"):
+        classifier = open_classifier(str(place))
+        found = classifier.probabilities([classifier.read(image)])
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 @pytest.fixture
 def image(tmp_path) -> str:
     (tmp_path / "image.png").write_bytes(encode(noise(40, 60), "PNG"))

@@ -29,6 +29,7 @@ OTHER_ANSWERS = {  # a model -> the body, and the error
     "list": (b"[]", "an answer without predictions"),
     "vectors": (b'{"predictions": [[0.1, 0.9]]}', "an answer of another model"),
     "short": (b'{"predictions": []}', "an answer of another model"),
+    "deep": (b"[" * 100_000, "an answer without predictions"),
 }
 
 
@@ -55,6 +56,7 @@ def rest_port(served, monkeypatch, client):
                 self.end_headers()
                 self.wfile.write(OTHER_ANSWERS[name][0])
                 return
+            assert self.headers["Content-Type"] == "application/json"
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             files = [base64.b64decode(one["image_bytes"]["b64"]) for one in asked["instances"]]
             outputs = served[asked["signature_name"]](image_bytes=tf.constant(files))
@@ -97,6 +99,10 @@ def test_over_rest_each_image_has_its_line(client, rest_port, images, capsys):
     assert lines[2] == "c.txt: not readable as an image"
     for name, line in zip(("a.jpg", "b.png", "d.bmp"), (*lines[:2], lines[3]), strict=True):
         assert re.fullmatch(rf"{name}: ({'|'.join(NAMES)}) \(\d+\.\d%\)", line)
+
+
+def test_no_name_reaches_the_terminal_s_controls(client):
+    assert client.printable("café\x1b[2J\r") == r"café\x1b[2J\r"
 
 
 @pytest.mark.parametrize("name", OTHER_ANSWERS)
