@@ -8,7 +8,7 @@ from keras import ops
 from t2t_keras.errors import check
 from t2t_keras.layers.attention import MultiHeadSelfAttention
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype, gelu
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype, gelu, per_token
 
 
 def _scale(layer: keras.layers.Layer, channels: int, name: str) -> keras.Variable:
@@ -48,9 +48,9 @@ class GhostAttention(MultiHeadSelfAttention):
 
     def project(self, inputs: Tensor) -> list[Tensor]:
         halves = [
-            (self.query(inputs), self.query_scale),
-            (self.key(inputs), self.key_scale),
-            (self.value(inputs), self.value_scale),
+            (per_token(self.query, inputs), self.query_scale),
+            (per_token(self.key, inputs), self.key_scale),
+            (per_token(self.value, inputs), self.value_scale),
         ]
         return [
             ops.concatenate([half, ops.multiply(half, scale)], axis=-1) for half, scale in halves

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from t2t_keras.errors import check
-from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype, per_token
 
 MAX_WEIGHTS = 2**27  # attention weights per image at a time: 512 MiB in float32
 
@@ -83,7 +83,7 @@ class MultiHeadSelfAttention(Composite):
 
     def project(self, inputs: Tensor) -> list[Tensor]:
         """(B, N, D) tokens -> queries, keys and values, each (B, N, D)."""
-        return ops.split(self.qkv(inputs), 3, axis=-1)
+        return ops.split(per_token(self.qkv, inputs), 3, axis=-1)
 
     def attention_weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """(B, n, D) queries, (B, N, D) keys -> (B, num_heads, n, N) weights, summing to 1."""
@@ -105,7 +105,7 @@ class MultiHeadSelfAttention(Composite):
             mixed = ops.transpose(ops.matmul(weights, self._by_head(values)), (0, 2, 1, 3))
             return ops.reshape(mixed, (-1, ops.shape(queries)[1], queries.shape[-1]))
 
-        return self.proj(attend_in_slices(attend, queries, self.num_heads))
+        return per_token(self.proj, attend_in_slices(attend, queries, self.num_heads))
 
     def get_config(self) -> dict:
         config = {"num_heads": self.num_heads, "attn_drop_rate": self.attn_drop_rate}

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from t2t_keras.errors import check
-from t2t_keras.layers.primitives import Composite, Shape, Tensor, gelu
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, gelu, per_token
 
 
 @keras.saving.register_keras_serializable(package="t2t_keras")
@@ -52,12 +52,14 @@ class Mlp(Composite):
         return hidden_dim, hidden_dim
 
     def hidden(self, inputs: Tensor) -> Tensor:
-        """(B, N, D) tokens -> the second linear layer's inputs."""
+        """(B * N, D) vectors -> the second linear layer's inputs."""
         return gelu(self.fc1(inputs))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        hidden = self.drop1(self.hidden(inputs), training=training)
-        return self.drop2(self.fc2(hidden), training=training)
+        def widen(vectors: Tensor) -> Tensor:
+            return self.fc2(self.drop1(self.hidden(vectors), training=training))
+
+        return self.drop2(per_token(widen, inputs), training=training)
 
     def get_config(self) -> dict:
         config = {"mlp_ratio": self.mlp_ratio, "drop_rate": self.drop_rate, "seed": self.seed}

@@ -3,9 +3,11 @@
 import math
 import types
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 Tensor = Any  # the backend's, or Keras' symbolic one
 Shape = tuple[Any, ...]  # whole numbers, and None for a size that is not known yet
@@ -37,13 +39,22 @@ def gelu(inputs: Tensor) -> Tensor:
     has no operator for; `keras.ops.gelu` is the tanh approximation by default.
     """
     # In this order LiteRT's converter recognizes the GELU; it has no operator for erf alone.
-    return 0.5 * inputs * (1.0 + keras.ops.erf(inputs * math.sqrt(0.5)))
+    return 0.5 * inputs * (1.0 + ops.erf(inputs * math.sqrt(0.5)))
 
 
 def layer_norm(name: str, dtype: Any = None) -> keras.layers.LayerNormalization:
     """LayerNorm over the last axis, with torch's epsilon."""
     axis = [-1]  # what Keras makes of its default, -1, when it builds the layer
     return keras.layers.LayerNormalization(axis, epsilon=1e-5, dtype=dtype, name=name)
+
+
+def per_token(function: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
+    """Applies a function of (B * N, D) vectors to (B, N, D) tokens.
+
+    In two dimensions TensorFlow computes a linear layer, its bias and GELU in one op.
+    """
+    outputs = function(ops.reshape(tokens, (-1, tokens.shape[-1])))
+    return ops.reshape(outputs, (-1, ops.shape(tokens)[1], outputs.shape[-1]))
 
 
 class Composite(keras.layers.Layer):

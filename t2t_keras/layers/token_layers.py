@@ -9,7 +9,7 @@ from keras import ops
 from t2t_keras.errors import check
 from t2t_keras.layers.attention import attend_in_slices, softmax_in_float32
 from t2t_keras.layers.mlp import Mlp
-from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype
+from t2t_keras.layers.primitives import Composite, Shape, Tensor, exact_dtype, per_token
 
 # A power of two on both sides of the quotient changes no bit of it, and lets 1e-8 survive where
 # constants are stored in 16 bits, as LiteRT's float16 does: as 0 it would divide 0 by 0.
@@ -53,7 +53,7 @@ class TokenLayer(Composite):
     def attend(self, projected: Tensor, training: bool | None = None) -> Tensor:
         """All that follows `in_proj`: (B, N, 3 * token_dim) -> (B, N, token_dim) tokens."""
         values, attended = self.attention(projected)
-        tokens = ops.add(values, self.proj_drop(self.proj(attended), training=training))
+        tokens = ops.add(values, self.proj_drop(per_token(self.proj, attended), training=training))
         return ops.add(tokens, self.mlp_drop(self.mlp(self.norm2(tokens)), training=training))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
