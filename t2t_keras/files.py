@@ -29,6 +29,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # what a file system wi
 
 def digest_of(path: Path, algorithm: str = "sha256") -> str:
     """Returns the hexadecimal digest of a file, by an algorithm that `hashlib` knows."""
+    require_regular(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
@@ -67,8 +68,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
     The file or folder made there is flushed to disk and renamed; after an exception it is removed
     and `final` stays as it was. A killed process leaves it there: see `remove_leftovers`. A file at
-    `final` is replaced, a folder only if it is empty. An `OSError` without a file names `final`.
+    `final` is replaced, a folder only if it is empty, a device never. An `OSError` without a file
+    names `final`.
     """
+    if not final.is_dir():
+        require_regular(final)
     part = final.with_name(f".part-{secrets.token_hex(_TOKEN_BYTES)}-{final.name}")
     try:
         yield part

@@ -279,8 +279,10 @@ def check_colors_given(statistics: str | None, mean: Any, std: Any) -> None:
 def check_target(name: str, target: str | None, overwrite: bool) -> None:
     """Raises a ValueError where a flag's file cannot be written, or would be replaced unasked."""
     path = Path(target or "")
-    writable = bool(target) and path.absolute().parent.is_dir() and not path.is_dir()
-    check(writable, name, target, "a file in an existing folder")
+    folder = path.absolute().parent
+    there = bool(target) and folder.is_dir() and not path.is_dir()
+    check(there, name, target, "a file in an existing folder")
+    check(os.access(folder, os.W_OK), name, target, "a file in a folder that may be written to")
     replaced = os.path.lexists(path) and not overwrite
     check(not replaced, name, target, "a new file, unless `overwrite` is given")
 

@@ -1,11 +1,13 @@
 """The program `t2t-keras`: from a command line to an exit code."""
 
+import errno
 import importlib
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import absl.logging
@@ -19,6 +21,12 @@ _HELP = {"-h", "-help", "--help"}
 _WRONG_USAGE = 2
 _INTERRUPTED = 130  # after Ctrl-C
 _SIGNALED = 128  # shells expect this plus the signal's number
+_OUTPUTS = ("output_dir", "target", "output")  # a command has one of them, or writes nothing
+_FULL = "Make room on that disk"
+_NO_WRITING = {  # number of an error -> what to do about it
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Make that folder writable"),
+}
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     # TensorFlow keeps the memory of batches, which the system otherwise clears anew for each.
@@ -66,14 +74,32 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _exit_code(work: Callable[[], int], debug: bool, shown: Mapping[str, str]) -> int:
-    """Turns an error that a user can mend into one line; `debug` lets it through."""
+def _message(error: BaseException, values: flags.FlagValues) -> str:
+    """Says what went wrong; where nothing can be written, with the flag of another place."""
+    name = next((name for name in _OUTPUTS if name in values), "")
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno in _NO_WRITING):
+        cause = cause.__cause__
+    if not isinstance(cause, OSError) or not name or not cause.filename:
+        return str(error)
+    path, output = (Path(each).absolute() for each in (cause.filename, values[name].value or ""))
+    folder = output if name == "output_dir" else output.parent
+    if not (path.is_relative_to(folder) or folder.is_relative_to(path)):
+        return str(error)  # something else, which cannot be read
+    said = f"{path}: cannot be written: {cause.strerror}." if cause is error else str(error)
+    return f"{said} {_NO_WRITING[cause.errno or 0]}, or give another `{name}`."
+
+
+def _exit_code(work: Callable[[], int], values: flags.FlagValues, shown: Mapping[str, str]) -> int:
+    """Turns an error that a user can mend into one line; `--debug` lets it through."""
+    debug = values.debug
     try:
         return work()
     except EXPECTED_ERRORS as error:
         if debug:
             raise
-        return _fail(f"error: {as_flags(str(error), shown)}\n(--debug shows where)", 1)
+        said = as_flags(_message(error, values), shown)
+        return _fail(f"error: {said}\n(--debug shows where)", 1)
     except RunInterrupted as stopped:
         return _fail(f"\n{stopped}", _SIGNALED + stopped.number)
     except KeyboardInterrupt:
@@ -111,6 +137,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     _show_log(sys.stdout if name == "train" else sys.stderr)
     with fail_without_barrier():
-        code = _exit_code(lambda: module.run(values, others), values.debug, shown)
+        code = _exit_code(lambda: module.run(values, others), values, shown)
     exit_without_barrier(code)
     return code

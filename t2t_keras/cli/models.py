@@ -27,7 +27,13 @@ from t2t_keras.training.recipes import model_names, variant_of
 from t2t_keras.variants import published_name
 from t2t_keras.weights.convert import classifier, model_of
 from t2t_keras.weights.formats import FILE_ERRORS, ModelMetadata, read_metadata
-from t2t_keras.weights.load import OFFICIAL_SUFFIXES, check_weights, check_weights_key, load_weights
+from t2t_keras.weights.load import (
+    OFFICIAL_SUFFIXES,
+    check_weights,
+    check_weights_key,
+    load_weights,
+    weights_in,
+)
 from t2t_keras.weights.releases import Release, imagenet_release, release_named
 from t2t_keras.weights.state_dict import state_dict_of
 from t2t_keras.weights.torch_reader import read_torch_checkpoint
@@ -65,7 +71,7 @@ def _run_settings(path: Path) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
         lists = {name: tuple(each) for name, each in settings.items() if isinstance(each, list)}
         return {**settings, **lists}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}: is not what a run writes ({error}). Remove it and give `model` and "
             "`image_size`."
@@ -199,6 +205,7 @@ def check_names(names: Names, classes: int, source: str | Path) -> None:
 
 def _of_keras_file(origin: Origin, names: Names) -> OpenedModel:
     try:
+        weights_in(origin.path)  # Keras goes on after a wrong checksum
         model = keras.saving.load_model(origin.path, compile=False)
     except FILE_ERRORS as error:
         raise CheckpointError(

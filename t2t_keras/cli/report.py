@@ -45,7 +45,8 @@ def write_files(config: TrainConfig, result: TrainResult, folder: Path) -> Path:
 
 def _is_current(path: Path) -> bool:
     checkpoints = path.parent / CHECKPOINTS_NAME
-    return path.exists() and path.stat().st_mtime_ns > checkpoints.stat().st_mtime_ns
+    is_kept = path.is_file() or path.is_dir()
+    return is_kept and path.stat().st_mtime_ns > checkpoints.stat().st_mtime_ns
 
 
 def export_run(model: keras.Model, path: Path) -> Path:

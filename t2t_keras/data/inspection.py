@@ -21,7 +21,7 @@ from t2t_keras.data.settings import ON_BAD_IMAGE
 from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError, ResumeError, check
-from t2t_keras.files import write_json, write_text
+from t2t_keras.files import require_regular, write_json, write_text
 from t2t_keras.images.constants import MAX_PIXELS
 from t2t_keras.images.decode import DEEP_TIFF, IOS_PNG
 
@@ -302,6 +302,7 @@ def _read(path: Path) -> dict[str, Inspection]:
     """Reads what `CheckedSplits.write` wrote; nothing where it cannot be read."""
     found = {}
     try:
+        require_regular(path)
         for part, fields in json.loads(path.read_bytes()).items():
             bad = tuple(BadImage(**image) for image in fields.pop("bad_images"))
             emptied = tuple(fields.pop("empty_classes"))
@@ -309,7 +310,7 @@ def _read(path: Path) -> dict[str, Inspection]:
         return found
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         _log.warning("%s: cannot be used (%s); the images are checked again.", path, error)
         return {}
 

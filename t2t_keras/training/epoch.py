@@ -155,4 +155,4 @@ def fit_to_end(
             verbose=0,
             callbacks=[*others, callback],
         )
-    callback.signals.deferred = False
+    callback.signals.stop_deferring()

@@ -15,7 +15,7 @@ import tensorflow as tf
 from t2t_keras.data.ops.mixup import soft_targets
 from t2t_keras.data.sources.source import Source
 from t2t_keras.errors import DataError
-from t2t_keras.files import atomic_path
+from t2t_keras.files import atomic_path, require_regular
 from t2t_keras.training.config import TrainConfig
 from t2t_keras.training.devices.run_devices import Devices
 from t2t_keras.training.inputs import (
@@ -59,6 +59,7 @@ def cached_features(
     """
     path = folder / FEATURES_NAME
     try:
+        require_regular(path)
         with np.load(path, allow_pickle=False) as arrays:
             if str(arrays["origin"]) == origin:
                 return {**arrays}

@@ -33,11 +33,13 @@ from t2t_keras.training.linear_probe import cached_features, features_origin, pr
 from t2t_keras.training.model import check_run, compiled_model, inference_copy
 from t2t_keras.training.progress import write_log
 from t2t_keras.training.run_directory import (
+    RUN_ID,
     SETTINGS_NAME,
     TENSORBOARD_NAME,
     lock_run_directory,
     open_run,
     run_facts,
+    run_id_of,
 )
 from t2t_keras.training.schedule import learning_rates
 from t2t_keras.training.sources import RunSources, sources_of_run
@@ -105,7 +107,7 @@ def train(
         facts = run_facts(config)
         checkpoint = open_run(folder, facts, resume, override, processes)
         sources, images = sources_of_run(config, folder, checkpoint, processes)
-        facts["images"] = images.summary()
+        facts |= {"images": images.summary(), RUN_ID: run_id_of(folder)}
         source, best = sources.training, BestWeights(config.monitor, config.ema_decay > 0)
         steps = steps_per_epoch(source, config.batch_size)
         state = RunState(steps, learning_rates(config), best, config.patience)
@@ -116,7 +118,7 @@ def train(
             checkpointer.restore(model, checkpoint)
             _report_progress(folder, state)
         if processes.first:
-            write_json(folder / SETTINGS_NAME, facts["settings"])
+            write_json(folder / SETTINGS_NAME, {RUN_ID: facts[RUN_ID], **facts["settings"]})
             images.write(folder)
             write_log(folder, state.history)  # a run that was killed may lack its last line
         if not state.finished:

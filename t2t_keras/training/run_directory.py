@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import filelock
 
 from t2t_keras.errors import ResumeError, check
-from t2t_keras.files import acquire, digest_of, remove_leftovers, require_regular
+from t2t_keras.files import acquire, digest_of, remove_leftovers, require_regular, write_text
 from t2t_keras.training.checkpoint.store import CHECKPOINTS_NAME, Checkpoint, newest_checkpoint
 from t2t_keras.training.config import BACKBONE, TrainConfig, settings
 from t2t_keras.training.devices.processes import ALONE, Processes
@@ -25,10 +26,12 @@ HOLDER_NAME = ".lock-holder"  # a file of its own: taking the lock empties the l
 LOG_NAME = "log.csv"
 SETTINGS_NAME = "settings.json"
 TENSORBOARD_NAME = "tensorboard"
+_ID_BYTES = 8
 
+RUN_ID = "run_id"  # ties checkpoints to their run; kept beside the settings and in the checkpoints
 # Settings that may change without a word, and those that a run cannot change at all: its state
 # would not fit, or its batches would differ from those already counted.
-_FREE = ("devices", "log_every", "max_bad_fraction", "on_bad_image", "save_every")
+_FREE = (RUN_ID, "devices", "log_every", "max_bad_fraction", "on_bad_image", "save_every")
 _FIXED = (
     *("dataset", "train_split", "eval_split", "validation_split", "held_out"),
     *("model", "image_size", "batch_size", "seed", "precision", "transfer", "freeze"),
@@ -64,7 +67,7 @@ def _locked(folder: Path) -> Iterator[None]:
             f"{folder}: another run works in this folder ({_holder_name(holder)}). Wait for it, "
             "or give another `run_name`."
         ) from error
-    holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    write_text(holder, f"process {os.getpid()} on {socket.gethostname()}\n")
     try:
         yield
     finally:
@@ -79,6 +82,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _holder_name(holder: Path) -> str:
     with contextlib.suppress(OSError):
+        require_regular(holder)
         return holder.read_text(encoding="utf-8", errors="replace").strip()
     return "unknown"
 
@@ -117,10 +121,17 @@ def settings_in(folder: Path) -> dict[str, Any]:
     try:
         require_regular(path)
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ResumeError(
             f"{path}: cannot be read ({error}). Start afresh under another `run_name`."
         ) from error
+
+
+def run_id_of(folder: Path) -> str | None:
+    """The id of the run in a folder, drawn if there is none yet."""
+    if (folder / SETTINGS_NAME).exists():
+        return settings_in(folder).get(RUN_ID)
+    return f"{folder.absolute().name}-{secrets.token_hex(_ID_BYTES)}"
 
 
 def open_run(
@@ -166,6 +177,13 @@ def _open_run(
     if checkpoint is None:
         _check_settings(folder, settings_in(folder), now, override)
         return None
+    theirs, ours = checkpoint.progress.get(RUN_ID), run_id_of(folder)
+    if theirs != ours:
+        raise ResumeError(
+            f"{kept}: holds a checkpoint of the run {theirs}, and {folder} is the run {ours}. "
+            f"Bring back the checkpoints of {ours}. To resume {theirs}, use its own folder, or a "
+            "copy of all of it."
+        )
     then, backbone = checkpoint.progress["settings"], checkpoint.progress.get("backbone")
     _check_settings(folder, then, now, override)
     same_name = then.get("weights") == now["weights"]

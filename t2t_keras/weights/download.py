@@ -7,6 +7,7 @@ remembered by its own digest.
 
 import logging
 import os
+import time
 from pathlib import Path
 
 from t2t_keras.errors import DownloadError
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
 _MOST_BYTES = 1 << 30  # four times the weights of the largest variant
+_LEAST_SPEED = 1000  # bytes a second
 
 
 def weights_dir() -> Path:
@@ -55,11 +57,18 @@ def _download(url: str, path: Path, most_bytes: int, timeout: float) -> str:
             open(path, "wb") as file,
             tqdm(total=size or None, unit="B", unit_scale=True) as bar,
         ):
-            for chunk in answer.iter_content(_CHUNK_BYTES):
+            marked, since = 0, time.monotonic()
+            # `iter_content` would wait for a whole chunk, however slowly its bytes come.
+            while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
                 if file.tell() + len(chunk) > most_bytes:
                     raise ValueError(f"more than the expected {most_bytes:,} bytes came")
                 file.write(chunk)
                 bar.update(len(chunk))
+                if (seconds := time.monotonic() - since) >= timeout:
+                    speed = (file.tell() - marked) / seconds
+                    if speed < _LEAST_SPEED:
+                        raise ValueError(f"it came at {speed:,.0f} bytes/s, too slowly to wait for")
+                    marked, since = file.tell(), time.monotonic()
         return answer.url
 
 
@@ -111,6 +120,7 @@ def _cached_defect(release: Release, target: Path) -> str | None:
 def _replace(release: Release, target: Path, url: str, timeout: float, old_defect: str) -> None:
     """Puts a freshly downloaded file at `target`, where the present one has `old_defect`."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     recorded = recorded_digest(target)
     by_hand = f"Try again later, or download {url} yourself and place it at {target}"
@@ -122,7 +132,7 @@ def _replace(release: Release, target: Path, url: str, timeout: float, old_defec
     with atomic_path(target) as part:
         try:
             final_url = _download(url, part, release.size or _MOST_BYTES, timeout)
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:
             raise DownloadError(
                 f"{release.filename} could not be fetched from {url}: {_reason(error, timeout)}. "
                 f"{by_hand}."
@@ -141,7 +151,8 @@ def fetch_release(release: Release, base_url: str = RELEASES_URL, timeout: float
     """Returns the path of a released file, downloading it if the cache does not have it.
 
     A good file in the cache is used without any network call; so is one placed there by hand. A
-    damaged or exchanged one is fetched again. `timeout` is in seconds without any data.
+    damaged or exchanged one is fetched again. `timeout` is in seconds without any data, or with
+    less than 1,000 bytes each.
     """
     target = weights_dir() / release.filename
     if _cached_defect(release, target) is None:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import lzma
 import os
 import re
 import zipfile
@@ -13,11 +14,11 @@ from typing import cast
 
 import keras
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from t2t_keras.errors import CheckpointError, check
-from t2t_keras.files import atomic_path
+from t2t_keras.files import atomic_path, require_regular
 from t2t_keras.images.constants import (
     DEFAULT_CROP_PCT,
     IMAGENET_MEAN,
@@ -25,12 +26,13 @@ from t2t_keras.images.constants import (
     Color,
     check_colors,
 )
-from t2t_keras.weights.torch_reader import printable
+from t2t_keras.weights.torch_reader import printable, read_whole
 
 # The errors of h5py, zipfile and Keras about a damaged `.weights.h5` or `.keras` file.
 FILE_ERRORS = (
     OSError,
     ValueError,
+    ArithmeticError,
     LookupError,
     RuntimeError,
     TypeError,
@@ -40,6 +42,7 @@ FILE_ERRORS = (
     ImportError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
 )
 _MEMBER = "t2t_keras.json"
 _MAX_METADATA_BYTES = 16 * 2**20
@@ -47,8 +50,8 @@ _GRID = "grid_size"
 _GRID_PATTERN = re.compile("([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 
 
-class _Hdf5Buffer(io.BytesIO):
-    """Memory that `keras.Model.save_weights` accepts as a file: it checks a path's end alone."""
+class Hdf5Buffer(io.BytesIO):
+    """Memory that Keras takes for a file of weights: it checks a path's end alone."""
 
     def __str__(self) -> str:
         return "memory.weights.h5"
@@ -61,7 +64,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
     crashes the process at its end. So the file is made in memory, which must have room for it.
     """
     check(path.name.endswith(".weights.h5"), "path", path, "a file that ends in `.weights.h5`")
-    buffer = _Hdf5Buffer()
+    buffer = Hdf5Buffer()
     model.save_weights(buffer)
     with atomic_path(path) as part:
         part.write_bytes(buffer.getbuffer())
@@ -86,6 +89,7 @@ def write_metadata(path: Path, metadata: ModelMetadata) -> None:
 def read_metadata(path: str | os.PathLike) -> ModelMetadata | None:
     """Returns the metadata of a `.keras` file; None where it has none."""
     try:
+        require_regular(path)
         with zipfile.ZipFile(path) as archive:
             if _MEMBER not in archive.namelist():
                 return None
@@ -118,19 +122,24 @@ def write_safetensors(
         raise OSError(f"{path}: cannot be written: {error}") from error
 
 
+def parse_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Returns the arrays and the metadata of a file read before.
+
+    `safe_open` would map the file: where something shortens it meanwhile, the process dies.
+    """
+    arrays = load(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return arrays, header.get("__metadata__", {})
+
+
 def read_safetensors(
     path: str | os.PathLike,
 ) -> tuple[dict[str, np.ndarray], tuple[int, int] | None]:
     """Returns key -> array, and the position table's (height, width) where the file tells it."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            grid = _GRID_PATTERN.fullmatch((file.metadata() or {}).get(_GRID, ""))
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error}). Check the path and its permissions."
-        ) from error
-    except (SafetensorError, TypeError, AttributeError) as error:
+        state, metadata = parse_safetensors(read_whole(path))
+        grid = _GRID_PATTERN.fullmatch(metadata.get(_GRID, ""))
+    except (SafetensorError, TypeError, LookupError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as a .safetensors file of float16, float32 or float64 arrays "
             f"({printable(str(error), limit=200)}). Write it again, or download it again."

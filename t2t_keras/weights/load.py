@@ -3,10 +3,10 @@
 A file is not trusted: of a Keras file the arrays are taken, never the architecture.
 """
 
+import io
 import itertools
 import math
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,12 +21,12 @@ from t2t_keras.variants import VARIANTS, Variant
 from t2t_keras.weights.assign import Report, load_state_dict, position_grid
 from t2t_keras.weights.convert import classifier, load_official_checkpoint
 from t2t_keras.weights.download import fetch_release
-from t2t_keras.weights.formats import FILE_ERRORS, read_safetensors
+from t2t_keras.weights.formats import FILE_ERRORS, Hdf5Buffer, read_safetensors
 from t2t_keras.weights.identify import identify, shape_fits, sizes_of
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.releases import RELEASES_URL, imagenet_release
 from t2t_keras.weights.state_dict import state_dict_of
-from t2t_keras.weights.torch_reader import printable, read_torch_checkpoint
+from t2t_keras.weights.torch_reader import printable, read_torch_checkpoint, read_whole
 
 OFFICIAL_SUFFIXES = (".pth", ".pth.tar", ".pt", ".ckpt")
 _KERAS_SUFFIXES = (".weights.h5", ".keras")
@@ -78,18 +78,19 @@ def _smallest_image(grid_size: tuple[int, int], variant: Variant) -> tuple[int, 
     return height, width
 
 
-def _weights_file(path: Path, folder: Path) -> Path:
-    """Returns the `.weights.h5` itself, or the one inside a `.keras` file, put into `folder`."""
+def weights_in(path: Path) -> bytes:
+    """Returns the content of a `.weights.h5`, or of the one inside a `.keras` file."""
+    content = read_whole(path)
     if path.name.endswith(".weights.h5"):
-        return path
-    with zipfile.ZipFile(path) as archive:
+        return content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entry = archive.getinfo("model.weights.h5")
         if entry.compress_type != zipfile.ZIP_STORED:
             raise CheckpointError(
                 f"{path}: its weights are compressed, which Keras never does, and could fill the "
                 "disk. Write it again with Keras."
             )
-        return Path(archive.extract(entry, folder))
+        return archive.read(entry)
 
 
 def _shape_in(
@@ -131,16 +132,18 @@ def _items_in(
 
 
 def _sizes_in(
-    file: h5py.File, model: keras.Model, variant: Variant, path: Path
+    file: h5py.File, size: int, model: keras.Model, variant: Variant, path: Path
 ) -> tuple[int | None, tuple[int, int], int]:
-    """Returns what may differ between a file and the model: classes, grid and image channels."""
+    """Returns what may differ between a file of `size` bytes and the model: classes, grid and
+    image channels.
+    """
     items = dict(itertools.islice(_items_in(file, path), _MAX_ITEMS + 1))
     if len(items) > _MAX_ITEMS:
         raise CheckpointError(f"{path}: holds more than {_MAX_ITEMS} groups and arrays. {_WRITE}")
     arrays = {name: item for name, item in items.items() if isinstance(item, h5py.Dataset)}
     # Keras writes arrays plainly: one that claims more than the file holds would fill the memory.
     claimed = sum((array.size or 0) * array.dtype.itemsize for array in arrays.values())
-    if claimed > os.path.getsize(file.filename):
+    if claimed > size:
         raise CheckpointError(
             f"{path}: declares arrays larger than the file itself. It is damaged or made to fill "
             "the memory: write or download it again."
@@ -172,13 +175,13 @@ def _load_keras_file(model: keras.Model, path: Path, variant: Variant) -> Report
     # A failing `load_weights` leaves a model half loaded, so a twin of the file's grid and classes
     # takes the risk.
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            weights = _weights_file(path, Path(folder))
-            with h5py.File(weights, "r") as file:
-                classes, grid_size, channels = _sizes_in(file, model, variant, path)
-            size = _smallest_image(grid_size, variant)
-            twin = classifier(variant, classes, size, "file", channels)
-            twin.load_weights(weights)
+        weights = Hdf5Buffer(weights_in(path))
+        with h5py.File(weights, "r") as file:
+            size = len(weights.getbuffer())
+            classes, grid_size, channels = _sizes_in(file, size, model, variant, path)
+        image_size = _smallest_image(grid_size, variant)
+        twin = classifier(variant, classes, image_size, "file", channels)
+        twin.load_weights(weights)
     except CheckpointError:
         raise
     except FILE_ERRORS as error:

@@ -1,5 +1,6 @@
 """The program itself: dispatch, help, errors of the command line, messages that name flags."""
 
+import errno
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import runpy
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,11 @@ from t2t_keras.cli import visualize
 from t2t_keras.cli.flags import COMMANDS
 from t2t_keras.cli.main import as_flags, main, program
 from t2t_keras.export import exchange
+from t2t_keras.export.saved_model import new_version
+from t2t_keras.files import write_csv
+from t2t_keras.training.checkpoint.store import Checkpoint, write_checkpoint
 from t2t_keras.training.config import settings
+from t2t_keras.training.run_directory import lock_run_directory
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.formats import ModelMetadata
 from tests.conftest import DATA
@@ -214,6 +220,59 @@ def test_an_error_is_one_line_that_names_flags_and_writes_nothing(
     assert error.startswith("error: ") and hint == "(--debug shows where)"
     assert re.search(message, error)
     assert sorted(place.rglob("*")) == before
+
+
+def _export(folder):
+    with new_version(folder / "digits", None) as (part, _):
+        part.mkdir()
+
+
+def _begin_run(folder):
+    with lock_run_directory(folder / "run"):
+        pass
+
+
+WRITES = [
+    ("train --output_dir={}", _begin_run),
+    ("train --output_dir={}", lambda folder: write_checkpoint(folder, Checkpoint(1, {}, {}, {}))),
+    ("export m --output={}", _export),
+    ("convert --target={}/m.keras", lambda folder: write_model(tiny_model(), folder / "m.keras")),
+    ("predict m i --output={}/rows.csv", lambda folder: write_csv(folder / "rows.csv", [])),
+]
+
+
+@pytest.mark.parametrize(("words", "write"), WRITES)
+@pytest.mark.parametrize(
+    ("number", "fix"), [(errno.ENOSPC, "Make room on that disk"), (errno.EROFS, "Make that folder")]
+)
+def test_a_full_or_read_only_place_is_an_error_with_the_flag_of_another(
+    words, write, number, fix, tmp_path, monkeypatch, capsys
+):
+    def fail(source, target):
+        raise OSError(number, os.strerror(number), os.fspath(source))
+
+    name, *rest = words.format(tmp_path).split()
+    monkeypatch.setattr(f"t2t_keras.cli.{name}.run", lambda values, others: write(tmp_path))
+    monkeypatch.setattr("os.replace", fail)
+    assert main([name, *rest]) == 1
+    (error,) = re.findall("error: .*", capsys.readouterr().err)
+    flag = rest[-1].partition("=")[0]
+    assert str(tmp_path) in error and os.strerror(number) in error
+    assert re.search(rf"cannot be written.*{fix}.*, or give another {flag}\.$", error)
+    monkeypatch.setattr(f"t2t_keras.cli.{name}.run", lambda *_: Path("/etc/no/such").read_text())
+    assert main([name, *rest]) == 1
+    assert "give another" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [CONVERT, VISUALIZE, "predict run cat.png --output=new.csv"])
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(
+    words, place, monkeypatch, capsys
+):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK or Path(path) != place)
+    assert main(words.split()) == 1
+    expected = "--(target|output) must be a file in a folder that may be written to. Received: --"
+    assert re.search(expected, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

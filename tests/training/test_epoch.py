@@ -36,6 +36,7 @@ def test_an_undisturbed_run_keeps_the_last_two_and_the_best(tmp_path):
         (signal.SIGTERM, [("test", 2, STEPS), ("test", 1, STEPS)]),
         (signal.SIGTERM, [("test", 2 * EPOCHS, STEPS * EPOCHS), ("test", 1, STEPS * EPOCHS)]),
         (signal.SIGTERM, [("tested", 2, 2 * STEPS), ("test", 1, 2 * STEPS)]),
+        (signal.SIGTERM, [("ended", 1, STEPS * EPOCHS)]),
     ],
 )
 def test_a_signal_loses_no_step_and_at_most_the_validation(number, stops, undisturbed, tmp_path):
@@ -44,7 +45,8 @@ def test_a_signal_loses_no_step_and_at_most_the_validation(number, stops, undist
         stop(tmp_path, event, count, number)
         assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
         kept = newest_checkpoint(tmp_path / "checkpoints")
-        assert (kept.step, len(kept.progress["history"])) == (step, (step - 1) // STEPS)
+        epochs = EPOCHS if event == "ended" else (step - 1) // STEPS
+        assert (kept.step, len(kept.progress["history"])) == (step, epochs)
     Toy(tmp_path).run()
     assert contents(tmp_path) == undisturbed
 

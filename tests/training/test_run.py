@@ -16,6 +16,7 @@ from t2t_keras.training.checkpoint.store import checkpoint_path, newest_checkpoi
 from t2t_keras.training.devices.run_devices import make_devices
 from t2t_keras.training.inputs import translate_errors
 from t2t_keras.training.model import build_model, compiled_model, load_run_weights
+from t2t_keras.training.run_directory import settings_in
 from t2t_keras.training.sources import open_sources
 from tests.support.images import encode, noise
 from tests.support.training.tiny_run import make_images
@@ -50,6 +51,8 @@ def test_log_and_events_are_written(finished):
     header, *rows = (folder / "log.csv").read_text().splitlines()
     assert len(rows) == 3
     assert {"epoch", "loss", "accuracy", "val_loss", "learning_rate"} <= set(header.split(","))
+    run_id = settings_in(folder)["run_id"]
+    assert newest_checkpoint(folder / "checkpoints").progress["run_id"] == run_id
     assert result.history["learning_rate"] == pytest.approx([1e-6, 0.0075025, 0.0025075])
     events = EventAccumulator(str(folder / "tensorboard" / "train"), {"images": 0, "tensors": 0})
     tags = events.Reload().Tags()["tensors"]

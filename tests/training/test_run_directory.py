@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from t2t_keras.training.run_directory import (
     lock_run_directory,
     open_run,
     run_facts,
+    run_id_of,
     unfinished_run,
 )
 from tests.support.processes import forked
@@ -27,7 +29,8 @@ def begun(folder: Path, checkpoint: bool = False, **settings) -> Path:
     """The folder of a run that was started with these settings."""
     folder.mkdir(parents=True)
     facts = run_facts(make_config(**{**BASE, **settings}))
-    write_json(folder / "settings.json", facts["settings"])
+    facts["run_id"] = run_id_of(folder)
+    write_json(folder / "settings.json", {"run_id": facts["run_id"], **facts["settings"]})
     if checkpoint:
         write_checkpoint(folder / "checkpoints", Checkpoint(5, {}, {}, facts))
     return folder
@@ -88,6 +91,16 @@ def test_a_run_whose_checkpoints_are_gone_never_starts_from_random_weights(tmp_p
     (folder / "checkpoints" / "step-00000007.safetensors").touch()
     with pytest.raises(ResumeError, match="holds no intact checkpoint"):
         open_run(folder, run_facts(make_config(**BASE)))
+
+
+def test_checkpoints_of_another_run_with_equal_settings_are_refused(tmp_path):
+    one, two = (begun(tmp_path / name, checkpoint=True) for name in ("one", "two"))
+    facts = run_facts(make_config(**BASE))
+    copy = Path(shutil.copytree(two, tmp_path / "copy"))
+    assert open_run(copy, facts).step == 5
+    shutil.copytree(two / "checkpoints", one / "checkpoints", dirs_exist_ok=True)
+    with pytest.raises(ResumeError, match="of the run two-.{16}, and .*one is the run one-.{16}"):
+        open_run(one, facts)
 
 
 def test_what_a_killed_save_left_is_cleared(tmp_path):

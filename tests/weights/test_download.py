@@ -85,7 +85,7 @@ def test_the_file_arrives_with_a_progress_bar(server, release, tmp_path, manner,
 
 BAD_ANSWERS = {  # the reason, or those for the release without and with a digest
     "cut": f"{len(BODY) // 2} bytes read",
-    "cut_chunked": "prematurely",
+    "cut_chunked": "IncompleteRead",
     "cut_unmeasured": ("cut off", f"has {len(BODY) // 2:,} bytes, expected {len(BODY):,}"),
     "flipped": ("CRC-32", f"expected {SHA384}"),
     "html": ("HTML", f"has {len(HTML)} bytes, expected {len(BODY):,}"),
@@ -94,6 +94,8 @@ BAD_ANSWERS = {  # the reason, or those for the release without and with a diges
     "endless": "more than the expected",
     "stall": "no data came for 0.3 s",
     "silent": "no data came for 0.3 s",
+    "drip": "bytes/s, too slowly to wait for",
+    "fast_then_drip": "bytes/s, too slowly to wait for",
     "redirect_to_file": "file:///etc/hostname",
     "redirect_loop": "redirects",
     **{status: f"answered {status}" for status in ("403", "404", "429", "503")},

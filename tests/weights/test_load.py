@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -16,15 +18,18 @@ from t2t_keras import CheckpointError, DownloadError, T2TViT, create_model, load
 from t2t_keras.cli.evaluate import evaluation_config
 from t2t_keras.cli.main import main
 from t2t_keras.cli.models import open_model, read_labels
+from t2t_keras.data.inspection import check_images
 from t2t_keras.errors import DataError, ResumeError
-from t2t_keras.files import digest_record, locked
+from t2t_keras.files import digest_of, digest_record, locked, write_text
 from t2t_keras.training import make_config
 from t2t_keras.training.checkpoint.store import read_checkpoint
+from t2t_keras.training.linear_probe import cached_features
 from t2t_keras.training.model import load_run_weights
-from t2t_keras.training.run_directory import settings_in
+from t2t_keras.training.run_directory import lock_run_directory, settings_in
 from t2t_keras.weights import load
 from t2t_keras.weights.convert import write_model
 from t2t_keras.weights.download import fetch_release, weights_dir
+from t2t_keras.weights.formats import read_metadata, read_safetensors
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.releases import RELEASES_URL
 from tests.conftest import DATA
@@ -99,7 +104,7 @@ def test_a_keras_file_reads_no_other_file_and_none_without_end(spoil, written, t
 TORCH = b'{"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {"module": "x"}}'
 
 
-@pytest.mark.parametrize("spoiled", [b"{", b'{"a":' * 100_000, b"[" * 100_000, TORCH, "deflate"])
+@pytest.mark.parametrize("spoiled", [b"{", b'{"a":' * 100_000, b"[" * 100_000, TORCH, 8, 14])
 def test_a_damaged_config_in_a_keras_file_is_a_checkpoint_error(spoiled, written, tmp_path):
     path = tmp_path / "spoilt.keras"
     with zipfile.ZipFile(written[".keras"]) as old, zipfile.ZipFile(path, "w") as new:
@@ -107,12 +112,12 @@ def test_a_damaged_config_in_a_keras_file_is_a_checkpoint_error(spoiled, written
             data = old.read(name)
             if name != "config.json":
                 new.writestr(name, data)
-            elif spoiled != "deflate":
+            elif isinstance(spoiled, bytes):
                 new.writestr(name, spoiled)
-            else:
-                new.writestr(name, data, zipfile.ZIP_DEFLATED)
-                start = new.getinfo(name).header_offset + 30 + len(name)
-    if spoiled == "deflate":
+            else:  # compressed by deflate or LZMA
+                new.writestr(name, data, spoiled)
+                start = new.getinfo(name).header_offset + 40 + len(name)
+    if isinstance(spoiled, int):
         content = bytearray(path.read_bytes())
         content[start : start + 40] = b"\xff" * 40
         path.write_bytes(content)
@@ -123,6 +128,8 @@ def test_a_damaged_config_in_a_keras_file_is_a_checkpoint_error(spoiled, written
 def test_a_pipe_is_refused_where_a_file_is_opened(tmp_path):
     for name in ("labels", "model.lock", "step-00000001.safetensors", "settings.json"):
         os.mkfifo(tmp_path / name)
+    for name in ("features.npz", "inspection.json", ".lock-holder", "m.keras", "m.safetensors"):
+        os.mkfifo(tmp_path / name)
     with pytest.raises(DataError, match="not a regular file"):
         read_labels(str(tmp_path / "labels"))
     with pytest.raises(OSError, match="not a regular file"), locked(tmp_path / "model"):
@@ -131,6 +138,38 @@ def test_a_pipe_is_refused_where_a_file_is_opened(tmp_path):
         read_checkpoint(tmp_path / "step-00000001.safetensors")
     with pytest.raises(ResumeError, match="not a regular file"):
         settings_in(tmp_path)
+    with pytest.raises(DataError, match="not a regular file"):
+        cached_features(None, None, None, tmp_path, None, "")
+    with pytest.raises(OSError, match="not a regular file"), lock_run_directory(tmp_path):
+        pass
+    for opened in (digest_of, lambda path: write_text(path, "")):
+        with pytest.raises(OSError, match="not a regular file"):
+            opened(tmp_path / "labels")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        read_metadata(tmp_path / "m.keras")
+    with pytest.raises(CheckpointError, match="it is a named pipe"):
+        read_safetensors(tmp_path / "m.safetensors")
+    check_images({}, ("a",), "stop", 0.0, tmp_path)  # it warns, and looks at the images again
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells who writes to a file")
+@pytest.mark.parametrize("suffix", [".weights.h5", ".safetensors", ".pth.tar"])
+def test_a_file_that_is_half_rewritten_is_refused(suffix, loaded, written, tmp_path):
+    source = written.get(suffix, DATA / "tiny_performer_legacy.pth.tar")
+    path, content = Path(shutil.copy(source, tmp_path / f"file{suffix}")), source.read_bytes()
+    with open(path, "r+b", buffering=0) as file:
+        file.write(content[:1000])
+
+        def finish():
+            file.write(content[1000:])
+            file.close()
+
+        later = threading.Timer(0.1, finish)
+        later.start()
+        with pytest.raises(CheckpointError, match="it changed while it was read"):
+            load.load_weights(loaded, path, tiny_variant("performer"), None)
+        later.join()
+    load.load_weights(loaded, path, tiny_variant("performer"), None)
 
 
 @pytest.fixture

@@ -18,7 +18,11 @@ themselves or expand beyond measure (`values`). The package needs NumPy and `t2t
 """
 
 from t2t_keras.weights.torch_reader.invalid import printable
-from t2t_keras.weights.torch_reader.reader import checkpoint_defect, read_torch_checkpoint
+from t2t_keras.weights.torch_reader.reader import (
+    checkpoint_defect,
+    read_torch_checkpoint,
+    read_whole,
+)
 from t2t_keras.weights.torch_reader.values import OpaqueObject
 
-__all__ = ["OpaqueObject", "checkpoint_defect", "printable", "read_torch_checkpoint"]
+__all__ = ["OpaqueObject", "checkpoint_defect", "printable", "read_torch_checkpoint", "read_whole"]

@@ -147,11 +147,13 @@ def read_legacy_checkpoint(file: RegularFile) -> Any:
     require(
         ends_at == file.size, f"it is damaged: it should have {ends_at} bytes, it has {file.size}"
     )
-    for key in keys:
-        storage = storages.by_key[key]
-        count = int.from_bytes(file.read(position, _COUNT_BYTES), "little", signed=True)
-        require(count == storage.values.size, f"it is damaged: storage {key} has {count} elements")
-        start = position + _COUNT_BYTES
-        storage.fill(functools.partial(file.read_into, start))
-        position = start + storage.stored_bytes
+    with file.unchanging(pickled):
+        for key in keys:
+            storage = storages.by_key[key]
+            count = int.from_bytes(file.read(position, _COUNT_BYTES), "little", signed=True)
+            counted = count == storage.values.size
+            require(counted, f"it is damaged: storage {key} has {count} elements")
+            start = position + _COUNT_BYTES
+            storage.fill(functools.partial(file.read_into, start))
+            position = start + storage.stored_bytes
     return value

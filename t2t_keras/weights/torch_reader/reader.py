@@ -2,7 +2,8 @@
 
 import os
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.weights.torch_reader.formats import read_legacy_checkpoint, read_zip_checkpoint
@@ -13,6 +14,7 @@ _ZIP_START = b"PK\x03\x04"  # torch.save since 1.6
 # The stream before it: pickle protocols 2 and up, and 1, which writes its magic number as text.
 _LEGACY_STARTS = (b"\x80", b"L119547037146038801333356L")
 _HEAD_BYTES = 512
+T = TypeVar("T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,8 +68,23 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
     """
     is_digest = sha256 is None or _DIGEST.fullmatch(sha256.lower()) is not None
     check(is_digest, "sha256", sha256, "64 hexadecimal digits")
+    return _explained(path, "Checkpoint ", lambda: _read(path, sha256))
+
+
+def read_whole(path: str | os.PathLike) -> bytes:
+    """Reads a file of another kind into memory, refusing it while something writes to it."""
+
+    def read() -> bytes:
+        with RegularFile(path) as file, file.unchanging():
+            return file.read(0, file.size)
+
+    return _explained(path, "", read)
+
+
+def _explained(path: str | os.PathLike, kind: str, read: Callable[[], T]) -> T:
+    """Returns what `read` does, or raises its error as a CheckpointError that names the path."""
     try:
-        return _read(path, sha256)
+        return read()
     except InvalidCheckpoint as error:
         reason, fix = error.reason, error.fix
     except OSError as error:
@@ -75,6 +92,5 @@ def read_torch_checkpoint(path: str | os.PathLike, sha256: str | None = None) ->
     except MemoryError:
         reason, fix = "it needs more memory than there is", "Free memory, or use another machine."
     name = os.fsdecode(path)
-    raise CheckpointError(
-        f"Checkpoint {name if name.isprintable() else ascii(name)}: {reason}. {fix}"
-    )
+    shown = name if name.isprintable() else ascii(name)
+    raise CheckpointError(f"{kind}{shown}: {reason}. {fix}")

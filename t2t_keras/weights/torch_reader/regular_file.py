@@ -1,10 +1,18 @@
 """Opening a path that may be anything, and guessing what a file is that is no checkpoint."""
 
+import contextlib
 import hashlib
 import os
+import signal
 import stat
+import sys
+import time
+from collections.abc import Iterator
 
 from t2t_keras.weights.torch_reader.invalid import InvalidCheckpoint, require
+
+if sys.platform == "linux":
+    import fcntl
 
 MAX_FILE_BYTES = 2**32 - 1
 _KINDS = {
@@ -14,6 +22,9 @@ _KINDS = {
     "b": "a device",
     "s": "a socket",
 }
+_CHANGED = ("it changed while it was read", "Wait until it is written, then try again.")
+_TICK = 0.02  # seconds; the clock that stamps files is not finer everywhere
+_QUIET = 0.5  # seconds since the last write, after which a file is taken for whole
 _TAR_MARK_AT = 257
 _HTML = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")
 _STARTS = (
@@ -79,19 +90,39 @@ class RegularFile:
     def require_unchanged(self) -> None:
         """Refuses a file that something wrote to since it was opened."""
         before, now = self._opened, os.fstat(self._file.fileno())
-        require(
-            (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns),
-            "it changed while it was read",
-            "Wait until it is written, then try again.",
-        )
+        same = (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        require(same, *_CHANGED)
+
+    @contextlib.contextmanager
+    def unchanging(self, known: bytes = b"") -> Iterator[None]:
+        """Refuses a file, which starts with `known`, that something writes to inside."""
+        written, number = self._opened.st_mtime, self._file.fileno()
+        while 0 <= (age := time.time() - written) < _QUIET and (age < _TICK or _in_use(number)):
+            time.sleep(0.001)
+        require(self.read(0, len(known)) == known, *_CHANGED)
+        yield
+        self.require_unchanged()
+
+
+def _in_use(descriptor: int) -> bool:
+    """Returns False where nobody has a file open for writing, which only Linux tells its owner."""
+    if sys.platform != "linux":
+        return True
+    try:  # A lease is given for such a file alone; it goes back before anybody has to wait for it.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # ignored, unlike SIGIO
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return True
+    return False
 
 
 def _require_regular(mode: int) -> None:
     kind = _KINDS.get(stat.filemode(mode)[0], "not a regular file")
     require(
         stat.S_ISREG(mode),
-        f"it is {kind}, not a checkpoint file",
-        "Give the path of the .pth or .pth.tar file.",
+        f"it is {kind}, not a file of weights",
+        "Give the path of such a file.",
     )
 
 

@@ -42,12 +42,12 @@ def make_images(root):
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Everything a run ended with, except times."""
+    """Everything a run ended with, except times and its id."""
     last = read_checkpoint(max((folder / "checkpoints").glob("step-*")))
     return {
         **{group: bits(getattr(last, group)) for group in ("state", "best")},
         "step": last.step,
-        "progress": {**last.progress, "seconds": None},
+        "progress": {**last.progress, "seconds": None, "run_id": None},
         "log": (folder / "log.csv").read_bytes(),
     }
 

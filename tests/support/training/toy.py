@@ -27,7 +27,7 @@ STEPS, EPOCHS, BATCH = 4, 3, 6  # sums of 12 on each of two devices: their means
 
 class At(keras.callbacks.Callback):
     """Does something once, when so many of an event have come: "begin" or "end" of a step, "test"
-    for a batch of a validation, "tested" for its end."""
+    for a batch of a validation, "tested" for its end, "ended" for that of the last epoch."""
 
     def __init__(self, event: str, count: int, action):
         super().__init__()
@@ -49,6 +49,9 @@ class At(keras.callbacks.Callback):
 
     def on_test_end(self, logs=None):
         self._count("tested")
+
+    def on_train_end(self, logs=None):
+        self._count("ended")
 
 
 def _compiled(loss_scaled: bool, ema: bool, eager: bool) -> keras.Model:

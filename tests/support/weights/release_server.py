@@ -47,6 +47,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         answers = {  # headers, and pieces of the body
             "whole": (length, [body]),
             "slow": (length, pieces),
+            "drip": (length, itertools.repeat(b"x", 400)),
+            "fast_then_drip": (length, itertools.chain([half], itertools.repeat(b"x", 400))),
             "cut": (length, [half]),
             "unmeasured": ({}, [body]),
             "cut_unmeasured": ({}, [half]),
@@ -64,7 +66,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             "redirect_loop": ({**empty, "Location": self.path}, []),
         }
         if manner in answers:
-            self._answer(*answers[manner], pause=0.05 if manner == "slow" else 0.0)
+            self._answer(*answers[manner], pause=0.05 if manner[-4:] in ("slow", "drip") else 0.0)
         elif manner != "silent":
             self.send_error(int(manner))
         if manner in ("stall", "silent"):
