@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import gc
 import importlib
 import json
 import random
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.removeprefix("tests/").startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish():
+    """Leaves what is imported by now out of later collections, which Keras asks for very often."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config):

@@ -42,21 +42,24 @@ def _window_variance(centered: Tensor, kernel_size: int, strides: int) -> Tensor
     return ops.expand_dims(variance, -1)
 
 
-def _is_plain_call(layer: keras.layers.Layer) -> bool:
-    """True if nobody has replaced the layer's `call` or hung a hook of torch's on it."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks")
-    return "call" not in vars(layer) and not any(getattr(layer, hook, None) for hook in hooks)
-
-
-def is_plain(
-    norm: keras.layers.LayerNormalization, dense: keras.layers.Dense, compute_dtype: str
-) -> bool:
-    """True if both layers do what `normalized_projection` does with their weights, not more."""
-    kinds = ((norm, keras.layers.LayerNormalization), (dense, keras.layers.Dense))
+def _is_plain_call(layer: keras.layers.Layer, compute_dtype: str) -> bool:
+    """True if calling the layer does what its class says: no `call` or hook (torch) of a user's."""
+    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
     return (
-        all(type(layer) is kind and _is_plain_call(layer) for layer, kind in kinds)
-        and norm.compute_dtype == dense.compute_dtype == compute_dtype
-        and not (norm.activity_regularizer or dense.activity_regularizer)
+        "call" not in vars(layer)
+        and not any(getattr(layer, hook, None) for hook in hooks)
+        and not layer.activity_regularizer
+        and layer.compute_dtype == compute_dtype
+    )
+
+
+def is_plain(token_layer: keras.layers.Layer, compute_dtype: str) -> bool:
+    """True if the layer's LayerNorm and projection may be fused: they do nothing else."""
+    norm, dense = token_layer.norm1, token_layer.in_proj
+    return (
+        all(_is_plain_call(layer, compute_dtype) for layer in (token_layer, norm, dense))
+        and type(norm) is keras.layers.LayerNormalization
+        and type(dense) is keras.layers.Dense
         and dense.activation is keras.activations.linear
         and not (dense.quantization_mode or dense.lora_enabled)
     )

@@ -66,19 +66,16 @@ class T2TBlock(Composite):
         layer = _TOKEN_LAYERS[self.token_type](self.token_dim, **config)
         self.token_layer = self.child(layer, windows_shape)
 
-    def project(self, inputs: Tensor) -> Tensor:
-        """(B, H, W, C) -> the token layer's projected windows, (B, h, w, 3 * token_dim)."""
-        norm, dense = self.token_layer.norm1, self.token_layer.in_proj
-        split = (self.kernel_size, self.strides, self.padding)
-        if is_plain(norm, dense, self.compute_dtype):
-            return normalized_projection(inputs, norm, dense, *split)
-        return dense(norm(soft_split(inputs, *split)))
-
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        projected = self.project(inputs)
-        _, height, width, channels = ops.shape(projected)
-        tokens = ops.reshape(projected, (-1, height * width, channels))
-        tokens = self.token_layer.attend(tokens, training=training)
+        layer, split = self.token_layer, (self.kernel_size, self.strides, self.padding)
+        fused = type(layer) in _TOKEN_LAYERS.values() and is_plain(layer, self.compute_dtype)
+        if fused:
+            windows = normalized_projection(inputs, layer.norm1, layer.in_proj, *split)
+        else:
+            windows = soft_split(inputs, *split)
+        _, height, width, channels = ops.shape(windows)
+        windows = ops.reshape(windows, (-1, height * width, channels))
+        tokens = (layer.attend if fused else layer)(windows, training=training)
         return ops.reshape(tokens, (-1, height, width, self.token_dim))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

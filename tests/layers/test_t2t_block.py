@@ -1,8 +1,11 @@
+import operator
+
 import keras
 import numpy as np
 import pytest
 
 from t2t_keras.layers import SoftSplit, T2TBlock, TokenTransformer
+from t2t_keras.layers.fused_projection import is_plain
 from tests.support.check_layer import random, run
 
 
@@ -33,6 +36,21 @@ def test_equals_unfold_then_token_layer(token_type, split, scale):
     np.testing.assert_allclose(
         run(block, feature_map), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
     )
+
+
+@pytest.mark.parametrize("part", ["token_layer", "token_layer.norm1", "token_layer.in_proj"])
+def test_a_call_of_one_s_own_and_hooks_of_torch_are_met(part):
+    block, feature_map = T2TBlock(8, 3, 2, 1), random(2, 10, 8, 4)
+    block.build(feature_map.shape)
+    fused, layer = block(feature_map), operator.attrgetter(part)(block)
+    assert is_plain(block.token_layer, "float32")
+    layer._backward_hooks = {0: print}
+    assert not is_plain(block.token_layer, "float32")
+    del layer._backward_hooks
+    call = layer.call
+    layer.call = lambda *args, **kwargs: 3.0 * call(*args, **kwargs)
+    np.testing.assert_allclose(block(feature_map), _unfolded(block, feature_map), atol=1e-5)
+    assert np.abs(block(feature_map) - fused).max() > 0.1
 
 
 def _step_of_gradient_descent(model, block, images, targets):
