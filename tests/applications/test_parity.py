@@ -1,4 +1,4 @@
-"""The authors' numbers: full-size logits, tiny intermediates, ten steps of training."""
+"""The authors' numbers: full-size logits, tiny intermediates, fifty steps of training."""
 
 import json
 
@@ -11,13 +11,12 @@ from t2t_keras import (
     count_macs,
     create_model,
     load_official_checkpoint,
-    read_torch_checkpoint,
 )
 from t2t_keras.training.optimizers.optimizer import build_optimizer
 from t2t_keras.weights.assign import load_state_dict
 from t2t_keras.weights.mapping import official_state
-from t2t_keras.weights.state_dict import state_dict_of
 from tests.conftest import DATA, official_weights
+from tests.support.check_layer import random
 from tests.support.macs_by_hand import macs_by_hand
 from tests.support.tiny import outputs_of, tiny_model
 
@@ -92,25 +91,28 @@ def _without_dropout(model):
         layer.proj_drop.rate = layer.mlp_drop.rate = 0.0
 
 
-def test_ten_steps_of_training():
+def test_fifty_steps_of_training():
+    """With clipping to a norm that makes gradients of 1e-7, where the place of epsilon counts.
+
+    The expected values are those of the authors' model and `torch.optim.AdamW` in float64: losses,
+    about 200 weights of each tensor at the end, and how far its farthest has moved.
+    """
     with np.load(DATA / "trajectory.npz") as arrays:
         expected = dict(arrays)
     model = tiny_model()
     load_official_checkpoint(model, DATA / "trajectory_start.pth")
     _without_dropout(model)
     model.compile(
-        build_optimizer(model, 1e-3, weight_decay=0.05),
+        build_optimizer(model, 1e-3, weight_decay=0.05, clip_grad=1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=keras.backend.backend() == "jax",
     )
-    images, labels = expected["images"], expected["labels"]
-    losses = [model.train_on_batch(images, labels) for _ in range(10)]
+    images = random(8, 64, 64, 3, seed=11)
+    losses = [model.train_on_batch(images, expected["labels"]) for _ in range(50)]
     np.testing.assert_allclose(losses, expected["losses"], rtol=1e-4)
     state = official_state(model)
-    start = state_dict_of(read_torch_checkpoint(DATA / "trajectory_start.pth"))
-    for key in (name for name in expected if name.startswith("end/")):
-        end = expected[key]
-        moved = np.abs(end - start[key.removeprefix("end/")]).max()
-        np.testing.assert_allclose(
-            state[key.removeprefix("end/")], end, rtol=0, atol=max(2e-2 * moved, 1e-7)
-        )
+    for key in (name[4:] for name in expected if name.startswith("end/")):
+        values, end = state[key].ravel(), expected[f"end/{key}"]
+        difference = np.abs(values[:: max(1, values.size // 200)] - end).max()
+        assert difference <= 1e-4 * expected[f"moved/{key}"], key
+    assert sum(name.startswith("end/") for name in expected) == len(model.trainable_variables)
