@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 import keras
 
 from t2t_keras.errors import check
-from t2t_keras.models.t2t_vit import MIN_SIDE, build_model
+from t2t_keras.models.t2t_vit import MIN_SIDE, build_model, dtype_scope
 from t2t_keras.variants import VARIANTS, Variant, published_name
 from t2t_keras.weights.load import check_weights, load_weights
 
@@ -109,6 +109,7 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     attn_drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     weights_key: str = "auto",
+    dtype: Any = None,
 ) -> keras.Model:
     """A T2T-ViT with custom sizes.
 
@@ -137,6 +138,8 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
             authors' training.
         weights_key: The state dict in a `.pth` or `.ckpt` file that holds several; see
             `load_official_checkpoint`.
+        dtype: Precision or dtype policy of all layers, such as "mixed_bfloat16"; None takes
+            Keras' global one.
 
     Returns:
         A functional `keras.Model`. Its images come from `t2t_keras.preprocess_input`.
@@ -156,18 +159,19 @@ def T2TViT(  # noqa: N802 - a model function is spelled as in keras.applications
     rates = dict(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
     for rate_name, rate in rates.items():
         check(0 <= rate < 1, rate_name, rate, "in [0, 1)")
-    images, inputs = _image_tensor(input_tensor, input_shape, variant_config)
-    model = build_model(
-        variant_config,
-        images,
-        inputs=inputs,
-        include_top=include_top,
-        pooling=pooling,
-        classes=int(classes) if include_top else classes,
-        classifier_activation=classifier_activation,
-        name=name,
-        **rates,
-    )
+    with dtype_scope(dtype):
+        images, inputs = _image_tensor(input_tensor, input_shape, variant_config)
+        model = build_model(
+            variant_config,
+            images,
+            inputs=inputs,
+            include_top=include_top,
+            pooling=pooling,
+            classes=int(classes) if include_top else classes,
+            classifier_activation=classifier_activation,
+            name=name,
+            **rates,
+        )
     if weights is not None:
         load_weights(model, weights, variant_config, variant_name, weights_key)
     return model

@@ -1,5 +1,7 @@
 """Functional T2T-ViT graphs with random weights: stem, encoder, classifier."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,6 +20,17 @@ from t2t_keras.models import structure
 from t2t_keras.variants import Variant
 
 MIN_SIDE = 16  # pixels of the smallest image that a model takes
+
+
+@contextlib.contextmanager
+def dtype_scope(dtype: Any) -> Iterator[None]:
+    """Gives the layers made inside a dtype policy; None leaves them the global one."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(before if dtype is None else dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def grid_size(height: int, width: int, variant: Variant) -> tuple[int, int]:

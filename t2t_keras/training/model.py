@@ -1,7 +1,6 @@
 """The model of a run: built, loaded, frozen and compiled."""
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,6 +8,7 @@ import keras
 from t2t_keras.applications import T2TViT
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.models.structure import parts_of, require_head
+from t2t_keras.models.t2t_vit import dtype_scope
 from t2t_keras.training.checkpoint.run_state import RunState
 from t2t_keras.training.config import BACKBONE, NOT_USED, PRECISIONS, TrainConfig
 from t2t_keras.training.devices.mirrored import decorrelate_dropout
@@ -52,15 +52,9 @@ def classifier_parts(model: keras.Model) -> Any:
     return parts
 
 
-@contextlib.contextmanager
-def precision(name: str) -> Iterator[None]:
+def precision(name: str) -> contextlib.AbstractContextManager:
     """Makes models built inside compute in "float32", "bfloat16" or "float16"."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(PRECISIONS[name])
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+    return dtype_scope(PRECISIONS[name])
 
 
 def compiled_model(

@@ -9,7 +9,7 @@ import pytest
 
 import t2t_keras
 from t2t_keras import T2TViT, create_model, list_models
-from tests.support.tiny import outputs_of, policy, tiny_model, tiny_variant
+from tests.support.tiny import outputs_of, tiny_model, tiny_variant
 
 FUNCTIONS = [name for name in dir(t2t_keras) if re.fullmatch("T2TViT.+", name)]
 
@@ -31,7 +31,7 @@ def test_signature_is_that_of_keras_applications(name):
     for argument in set(theirs) - {"name"}:
         assert ours[argument].default == theirs[argument].default
     rest = list(ours)[len(theirs) :]
-    assert rest == ["drop_rate", "attn_drop_rate", "drop_path_rate", "weights_key"]
+    assert rest == ["drop_rate", "attn_drop_rate", "drop_path_rate", "weights_key", "dtype"]
     assert all(ours[argument].kind == inspect.Parameter.KEYWORD_ONLY for argument in rest)
     assert function.__name__ == name
     assert ours["name"].default in function.__doc__
@@ -50,8 +50,8 @@ def test_outputs():
 
 
 def test_logits_are_float32_under_mixed_precision():
-    with policy("mixed_float16"):
-        model = tiny_model()
+    model = tiny_model(dtype="mixed_float16")
+    assert keras.config.dtype_policy().name == "float32"
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
     for name in ("encoder_block_0", "encoder_norm"):
         assert model.get_layer(name).compute_dtype == "float16"

@@ -6,12 +6,11 @@ import pytest
 
 from t2t_keras import load_official_checkpoint
 from tests.conftest import DATA
-from tests.support.tiny import outputs_of, policy, tiny_model
+from tests.support.tiny import outputs_of, tiny_model
 
 
 def _model(token_type, precision):
-    with policy(precision):
-        model = tiny_model(token_type)
+    model = tiny_model(token_type, dtype=precision)
     load_official_checkpoint(model, DATA / f"tiny_{token_type}.pth.tar")
     return model
 

@@ -1,23 +1,9 @@
 """The tiny model of the golden checkpoints."""
 
-import contextlib
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 
 from t2t_keras import T2TViT, Variant
-
-
-@contextlib.contextmanager
-def policy(name: str) -> Iterator[None]:
-    """Makes models in that precision."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def tiny_variant(token_type: str = "performer", **fields) -> Variant:

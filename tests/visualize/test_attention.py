@@ -4,6 +4,7 @@ import pytest
 
 from t2t_keras.layers import T2TBlock, attention
 from t2t_keras.models.structure import parts_of
+from t2t_keras.models.t2t_vit import dtype_scope
 from t2t_keras.visualize import (
     attention_blocks,
     attention_rollout,
@@ -15,7 +16,6 @@ from t2t_keras.visualize import (
     token_similarity,
 )
 from tests.support.check_layer import numpy, random
-from tests.support.tiny import policy
 from tests.support.visualize_models import IMAGES, KINDS, small_model
 
 
@@ -112,7 +112,7 @@ def test_a_model_is_not_changed_and_takes_images_of_another_size():
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_weights_are_the_layer_s_own_under_half_precision(precision):
-    with policy(precision):
+    with dtype_scope(precision):
         model = small_model(block_type="ghost")
     np.testing.assert_array_equal(class_logits(model, IMAGES), numpy(model(IMAGES)))
 

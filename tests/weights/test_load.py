@@ -21,6 +21,7 @@ from t2t_keras.cli.models import open_model, read_labels
 from t2t_keras.data.inspection import check_images
 from t2t_keras.errors import DataError, ResumeError
 from t2t_keras.files import digest_of, digest_record, locked, write_text
+from t2t_keras.models.t2t_vit import dtype_scope
 from t2t_keras.training import make_config
 from t2t_keras.training.checkpoint.store import read_checkpoint
 from t2t_keras.training.linear_probe import cached_features
@@ -33,7 +34,7 @@ from t2t_keras.weights.formats import read_metadata, read_safetensors
 from t2t_keras.weights.mapping import official_state
 from t2t_keras.weights.releases import RELEASES_URL
 from tests.conftest import DATA
-from tests.support.tiny import policy, tiny_model, tiny_variant
+from tests.support.tiny import tiny_model, tiny_variant
 from tests.support.weights.release_server import NOWHERE
 from tests.support.weights.torch_writer import checkpoint
 
@@ -292,7 +293,7 @@ def test_weights_that_are_no_file_or_release_are_that_value_error(weights):
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "bfloat16"])
 def test_half_precision_models_take_and_give_weights(name, loaded, written, tmp_path):
     path = tmp_path / "half.weights.h5"
-    with policy(name):
+    with dtype_scope(name):
         half = tiny_model(weights=written[".weights.h5"])
         half.save_weights(path)
     if name == "mixed_bfloat16":
