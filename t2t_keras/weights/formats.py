@@ -15,7 +15,7 @@ from typing import cast
 import keras
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 from t2t_keras.errors import CheckpointError, check
 from t2t_keras.files import atomic_path, require_regular
@@ -116,10 +116,7 @@ def write_safetensors(
 ) -> None:
     """Writes arrays under the authors' keys; their shapes do not tell the position table's grid."""
     metadata = {"format": "pt", _GRID: "x".join(map(str, grid_size))}
-    try:
-        save_file(dict(state), path, metadata=metadata)
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written: {error}") from error
+    path.write_bytes(save(dict(state), metadata))
 
 
 def parse_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
