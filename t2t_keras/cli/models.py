@@ -205,7 +205,7 @@ def check_names(names: Names, classes: int, source: str | Path) -> None:
 
 def _of_keras_file(origin: Origin, names: Names) -> OpenedModel:
     try:
-        weights_in(origin.path)  # Keras goes on after a wrong checksum
+        weights_in(origin.path)  # Keras reads on after a wrong checksum
         model = keras.saving.load_model(origin.path, compile=False)
     except FILE_ERRORS as error:
         raise CheckpointError(
