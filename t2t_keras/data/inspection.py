@@ -22,8 +22,9 @@ from t2t_keras.data.sources.source import Source
 from t2t_keras.data.sources.splits import Split
 from t2t_keras.errors import DataError, ResumeError, check
 from t2t_keras.files import require_regular, write_json, write_text
-from t2t_keras.images.constants import MAX_PIXELS
-from t2t_keras.images.decode import DEEP_TIFF, IOS_PNG
+from t2t_keras.images.constants import MAX_PIXELS, MAX_SIDE
+from t2t_keras.images.decode import DEEP_TIFF
+from t2t_keras.images.png import IOS_PNG
 
 # A core decodes some 400 photographs of 500 x 375 a second, so this many take two cores a minute.
 # ImageNet's 1.3 million would take them half an hour.
@@ -179,7 +180,7 @@ def _fault(contents: bytes, label: int, num_classes: int, whole: bool) -> str | 
                 decode_image(contents)
     except tf.errors.InvalidArgumentError as error:
         if "too many pixels" in error.message or "above the limit of" in error.message:
-            return f"declares more than {MAX_PIXELS:,} pixels"
+            return f"declares more than {MAX_PIXELS:,} pixels, or {MAX_SIDE:,} a side"
         kinds = (kind for kind in (IOS_PNG, DEEP_TIFF) if kind in error.message)
         return next(kinds, "damaged or cut off, or of a kind that is not read")
     return None
@@ -194,7 +195,7 @@ def _looks_whole(contents: bytes) -> bool:
         height, width, _ = tf.image.extract_jpeg_shape(contents).numpy().tolist()
     else:
         width, height = struct.unpack(">II", contents[16:24])
-    return height * width <= MAX_PIXELS
+    return height * width <= MAX_PIXELS and max(height, width) <= MAX_SIDE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

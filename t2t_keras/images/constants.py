@@ -19,7 +19,9 @@ DEFAULT_CROP_PCT = 0.9
 
 # Shown where an image is transparent.
 MEAN_COLOR = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
-MAX_PIXELS = 64_000_000  # an image that declares more is refused before it is decoded
+# An image that declares more is refused before it is decoded. Pillow takes minutes for long rows.
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 65_535
 
 
 def check_colors(mean: Sequence[float], std: Sequence[float]) -> None:

@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from t2t_keras.errors import DataError
-from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
+from t2t_keras.images.constants import MAX_PIXELS, MAX_SIDE, MEAN_COLOR
+from t2t_keras.images.png import SIGNATURE, reduced
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 ORIENTATION_TAG = 0x0112
 
-# Files that are whole, but of a kind that is not read.
-IOS_PNG = "iOS' own form of PNG (CgBI), which pngcrush -revert-iphone-optimizations undoes"
+# A file that is whole, but of a kind that is not read.
 DEEP_TIFF = "a TIFF of signed, floating-point or 32-bit samples"
 
 STRIP = 2_000_000  # pixels that become RGB at a time: a large image costs little beyond itself
@@ -47,7 +47,7 @@ def read_rgb(path: str | os.PathLike) -> np.ndarray:
         DataError: The file is missing, damaged, of a format not read, or declares more than
             `MAX_PIXELS` pixels; the message names it.
     """
-    name = os.path.expanduser(path)
+    name = os.path.expanduser(os.fspath(path))
     if not Path(name).is_file():
         raise DataError(f"{name}: no such image file. Check the path.")
     return _read(name, name)
@@ -58,19 +58,22 @@ def decode_rgb(contents: bytes) -> np.ndarray:
     return _read(io.BytesIO(contents), "the file")
 
 
-def _read(file: str | os.PathLike | IO[bytes], name: str) -> np.ndarray:
+def _read(file: str | IO[bytes], name: str) -> np.ndarray:
     from PIL import Image
 
+    def check_size(width: int, height: int) -> None:
+        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+            raise DataError(_too_large(name, f"{width} x {height}"))
+
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(_too_large(name, f"{image.width} x {image.height}"))
-            if b"CgBI" in (chunk[0] for chunk in getattr(image, "private_chunks", ())):
-                raise ValueError(IOS_PNG)
-            if image.format != "PNG":
-                return _to_rgb(image)
-            image.verify()  # refuses a wrong checksum or a missing end, as TensorFlow does
-        with Image.open(file, formats=FORMATS) as image:
+        with contextlib.ExitStack() as opened:
+            if isinstance(file, str):
+                file = opened.enter_context(open(file, "rb"))
+            if file.read(len(SIGNATURE)) == SIGNATURE:
+                file = reduced(file, check_size)
+            file.seek(0)
+            image = opened.enter_context(Image.open(file, formats=FORMATS))
+            check_size(image.width, image.height)
             return _to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name, "far too many pixels")) from error
@@ -102,23 +105,19 @@ def _to_rgb(image: "Image.Image") -> np.ndarray:
 
 
 def _strip_to_rgb(image: "Image.Image", background: tuple[int, ...]) -> np.ndarray:
+    from PIL import Image
+
     if image.mode in _SIXTEEN_BIT:
         return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
     palette_alpha = image.mode == "P" and "transparency" in image.info
     if image.mode in _WITH_ALPHA or palette_alpha:
-        return _composite(np.asarray(image.convert("RGBA")), background)
+        rgba, image = image.convert("RGBA"), Image.new("RGB", image.size, background)
+        image.paste(rgba, mask=rgba)  # in integers, rounded, as the tf.data path does
     return np.asarray(image.convert("RGB"))
-
-
-def _composite(rgba: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
-    """Lays RGBA over a color in integers, as the tf.data path does."""
-    color, alpha = rgba[..., :3].astype(np.int32), rgba[..., 3:].astype(np.int32)
-    mixed = color * alpha + np.asarray(background, np.int32) * (255 - alpha)
-    return ((mixed + 127) // 255).astype(np.uint8)
 
 
 def _too_large(name: str, size: str) -> str:
     return (
-        f"{name}: the image declares {size}, above the limit of {MAX_PIXELS:,} pixels. "
-        "Scale it down or remove the file."
+        f"{name}: the image declares {size}, above the limit of {MAX_PIXELS:,} pixels "
+        f"or {MAX_SIDE:,} a side. Scale it down or remove the file."
     )

@@ -67,7 +67,7 @@ def test_of_every_kind_the_unreadable_ones_are_found(of_every_kind):
         for kind in ("cut_jpeg", "cut_png", "jpeg_header_only"):
             assert reasons[kind].startswith("damaged or cut off")
         for kind in ("bomb_png", "bomb_jpeg", "bomb_gif", "gif_like_a_webp"):
-            assert reasons[kind] == "declares more than 64,000,000 pixels"
+            assert reasons[kind] == "declares more than 64,000,000 pixels, or 65,535 a side"
 
 
 def test_the_readable_kinds_are_left_as_they_are_in_files_and_records(of_every_kind):

@@ -55,7 +55,7 @@ def readable_kinds() -> dict[str, bytes]:
     rgba = Image.merge("RGBA", (*rgb.split(), alpha))
     sixteen = Image.fromarray((np.arange(4800).reshape(60, 80) * 13).astype(np.uint16))
     animation = {"save_all": True, "append_images": [rgb.rotate(90)]}
-    bmp = encode(ramp()[::-1], "BMP")
+    bmp, opaque = encode(ramp()[::-1], "BMP"), encode(rgb, "WEBP", lossless=True, **animation)
     kinds = {
         "jpeg": encode(rgb, "JPEG", quality=90),
         "jpeg_subsampled": encode(noise(61, 83), "JPEG", quality=70, subsampling=2),
@@ -73,7 +73,8 @@ def readable_kinds() -> dict[str, bytes]:
         "webp": encode(rgb, "WEBP"),
         "webp_lossless": encode(rgb, "WEBP", lossless=True),
         "webp_alpha": encode(rgba, "WEBP", lossless=True, exact=True),
-        "webp_animated": encode(rgb, "WEBP", lossless=True, **animation),
+        "webp_animated": opaque,
+        "webp_animated_opaque": opaque[:20] + b"\x02" + opaque[21:],  # no flag of alpha
         "gif": encode(palette, "GIF"),
         "gif_transparent": encode(palette, "GIF", transparency=3),
         "gif_off_its_screen": moved_gif(encode(palette, "GIF"), (90, 50)),
@@ -100,6 +101,7 @@ def turned_kinds() -> dict[str, bytes]:
         "png_exif_silent": encode(rgb, "PNG", exif=silent),
         "png_no_chunk_of_exif": with_chunk(png, b"tEXt", b"Comment\0eXIf"),
         "png_xmp_upright": with_chunk(png, b"iTXt", xmp),
+        "png_text_bomb": with_chunk(png, b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 << 20))),
         "webp_exif_turned": encode(rgb, "WEBP", exif=six, icc_profile=b"odd"),
         "webp_exif_silent": encode(rgb, "WEBP", exif=silent),
         "webp_xmp_upright": encode(rgb, "WEBP", xmp=xmp[22:]),
@@ -117,10 +119,9 @@ def pillow_kinds() -> dict[str, bytes]:
     """Images that TensorFlow's decoders show otherwise than Pillow, refuse, or crash on."""
     rgb = Image.fromarray(ramp())
     jpeg, empty = turned(6), b"\xff\xe1\x00\x08Exif\0\0"
-    second = {"save_all": True, "append_images": [rgb.rotate(90)]}
     xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
     xmp_segment = b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp
-    plain, animated = encode(rgb, "JPEG"), encode(rgb, "WEBP", lossless=True, **second)
+    plain, gif = encode(rgb, "JPEG"), encode(rgb.quantize(64), "GIF")
     png, hex_exif = encode(rgb, "PNG"), exif_block("<").hex().encode()
     hidden_xmp = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp[29:])
     profile = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n" % 44 + hex_exif)
@@ -133,7 +134,7 @@ def pillow_kinds() -> dict[str, bytes]:
         "png_profile_turned": with_chunk(png, b"zTXt", profile),
         "webp_two_numbers_turned": encode(rgb, "WEBP", exif=exif_block("<", count=2)),
         "webp_xmp_turned": encode(rgb, "WEBP", xmp=xmp[29:]),
-        "webp_animated_opaque": animated[:20] + b"\x02" + animated[21:],  # no flag of alpha
+        "gif_two_controls": gif[:205] + b"!\xf9\4\1\0\0\0\0" * 2 + gif[205:],
         "bmp_gray": encode(rgb.convert("L"), "BMP"),
         "bmp_one_bit": encode(rgb.convert("1"), "BMP"),
         "bmp_palette": encode(rgb.quantize(16), "BMP"),
@@ -170,6 +171,7 @@ def unreadable_kinds() -> dict[str, bytes]:
         "text": b"not an image at all\n" * 20,
         "html": b"<!DOCTYPE html><html><body>404</body></html>",
         "tiff_floats": encode(Image.fromarray(ramp()[..., 0] / np.float32(255)), "TIFF"),
+        "png_long_row": encode(np.zeros((1, 70000), np.uint8), "PNG"),
         "png_ios": png[:8] + png_chunk(b"CgBI", b"\x50\0\x20\x06") + png[8:],
         "cut_jpeg": jpeg[: len(jpeg) // 2],
         "cut_png": png[: len(png) // 2],

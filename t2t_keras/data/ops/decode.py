@@ -9,24 +9,27 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from t2t_keras.data.ops.chunks import bytes_of, long_of, plain_png, short_of
 from t2t_keras.data.ops.graph import assert_op, single_op, traced
-from t2t_keras.images.constants import MAX_PIXELS, MEAN_COLOR
+from t2t_keras.images.constants import MAX_PIXELS, MAX_SIDE, MEAN_COLOR
 from t2t_keras.images.decode import ORIENTATION_TAG, STRIP, decode_rgb
+from t2t_keras.images.png import SIGNATURE
 
 # TensorFlow's default is faster by a tenth and off by up to 5 levels from Pillow's.
 DCT_METHOD = "INTEGER_ACCURATE"
 UNTURNED = 1  # the orientation of most images; 0 is one that only Pillow can tell
 
 _CONTENTS = [tf.TensorSpec((), tf.string)]
-_MARK, _APP1, _SCAN, _END = 0xFF, 0xE1, 0xDA, 0xD9
+_MARK, _APP1, _SCAN = 0xFF, 0xE1, 0xDA
+_WITHOUT_LENGTH = (0, 1, *range(0xD0, 0xDA))
 _EXIF = b"Exif\x00\x00"
 _ENTRY = 12  # bytes of a directory's entry: tag, type, count, value
 _UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)  # bytes of each type
 _TRANSPOSED, _MIRRORED, _FLIPPED = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)  # orientations
 XMP_TURN = rb'tiff:Orientation(="|>)[2-8]'  # is read where EXIF is silent
-# Where a JPEG or a PNG may say how it is turned, or animated.
+# Where a JPEG or a PNG may say how it is turned; the last two are read by Pillow alone.
 _JPEG_MARKS = (rb"Exif\x00\x00", XMP_TURN)
-_PNG_MARKS = (b"eXIf", b"iTXt", b"zTXt", b"Raw profile type", b"acTL")
+PNG_MARKS = (b"eXIf", XMP_TURN, rb"XML:com.adobe.xmp\x00\x01", b"Raw profile type exif")
 
 
 @traced(input_signature=_CONTENTS)
@@ -74,19 +77,18 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def decode_png(contents: tf.Tensor) -> tf.Tensor:
-    """Decodes a PNG and lays it over the mean color where it is transparent."""
-    sides = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
-    sides = tf.cast(tf.bitcast(tf.ensure_shape(sides, (2,)), tf.uint32), tf.int64)
-    width, height = tf.unstack(sides)
-    with small_enough(height, width):
-        return without_alpha(tf.io.decode_png(contents))
+    """Decodes a PNG as it lies and lays it over the mean color where it is transparent."""
+    plain, size = plain_png(contents)
+    with small_enough(*tf.unstack(size)):
+        return without_alpha(tf.io.decode_png(plain))
 
 
 @single_op(input_signature=_CONTENTS)
 def _not_plain_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    is_png = tf.strings.substr(contents, 0, 16) == b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
+    begin = SIGNATURE + b"\0\0\0\x0dIHDR"
+    is_png = tf.strings.substr(contents, 0, len(begin)) == begin
     return tf.cond(
-        is_png & ~contains(contents, _PNG_MARKS),
+        is_png & ~contains(contents, PNG_MARKS),
         lambda: decode_png(contents),
         lambda: tf.numpy_function(decode_rgb, [contents], tf.uint8, stateful=False),
     )
@@ -105,16 +107,16 @@ def without_alpha(image: tf.Tensor) -> tf.Tensor:
     height, width, channels = tf.unstack(tf.shape(image))
     with_alpha = channels % 2 == 0
     colors = channels - tf.cast(with_alpha, tf.int32)
-    rows = tf.maximum(STRIP // width, 1)
-
-    def color(part: tf.Tensor) -> tf.Tensor:
-        return tf.tile(part[..., :colors], (1, 1, 3 // colors))
+    rows, eight = tf.maximum(STRIP // width, 1), tf.constant(8, tf.uint16)
 
     def composite(top: tf.Tensor, strips: tf.TensorArray) -> tuple:
-        part = tf.cast(image[top : top + rows], tf.int32)
+        part = tf.cast(image[top : top + rows], tf.uint16)  # wide enough for all below
         alpha = part[..., -1:]
-        mixed = color(part) * alpha + tf.constant(MEAN_COLOR, tf.int32) * (255 - alpha)
-        mixed = tf.cast((mixed + 127) // 255, tf.uint8)
+        mixed = (
+            part[..., :colors] * alpha + tf.constant(MEAN_COLOR, tf.uint16) * (255 - alpha) + 128
+        )
+        mixed += tf.bitwise.right_shift(mixed, eight)  # with this, / 256 is / 255, rounded
+        mixed = tf.cast(tf.bitwise.right_shift(mixed, eight), tf.uint8)
         return top + rows, strips.write(top // rows, mixed)
 
     def composited() -> tf.Tensor:
@@ -123,13 +125,14 @@ def without_alpha(image: tf.Tensor) -> tf.Tensor:
         steps = (lambda top, _: top < height, composite, (0, strips))
         return tf.while_loop(*steps, parallel_iterations=1)[1].concat()
 
-    return tf.cond(with_alpha, composited, lambda: color(image))
+    return tf.cond(with_alpha, composited, lambda: tf.tile(image, (1, 1, 3 // colors)))
 
 
 def small_enough(height: tf.Tensor, width: tf.Tensor) -> contextlib.AbstractContextManager:
     """Has all ops inside wait for the check of the declared size."""
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    checked = assert_op(pixels <= MAX_PIXELS, "too many pixels declared", pixels)
+    allowed = (pixels <= MAX_PIXELS) & (tf.maximum(height, width) <= MAX_SIDE)
+    checked = assert_op(allowed, "too many pixels declared", pixels)
     return tf.control_dependencies([checked])
 
 
@@ -158,10 +161,11 @@ def _segment_orientation(contents: tf.Tensor) -> tf.Tensor:
     def step(at: tf.Tensor, exif_at: tf.Tensor, exif_length: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = bytes_of(tf.strings.substr(contents, at, 4))
         marker, size = head[1], head[2] * 256 + head[3]
-        over = (head[0] != _MARK) | (marker == _SCAN) | (marker == _END)
+        odd = (head[0] != _MARK) | tf.reduce_any(marker == _WITHOUT_LENGTH)
+        over = odd | (marker == _SCAN)
         content = tf.strings.substr(contents, at + 4, tf.minimum(len(_EXIF), length - at - 4))
         found = (marker == _APP1) & (content == _EXIF) & ~over
-        exif_at = tf.where(found, at + 4, -1)
+        exif_at = tf.where(found, at + 4, tf.where(odd, length, -1))  # no block can be read there
         forward = tf.where(marker == _MARK, 1, 2 + size)  # a segment may begin with filling
         return tf.where(over, length, at + forward), exif_at, size - 2
 
@@ -182,12 +186,9 @@ def exif_orientation(
     block = tf.strings.substr(contents, tf.where(whole, at, 0), tf.where(whole, length, 0))
     tiff = tf.strings.regex_replace(block, rb"^Exif\x00\x00", b"", replace_global=False)
     found = tf.cond(tf.strings.length(tiff) >= 8, lambda: _tiff_orientation(tiff), lambda: 0)
-    return tf.cond(found < 0, lambda: untold(contents, marks), lambda: found)
-
-
-def untold(contents: tf.Tensor, marks: tuple[bytes, ...]) -> tf.Tensor:
-    """Returns the orientation of a file without EXIF's: upright, or 0 where a mark is in it."""
-    return tf.where(contains(contents, marks), 0, UNTURNED)
+    silent = (at < 0) | (found < 0)
+    untold = tf.cond(silent, lambda: contains(contents, marks), lambda: False)
+    return tf.where(untold, 0, tf.where(silent, UNTURNED, found))
 
 
 def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
@@ -198,40 +199,26 @@ def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
     start, length = long_of(data[4:8], little), tf.size(data)
     valid &= (start >= 0) & (start < length - 1)
     start = tf.where(valid, start, 0)
-    count = _short(data[start : start + 2], little)
+    count = short_of(data[start : start + 2], little)
     valid &= count <= (length - start - 2) // _ENTRY
     count = tf.where(valid, count, 0)
     entries = tf.reshape(data[start + 2 : start + 2 + count * _ENTRY], (count, _ENTRY))
     # Pillow reads no further than an entry whose values lie after the end.
-    kinds = tf.minimum(_short(entries[:, 2:4], little), len(_UNITS) - 1)
+    kinds = tf.minimum(short_of(entries[:, 2:4], little), len(_UNITS) - 1)
     units = tf.gather(tf.constant(_UNITS, tf.int64), kinds)
     sizes = units * tf.cast(long_of(entries[:, 4:8], little), tf.int64)
     ends = tf.cast(long_of(entries[:, 8:12], little), tf.int64)
     ends = tf.where(ends < 0, int(1e12), ends) + sizes
     valid &= tf.reduce_all((sizes >= 0) & ((sizes <= 4) | (ends <= tf.cast(length, tf.int64))))
-    matches = tf.where(_short(entries[:, :2], little) == ORIENTATION_TAG)[:, 0]
+    matches = tf.where(short_of(entries[:, :2], little) == ORIENTATION_TAG)[:, 0]
 
     def value() -> tf.Tensor:
         entry = entries[matches[0]]
-        kind, number = _short(entry[2:4], little), long_of(entry[4:8], little)
-        as_short, as_long = _short(entry[8:10], little), long_of(entry[8:12], little)
+        kind, number = short_of(entry[2:4], little), long_of(entry[4:8], little)
+        as_short, as_long = short_of(entry[8:10], little), long_of(entry[8:12], little)
         orientation = tf.where(kind == 3, as_short, as_long)
         orientation = tf.where((orientation >= 1) & (orientation <= 8), orientation, UNTURNED)
         return tf.where((number == 1) & ((kind == 3) | (kind == 4)), orientation, 0)
 
     silent = valid & (tf.size(matches) == 0)
     return tf.cond(valid & (tf.size(matches) == 1), value, lambda: tf.where(silent, -1, 0))
-
-
-def _short(values: tf.Tensor, little: tf.Tensor) -> tf.Tensor:
-    first, second = values[..., 0], values[..., 1]
-    return tf.where(little, first + second * 256, first * 256 + second)
-
-
-def long_of(values: tf.Tensor, little: tf.Tensor) -> tf.Tensor:
-    first, second = _short(values[..., :2], little), _short(values[..., 2:], little)
-    return tf.where(little, first + second * 65536, first * 65536 + second)
-
-
-def bytes_of(text: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.io.decode_raw(text, tf.uint8), tf.int32)

@@ -1,38 +1,35 @@
 """`decode_image` without Python, for graphs that are served: GIF, WebP and BMP in TensorFlow's ops.
 
-Files that TensorFlow's decoders show wrong or crash on are refused: CMYK without Adobe's mark,
-animated WebP without alpha, BMP that is not 24-bit, and a file turned by more than one plain EXIF
-block says.
+Files that TensorFlow's decoders would show wrong or crash on are refused: CMYK without Adobe's
+mark, BMP that is not plain 24-bit, GIF and WebP whose parts are out of order, and a file that is
+turned otherwise than by one plain EXIF block.
 """
-
-from typing import NamedTuple
 
 import tensorflow as tf
 
+from t2t_keras.data.ops.chunks import FirstFrame, first_webp_frame, number_at, png_chunks
 from t2t_keras.data.ops.decode import (
+    PNG_MARKS,
     UNTURNED,
     XMP_TURN,
-    bytes_of,
     contains,
     decode_jpeg,
     decode_png,
     exif_orientation,
     is_jpeg,
     jpeg_orientation,
-    long_of,
     small_enough,
-    untold,
     upright,
     without_alpha,
 )
-from t2t_keras.data.ops.graph import assert_op, single_op, traced
+from t2t_keras.data.ops.graph import assert_op, overwrite, single_op, traced
+from t2t_keras.images.png import SIGNATURE
 
 _CONTENTS = [tf.TensorSpec((), tf.string)]
-_HEADER = 32  # bytes; all sizes lie in them but that of a GIF's frame
+_HEADER = 36  # bytes of all numbers of a BMP that are read
 _SCREEN, _TABLE = 6, 13  # where a GIF's screen size and the colors of all its frames lie
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
-# Where a PNG may say how it is turned; after EXIF, whatever only Pillow reads.
-_PNG_TURNS = (b"eXIf", XMP_TURN, rb"XML:com.adobe.xmp\x00\x01", b"Raw profile type exif")
+_BMP_HEADERS = (40, 108, 124)  # bytes after the first 14
 _LONGEST_RUN = 256  # sub-blocks skipped in one step
 _STEPS = 4096  # no GIF needs more; a file made to need them would cost seconds
 
@@ -47,7 +44,7 @@ def decode_in_graph(contents: tf.Tensor) -> tf.Tensor:
 def _jpeg(contents: tf.Tensor) -> tf.Tensor:
     shape = tf.image.extract_jpeg_shape(contents)
     # TensorFlow shows other CMYK as black.
-    known = (shape[2] != 4) | contains(contents, (b"Adobe",))
+    known = (shape[2] != 4) | contains(contents, (rb"\x00\x0eAdobe",))
     with tf.control_dependencies([assert_op(known, "CMYK without Adobe's mark")]):
         orientation = jpeg_orientation(contents)
     with tf.control_dependencies([_told(orientation)]):
@@ -58,125 +55,77 @@ def _told(orientation: tf.Tensor) -> tf.Operation:
     return assert_op(orientation > 0, "an orientation that is not plainly said")
 
 
-def _chunk_orientation(contents: tf.Tensor, png: bool) -> tf.Tensor:
-    """Walks the chunks of a PNG or WebP to EXIF's: of several, PNG's last and WebP's first."""
-    start, name, size_at, around = (8, b"eXIf", 0, 12) if png else (12, b"EXIF", 4, 8)
-    length, marks = tf.strings.length(contents), _PNG_TURNS[1:] if png else (XMP_TURN,)
-
-    def step(at: tf.Tensor, found: tf.Tensor, size: tf.Tensor, steps: tf.Tensor) -> tuple:
-        head = tf.strings.substr(contents, at, 8)
-        long = long_of(bytes_of(head)[size_at : size_at + 4], not png)
-        is_exif = tf.strings.substr(head, 4 - size_at, 4) == name
-        end = at + around + long + (0 if png else long % 2)
-        end = tf.where((long < 0) | (long > length), length, end)
-        return end, tf.where(is_exif, at + 8, found), tf.where(is_exif, long, size), steps - 1
-
-    _, at, size, steps = tf.while_loop(
-        lambda at, found, _, steps: (at + 8 <= length) & (png | (found < 0)) & (steps > 0),
-        step,
-        (start, -1, 0, _STEPS),
-    )
-    orientation = tf.cond(
-        at < 0,
-        lambda: untold(contents, marks),
-        lambda: exif_orientation(contents, at, size, marks),
-    )
-    return tf.where(steps > 0, orientation, 0)
-
-
 def _png(contents: tf.Tensor) -> tf.Tensor:
-    orientation = tf.cond(
-        contains(contents, _PNG_TURNS),
-        lambda: _chunk_orientation(contents, png=True),
-        lambda: UNTURNED,
-    )
+    def marked() -> tf.Tensor:
+        at, size = png_chunks(contents).span(b"eXIf", last=True)
+        return exif_orientation(contents, tf.where(at < 0, -1, at + 8), size - 12, PNG_MARKS[1:])
+
+    orientation = tf.cond(contains(contents, PNG_MARKS), marked, lambda: UNTURNED)
     with tf.control_dependencies([_told(orientation)]):
         return upright(decode_png(contents), orientation)
 
 
 @single_op(input_signature=_CONTENTS)
 def _not_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    header = tf.cast(tf.io.decode_raw(contents, tf.uint8, fixed_length=_HEADER), tf.int32)
-    is_webp = _begins(header, b"RIFF") & _begins(header[8:], b"WEBP")
+    # Padded, as an error would hold what is cut off here, in bytes that are no text.
+    header = tf.strings.join([tf.strings.substr(contents, 0, _HEADER), bytes(_HEADER)])
+
+    def begins(magic: bytes, at: int = 0) -> tf.Tensor:
+        return tf.strings.substr(header, at, len(magic)) == magic
+
     return tf.case(
         [
-            (_begins(header, b"\x89PNG\r\n\x1a\n"), lambda: _png(contents)),
-            (is_webp, lambda: _webp(contents, header)),
-            (_begins(header, b"GIF8"), lambda: _gif(contents)),
+            (begins(SIGNATURE), lambda: _png(contents)),
+            (begins(b"RIFF") & begins(b"WEBP", 8), lambda: _webp(contents)),
+            (begins(b"GIF87a") | begins(b"GIF89a"), lambda: _gif(contents)),
         ],
-        default=lambda: _bmp(contents, header),
+        default=lambda: _bmp(contents, header, begins(b"BM")),
     )
 
 
-def _webp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
-    extended, lossless = (_begins(header[12:], kind) for kind in (b"VP8X", b"VP8L"))
-    bits = _little_endian(header[21:25])
-    sizes = (  # (height, width) in each kind of header
-        (_little_endian(header[27:30]) + 1, _little_endian(header[24:27]) + 1),
-        (bits // 16384 % 16384 + 1, bits % 16384 + 1),
-        (_little_endian(header[28:30]) % 16384, _little_endian(header[26:28]) % 16384),
-    )
-    height, width = tf.unstack(
-        tf.where(extended, sizes[0], tf.where(lossless, sizes[1], sizes[2])), 2
-    )
-    # TensorFlow writes four channels of such an animation into memory for three.
-    animated, alpha = header[20] // 2 % 2 > 0, header[20] // 16 % 2 > 0
-    safe = assert_op(~(extended & animated & ~alpha), "an animated WebP without alpha")
-    described = extended & (header[20] // 4 % 4 > 0)  # by EXIF or XMP
-    orientation = tf.cond(
-        described, lambda: _chunk_orientation(contents, png=False), lambda: UNTURNED
-    )
-    with tf.control_dependencies([safe, _told(orientation)]), small_enough(height, width):
-        return upright(without_alpha(_decode_any(contents)), orientation)
+def _webp(contents: tf.Tensor) -> tf.Tensor:
+    frame, exif_at, exif_size = first_webp_frame(contents)
+    orientation = exif_orientation(contents, exif_at, exif_size, (XMP_TURN,))
+    with tf.control_dependencies([_told(orientation)]):
+        return upright(_on_canvas(frame, "a WebP with sizes or flags that disagree"), orientation)
 
 
-def _bmp(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
-    # TensorFlow reads a palette's indices as gray, so only true color passes.
-    true_color = _begins(header, b"BM") & (_little_endian(header[28:30]) == 24)
-    known = tf.debugging.Assert(true_color, ["not a JPEG, PNG, WebP, GIF or 24-bit BMP image"])
-    # A negative height says that the rows come from the top.
-    height, width = (
-        tf.abs(tf.cast(_little_endian(header[at : at + 4]), tf.int32)) for at in (22, 18)
+def _on_canvas(frame: FirstFrame, damage: str) -> tf.Tensor:
+    with small_enough(*tf.unstack(frame.canvas)):
+        whole = assert_op(frame.whole, damage)
+    with tf.control_dependencies([whole]):
+        image = tf.io.decode_image(frame.contents, expand_animations=False)
+    image = without_alpha(tf.ensure_shape(image, (None, None, None)))
+
+    def composed() -> tf.Tensor:
+        canvas = tf.tile(frame.background[None, None], [*tf.unstack(frame.canvas), 1])
+        start = tf.concat([frame.offset, [0]], axis=0)
+        return overwrite(canvas, start, tf.shape(image), image)
+
+    covered = tf.reduce_all(tf.shape(image)[:2] == frame.canvas)
+    return tf.cond(covered, lambda: image, composed)
+
+
+def _bmp(contents: tf.Tensor, header: tf.Tensor, is_bmp: tf.Tensor) -> tf.Tensor:
+    # TensorFlow reads a palette's indices as gray and overlooks compression.
+    start, size, width, height = (number_at(header, at, 4) for at in (10, 14, 18, 22))
+    height = tf.minimum(height, 2**32 - height)  # a negative one: the rows come from the top
+    length = start + (width * 3 + 3) // 4 * 4 * height
+    plain = (
+        is_bmp
+        & (start >= 14 + size)
+        & tf.reduce_any(size == _BMP_HEADERS)
+        & (number_at(header, 28, 6) == 24)  # bits, and no compression
     )
-    with tf.control_dependencies([known]), small_enough(height, width):
+    with small_enough(*(tf.where(plain, side, 0) for side in (height, width))):
+        plain &= (width > 0) & (tf.cast(tf.strings.length(contents), tf.int64) == length)
+        known = assert_op(plain, "not a JPEG, PNG, WebP, GIF or plain 24-bit BMP image")
+    with tf.control_dependencies([known]):
         return tf.io.decode_bmp(contents, channels=3)
 
 
 def _gif(contents: tf.Tensor) -> tf.Tensor:
-    frame = first_frame(contents)
-    with small_enough(*tf.unstack(frame.canvas)):
-        whole = tf.debugging.Assert(frame.whole, ["a damaged GIF"])
-    with tf.control_dependencies([whole]):
-        image = _decode_any(frame.contents)
-    after = frame.canvas - frame.offset - frame.size
-    around = tf.concat([tf.stack([frame.offset, after], axis=1), [[0, 0]]], axis=0)
-    inside = tf.pad(tf.ones_like(image[..., :1], tf.bool), around)
-    return tf.where(inside, tf.pad(image, around), frame.background)
-
-
-def _decode_any(contents: tf.Tensor) -> tf.Tensor:
-    image = tf.io.decode_image(contents, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, None))
-
-
-def _begins(header: tf.Tensor, magic: bytes) -> tf.Tensor:
-    return tf.reduce_all(header[: len(magic)] == list(magic))
-
-
-def _little_endian(values: tf.Tensor) -> tf.Tensor:
-    weights = [256**place for place in range(values.shape[0])]
-    return tf.reduce_sum(tf.cast(values, tf.int64) * weights)
-
-
-class FirstFrame(NamedTuple):
-    """A GIF's first frame alone, with its place on the canvas; sizes are (rows, columns)."""
-
-    contents: tf.Tensor  # () string, a GIF whose upper left corner is the frame's
-    whole: tf.Tensor  # () bool; where it is false, only the header's size is known, as `canvas`
-    size: tf.Tensor  # (2,) int32
-    offset: tf.Tensor  # (2,) int32, of its upper left corner
-    canvas: tf.Tensor  # (2,) int32, of the image that it lies on
-    background: tf.Tensor  # (3,) uint8 around it; black, as what is transparent in the frame
+    return _on_canvas(first_frame(contents), "a damaged GIF, or one with two graphic controls")
 
 
 def first_frame(contents: tf.Tensor) -> FirstFrame:
@@ -186,11 +135,13 @@ def first_frame(contents: tf.Tensor) -> FirstFrame:
     """
     data = tf.concat([tf.io.decode_raw(contents, tf.uint8), tf.zeros((1,), tf.uint8)], 0)
     start = _TABLE + _table_size(_byte(data, _SCREEN + 4))
-    at, transparent, steps = _after_extensions(data, start)
+    at, controls, transparent, steps = _after_extensions(data, start)
     flags = _byte(data, at + 9)
     local = at + 10
-    end, steps = _after_sub_blocks(data, local + _table_size(flags) + 1, steps)
+    codes = local + _table_size(flags)
+    end, steps = _after_sub_blocks(data, codes + 1, steps)
     whole = (_byte(data, at) == _IMAGE) & (end < tf.size(data)) & (steps > 0)
+    whole &= (controls < 2) & (_byte(data, codes) >= 2) & (_byte(data, codes) <= 8)
     offset, size = _two_sides(data, at + 1), _two_sides(data, at + 5)
     table = tf.where(flags >= 128, local, _TABLE)
     first = tf.stack([_byte(data, table + channel) for channel in range(3)])
@@ -198,7 +149,6 @@ def first_frame(contents: tf.Tensor) -> FirstFrame:
     return FirstFrame(
         tf.strings.join([tf.strings.substr(contents, 0, at + 1), b"\0\0\0\0", rest, b";"]),
         whole,
-        size,
         offset,
         tf.maximum(_two_sides(data, _SCREEN), tf.where(whole, offset + size, 0)),
         tf.cast(first * (1 - transparent), tf.uint8),
@@ -221,19 +171,19 @@ def _table_size(flags: tf.Tensor) -> tf.Tensor:
     return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
 
 
-def _after_extensions(data: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """End of the extensions, 1 if the last control has a transparent color, and steps left."""
+def _after_extensions(data: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """End of the extensions, number of controls, 1 if one has a transparent color, steps left."""
 
-    def skip(at: tf.Tensor, transparent: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def skip(at: tf.Tensor, controls: tf.Tensor, transparent: tf.Tensor, steps: tf.Tensor) -> tuple:
         control = _byte(data, at + 1) == _CONTROL
         transparent = tf.where(control, _byte(data, at + 3) % 2, transparent)
         at, steps = _after_sub_blocks(data, at + 2, steps)
-        return at, transparent, steps
+        return at, controls + tf.cast(control, tf.int32), transparent, steps
 
     return tf.while_loop(
-        lambda at, _, steps: (_byte(data, at) == _EXTENSION) & (steps > 0),
+        lambda at, _, __, steps: (_byte(data, at) == _EXTENSION) & (steps > 0),
         skip,
-        (at, tf.constant(0), tf.constant(_STEPS)),
+        (at, tf.constant(0), tf.constant(0), tf.constant(_STEPS)),
     )
 
 
