@@ -172,7 +172,8 @@ def _seen_by_one_decoder(data: bytes, reason: str) -> bool:
         return not is_plain_jpeg(data)
     gif = data.startswith(b"GIF") and ("Invalid GIF data" in reason or "broken data" in reason)
     frames = data.startswith(b"RIFF") and data.count(b"ANMF") > 1
-    return gif or (frames and "could not create decoder" in reason)
+    checksum = data.startswith(b"\x89PNG") and "incorrect data check" in reason
+    return gif or checksum or (frames and "could not create decoder" in reason)
 
 
 def _judged(kind: str, data: bytes, read: dict[str, _Read]) -> dict:

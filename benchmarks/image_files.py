@@ -370,11 +370,12 @@ def _jpeg_parts(data: bytes) -> list[bytes]:
 
 
 def is_plain_jpeg(data: bytes) -> bool:
-    """Tells whether a JPEG consists of segments with lengths up to its scans, and ends as one."""
+    """Tells whether a JPEG has what segments are made of alone, and ends as one."""
     *parts, end = _jpeg_parts(data)
     kinds = [part[1] for part in parts[1:] if part[0] == 0xFF]
     whole = len(kinds) == len(parts) - 1 and 0xDA in kinds and end.startswith(b"\xff\xd9")
-    return whole and not set(kinds) & {0, 1, *range(0xD0, 0xDA)}
+    short = any(part[1] in (0xE0, 0xEE) and len(part) < 16 for part in parts[1:])
+    return whole and not short and not set(kinds) & {0, 1, *range(0xD0, 0xDA)}
 
 
 _IN_SCAN = (0, *range(0xD0, 0xD8))

@@ -26,6 +26,7 @@ _CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _TURNS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that may hold an orientation
 # Left, top, and steps to the right and down, of each pass over an interlaced image.
+_PASSES: tuple[tuple[int, int, int, int], ...]
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 _PASSES += ((0, 1, 1, 2),)
 _PART = 1 << 20  # bytes that are decompressed at a time

@@ -109,8 +109,8 @@ def first_webp_frame(contents: tf.Tensor) -> tuple[FirstFrame, tf.Tensor, tf.Ten
     with tf.control_dependencies([assert_op(known, "a WebP with chunks out of order")]):
         at, at_size = chunks.span(b"ANMF", b"ALPH", b"VP8 ", b"VP8L")
     padded = tf.strings.join([contents, bytes(_PADDING)])  # numbers may lie after a damaged file
-    header_size, animation_size = (chunks.span(kind)[1] for kind in (b"VP8X", b"ANIM"))
-    extended, animated = header_size > 0, animation_size > 0
+    animation_at, animation_size = chunks.span(b"ANIM")
+    extended, animated = chunks.span(b"VP8X")[1] > 0, animation_size > 0
     flags = tf.where(extended, number_at(padded, 20, 1), 0)
     start = tf.where(animated, at + 24, at)
     has_alpha = _kind_at(padded, start) == b"ALPH"
@@ -127,8 +127,8 @@ def first_webp_frame(contents: tf.Tensor) -> tuple[FirstFrame, tf.Tensor, tf.Ten
     end = _chunk_end(padded, image_at)
     whole = (
         (number_at(padded, 4, 4) == tf.cast(length, tf.int64) - 8)
-        & (~extended | (header_size == 18))
-        & (~animated | ((animation_size == 14) & (end == at + at_size)))
+        & (~extended | (number_at(padded, 16, 4) == 10))
+        & (~animated | (number_at(padded, animation_at + 4, 4) == 6) & (end == at + at_size))
         & ((kind == b"VP8 ") | (lossless & ~has_alpha))
         & (animated == (flags // _ANIMATION % 2 > 0))
         & (~extended | ~clear | (flags // _ALPHA % 2 > 0))

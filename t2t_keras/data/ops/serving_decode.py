@@ -145,7 +145,7 @@ def first_frame(contents: tf.Tensor) -> FirstFrame:
     offset, size = _two_sides(data, at + 1), _two_sides(data, at + 5)
     table = tf.where(flags >= 128, local, _TABLE)
     first = tf.stack([_byte(data, table + channel) for channel in range(3)])
-    rest = tf.strings.substr(contents, at + 5, end - at - 5)
+    rest = tf.strings.substr(contents, tf.where(whole, at + 5, 0), tf.where(whole, end - at - 5, 0))
     return FirstFrame(
         tf.strings.join([tf.strings.substr(contents, 0, at + 1), b"\0\0\0\0", rest, b";"]),
         whole,
