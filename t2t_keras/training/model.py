@@ -172,9 +172,10 @@ def probe_of(model: keras.Model) -> keras.Model:
 
 
 def inference_copy(trained: keras.Model, config: TrainConfig) -> keras.Model:
-    """A float32 copy of a trained model on one device, giving probabilities."""
+    """A float32 copy of a trained model on one device, giving probabilities; as frozen as that."""
     classes = trained.output_shape[-1]
     with precision("float32"):
         copy = build_model(config, classes, "softmax", drop_path_rate=0.0)
     copy.set_weights(trained.get_weights())
+    freeze_parts(copy, config.freeze)
     return copy

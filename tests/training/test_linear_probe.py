@@ -205,7 +205,11 @@ def test_frozen_blocks_stay_and_the_others_learn(asked, begun, unmeasured, tmp_p
     """To the end of a run whose weight decay would move whatever it is asked to."""
     given = {"freeze": "1", "optimizer": "adamw", "weight_decay": 0.5, "lr": 0.01}
     result = train(asked(epochs=1, augment="none", **given), tmp_path / "run")
-    assert_only_moved(result.model, begun, ("encoder_block_1/", "encoder_norm/", "head/"), 1e-4)
+    trained = ("encoder_block_1/", "encoder_norm/", "head/")
+    assert_only_moved(result.model, begun, trained, 1e-4)
+    result.model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert all(variable.path.startswith(trained) for variable in loaded.trainable_variables)
 
 
 @pytest.mark.parametrize(
