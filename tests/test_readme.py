@@ -64,10 +64,14 @@ def surroundings(tmp_path, golden) -> dict[str, str]:
     }
 
 
-# With deterministic operations Keras leaves XLA out, whose compilation would take most of the time.
+# With deterministic operations Keras leaves XLA out, whose compilation would take most of the time,
+# as the digits' own model would of the rest.
 PREFACE = """
 import tests.support.no_torch
 import keras, tensorflow
+from t2t_keras.training import recipes
+from tests.support.training.tiny_run import TINY
+recipes.SMALL_VARIANTS[recipes.DIGITS_MODEL] = TINY
 from tests.support.plain_graphs import leave_graphs_alone
 leave_graphs_alone()
 keras.utils.set_random_seed(0)

@@ -66,8 +66,8 @@ def of_the_larger_digits(path: Path, positions: int, epochs: int) -> Path:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """More than five classes teach more of what digits are made of: half a minute, for one test."""
-    return of_the_larger_digits(tmp_path_factory.mktemp("pretrained") / "first.weights.h5", 4, 10)
+    """More than five classes teach more of what digits are made of: ten seconds, for one test."""
+    return of_the_larger_digits(tmp_path_factory.mktemp("pretrained") / "first.weights.h5", 2, 10)
 
 
 @pytest.fixture(scope="module")
