@@ -79,13 +79,13 @@ def _chunks(file: IO[bytes], check_size: Callable[[int, int], None]) -> list[tup
 
 
 def _palette(chunks: list[tuple[bytes, bytes]], most: int) -> list[tuple[bytes, bytes]]:
-    """Finds the colors and, in a chunk after these, their alpha; colors left out are black."""
+    """Finds the colors and, in a chunk after these, their alpha."""
     kinds = [kind for kind, _ in chunks]
     colors = chunks[kinds.index(b"PLTE")][1] if b"PLTE" in kinds else b""
     if not colors or len(colors) % 3 or len(colors) > 768:
         raise ValueError("a damaged palette, or none")
     colors = colors[: 3 * most]
-    found = [(b"PLTE", colors.ljust(768, b"\0"))]
+    found = [(b"PLTE", colors)]
     if b"tRNS" in kinds[kinds.index(b"PLTE") :]:
         alpha = chunks[kinds.index(b"tRNS")]
         found += [alpha] if 0 < len(alpha[1]) <= len(colors) // 3 else []

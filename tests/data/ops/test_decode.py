@@ -82,14 +82,6 @@ def test_a_damaged_png_is_refused_everywhere(kind):
         decode_rgb(DAMAGED_PNG[kind])
 
 
-def test_colors_that_a_png_does_not_list_are_black():
-    at = PNG.index(b"PLTE") - 4
-    few = PNG[:at] + png_chunk(b"PLTE", PNG[at + 8 : at + 17]) + PNG[PIXELS:]
-    assert 0.5 < np.mean(decode_rgb(few) == 0) < 1
-    for decode in (decode_image, decode_in_graph):
-        np.testing.assert_array_equal(decode(few), decode_rgb(few))
-
-
 @EVERYWHERE
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exact": True}])
 def test_a_webp_bomb_is_refused_from_each_kind_of_header(options, decode):
