@@ -264,6 +264,34 @@ def test_fit_on_a_folder_with_keras_callbacks(make, tmp_path):
     assert best.evaluate(dataset, verbose=0, return_dict=True)["loss"] > 0
 
 
+@on_tensorflow
+def test_keras_tuner_reloads_the_best_model_that_it_found(make, tmp_path):
+    import keras_tuner
+
+    def build(choices):
+        return compiled(make(), keras.optimizers.SGD(choices.Choice("rate", [1e-3, 1e-1])))
+
+    tuner = keras_tuner.RandomSearch(build, "val_loss", 2, directory=tmp_path)
+    tuner.search(IMAGES, LABELS, validation_data=(IMAGES, LABELS), verbose=0)
+    scores = [trial.score for trial in tuner.oracle.trials.values()]
+    assert len({*scores}) == 2
+    (best,) = tuner.get_best_models(1)
+    assert best.evaluate(IMAGES, LABELS, verbose=0) == pytest.approx(min(scores), rel=1e-5)
+
+
+@on_tensorflow
+def test_mlflow_logs_a_run_and_a_model_that_loads(make, tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="no extra has it, for its 60 packages")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
+    mlflow.tensorflow.autolog(log_models=True)
+    model = compiled(make())
+    with mlflow.start_run() as run:
+        loss = model.fit(IMAGES, LABELS, verbose=0).history["loss"][-1]
+    assert mlflow.get_run(run.info.run_id).data.metrics["loss"] == pytest.approx(loss)
+    loaded = mlflow.tensorflow.load_model(f"runs:/{run.info.run_id}/model")
+    np.testing.assert_array_equal(predict(loaded), predict(model))
+
+
 def test_a_train_step_of_one_s_own(make):
     class Distilled(keras.Model):
         def train_step(self, *args, **kwargs):

@@ -9,6 +9,7 @@ from keras import ops
 
 from t2t_keras.errors import check
 from t2t_keras.layers import DenseGrowthBlock, EncoderBlock, T2TBlock
+from t2t_keras.layers.soft_split import soft_split
 from t2t_keras.models.structure import Parts
 from t2t_keras.models.t2t_vit import MIN_SIDE
 
@@ -84,9 +85,11 @@ def attention_inside(
     """
     if isinstance(block, T2TBlock):
         layer, attention = block, block.token_layer
-        projected = in_policy_of(block, block.project, inputs)
-        tokens = ops.reshape(projected, (len(projected), -1, projected.shape[-1]))
-        queries, keys, _ = in_policy_of(block, attention.split, tokens)
+        split = (block.kernel_size, block.strides, block.padding)
+        windows = soft_split(inputs, *split)
+        windows = ops.reshape(windows, (len(windows), -1, windows.shape[-1]))
+        projected = attention.in_proj(attention.norm1(windows))
+        queries, keys, _ = in_policy_of(block, attention.split, projected)
     else:
         inner = attention_of(block)
         layer = attention = inner.attn

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from t2t_keras.layers import T2TBlock, attention
+from t2t_keras.layers.fused_projection import normalized_projection
 from t2t_keras.models.structure import parts_of
 from t2t_keras.models.t2t_vit import dtype_scope
 from t2t_keras.visualize import (
@@ -84,9 +85,10 @@ def test_a_stage_s_output_follows_from_the_weights(kind, stage):
     stride = parts_of(model).grid_of(stage).stride
     points = [(1, 1), (1 + stride, 1 + 5 * stride)]
     weights = stage_attention(model, IMAGES, stage, points)
-    projected = block.project(feature_map)
+    layer, split = block.token_layer, (block.kernel_size, block.strides, block.padding)
+    projected = normalized_projection(feature_map, layer.norm1, layer.in_proj, *split)
     rows = keras.ops.reshape(projected, (2, -1, projected.shape[-1]))
-    values, attended = block.token_layer.attention(rows)
+    values, attended = layer.attention(rows)
     expected = np.reshape(numpy(attended), (*weights.shape[:1], *weights.shape[2:], -1))
     mixed = weights.reshape(2, 2, -1) @ numpy(values)
     np.testing.assert_allclose(mixed[:, 0], expected[:, 0, 0], rtol=1e-3, atol=1e-6)
