@@ -40,8 +40,8 @@ TENSORFLOW_FILES = {  # beside these rooms, and only inside functions
 }
 MAX_FILES_IN_A_FOLDER = 12  # `__init__.py`, which only re-exports, aside
 MAX_PACKAGE_FILES = 130
-MAX_PACKAGE_LINES = 16_560
-MAX_TEST_LINES = 15_440  # with 360 of the habits of Keras; the aim is 14,000
+MAX_PACKAGE_LINES = 16_560  # with 210 of stubs; the aim is 15,000: lower it when code goes
+MAX_TEST_LINES = 15_475  # with 390 of the habits of Keras; the aim is 14,000
 CRUMB = 60  # lines; a smaller file that one module imports joins that module
 
 Imports = dict[str, set[str]]  # module -> the modules it imports, wherever in the file
