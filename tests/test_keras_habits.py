@@ -280,8 +280,9 @@ def test_keras_tuner_reloads_the_best_model_that_it_found(make, tmp_path):
 
 
 @on_tensorflow
-def test_mlflow_logs_a_run_and_a_model_that_loads(make, tmp_path):
+def test_mlflow_logs_a_run_and_a_model_that_loads(make, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="no extra has it, for its 60 packages")
+    monkeypatch.chdir(tmp_path)  # where it keeps what it logs
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
     mlflow.tensorflow.autolog(log_models=True)
     model = compiled(make())
