@@ -24,6 +24,12 @@ from pathlib import Path
 from benchmarks.contestants import CONTESTANTS, MATMUL_FLOPS, parser
 
 BUSY = 0.05  # of the machine's processor time, used by others
+_SHARED = ("what", "model", "image_size", "precision", "authors")  # flags of contestants
+COLUMNS = (
+    *("date", "machine", "model", "what", "batch", "size", "precision", "busy before"),
+    *("contestant", "ms", "images/s", "times as fast", "quartiles", "GFLOP/s", "first call s"),
+    *("others", "peak MB", "MB an image"),
+)
 
 
 def processor() -> str:
@@ -91,28 +97,27 @@ class Contestant:
         self.process.wait()
 
 
-_SHARED = ("what", "model", "image_size", "precision", "authors")
-
-
-def in_turn(contestants: list[Contestant], asked: argparse.Namespace) -> list[list[float]]:
+def in_turn(
+    contestants: list[Contestant], asked: argparse.Namespace, rounds: int
+) -> list[list[float]]:
     """The median seconds of a call of each contestant, in each round."""
-    rounds = []
-    for _ in range(asked.rounds):
+    medians = []
+    for _ in range(rounds):
         seconds = []
         for each in contestants:
             time.sleep(asked.pause)  # threads of the one before may spin for a while
             seconds.append(statistics.median(each.ask(asked.calls)))
-        rounds.append(seconds)
-    return rounds
+        medians.append(seconds)
+    return medians
 
 
 def compared(asked: argparse.Namespace) -> list[dict[str, object]]:
     """A line for each contestant: its time, and its speed relative to the first one's."""
     contestants = [Contestant(name, asked, asked.batch_size) for name in asked.contestants]
     pids = [each.process.pid for each in contestants]
-    in_turn(contestants, argparse.Namespace(**{**vars(asked), "rounds": 2}))
+    in_turn(contestants, asked, 2)
     before = ticks(*pids)
-    rounds = in_turn(contestants, asked)
+    rounds = in_turn(contestants, asked, asked.rounds)
     others = used_by_others(before, ticks(*pids))
     lines = []
     for index, each in enumerate(contestants):
@@ -181,13 +186,6 @@ def main() -> None:
         sys.stdout.write("  ".join(f"{key} {value!s:>8}" for key, value in line.items()) + "\n")
     if asked.results:
         _append(Path(asked.results), [{**same, **line} for line in lines])
-
-
-COLUMNS = (
-    *("date", "machine", "model", "what", "batch", "size", "precision", "busy before"),
-    *("contestant", "ms", "images/s", "times as fast", "quartiles", "GFLOP/s", "first call s"),
-    *("others", "peak MB", "MB an image"),
-)
 
 
 def _append(path: Path, lines: list[dict[str, object]]) -> None:

@@ -45,8 +45,7 @@ def table(first_heading: str) -> list[list[str]]:
 def surroundings(tmp_path, golden) -> dict[str, str]:
     """The examples' surroundings: a released file, fetched before, and images; the environment.
 
-    The file has the keys, shapes and format of the authors', but for all blocks after the first,
-    and random numbers.
+    The file has the authors' keys, shapes and format up to the first block, and random numbers.
     """
     keys = dict(golden["t2t_vit_7"]["state_dict"])
     kept = [key for key in keys if not re.match("blocks.[1-9]", key)]

@@ -22,9 +22,8 @@ _WRONG_USAGE = 2
 _INTERRUPTED = 130  # after Ctrl-C
 _SIGNALED = 128  # shells expect this plus the signal's number
 _OUTPUTS = ("output_dir", "target", "output")  # a command has one of them, or writes nothing
-_FULL = "Make room on that disk"
 _NO_WRITING = {  # number of an error -> what to do about it
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room on that disk"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Make that folder writable"),
 }
 _ENVIRONMENT = {

@@ -47,11 +47,12 @@ class GhostAttention(MultiHeadSelfAttention):
         return dense, _scale(self, half_dim, f"{name}_scale")
 
     def project(self, inputs: Tensor) -> list[Tensor]:
-        halves = [
-            (per_token(self.query, inputs), self.query_scale),
-            (per_token(self.key, inputs), self.key_scale),
-            (per_token(self.value, inputs), self.value_scale),
-        ]
+        projections = (
+            (self.query, self.query_scale),
+            (self.key, self.key_scale),
+            (self.value, self.value_scale),
+        )
+        halves = [(per_token(dense, inputs), scale) for dense, scale in projections]
         return [
             ops.concatenate([half, ops.multiply(half, scale)], axis=-1) for half, scale in halves
         ]

@@ -81,7 +81,7 @@ def check_layer(layer: keras.layers.Layer, *arrays, tmp_path):
     assert model.output_shape == (None, *expected.shape[1:])
     assert layer.compute_output_shape(*[array.shape for array in arrays]) == expected.shape
     feed = list(arrays)
-    for jit_compile in (False, True)[keras.backend.backend() == "jax" :]:
+    for jit_compile in (True,) if keras.backend.backend() == "jax" else (False, True):
         model.compile(jit_compile=jit_compile)
         np.testing.assert_allclose(
             model.predict(feed, verbose=0), expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max()
